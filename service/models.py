@@ -1,0 +1,133 @@
+"""What is asked, what comes back, and the protocol that every answerer keeps."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+Progress = Callable[[str], None]
+"""Takes one line that says how far a load has come."""
+
+
+class Stages(msgspec.Struct):
+    """How long each stage of one exchange took, in seconds; None where the exchange did not pass through it."""
+
+    cache: float | None = None
+    queue: float | None = None
+    code: float | None = None
+    render: float | None = None
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What the client asked. Two questions are the same when `text` and `parameters` are."""
+
+    text: str
+    parameters: Mapping[str, Any] = {}
+    """What came beside the text, validated by the answerer's `bind`."""
+    id: str = ""
+    """The request's id, as in the log and in `X-Request-Id`."""
+    client: str = ""
+    """Address of the client; empty where there is none, as in a test."""
+    headers: Mapping[str, str] = {}
+    """Headers of the request; a name is found in any case."""
+    stages: Stages = msgspec.field(default_factory=Stages)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What comes back: the text, and extra fields that stand beside it in JSON (never one called `answer`)."""
+
+    text: str
+    fields: Mapping[str, Any] = {}
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """One parameter beside the question, as the contract shows it. `schema` is JSON Schema 2020-12."""
+
+    name: str
+    schema: Mapping[str, Any]
+    required: bool = False
+    description: str = ""
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answerer tells of itself to `/docs` and OpenAPI."""
+
+    summary: str = "Answers a question."
+    description: str = ""
+    parameters: Sequence[Parameter] = ()
+    answer_schema: Mapping[str, Any] | None = None
+    """JSON Schema of the whole answer object; None: `answer` is a string, other fields may stand beside it."""
+    examples: Sequence[str] = ()
+    """Questions that get an answer."""
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answerer counts; telemetry reads it at each scrape, from another thread. None: does not apply."""
+
+    entries: int | None = None
+    reloads: int | None = None
+    reload_failures: int | None = None
+    threads: int | None = None
+    busy: int | None = None
+    queued: int | None = None
+
+
+class Answerer(Protocol):
+    """The Code: anything that turns a question into an answer.
+
+    Subclass it to inherit the defaults, or have the same members. `load` is awaited once before the first question,
+    `close` once after the last. Calls overlap on one event loop; what blocks belongs into a thread.
+    """
+
+    kind: str
+    """What sort of answerer: a metric label and a word for people ("book", "function")."""
+    name: str
+    """What is served, for people: the spec, or the file's name."""
+    deterministic: bool = False
+    """Whether the same question always gets the same answer while `version` stays the same."""
+    streams: bool = False
+    """Whether `stream` yields deltas as they come, rather than one at the end."""
+    version: str = ""
+    """Changes whenever a deterministic answer may have changed; equal on replicas that answer alike."""
+    contract: Contract = Contract()
+
+    async def load(self, progress: Progress) -> None:
+        """Make ready to answer. Raises LoadError, with file, line and fault."""
+        return  # a body, so that type checkers let subclasses leave it out
+
+    async def close(self) -> None:
+        """Release what `load` acquired; also called when `load` failed halfway."""
+        return  # a body, so that type checkers let subclasses leave it out
+
+    async def ready(self) -> tuple[bool, str]:
+        """Return whether the code can answer now, and why not. Asked every second while loaded; has a second."""
+        return True, ""
+
+    def bind(self, given: Mapping[str, Any], *, textual: bool) -> Mapping[str, Any]:
+        """Validate what came beside the question; the result becomes `Question.parameters`.
+
+        `given` has a list of strings per name when `textual` (query, form), else JSON values. Names that the
+        answerer does not know are left out. Raises BadQuestion, which names the faulty parameter.
+        """
+        return {}
+
+    def at_hand(self, question: Question) -> Answer | None:
+        """Return the answer if that needs neither waiting nor work, else None. Must not block or raise."""
+        return None
+
+    async def answer(self, question: Question) -> Answer:
+        """Answer the question. Raises NoAnswer, or any other exception, which the client sees as a 500."""
+        raise NotImplementedError
+
+    async def stream(self, question: Question) -> AsyncIterator[str | Answer]:
+        """Yield deltas of the text as they come, then the whole Answer, last and once.
+
+        The deltas joined are the answer's text. Closing the iterator early stops the code.
+        """
+        answer = await self.answer(question)
+        yield answer.text
+        yield answer
+
+    def statistics(self) -> Statistics:
+        """Return what is counted now. Called from any thread; must be quick and must not raise."""
+        return Statistics()
