@@ -1,0 +1,1 @@
+"""The kinds of Code that askd serves, each behind the protocol in `service.models`."""
