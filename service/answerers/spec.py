@@ -1,0 +1,89 @@
+"""From the spec string to the answerer, by the spec's shape. The user's code is not imported here, but in `load`.
+
+`KINDS` is a table: another kind of answerer is another line. Each kind is imported only when it is the one, so that a
+function does not pay for the search library at start, nor a book for anything of the function's.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from service.answerers.astray import BOOK_SUFFIXES, astray, holds_book
+from service.errors import SpecError
+from service.models import Answerer
+from service.settings import Settings
+
+Kind = Callable[[str, Settings], Answerer | None]
+"""Takes the spec and the settings; returns None where the spec has not the shape of this kind."""
+
+_OURS: Final = __name__.partition(".")[0]
+_NAMES: Final = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
+_FILE: Final = re.compile(rf"(?P<file>.+\.py)(:{_NAMES})?")
+_MODULE: Final = re.compile(rf"(?P<module>{_NAMES}):{_NAMES}")
+
+BOOK_QUESTION_LENGTH: Final = 1000
+"""Characters of a question to a book: terms are looked up, and more of them find no more."""
+
+
+def resolve(settings: Settings) -> Answerer:
+    """Return the answerer that `settings.answerer` names, not loaded yet; None is the built-in book.
+
+    Raises SpecError, which names what was found instead.
+    """
+    spec = settings.answerer
+    if spec is None:
+        return _book(None)
+    for kind in KINDS if spec else ():
+        answerer = kind(spec, settings)
+        if answerer is not None:
+            return answerer
+    raise SpecError(astray(spec))
+
+
+def question_max_length(settings: Settings, answerer: Answerer) -> int:
+    """Longest question in characters: what is set, else 1000 for a book and, for code, what the body limit allows."""
+    if settings.question_max_length is not None:
+        return settings.question_max_length
+    return BOOK_QUESTION_LENGTH if answerer.kind == "book" else settings.body_max_size
+
+
+def _book(path: Path | None) -> Answerer:
+    from service.answerers.book import Book  # noqa: PLC0415 loads the search library, which only books need
+
+    return Book(path)
+
+
+def _as_book(spec: str, _: Settings) -> Answerer | None:
+    """A file of questions and answers, or a folder with such files."""
+    path = Path(spec)
+    try:
+        found = holds_book(path) if path.is_dir() else path.is_file() and path.suffix.lower() in BOOK_SUFFIXES
+    except (OSError, ValueError):  # no access, a name too long, a NUL in it: no book, `astray` says more
+        return None
+    return _book(path) if found else None
+
+
+def _as_function(spec: str, settings: Settings) -> Answerer | None:
+    """`file.py`, `file.py:attr` where the file is there, or `package.module:attr`."""
+    by_path, by_name = _FILE.fullmatch(spec), _MODULE.fullmatch(spec)
+    if by_path and not Path(by_path["file"]).is_file():
+        return None
+    if not by_path and (not by_name or Path(by_name["module"]).is_file()):
+        return None
+    _refuse_ours(spec, Path(by_path["file"]).stem if by_path else spec)
+    from service.answerers.function import Function  # noqa: PLC0415 only code needs what understands it
+
+    return Function(spec, threads=settings.threads, deterministic=settings.deterministic)
+
+
+def _refuse_ours(spec: str, module: str) -> None:
+    """Two packages of one name cannot be imported, and askd's is there already."""
+    if re.split(r"[.:]", module)[0] == _OURS:
+        raise SpecError(
+            f"{spec}: `{_OURS}` is the name of askd's own package, which hides yours: give your package or file another"
+        )
+
+
+KINDS: Final[tuple[Kind, ...]] = (_as_book, _as_function)
+"""Asked in this order: a path that exists comes first."""

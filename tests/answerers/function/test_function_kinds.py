@@ -1,0 +1,151 @@
+"""Every shape of code that can be called answers in the same way."""
+
+import pytest
+
+from service.errors import LoadError
+from service.models import Answer, Question
+from tests.answerers.function.user_code import Ask, Load
+
+SHAPES = {
+    "function": "def answer(text): return text.upper()",
+    "async function": "async def answer(text): return text.upper()",
+    "positional-only": "def answer(text, /): return text.upper()",
+    "keyword-only": "def answer(*, text): return text.upper()",
+    "variadic": "def answer(*texts): return texts[0].upper()",
+    "lambda": "answer = lambda text: text.upper()",
+    "built-in": "answer = str.upper",
+    "partial": """
+        import functools
+        def say(text, mark): return text.upper() + mark
+        answer = functools.partial(say, mark="")
+    """,
+    "partial of a partial of an async function": """
+        import functools
+        async def say(first, text, *, mark): return text.upper() + mark
+        answer = functools.partial(functools.partial(say, "x"), mark="")
+    """,
+    "bound method": """
+        class Code:
+            def say(self, text): return text.upper()
+        answer = Code().say
+    """,
+    "static method": """
+        class Code:
+            @staticmethod
+            def say(text): return text.upper()
+        answer = Code.say
+    """,
+    "callable object": """
+        class Code:
+            def __call__(self, text): return text.upper()
+        answer = Code()
+    """,
+    "async callable object": """
+        class Code:
+            async def __call__(self, text): return text.upper()
+        answer = Code()
+    """,
+    "class of callable objects": """
+        class answer:
+            def __call__(self, text): return text.upper()
+    """,
+    "sync wrapper of an async function": """
+        import functools
+        async def inner(text): return text.upper()
+        @functools.wraps(inner)
+        def answer(text): return inner(text)
+    """,
+    "generator": """
+        def answer(text):
+            for letter in text: yield letter.upper()
+    """,
+    "async generator": """
+        async def answer(text):
+            for letter in text: yield letter.upper()
+    """,
+    "function that returns a generator": "def answer(text): return (each.upper() for each in text)",
+    "function that returns an async generator": """
+        async def letters(text):
+            for letter in text: yield letter.upper()
+        def answer(text): return letters(text)
+    """,
+    "iterator without aclose": """
+        class Letters:
+            def __init__(self, text): self.left = list(text)
+            def __aiter__(self): return self
+            async def __anext__(self):
+                if not self.left: raise StopAsyncIteration
+                return self.left.pop(0).upper()
+        answer = Letters
+        def answer(text): return Letters(text)
+    """,
+}
+
+
+@pytest.mark.parametrize("code", SHAPES.values(), ids=SHAPES.keys())
+async def test_shape_answers(load: Load, ask: Ask, code: str) -> None:
+    """What can be called with a text answers it, whatever it is."""
+    assert await ask(await load(code), "hi") == Answer("HI")
+
+
+@pytest.mark.parametrize("code", SHAPES.values(), ids=SHAPES.keys())
+async def test_shape_streams(load: Load, code: str) -> None:
+    """The stream of every shape is deltas that join to the text, then the whole answer, once."""
+    function = await load(code)
+    *deltas, whole = [item async for item in function.stream(Question(text="hi"))]
+    assert whole == Answer("HI")
+    assert "".join(map(str, deltas)) == "HI"
+
+
+async def test_method_of_object(load: Load, ask: Ask) -> None:
+    """A dotted name reaches into an object of the module."""
+    code = """
+        class Code:
+            def say(self, text): return text + "!"
+        code = Code()
+    """
+    assert await ask(await load(code, "code.say"), "hi") == Answer("hi!")
+
+
+async def test_class_is_made_once(load: Load, ask: Ask) -> None:
+    """A class makes its one object at load, not for each question."""
+    code = """
+        class answer:
+            made = 0
+            def __init__(self): type(self).made += 1
+            def __call__(self, text): return str(self.made)
+    """
+    function = await load(code)
+    assert [await ask(function) for _ in range(3)] == [Answer("1")] * 3
+
+
+FAULTY = {
+    "a str": ("answer = 'hi'", "main.py:answer is a str, which cannot be called"),
+    "an int": ("answer = 5", "main.py:answer is an int"),
+    "a module": ("import json as answer", "is a module"),
+    "no argument": ("def answer(): return 'hi'", "main.py:answer takes no argument"),
+    "keywords alone": ("def answer(**rest): return 'hi'", "takes no argument"),
+    "bytes": ("def answer(data: bytes): return 'hi'", "`data` is bytes: make it `data: str`"),
+    "web application": (
+        "class App:\n    async def __call__(self, scope, receive, send): ...\nanswer = App()",
+        "main.py:answer is a web application, which serves itself: name the function behind it",
+    ),
+    "class without call": ("class answer: ...", "a class whose objects cannot be called"),
+    "class with arguments": (
+        "class answer:\n    def __init__(self, model): ...\n    def __call__(self, text): return text",
+        "a class that needs model to be made",
+    ),
+    "class that fails": (
+        "class answer:\n    def __init__(self): raise OSError('no model')\n    def __call__(self, text): return text",
+        "main.py:answer failed:\n  main.py:2: def __init__(self): raise OSError('no model')\n  OSError: no model",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "message"), FAULTY.values(), ids=FAULTY.keys())
+async def test_refused_at_load(load: Load, code: str, message: str) -> None:
+    """What cannot be called with a text is refused at load, with the name, the fault and the mend."""
+    with pytest.raises(LoadError) as caught:
+        await load(code)
+    assert message in str(caught.value)
+    assert "service/" not in str(caught.value)

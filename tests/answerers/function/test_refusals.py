@@ -1,0 +1,101 @@
+"""Exceptions of the user's code that carry an HTTP status."""
+
+import sys
+import types
+
+import pytest
+
+from service.errors import AnswererFailed, BadQuestion, Refused
+from tests.answerers.function.user_code import Ask, Load
+
+HOMES = {
+    "aiohttp": ("from aiohttp.web import HTTPNotFound\ndef answer(text): raise HTTPNotFound(text='gone')", 404, "gone"),
+    "werkzeug": ("from werkzeug.exceptions import Gone\ndef answer(text): raise Gone('gone')", 410, "gone"),
+    "starlette": ("from starlette import Teapot\ndef answer(text): raise Teapot(418, 'tea')", 418, "tea"),
+    "fastapi": ("from fastapi import HTTPException as H\ndef answer(text): raise H(409, 'full')", 409, "full"),
+    "starlette, async": ("from starlette import Teapot\nasync def answer(text): raise Teapot(418, 'tea')", 418, "tea"),
+    "starlette, streamed": (
+        "from starlette import Teapot\nasync def answer(text):\n    yield 'a'\n    raise Teapot(418, 'tea')",
+        418,
+        "tea",
+    ),
+    "no detail": ("from starlette import Teapot\ndef answer(text): raise Teapot(409, None)", 409, "Conflict"),
+    "no phrase": ("from starlette import Teapot\ndef answer(text): raise Teapot(499, '')", 499, "Refused."),
+    "object": ("from starlette import Teapot\ndef answer(text): raise Teapot(422, {'a': 1})", 422, '{"a":1}'),
+}
+
+
+@pytest.fixture
+def starlette(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-ins with the shapes of Starlette's HTTPException and of FastAPI's, which derives from it by that name."""
+    source = """
+class HTTPException(Exception):
+    def __init__(self, status_code, detail, headers=None):
+        self.status_code, self.detail, self.headers = status_code, detail, headers
+class Teapot(HTTPException): ...
+"""
+    derived = "from starlette import HTTPException as Base\nclass HTTPException(Base): ...\n"
+    for name, code in [("starlette", source), ("fastapi", derived)]:
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        exec(code, vars(sys.modules[name]))
+
+
+@pytest.mark.usefixtures("starlette")
+@pytest.mark.parametrize(("code", "status", "detail"), HOMES.values(), ids=HOMES.keys())
+async def test_refusals_keep_their_status(load: Load, ask: Ask, code: str, status: int, detail: str) -> None:
+    """A 4xx that the code raises with its framework's exception reaches the client with its detail."""
+    with pytest.raises(Refused) as caught:
+        await ask(await load(code))
+    assert (caught.value.status, caught.value.detail) == (status, detail)
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.usefixtures("starlette")
+async def test_refusals_keep_headers_that_belong_to_the_status(load: Load, ask: Ask) -> None:
+    """`Retry-After` and `WWW-Authenticate` pass through, others do not."""
+    code = """
+        from starlette import Teapot
+        def answer(text): raise Teapot(429, "slower", {"Retry-After": 5, "X-Internal": "x"})
+    """
+    with pytest.raises(Refused) as caught:
+        await ask(await load(code))
+    assert caught.value.headers == {"Retry-After": "5"}
+
+
+@pytest.mark.usefixtures("starlette")
+@pytest.mark.parametrize(
+    "body",
+    [
+        "from aiohttp.web import HTTPFound\ndef answer(text): raise HTTPFound('/x')",
+        "from starlette import Teapot\ndef answer(text): raise Teapot(502, 'secret')",
+    ],
+)
+async def test_other_statuses_are_failures(load: Load, ask: Ask, body: str) -> None:
+    """A redirect or a 5xx of the code's own is a failure that says nothing."""
+    with pytest.raises(AnswererFailed) as caught:
+        await ask(await load(body))
+    assert "secret" not in caught.value.detail
+    assert caught.value.__cause__ is not None
+
+
+async def test_errors_of_http_clients_are_no_refusals(load: Load, ask: Ask) -> None:
+    """What another server said to the code is not meant for the client, though it has a status too."""
+    code = """
+        import http.client, urllib.error
+        class Upstream(http.client.HTTPException):
+            status = 404
+        def answer(text): raise Upstream("secret")
+    """
+    with pytest.raises(Exception, match="secret") as caught:
+        await ask(await load(code))
+    assert type(caught.value).__name__ == "Upstream"
+
+
+async def test_askds_own_problems_pass(load: Load, ask: Ask) -> None:
+    """Code that knows askd may raise its problems."""
+    code = """
+        from service.errors import BadQuestion
+        def answer(text): raise BadQuestion("q", "too vague")
+    """
+    with pytest.raises(BadQuestion, match="too vague"):
+        await ask(await load(code))
