@@ -1,0 +1,1 @@
+"""What protects an exchange: one guard a file, none knows HTTP or the metrics library, time is injected."""

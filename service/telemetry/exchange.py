@@ -1,0 +1,66 @@
+"""The record of one exchange: what the log line, the metrics and the response's own headers are made from."""
+
+import random
+import re
+from contextvars import ContextVar
+from typing import Final
+
+import msgspec
+
+from service.models import Stages
+
+_ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
+_TRACEPARENT: Final = re.compile(
+    r"(?!ff|00-.{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+)
+_random: Final = random.Random()  # noqa: S311 - ids are unique, not secret; a system call each would cost more than the log line
+
+
+class Exchange(msgspec.Struct, kw_only=True):
+    """One exchange as it is observed. `started` is `time.perf_counter()`; `status` 0 until one is known."""
+
+    id: str
+    method: str
+    route: str
+    started: float
+    trace_id: str = ""
+    client: str = ""
+    status: int = 0
+    question: str = ""
+    stages: Stages = msgspec.field(default_factory=Stages)
+
+
+CURRENT: Final[ContextVar[Exchange | None]] = ContextVar("askd_exchange", default=None)
+"""The exchange that the running code belongs to; None outside of one. Every log line takes its ids from here."""
+
+
+def request_id(offered: str | None) -> str:
+    """Return the client's id if it is well formed (1 to 128 URL-safe characters), else 32 random hex digits."""
+    if offered and _ID.fullmatch(offered):
+        return offered
+    return f"{_random.getrandbits(128):032x}"
+
+
+def trace_id(traceparent: str | None) -> str:
+    """Return the trace id of a W3C `traceparent` header, empty where there is none or it is malformed.
+
+    Only versions after 00 may be longer (Trace Context, section 3.2.4).
+    """
+    found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    return found[1] if found else ""
+
+
+def server_timing(exchange: Exchange, now: float) -> str:
+    """Render the `Server-Timing` header: the stages passed and the total so far, in milliseconds."""
+    stages = exchange.stages
+    parts = []
+    if stages.cache is not None:
+        parts.append(f"cache;dur={stages.cache * 1e3:.3f}")
+    if stages.queue is not None:
+        parts.append(f"queue;dur={stages.queue * 1e3:.3f}")
+    if stages.code is not None:
+        parts.append(f"code;dur={stages.code * 1e3:.3f}")
+    if stages.render is not None:
+        parts.append(f"render;dur={stages.render * 1e3:.3f}")
+    parts.append(f"total;dur={(now - exchange.started) * 1e3:.3f}")
+    return ", ".join(parts)

@@ -1,0 +1,65 @@
+"""The log line of an exchange: in the form of every other line, but put together by hand, for there is one for each."""
+
+import logging
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from service.telemetry.exchange import Exchange
+from service.telemetry.output import now, output
+
+_encode: Final = msgspec.json.Encoder().encode
+_IN_EVERY_LINE: Final = ("timestamp", "level", "event", "id", "trace_id")
+
+
+class ExchangeLog:
+    """Writes one line for each exchange, at level info; with the question's text only where `questions` says so."""
+
+    def __init__(self, *, questions: bool = False) -> None:
+        self._questions = questions
+        self._other = structlog.get_logger("askd.exchange")
+
+    def write(self, exchange: Exchange, duration: float) -> None:
+        """Log an exchange that took `duration` seconds."""
+        if output.level > logging.INFO:
+            return
+        if output.json:
+            output.soon((self._line, exchange, duration))
+        else:
+            line: dict[str, Any] = msgspec.json.decode(self._line(exchange, duration))
+            self._other.info(line["event"], **{name: line[name] for name in line if name not in _IN_EVERY_LINE})
+
+    def _line(self, exchange: Exchange, duration: float) -> bytes:
+        """Return the line as JSON. Durations are in milliseconds; what does not apply is left out.
+
+        Ids are well-formed (`request_id`, `trace_id`), so that they need no escaping; the rest gets it.
+        """
+        stages = exchange.stages
+        trace = f',"trace_id":"{exchange.trace_id}"' if exchange.trace_id else ""
+        cache = "" if stages.cache is None else f',"cache_ms":{stages.cache * 1e3:.3f}'
+        queue = "" if stages.queue is None else f',"queue_ms":{stages.queue * 1e3:.3f}'
+        code = "" if stages.code is None else f',"code_ms":{stages.code * 1e3:.3f}'
+        render = "" if stages.render is None else f',"render_ms":{stages.render * 1e3:.3f}'
+        question = f',"question":{_quoted(exchange.question)}' if self._questions and exchange.question else ""
+        return (
+            f'{{"timestamp":"{now()}","level":"info","event":"exchange","id":"{exchange.id}"{trace},'
+            f"{_kind(exchange.route, exchange.method, exchange.status)},"
+            f'"duration_ms":{duration * 1e3:.3f}{cache}{queue}{code}{render},'
+            f'"client":{_client(exchange.client)}{question}}}'
+        ).encode()
+
+
+def _quoted(text: str) -> str:
+    return _encode(text).decode()
+
+
+@lru_cache(maxsize=256)
+def _client(address: str) -> str:
+    return _quoted(address)
+
+
+@lru_cache(maxsize=256)
+def _kind(route: str, method: str, status: int) -> str:
+    return f'"route":{_quoted(route)},"method":{_quoted(method)},"status":{status}'
