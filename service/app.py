@@ -1,0 +1,141 @@
+"""The app: what is wired to what, and nothing else."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from service.answerers import spec
+from service.guards.cache import Cache
+from service.guards.health import Health
+from service.guards.heartbeat import ask_ready, beat, watch_ready
+from service.models import Answerer
+from service.pipeline import Pipeline
+from service.settings import Settings
+from service.telemetry.exchange_log import ExchangeLog
+from service.telemetry.metrics import Metrics
+from service.web.ask import Ask
+from service.web.cors import Cors
+from service.web.exchanges import Exchanges
+from service.web.failures import Failures
+from service.web.observe import Observer
+from service.web.ops import Ops
+from service.web.readings import readings
+from service.web.routes import Routes
+from service.web.site import Site
+from service.web.stream import Streams
+
+ANSWERER: Final = web.AppKey[Answerer]("answerer", Answerer)
+HEALTH: Final = web.AppKey("health", Health)
+METRICS: Final = web.AppKey("metrics", Metrics)
+OBSERVER: Final = web.AppKey("observer", Observer)
+LONGEST: Final = web.AppKey("longest", int)
+LOADED: Final = web.AppKey("loaded", asyncio.Task[None])
+"""The load of the answerer: done when questions are answered, failed with LoadError when they never will be."""
+
+_log = structlog.get_logger("askd")
+
+
+def create_app(
+    settings: Settings,
+    *,
+    answerer: Answerer | None = None,
+    health: Health | None = None,
+    metrics: Metrics | None = None,
+) -> web.Application:
+    """Wire the server up. `answerer` None: the one that the settings name. Raises SpecError.
+
+    `health` and `metrics` are given where an ops port of its own shares them; None makes new ones. The answerer is
+    loaded in the background once the app starts; await `app[LOADED]` to know the outcome.
+    """
+    answerer = answerer or spec.resolve(settings)
+    health = health or Health(settings.stall_limit)
+    metrics = metrics or Metrics(settings.latency_buckets)
+    instance = socket.gethostname()
+    longest = spec.question_max_length(settings, answerer)
+    cors = Cors(settings.cors_origins)
+    observer = Observer(metrics, health, cors, log=ExchangeLog(questions=settings.log_questions), instance=instance)
+    failures = Failures(settings.prefix, _problem_page)
+    cache = Cache(settings.cache_size)
+    pipeline = Pipeline(answerer, deterministic=settings.deterministic, cache=cache, record=metrics.outcome)
+    streams = Streams(pipeline, failures, dress=observer.dress)
+    ask = Ask(pipeline, health, streams, longest=longest, body_limit=settings.body_max_size)
+
+    app = web.Application(client_max_size=settings.body_max_size)
+    app[ANSWERER] = answerer
+    app[HEALTH], app[METRICS], app[OBSERVER], app[LONGEST] = health, metrics, observer, longest
+    routes = Routes(app, Exchanges(observer, failures).around, cors=cors, prefix=settings.prefix)
+    if settings.ops_port is None:
+        Ops(health, metrics.registry).add_to(routes)
+    routes.add("/ask", {"GET": ask.get, "POST": ask.post})
+    Site(settings, answerer, health, longest=longest, instance=instance).add_to(routes)
+    routes.add_rest()
+    metrics.read(lambda: readings(observer, pipeline, health))
+    app.cleanup_ctx.append(lambda app: _lifetime(app, answerer, settings))
+    return app
+
+
+def line_limit(app: web.Application, *, ceiling: int = 1 << 16) -> int:
+    """Return the longest request line in bytes, so that the longest question fits, each character percent-encoded.
+
+    A character takes up to 12 bytes so. Longer questions than `ceiling` allows are sent with POST.
+    """
+    return min(12 * app[LONGEST], ceiling) + (1 << 11)
+
+
+def create_ops_app(settings: Settings, health: Health, metrics: Metrics) -> web.Application:
+    """Wire the ops endpoints up for a port, loop and thread of their own; they only read."""
+    silent = Observer(metrics, health, Cors(()), log=ExchangeLog(), instance=socket.gethostname())
+    failures = Failures(settings.prefix, _problem_page)
+    app = web.Application()
+    routes = Routes(app, Exchanges(silent, failures).around, cors=Cors(()))
+    Ops(health, metrics.registry).add_to(routes)
+    routes.add_rest()
+    return app
+
+
+async def _lifetime(app: web.Application, answerer: Answerer, settings: Settings) -> AsyncIterator[None]:
+    """Load the answerer while the listeners are open already; close it when everything has been answered."""
+    health, metrics = app[HEALTH], app[METRICS]
+    heart = asyncio.create_task(beat(health, metrics.lag.observe))
+    app[LOADED] = asyncio.create_task(_load(answerer, health))
+    watch = asyncio.create_task(_watch(app[LOADED], answerer, health))
+    yield
+    watch.cancel()
+    app[LOADED].cancel()
+    await asyncio.wait({watch, app[LOADED]}, timeout=settings.shutdown_timeout)
+    await _close(answerer, settings.shutdown_timeout)
+    heart.cancel()  # last: liveness must hold while the answerer closes
+
+
+async def _close(answerer: Answerer, seconds: float) -> None:
+    """Close the answerer, and go on after so many seconds even where it swallows its cancellation."""
+    closing = asyncio.create_task(answerer.close())
+    done, _ = await asyncio.wait({closing}, timeout=seconds)
+    if not done:
+        closing.cancel()
+        _log.warning("the answerer did not close in time", seconds=seconds)
+    elif error := closing.exception():
+        _log.error("the answerer failed to close", exc_info=error)
+
+
+async def _load(answerer: Answerer, health: Health) -> None:
+    """Load, and tell the probes how far; where on the disk the code lies is not for whoever may ask them."""
+    name = answerer.name.rstrip("/").rpartition("/")[2]
+    await answerer.load(lambda line: health.progress(line.replace(answerer.name, name)))
+    await ask_ready(health, answerer.ready)  # first, or the server would be ready before its code has said so
+    health.loaded(name)
+
+
+async def _watch(loaded: asyncio.Task[None], answerer: Answerer, health: Health) -> None:
+    await asyncio.wait({loaded})
+    await watch_ready(health, answerer.ready)
+
+
+def _problem_page(problem: Mapping[str, Any], prefix: str) -> tuple[bytes, str]:
+    from service.web import pages  # noqa: PLC0415 - a start without readers does not wait for them
+
+    return pages.problem(problem, prefix), pages.POLICY

@@ -1,0 +1,1 @@
+"""Where aiohttp lives: thin handlers, middlewares and pages."""

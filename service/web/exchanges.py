@@ -1,0 +1,52 @@
+"""What is around every exchange, in the one place where it is written: observed, and its errors rendered."""
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+
+from service.web.failures import Failures, known
+from service.web.observe import Observer
+from service.web.routes import Handler, Route
+
+LEFT: Final = 499
+"""Status in logs and metrics of an exchange whose client left before the answer; it is never sent."""
+
+
+class Exchanges:
+    """Puts an exchange around a handler: nothing that the handler raises escapes the log, the metrics or the client."""
+
+    def __init__(self, observer: Observer, failures: Failures) -> None:
+        self._observer = observer
+        self._failures = failures
+
+    def around(self, handler: Handler, route: Route) -> Handler:
+        """Return the handler with its exchange around it."""
+        observer = self._observer
+
+        async def exchange(request: web.Request) -> web.StreamResponse:
+            record = observer.begin(request.method, route.template, request.headers, request.remote or "")
+            try:
+                try:
+                    response = await handler(request)
+                except Exception as error:
+                    response = self._failed(request, error)
+                record.status = record.status or response.status
+                if not response.prepared:
+                    observer.dress(request, response)
+            except asyncio.CancelledError:
+                record.status = LEFT
+                raise
+            except BaseException:
+                record.status = 500  # what could not be rendered; the connection answers by itself
+                raise
+            finally:
+                observer.end(record, quiet=route.quiet)
+            return response
+
+        return exchange
+
+    def _failed(self, request: web.Request, error: Exception) -> web.StreamResponse:
+        if isinstance(error, ConnectionError) and request.transport is None:
+            raise asyncio.CancelledError from error  # the client left while it was being answered
+        return self._failures.response(request, known(error))

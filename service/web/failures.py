@@ -1,0 +1,61 @@
+"""Failures: every error becomes one RFC 9457 problem; what is unexpected is logged once, and its text stays here."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from aiohttp import hdrs, web
+
+from service.errors import AnswererFailed, InternalError, NotFound, Problem
+from service.telemetry.exchange import CURRENT
+from service.web import render
+from service.web.negotiate import prefers_html
+
+Page = Callable[[Mapping[str, Any], str], tuple[bytes, str]]
+"""Makes the readable page of a problem below a prefix: its HTML, and its Content-Security-Policy."""
+
+_log = structlog.get_logger("askd.failures")
+
+
+class Failures:
+    """Renders errors for the client that caused them: JSON, or a page where HTML is preferred."""
+
+    def __init__(self, prefix: str, page: Page) -> None:
+        self._prefix = prefix
+        self._page = page
+
+    def problem(self, request: web.Request, error: Problem) -> dict[str, Any]:
+        """Return the problem's members for this request."""
+        exchange = CURRENT.get()
+        path = request.rel_url.raw_path
+        return render.problem(error, id=exchange.id if exchange else "", path=path, prefix=self._prefix)
+
+    def response(self, request: web.Request, error: Problem) -> web.Response:
+        """Render a problem for this request."""
+        members = self.problem(request, error)
+        headers = {"Cache-Control": "no-store", "Vary": "Accept", **error.headers}
+        if error.retry_after is not None:
+            headers["Retry-After"] = str(error.retry_after)
+        if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
+            body, headers["Content-Security-Policy"] = self._page(members, self._prefix)
+            headers |= {"Content-Type": render.HTML_TYPE, "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
+        else:
+            body = render.encode(members)
+            headers["Content-Type"] = render.PROBLEM_TYPE
+        response = web.Response(status=error.status, body=body, headers=headers)
+        if not request.content.is_eof():
+            response.force_close()  # says that the rest of the body is not read: the client may stop sending it
+        return response
+
+
+def known(error: Exception) -> Problem:
+    """Return the problem that a client is told of for any error; what is unexpected is logged here, once."""
+    if isinstance(error, web.HTTPNotFound):
+        return NotFound("There is nothing at this path. See /docs for what there is.")
+    if isinstance(error, AnswererFailed):
+        _log.error("the answerer failed", exc_info=error.__cause__ or error)
+        return error
+    if isinstance(error, Problem):
+        return error
+    _log.error("uncaught error", exc_info=error)
+    return InternalError()

@@ -1,0 +1,64 @@
+"""Observation: an id, a metric and a log line for every exchange, whatever becomes of it."""
+
+from collections.abc import Mapping
+from time import perf_counter
+
+from aiohttp import web
+
+from service.guards.health import Health, Phase
+from service.telemetry.exchange import CURRENT, Exchange, request_id, server_timing, trace_id
+from service.telemetry.exchange_log import ExchangeLog
+from service.telemetry.metrics import Metrics
+from service.web.cors import Cors
+
+
+class Observer:
+    """Opens and closes the record of each exchange, and puts what identifies it onto each response."""
+
+    def __init__(self, metrics: Metrics, health: Health, cors: Cors, *, log: ExchangeLog, instance: str) -> None:
+        self._tally = metrics.tally()
+        self._health = health
+        self._cors = cors
+        self._log = log
+        self._instance = instance
+        self.in_flight = 0
+
+    def begin(self, method: str, route: str, headers: Mapping[str, str], client: str) -> Exchange:
+        """Open the record of an exchange and make it the current one."""
+        exchange = Exchange(
+            id=request_id(headers.get("X-Request-Id")),
+            trace_id=trace_id(headers.get("traceparent")),
+            method=method,
+            route=route,
+            client=client,
+            started=perf_counter(),
+        )
+        CURRENT.set(exchange)
+        self.in_flight += 1
+        return exchange
+
+    def end(self, exchange: Exchange, *, quiet: bool) -> None:
+        """Count the exchange and, unless `quiet`, log it."""
+        duration = perf_counter() - exchange.started
+        self.in_flight -= 1
+        self._tally.observe(exchange.route, exchange.method, exchange.status, duration)
+        if not quiet:
+            self._log.write(exchange, duration)
+
+    def dress(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Put the id, the times and the rest that every response has onto this one, before it is sent.
+
+        A stream does this itself when it begins. aiohttp's signal for it would cost every answer two coroutines.
+        """
+        headers = response.headers
+        exchange = CURRENT.get()
+        if exchange is not None:
+            headers["X-Request-Id"] = exchange.id
+            headers["Server-Timing"] = server_timing(exchange, perf_counter())
+        headers["X-Served-By"] = self._instance
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Server"] = "askd"
+        self._cors.expose(request.headers, headers)
+        if self._health.phase is Phase.DRAINING:
+            response.force_close()
+            headers["Connection"] = "close"
