@@ -1,0 +1,89 @@
+"""What would be served, without serving it: the reports of `askd check` and `askd openapi`."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from service.answerers import spec
+from service.models import Answerer, Parameter
+from service.settings import Settings
+from service.web import openapi
+
+_LABEL_WIDTH: Final = 14
+
+
+def report(settings: Settings) -> list[str]:
+    """Load the answerer and return a few lines for people. Raises StartupError as a start would."""
+
+    async def load() -> list[str]:
+        async with _loaded(settings) as answerer:
+            return [f"{label:<{_LABEL_WIDTH}} {text}" for label, text in _facts(settings, answerer).items() if text]
+
+    return asyncio.run(load())
+
+
+def contract(settings: Settings) -> str:
+    """Load the answerer and return its OpenAPI document as JSON text. Raises StartupError as a start would."""
+
+    async def load() -> str:
+        async with _loaded(settings) as answerer:
+            document = openapi.document(settings, answerer, max_length=spec.question_max_length(settings, answerer))
+        return json.dumps(document, indent=2, ensure_ascii=False)
+
+    return asyncio.run(load())
+
+
+@contextlib.asynccontextmanager
+async def _loaded(settings: Settings) -> AsyncIterator[Answerer]:
+    """Give the loaded answerer. What its code prints goes to stderr: stdout is for the report."""
+    with contextlib.redirect_stdout(sys.stderr):
+        answerer = spec.resolve(settings)
+        try:
+            await answerer.load(lambda _line: None)
+            yield answerer
+        finally:
+            await answerer.close()
+
+
+def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
+    """Return what there is to say by label; empty: not for this answerer."""
+    entries = answerer.statistics().entries
+    declared = settings.deterministic
+    deterministic = answerer.deterministic if declared is None else declared
+    return {
+        "answerer": f"{answerer.name} ({answerer.kind})",
+        "entries": "" if entries is None else f"{entries:,}",
+        "version": answerer.version,
+        "deterministic": ("yes" if deterministic else "no") + ("" if declared is None else ", as the settings say"),
+        "streams": "yes" if answerer.streams else "no",
+        "parameters": ", ".join(_parameter(parameter) for parameter in answerer.contract.parameters),
+        "questions": f"up to {spec.question_max_length(settings, answerer):,} characters",
+        "address": _url(settings.host, settings.port, settings.prefix),
+        "ops endpoints": _url(
+            settings.host, settings.port if settings.ops_port is None else settings.ops_port, "/metrics"
+        ),
+    }
+
+
+def _parameter(parameter: Parameter) -> str:
+    """Return `lang: string = "en"`."""
+    default = f" = {json.dumps(parameter.schema['default'])}" if "default" in parameter.schema else ""
+    return f"{parameter.name}: {_kind(parameter.schema)}{default}" + (" (required)" if parameter.required else "")
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """Return a JSON Schema's type in a word or a few; `any` where it takes more words."""
+    if "enum" in schema:
+        return "|".join(json.dumps(word) for word in schema["enum"])
+    if "anyOf" in schema:
+        return "|".join(_kind(part) for part in schema["anyOf"])
+    kind = str(schema.get("type", "any"))
+    return f"{kind} of {_kind(schema['items'])}" if kind == "array" and "items" in schema else kind
+
+
+def _url(host: str, port: int, path: str) -> str:
+    name = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"http://{name}:{port or '<a free port>'}{path}"

@@ -1,0 +1,180 @@
+"""The command line. What a command needs is imported when it runs, so that --help and --version come at once."""
+
+import difflib
+import gc
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+from service import __version__, envfile, options
+from service.errors import StartupError
+from service.settings import PREFIX, Settings, given, unknown_variables
+
+Variables = Mapping[str, str]
+
+_EPILOG: Final = (
+    "A flag goes before its variable, a variable before --env-file. Durations: 500ms, 10s, 2m or seconds. "
+    "Sizes: 64KiB, 1MiB or bytes."
+)
+_CONTEXT: Final = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
+_IMPLIED: Final = "askd.implied"
+"""Key of the context's meta: options stood without a command."""
+
+
+class SettingsCommand(click.Command):
+    """A command that takes every setting; `work` gets settings and variables, and returns the exit code."""
+
+    def __init__(self, name: str, work: Callable[[Settings, Variables], int], help: str) -> None:
+        spec = click.Argument(["spec"], required=False, metavar="[ANSWERER]", type=click.Path())
+        params = [spec, *options.settings(), options.env_file()]
+        super().__init__(name, callback=self._run, params=params, help=help, epilog=_EPILOG, context_settings=_CONTEXT)
+        self._work = work
+
+    def _run(self, *, spec: str | None, env_file: Sequence[str], **values: str | bool | None) -> int:
+        flags = {name: options.text(value) for name, value in values.items() if value is not None}
+        if spec is not None:
+            _refuse_ambiguity(spec, flags)
+            flags["answerer"] = spec
+        variables = _variables(env_file)
+        return self._work(Settings.load(flags, variables), variables)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the settings by group, then the options that are no settings."""
+        options.write_help(ctx, formatter)
+
+
+def _refuse_ambiguity(spec: str, flags: Mapping[str, str]) -> None:
+    if click.get_current_context().meta.get(_IMPLIED):
+        command = spec if spec in askd.commands else f"serve {spec}"
+        raise click.UsageError(f"{spec!r} stands without a command: did you mean `askd {command} …`?")
+    if flags.get("answerer", spec) != spec:
+        raise click.UsageError(f"ANSWERER is {spec} and --answerer is {flags['answerer']}: leave one of them out")
+
+
+def _variables(files: Sequence[str]) -> Variables:
+    """Return the environment, filled up from `files`, of which the last wins.
+
+    What is no setting is for the user's code, so it goes into this process's environment as well.
+    """
+    found: dict[str, str] = {}
+    for file in files:
+        found |= envfile.read(file)
+    for name, value in found.items():
+        if not name.startswith(PREFIX):
+            os.environ.setdefault(name, value)
+    return found | {name: value for name, value in os.environ.items() if name not in found or given(value)}
+
+
+class Askd(click.Group):
+    """The commands; options without a command are those of `serve`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `serve` before options that are not the group's own; not while a shell completes."""
+        if not ctx.resilient_parsing and not (args and not args[0].startswith("-")):
+            own = [arg for arg in args if arg in {"-h", "--help", "--version"}]
+            ctx.meta[_IMPLIED] = not own
+            args = own[:1] or ["serve", *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Say what to type where the first word is an answerer or a slip."""
+        if args and args[0] not in self.commands and not ctx.resilient_parsing:
+            raise click.UsageError(self._no_command(args[0]))
+        return super().resolve_command(ctx, args)
+
+    def _no_command(self, word: str) -> str:
+        near = difflib.get_close_matches(word, self.commands, n=1)
+        if any(sign in word for sign in ":/.") or (Path(word).exists() and not near):
+            near = [f"serve {word}"]
+        names = ", ".join(self.commands)
+        return f"there is no command {word!r}: " + (
+            f"did you mean `askd {near[0]}`?" if near else f"give one of {names}"
+        )
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the options of `serve` too, for they may stand without it."""
+        found = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            own = {item.value for item in found}
+            found += [item for item in self.commands["serve"].shell_complete(ctx, incomplete) if item.value not in own]
+        return found
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Keep the order in which they are written below."""
+        return list(self.commands)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands first, then the options of `serve`."""
+        self.format_commands(ctx, formatter)
+        self.commands["serve"].format_options(ctx, formatter)
+
+
+def _serve(settings: Settings, variables: Variables) -> int:
+    gc.disable()  # importing makes no garbage; the server turns it on when it is ready
+    from service.server import run  # noqa: PLC0415 - aiohttp and the rest only where a server is wanted
+
+    return run(settings, unknown=unknown_variables(variables))
+
+
+def _check(settings: Settings, variables: Variables) -> int:
+    from service.check import report  # noqa: PLC0415 - answerers are imported only where one is wanted
+
+    _warn(variables)
+    for line in report(settings):
+        click.echo(line)
+    return 0
+
+
+def _openapi(settings: Settings, variables: Variables) -> int:
+    from service.check import contract  # noqa: PLC0415 - as above
+
+    _warn(variables)
+    click.echo(contract(settings))
+    return 0
+
+
+def _warn(variables: Variables) -> None:
+    for name, near in unknown_variables(variables).items():
+        _complain(f"{name} is no setting and does nothing" + (f": did you mean {near}?" if near else ""))
+
+
+def _complain(message: str) -> None:
+    """Write to stderr, `askd: ` before every line but those that are indented, which go on with the one before."""
+    for line in message.splitlines():
+        click.echo(line if line[:1].isspace() else f"askd: {line}", err=True)
+
+
+askd = Askd(
+    "askd",
+    help="Serve a Python function, a graph or a book of questions and answers over HTTP. Without a command: serve.",
+    epilog=_EPILOG,
+    context_settings=_CONTEXT,
+    subcommand_metavar="[COMMAND] [OPTIONS]",
+    options_metavar="",
+    commands=[
+        SettingsCommand("serve", _serve, "Serve ANSWERER; without one, the built-in book."),
+        SettingsCommand("check", _check, "Load settings and ANSWERER, and say what would be served."),
+        SettingsCommand("openapi", _openapi, "Print the contract of ANSWERER: OpenAPI 3.1, as JSON."),
+    ],
+)
+click.version_option(__version__, prog_name="askd", message="%(prog)s %(version)s")(askd)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, `sys.argv` when None, and return the exit code: 2 for what a person must mend."""
+    try:
+        code = askd.main(arguments, prog_name="askd", standalone_mode=False)
+    except click.ClickException as fault:
+        ctx = getattr(fault, "ctx", None)
+        _complain(f"{fault.format_message()}\nSee {ctx.command_path if ctx else 'askd'} --help.")
+        return 2
+    except StartupError as fault:
+        _complain(str(fault))
+        return 2
+    except click.Abort:  # Ctrl-C
+        return 130
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,152 @@
+"""The process: listeners first, then the answerer; signals; the drain; the exit code."""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from service import __version__, sockets
+from service.app import ANSWERER, HEALTH, LOADED, METRICS, OBSERVER, create_app, line_limit
+from service.errors import LoadError
+from service.ops_thread import OpsThread
+from service.settings import Settings
+from service.telemetry import logs
+from service.web.connection import Runner
+
+KEEPALIVE: Final = 75.0
+"""Seconds for which an idle connection is kept: longer than common proxies' 60, so that they close first."""
+LINGER: Final = 2.0
+"""Seconds for which an unread body is thrown away, so that the client sees its 413 before the connection closes."""
+FAILED: Final = 2
+"""Exit code where the start failed."""
+
+_log = structlog.get_logger("askd")
+
+
+def run(settings: Settings, *, unknown: Mapping[str, str | None]) -> int:
+    """Serve until told to stop; return the exit code: 0 after a drain, 2 where the answerer could not be loaded.
+
+    `unknown` has variables that look like settings and are none, each with the nearest name that is one, or None.
+    Raises StartupError for what is found before the listeners are open.
+    """
+    logs.configure(settings.log_level, settings.log_format)
+    for name, nearest in unknown.items():
+        _log.warning("unknown variable", name=name, did_you_mean=nearest)
+    _log.info("settings", version=__version__, **settings.shown())
+    app = create_app(settings)
+    listeners = sockets.listen(settings.host, settings.port)
+    ops = None
+    if settings.ops_port is not None:
+        ops = OpsThread(
+            settings, app[HEALTH], app[METRICS], sockets.listen(settings.host, settings.ops_port, flag="--ops-port")
+        )
+    gc.freeze()  # what is there now stays: it need not be looked at again
+    gc.enable()
+    return uvloop.run(Server(settings, app, listeners, ops).serve())
+
+
+class Server:
+    """One process that serves one app, from its open listeners to the end of its drain."""
+
+    def __init__(
+        self, settings: Settings, app: web.Application, listeners: Sequence[socket.socket], ops: OpsThread | None
+    ) -> None:
+        self._settings = settings
+        self._app = app
+        self._listeners = listeners
+        self._ops = ops
+        self._stop: asyncio.Queue[signal.Signals] = asyncio.Queue()
+
+    async def serve(self) -> int:
+        """Serve until a signal comes, or until the load fails."""
+        started = time.perf_counter()
+        self._handle_signals()
+        if self._ops:
+            self._ops.start()
+        runner = Runner(
+            self._app,
+            self._app[METRICS],
+            handler_cancellation=True,
+            keepalive_timeout=KEEPALIVE,
+            lingering_time=LINGER,
+            max_line_size=line_limit(self._app),
+            shutdown_timeout=self._settings.drain_timeout,
+        )
+        await runner.setup()
+        for listener in self._listeners:
+            await web.SockSite(runner, listener, backlog=sockets.BACKLOG).start()
+        _log.info("listening", **self._addresses())
+        code = await self._until_stopped(started)
+        await runner.cleanup()
+        _log.info("stopped", code=code)
+        if self._ops:
+            self._ops.stop()
+        return code
+
+    async def _until_stopped(self, started: float) -> int:
+        """Wait for the load, then for a signal, whichever comes first; then drain."""
+        stop = asyncio.create_task(self._stop.get())
+        loaded = self._app[LOADED]
+        await asyncio.wait({stop, loaded}, return_when=asyncio.FIRST_COMPLETED)
+        if loaded.done():
+            if failure := loaded.exception():
+                _failed(failure)
+                return FAILED
+            _log.info("ready", **self._served(), seconds=round(time.perf_counter() - started, 3))
+        await self._drain(await stop)
+        return 0
+
+    async def _drain(self, number: signal.Signals) -> None:
+        """Fail readiness and go on serving until load balancers have taken notice; a Ctrl-C does not wait."""
+        self._app[HEALTH].draining()
+        delay = 0.0 if number is signal.SIGINT else self._settings.drain_delay
+        _log.info("draining", signal=number.name, delay=delay, in_flight=self._app[OBSERVER].in_flight)
+        await asyncio.sleep(delay)
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(logs.loop_failed)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signalled, number)
+        loop.add_signal_handler(signal.SIGUSR2, self._toggle_debug)
+
+    def _signalled(self, number: signal.Signals) -> None:
+        """Stop gracefully at the first signal, at once at the second."""
+        if self._app[HEALTH].phase == "draining" or not self._stop.empty():
+            _log.warning("stopped at once", signal=number.name)
+            os._exit(128 + number)
+        self._stop.put_nowait(number)
+
+    def _toggle_debug(self) -> None:
+        _log.warning("log level", now=logs.toggle_debug(self._settings.log_level))
+
+    def _served(self) -> dict[str, str]:
+        answerer = self._app[ANSWERER]
+        return {"answerer": answerer.name, "kind": answerer.kind, "answerer_version": answerer.version}
+
+    def _addresses(self) -> dict[str, str]:
+        """Return where questions and probes are answered; an address that is everywhere is shown as localhost."""
+        found = {"url": _url(self._listeners[0]) + self._settings.prefix}
+        return found | ({"ops_url": _url(self._ops.listeners[0])} if self._ops else {})
+
+
+def _failed(failure: BaseException) -> None:
+    """Say why the answerer could not be loaded: its own words, or a traceback where it has none."""
+    if isinstance(failure, LoadError):
+        _log.error("load failed", error=str(failure))
+    else:
+        _log.error("load failed", exc_info=failure)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - a name for people
+    return f"http://{host}:{port}"

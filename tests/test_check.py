@@ -1,0 +1,133 @@
+"""`askd check` and `askd openapi`: with real answerers, up to the exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.cli import main
+
+Capture = pytest.CaptureFixture[str]
+
+MAIN = '''
+from typing import Literal
+
+print("from the import")
+
+def answer(text: str, n: int = 3, *, lang: Literal["en", "de"] = "en", tags: list[str] | None = None, sure: bool):
+    """Say it."""
+    return text
+
+def constant(text):
+    return "always"
+
+constant.deterministic = True
+'''
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with a module and a book, and with the default settings."""
+    (tmp_path / "main.py").write_text(MAIN)
+    (tmp_path / "book.yaml").write_text("- ask: hello\n  answer: Hi\n- ask: bye\n  answer: Ciao\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("ASKD_ANSWERER", "ASKD_HOST", "ASKD_PORT", "ASKD_OPS_PORT", "ASKD_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def checked(capsys: Capture, *arguments: str) -> dict[str, str]:
+    """What `askd check` says, by label."""
+    assert main(["check", *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    return {line[:14].strip(): line[14:].strip() for line in lines}
+
+
+def test_a_book_is_described(capsys: Capture) -> None:
+    """For a book: how many entries, in which version, and how long a question may be."""
+    found = checked(capsys, "book.yaml")
+    assert found.pop("version")
+    assert found == {
+        "answerer": "book.yaml (book)",
+        "entries": "2",
+        "deterministic": "yes",
+        "streams": "no",
+        "questions": "up to 1,000 characters",
+        "address": "http://127.0.0.1:2024",
+        "ops endpoints": "http://127.0.0.1:2024/metrics",
+    }
+
+
+def test_a_function_is_described_with_its_parameters(capsys: Capture) -> None:
+    """For a function: each parameter with its type and default; what it prints stays out of the report."""
+    found = checked(capsys, "main.py:answer")
+    assert found["answerer"] == "main.py:answer (function)"
+    assert found["deterministic"] == "no"
+    assert found["questions"] == "up to 65,536 characters"
+    for parameter in ("n: integer = 3", "tags: array of string|null = null", "sure: boolean (required)"):
+        assert parameter in found["parameters"].split(", ")
+    assert 'lang: "de"|"en" = "en"' in found["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["main.py:constant"], "yes"),
+        (["main.py:constant", "--no-deterministic"], "no, as the settings say"),
+        (["main.py:answer", "--deterministic"], "yes, as the settings say"),
+    ],
+)
+def test_deterministic_is_what_settings_or_code_declare(capsys: Capture, arguments: list[str], said: str) -> None:
+    """Whose word it is that the same question gets the same answer is said."""
+    assert checked(capsys, *arguments)["deterministic"] == said
+
+
+def test_addresses_are_those_that_would_be_listened_on(capsys: Capture) -> None:
+    """Host, ports and prefix come together as the URLs to use; a port that is chosen at the start has no number."""
+    found = checked(capsys, "--host=::1", "--port=8080", "--ops-port=0", "--prefix=/answers", "book.yaml")
+    assert found["address"] == "http://[::1]:8080/answers"
+    assert found["ops endpoints"] == "http://[::1]:<a free port>/metrics"
+    assert checked(capsys, "book.yaml", "--question-max-length", "7")["questions"] == "up to 7 characters"
+
+
+@pytest.mark.parametrize("command", ["check", "openapi"])
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["main.py:anwser"], "main.py has no 'anwser'"),
+        (["absent.py:answer"], "absent.py"),
+        (["broken.yaml"], "broken.yaml:2"),
+        (["--port", "x"], "--port='x'"),
+    ],
+)
+def test_what_would_not_start_exits_2(
+    folder: Path, capsys: Capture, command: str, arguments: list[str], fault: str
+) -> None:
+    """A fault that would stop the start is told in the same words, on standard error; standard output is empty."""
+    (folder / "broken.yaml").write_text("- ask: hello\n  reply: Hi\n")
+    assert main([command, *arguments]) == 2
+    said = capsys.readouterr()
+    assert not said.out
+    assert fault in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("command", ["check", "openapi"])
+def test_unknown_variables_are_warned_of(capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """A variable that is no setting is named with the nearest one, and stops nothing."""
+    monkeypatch.setenv("ASKD_PROT", "1")
+    assert main([command, "book.yaml"]) == 0
+    assert capsys.readouterr().err == "askd: ASKD_PROT is no setting and does nothing: did you mean ASKD_PORT?\n"
+
+
+def test_the_contract_is_json_and_nothing_else(capsys: Capture) -> None:
+    """Standard output is the OpenAPI document, whatever the code prints; two runs are equal to the byte."""
+    assert main(["openapi", "main.py:answer"]) == 0
+    first = capsys.readouterr()
+    assert main(["openapi", "main.py:answer"]) == 0
+    assert capsys.readouterr().out == first.out
+    assert "from the import" in first.err
+    document = json.loads(first.out)
+    assert document["openapi"].startswith("3.1")
+    names = {parameter.get("name") for parameter in document["paths"]["/ask"]["get"]["parameters"]}
+    assert {"q", "n", "lang", "tags", "sure"} <= names
