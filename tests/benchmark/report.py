@@ -1,0 +1,113 @@
+"""The figures as Markdown and as JSON, with the versions of everything that they depend on."""
+
+import importlib.metadata
+import os
+import platform
+import re
+import statistics
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from . import load
+from .measure import Scrapes, Start
+
+PACKAGES: Final = ("askd", "aiohttp", "uvloop", "prometheus-client", "structlog", "fastapi", "uvicorn", "httptools")
+AIMS: Final = {"bare aiohttp": 0.55, "FastAPI": 3.0}
+"""Throughput of askd as a multiple of the other's, at least."""
+START_AIM: Final = 1.5
+"""Start-up and memory of askd as a multiple of the bare app's, at most."""
+SCRAPE_AIM: Final = 0.1
+"""Seconds that a scrape may take at the 99th percentile."""
+
+
+def throughput(samples: Mapping[str, Sequence[load.Sample]]) -> list[str]:
+    """Table of throughput, cost and latency; ratios are of the medians of this one run, high where askd is good."""
+    base = load.median(samples["askd"])
+    rows = []
+    for name, runs in samples.items():
+        each, rates = load.median(runs), [run.rate for run in runs]
+        aim = AIMS.get(name)
+        row = [name, f"{each.rate:,.0f}", f"{min(rates):,.0f}–{max(rates):,.0f}", f"{base.rate / each.rate:.2f}"]
+        row += [_verdict(f"≥ {aim:g}", met=base.rate / each.rate >= aim) if aim else ""]
+        row += [
+            f"{each.cpu * 1e6:.1f}",
+            f"{each.cpu / base.cpu:.2f}",
+            f"{each.p50 * 1e3:.2f}",
+            f"{each.p99 * 1e3:.2f}",
+            str(each.failures),
+        ]
+        rows.append(row)
+    aims = ("answers/s", "lowest–highest", "askd ÷ it", "aim")
+    head = ("server", *aims, "CPU µs each", "by CPU", "p50 ms", "p99 ms", "failures")
+    return ["## Throughput", "", *table(head, rows)]
+
+
+def starts(found: Mapping[str, Sequence[Start]]) -> list[str]:
+    """Table of start-up and idle memory, against the bare app."""
+    rows, figures = [], {name: _start(runs) for name, runs in found.items()}
+    seconds, resident = figures["bare aiohttp"]
+    for name, each in figures.items():
+        times, sizes = each[0] / seconds, each[1] / resident
+        aim = _verdict(f"≤ {START_AIM:g}", met=max(times, sizes) <= START_AIM) if name == "askd" else ""
+        rows.append([name, f"{each[0] * 1e3:.0f}", f"{times:.2f}", f"{each[1] / 2**20:.1f}", f"{sizes:.2f}", aim])
+    head = ("server", "exec to first 200, ms", "÷ bare", "resident MiB", "÷ bare", "aim for both")
+    return ["## Start-up and idle memory", "", *table(head, rows)]
+
+
+def scrapes(found: Scrapes) -> list[str]:
+    """One line on the ops port under load."""
+    verdict = _verdict(f"< {SCRAPE_AIM * 1e3:.0f} ms", met=found.p99 < SCRAPE_AIM)
+    times = f"p50 {found.p50 * 1e3:.1f} ms, p99 {found.p99 * 1e3:.1f} ms ({verdict})"
+    load_meanwhile = f"{found.load.rate:,.0f} answers/s, {found.load.failures} failures"
+    line = f"{found.times} scrapes of {found.size:,} bytes: {times}; meanwhile {load_meanwhile}."
+    return ["## Scrapes of the ops port under load", "", line]
+
+
+def versions() -> dict[str, str]:
+    """What the figures depend on; a package that is not installed is left out."""
+    found = {"python": platform.python_version(), "kernel": platform.release(), "cpu": _cpu(), "wrk": _wrk()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def as_json(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn named tuples into objects, for `--json`."""
+    return {name: _plain(section) for name, section in sections.items()}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table, the first column to the left and the others to the right."""
+    align = ["---", *["---:"] * (len(head) - 1)]
+    return [f"| {' | '.join(row)} |" for row in (head, align, *rows)]
+
+
+def _start(runs: Sequence[Start]) -> tuple[float, float]:
+    return statistics.median(run.seconds for run in runs), statistics.median(run.resident for run in runs)
+
+
+def _verdict(aim: str, *, met: bool) -> str:
+    return f"{aim}: {'met' if met else 'missed'}"
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        return {name: _plain(each) for name, each in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _cpu() -> str:
+    names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    return f"{os.cpu_count()} × {names[0] if names else platform.machine()}"
+
+
+def _wrk() -> str:
+    text = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout
+    return text.removeprefix("wrk ").split(" ", 1)[0]

@@ -1,0 +1,144 @@
+"""The servers that are measured: how each is started, what it must answer, and that it is ended in the end."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+PEERS: Final = Path(__file__).parent / "peers"
+_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+START_LIMIT: Final = 30.0
+"""Seconds that a server may take from exec to its first 200."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Server:
+    """One server to measure. `{port}` and `{ops}` in `command` and URLs become free ports."""
+
+    name: str
+    command: str
+    url: str
+    ready: str = ""
+    """URL that is 200 as soon as the server can answer; empty: `url` itself."""
+    answer: object = None
+    """The JSON that `url` must give; None: any 200 will do."""
+    environ: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+ASKD: Final = Server(
+    name="askd",
+    command=f"{shlex.quote(sys.executable)} -m service --port {{port}} --ops-port {{ops}} --log-format json",
+    url="http://127.0.0.1:{port}/ask?q=hello",
+    ready="http://127.0.0.1:{ops}/readyz",
+    answer={"answer": "Hi"},
+)
+ASKD_ONE_PORT: Final = dataclasses.replace(
+    ASKD,
+    command=f"{shlex.quote(sys.executable)} -m service --port {{port}} --log-format json",
+    ready="http://127.0.0.1:{port}/readyz",
+)
+BARE: Final = dataclasses.replace(
+    ASKD, name="bare aiohttp", command=f"{shlex.quote(sys.executable)} {PEERS}/bare.py {{port}}", ready=""
+)
+FASTAPI: Final = dataclasses.replace(
+    BARE, name="FastAPI", command=f"{shlex.quote(sys.executable)} {PEERS}/fastapi_metrics.py {{port}}"
+)
+
+
+def podinfo(binary: str) -> Server:
+    """Podinfo on one core, asked for what costs it least."""
+    return Server(
+        name="podinfo",
+        command=f"{shlex.quote(binary)} --port={{port}} --level=error",
+        url="http://127.0.0.1:{port}/version",
+        environ={"GOMAXPROCS": "1"},
+    )
+
+
+def given(text: str) -> Server:
+    """Read `NAME=COMMAND=URL`; the command may hold further `=`. Raises ValueError."""
+    name, _, rest = text.partition("=")
+    cut = rest.rfind("=http")
+    if not name or cut < 1:
+        raise ValueError(
+            f"{text!r}: give NAME=COMMAND=URL, such as 'mine=./mine --port {{port}}=http://127.0.0.1:{{port}}/'"
+        )
+    return Server(name=name, command=rest[:cut], url=rest[cut + 1 :])
+
+
+class Running:
+    """A server's process, pinned to one core (None: to none), with its output in a file."""
+
+    def __init__(self, server: Server, core: int | None, log: Path) -> None:
+        ports = dict(zip(("port", "ops"), _free_ports(2), strict=True))
+        self.server = server
+        self.log = log
+        self.url, self.ready, self.ops = (
+            text.format(**ports) for text in (server.url, server.ready or server.url, "http://127.0.0.1:{ops}")
+        )
+        pin = [] if core is None else ["taskset", "-c", str(core)]
+        command = [*pin, *(part.format(**ports) for part in shlex.split(server.command))]
+        with log.open("ab") as output:
+            self.started = time.perf_counter()
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | server.environ)
+
+    def wait_ready(self) -> float:
+        """Return the seconds from exec to the first 200. Raises RuntimeError, with the end of the log."""
+        while (elapsed := time.perf_counter() - self.started) < START_LIMIT and self.process.poll() is None:
+            with contextlib.suppress(OSError), _DIRECT.open(self.ready, timeout=5):
+                return time.perf_counter() - self.started
+            time.sleep(0.001)
+        tail = self.log.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{self.server.name} gave no 200 at {self.ready} in {elapsed:.0f} s. Its log ends:\n{tail}")
+
+    def check(self) -> None:
+        """Make sure of the answer before it is measured how fast it comes. Raises RuntimeError."""
+        with _DIRECT.open(self.url, timeout=5) as response:
+            body = response.read()
+        if self.server.answer is not None and json.loads(body) != self.server.answer:
+            raise RuntimeError(f"{self.server.name} answers {body[:200]!r}, expected {self.server.answer}")
+
+    def resident(self) -> int:
+        """Resident memory in bytes, now."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def processor_time(self) -> float:
+        """Seconds that the process has run so far, in its own code and in the kernel, on all its threads."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def end(self) -> None:
+        """Stop the process: asked first, killed after 10 s."""
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextlib.contextmanager
+def running(server: Server, *, core: int | None, folder: Path) -> Iterator[Running]:
+    """Run a server until the block ends, whatever happens in it."""
+    log = folder / f"{server.name.replace(' ', '-').replace('/', '-')}.log"
+    process = Running(server, core, log)
+    try:
+        yield process
+    finally:
+        process.end()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in held]
