@@ -1,0 +1,88 @@
+# Everything that a developer does, as one word each. `make` alone lists them.
+# Needs Python 3.11 or later, with its venv module, and a package index. A second call installs nothing.
+
+SHELL := /bin/bash
+VENV := .venv
+BENCH_VENV := .venv-bench
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+# Arguments for what a target runs: `make run ARGS="serve main.py:answer --port 8080"`, `make test ARGS="-k book"`.
+ARGS ?=
+
+# The first interpreter that will do; the one that PYTHON names, where it names one.
+find_python = $(shell for name in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format contract lock wheel bench ci clean
+
+help: ## list what there is
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: $(VENV)/.installed ## serve the built-in book on port 2024
+	@exec $(BIN)/askd $(ARGS)
+
+test: $(VENV)/.installed-test ## run the suite; what cannot run here is listed in its last lines
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-test ## check style, format, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-test ## write the format, and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+contract: $(VENV)/.installed-test ## at a release: record what must stay compatible from now on
+	PYTHONPATH=tests $(BIN)/python -m contract
+
+lock: $(VENV)/.installed ## write requirements.lock anew, with the newest versions that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-emit-index-url \
+		--no-annotate --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+wheel: $(VENV)/.installed ## build dist/askd-*.whl
+	@rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist/askd-*.whl
+
+bench: $(BENCH_VENV)/.installed ## measure askd against other servers (needs wrk; takes about five minutes)
+	@if command -v wrk >/dev/null; then exec env PYTHONPATH=tests $(BENCH_VENV)/bin/python -m benchmark $(ARGS); \
+	else echo "skipped: make bench, wrk is not installed (Debian: apt-get install wrk)"; fi
+
+ci: ## do what CI does
+	.ci/run
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) $(BENCH_VENV) build dist .*_cache .hypothesis .schemathesis
+	find service tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	$(call create,$(VENV))
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml requirements.lock
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.created pyproject.toml requirements.lock
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(BENCH_VENV)/.installed: pyproject.toml requirements.lock tests/benchmark/requirements.txt
+	$(call create,$(BENCH_VENV))
+	$(BENCH_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable . \
+		--requirement tests/benchmark/requirements.txt
+	@touch $@
+
+# A virtual environment, or one line that says what is missing: $(call create,FOLDER)
+define create
+	@python="$(find_python)"; \
+	if [ -z "$$python" ]; then \
+		echo "askd needs Python 3.11 or later, found: $$($(or $(PYTHON),python3) --version 2>&1 | tail -n 1)." \
+			"Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi; \
+	"$$python" -m venv $(1) || { rm -rf $(1); \
+		echo "$$python has no venv module that works. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+endef
