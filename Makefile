@@ -4,6 +4,7 @@
 SHELL := /bin/bash
 VENV := .venv
 BENCH_VENV := .venv-bench
+LANGGRAPH_VENV := .venv-langgraph
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 # Arguments for what a target runs: `make run ARGS="serve main.py:answer --port 8080"`, `make test ARGS="-k book"`.
@@ -23,6 +24,7 @@ run: $(VENV)/.installed ## serve the built-in book on port 2024
 	@exec $(BIN)/askd $(ARGS)
 
 test: $(VENV)/.installed-test ## run the suite; what cannot run here is listed in its last lines
+	@$(MAKE) --quiet $(LANGGRAPH_VENV)/.installed || echo "skipped: tests against langgraph dev, it cannot be installed"
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.installed-test ## check style, format, types and layers
@@ -56,7 +58,7 @@ ci: ## do what CI does
 	.ci/run
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(BENCH_VENV) build dist .*_cache .hypothesis .schemathesis
+	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) build dist .*_cache .hypothesis .schemathesis
 	find service tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -75,6 +77,12 @@ $(BENCH_VENV)/.installed: pyproject.toml requirements.lock tests/benchmark/requi
 	$(call create,$(BENCH_VENV))
 	$(BENCH_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable . \
 		--requirement tests/benchmark/requirements.txt
+	@touch $@
+
+# The real LangGraph server, in an environment of its own: it holds jsonschema-rs and structlog back.
+$(LANGGRAPH_VENV)/.installed: tests/process/langgraph.txt
+	$(call create,$(LANGGRAPH_VENV))
+	$(LANGGRAPH_VENV)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
 # A virtual environment, or one line that says what is missing: $(call create,FOLDER)

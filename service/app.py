@@ -128,6 +128,8 @@ async def _load(answerer: Answerer, health: Health) -> None:
     await answerer.load(lambda line: health.progress(line.replace(answerer.name, name)))
     await ask_ready(health, answerer.ready)  # first, or the server would be ready before its code has said so
     health.loaded(name)
+    for line in answerer.warnings():
+        _log.warning("the answerer warns", about=line)
 
 
 async def _watch(loaded: asyncio.Task[None], answerer: Answerer, health: Health) -> None:

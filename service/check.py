@@ -20,7 +20,8 @@ def report(settings: Settings) -> list[str]:
 
     async def load() -> list[str]:
         async with _loaded(settings) as answerer:
-            return [f"{label:<{_LABEL_WIDTH}} {text}" for label, text in _facts(settings, answerer).items() if text]
+            facts = [*_facts(settings, answerer).items(), *(("warning", line) for line in answerer.warnings())]
+            return [f"{label:<{_LABEL_WIDTH}} {text}" for label, text in facts if text]
 
     return asyncio.run(load())
 
@@ -59,6 +60,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "version": answerer.version,
         "deterministic": ("yes" if deterministic else "no") + ("" if declared is None else ", as the settings say"),
         "streams": "yes" if answerer.streams else "no",
+        "threads": "yes, remembered between questions" if answerer.conversational else "",
         "parameters": ", ".join(_parameter(parameter) for parameter in answerer.contract.parameters),
         "questions": f"up to {spec.question_max_length(settings, answerer):,} characters",
         "address": _url(settings.host, settings.port, settings.prefix),

@@ -7,12 +7,16 @@
     │   ├── NotFound           404  no such path
     │   ├── MethodNotAllowed   405  the path exists, the method does not
     │   ├── NotAcceptable      406  no representation that the client accepts
+    │   ├── Interrupted        409  the graph asks something before it can go on
     │   ├── BodyTooLarge       413  the body is over the limit
     │   ├── Unsupported        415  a body of a media type that is not read
     │   ├── ExpectationFailed  417  an Expect other than 100-continue
     │   ├── Refused            4xx  the user's code refused, with a status of its own
     │   ├── AnswererFailed     500  the user's code failed; its text stays in the log
+    │   │   └── RecursionLimit      the graph came to no end within its steps
     │   ├── InternalError      500  askd itself failed; the text stays in the log
+    │   ├── UpstreamFailed     502  the server behind askd failed, or its answer is none
+    │   ├── Looped             508  the question came back to askd that sent it
     │   └── Unavailable        503  not now: starting, draining or overloaded
     └── StartupError                one or more lines for a person, exit code 2
         ├── SettingsError           faulty settings, all of them at once
@@ -103,6 +107,14 @@ class NotAcceptable(Problem):
     status: int = HTTPStatus.NOT_ACCEPTABLE
 
 
+class Interrupted(Problem):
+    """The graph asks something before it can go on; `interrupt` is what. Ask again in the same `thread`."""
+
+    code = "interrupted"
+    title = "Interrupted"
+    status: int = HTTPStatus.CONFLICT
+
+
 class BodyTooLarge(Problem):
     """The body is longer than `ASKD_BODY_MAX_SIZE`."""
 
@@ -149,11 +161,37 @@ class AnswererFailed(Problem):
         super().__init__(detail)
 
 
+class RecursionLimit(AnswererFailed):
+    """The graph came to no end within the steps that it may take. Its author may allow more: `recursion_limit`."""
+
+    code = "recursion-limit"
+    title = "Recursion limit reached"
+
+    def __init__(self) -> None:
+        super().__init__("The graph came to no end within the steps that it may take. Its log has more under this id.")
+
+
 class InternalError(Problem):
     """askd itself failed. The cause is in the log under the request's id."""
 
     def __init__(self) -> None:
         super().__init__("The server failed. Its log has the cause under this id.")
+
+
+class UpstreamFailed(Problem):
+    """The server that answers for askd failed, or what it sent is no answer. The cause is in the log."""
+
+    code = "upstream-failed"
+    title = "Upstream failed"
+    status: int = HTTPStatus.BAD_GATEWAY
+
+
+class Looped(Problem):
+    """The question was passed on so often that it must be going round in a circle."""
+
+    code = "looped"
+    title = "Loop detected"
+    status: int = HTTPStatus.LOOP_DETECTED
 
 
 class Unavailable(Problem):

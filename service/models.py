@@ -24,6 +24,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     parameters: Mapping[str, Any] = {}
     """What came beside the text, validated by the answerer's `bind`."""
+    thread: str | None = None
+    """The conversation that the question belongs to; None: none. Such a question is never cached nor coalesced."""
     id: str = ""
     """The request's id, as in the log and in `X-Request-Id`."""
     client: str = ""
@@ -87,6 +89,8 @@ class Answerer(Protocol):
     """Whether the same question always gets the same answer while `version` stays the same."""
     streams: bool = False
     """Whether `stream` yields deltas as they come, rather than one at the end."""
+    conversational: bool = False
+    """Whether a question may name a `thread`: a conversation that is remembered between questions."""
     version: str = ""
     """Changes whenever a deterministic answer may have changed; equal on replicas that answer alike."""
     contract: Contract = Contract()
@@ -98,6 +102,10 @@ class Answerer(Protocol):
     async def close(self) -> None:
         """Release what `load` acquired; also called when `load` failed halfway."""
         return  # a body, so that type checkers let subclasses leave it out
+
+    def warnings(self) -> Sequence[str]:
+        """Return what the one who deploys it had better know, a line for each. Asked once, after `load`."""
+        return ()
 
     async def ready(self) -> tuple[bool, str]:
         """Return whether the code can answer now, and why not. Asked every second while loaded; has a second."""
@@ -122,7 +130,8 @@ class Answerer(Protocol):
     async def stream(self, question: Question) -> AsyncIterator[str | Answer]:
         """Yield deltas of the text as they come, then the whole Answer, last and once.
 
-        The deltas joined are the answer's text. Closing the iterator early stops the code.
+        The deltas joined are the answer's text; where code cannot know its answer until the end, as some graphs, the
+        whole Answer counts. Closing the iterator early stops the code.
         """
         answer = await self.answer(question)
         yield answer.text

@@ -11,12 +11,12 @@ from contextlib import aclosing
 from sys import getsizeof
 from time import perf_counter
 
-from service.errors import AnswererFailed, NoAnswer, Problem, Refused
+from service.errors import AnswererFailed, Interrupted, NoAnswer, Problem, Refused
 from service.guards.cache import Cache
 from service.models import Answer, Answerer, Question
 
 Record = Callable[[str, float], None]
-"""Takes the outcome of one call of the code (answered, no_answer, refused, failed, cancelled) and its seconds."""
+"""Takes the outcome of one call of the code (one of `OUTCOMES` in telemetry) and its seconds."""
 
 
 class Pipeline:
@@ -37,10 +37,14 @@ class Pipeline:
         """Whether answers may be kept and validated: what the settings say, else what the answerer declares."""
         return self.answerer.deterministic if self._declared is None else self._declared
 
+    def keeps(self, question: Question) -> bool:
+        """Whether the answer may be given again: never within a conversation, which has a past."""
+        return self.deterministic and question.thread is None
+
     def at_hand(self, question: Question) -> Answer | None:
         """Return the answer if it needs no waiting and no work, else None."""
         answer = self.answerer.at_hand(question)
-        if answer is not None or not self.deterministic:
+        if answer is not None or not self.keeps(question):
             return answer
         started = perf_counter()
         answer = self.cache.get(self._key(question))
@@ -52,7 +56,7 @@ class Pipeline:
         key = self._key(question)
         with _Call(self, question):
             answer = await self.answerer.answer(question)
-        self._keep(key, answer)
+        self._keep(question, key, answer)
         return answer
 
     async def stream(self, question: Question) -> AsyncIterator[str | Answer]:
@@ -69,15 +73,15 @@ class Pipeline:
                     answer = event if isinstance(event, Answer) else answer
             if answer is None:
                 raise TypeError("the stream ended without an Answer")
-        self._keep(key, answer)
+        self._keep(question, key, answer)
 
     def _key(self, question: Question) -> tuple[str, str, str]:
         """Taken before the call: an answer is kept under the version that was asked, or not found again."""
         parameters = question.parameters
         return self.answerer.version, question.text, repr(sorted(parameters.items())) if parameters else ""
 
-    def _keep(self, key: tuple[str, str, str], answer: Answer) -> None:
-        if self.deterministic and self.answerer.version == key[0]:
+    def _keep(self, question: Question, key: tuple[str, str, str], answer: Answer) -> None:
+        if self.keeps(question) and self.answerer.version == key[0]:
             self.cache.put(key, answer, sum(map(getsizeof, (*key, answer.text, repr(answer.fields)))))
 
 
@@ -116,4 +120,6 @@ def _outcome(error: BaseException | None) -> str:
         return "no_answer"
     if isinstance(error, Refused):
         return "refused"
+    if isinstance(error, Interrupted):
+        return "interrupted"
     return "cancelled" if isinstance(error, asyncio.CancelledError | GeneratorExit) else "failed"

@@ -66,8 +66,9 @@ class Settings:
     answerer: str | None = setting(
         None,
         _text,
-        "What answers: a book (file or folder of .yaml, .json, .md), or a Python function (package.module:attr, "
-        "path/to/file.py:attr). Unset: the built-in book.",
+        "What answers: a book (file or folder of .yaml, .json, .md); Python code or a graph (package.module:attr, "
+        "path/to/file.py:attr, langgraph.json); a LangGraph server (http://host:port#assistant); another askd "
+        "(ask+http://host:port). Unset: the built-in book.",
         group="answerer",
     )
     deterministic: bool | None = setting(
@@ -79,6 +80,18 @@ class Settings:
     )
     threads: int = setting(
         64, units.whole(1, 1024), "Threads for synchronous code, 1 to 1024: so many calls at once.", group="answerer"
+    )
+    reload: bool = setting(
+        False, units.boolean, "For development: start anew whenever the answerer's code is saved.", group="answerer"
+    )
+    graph_input_key: str | None = setting(
+        None, _text, "Key of a graph's state that takes the question. Unset: messages.", group="answerer"
+    )
+    graph_output_key: str | None = setting(
+        None, _text, "Key of a graph's state that has the answer. Unset: the last AI message.", group="answerer"
+    )
+    upstream_key_file: str | None = setting(
+        None, _text, "File with the key that a LangGraph server wants as x-api-key. Unset: no key.", group="answerer"
     )
     question_max_length: int | None = setting(
         None,
@@ -194,11 +207,12 @@ class Settings:
 
     def shown(self) -> dict[str, Any]:
         """Return the settings by name, secrets hidden, for the log."""
-        return {
-            field.name: "***" if field.metadata["secret"] and value else value
-            for field in dataclasses.fields(self)
-            for value in [getattr(self, field.name)]
-        }
+        found = {field: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {f.name: "***" if f.metadata["secret"] and v else _without_password(v) for f, v in found.items()}
+
+
+def _without_password(value: Any) -> Any:
+    return re.sub(r"//[^/@\s]+@", "//***@", value) if isinstance(value, str) else value
 
 
 def flag_name(field: str) -> str:

@@ -223,3 +223,8 @@ def test_no_text_breaks_loading(flags: dict[str, str]) -> None:
         faults = caught.faults
     assert len(faults) <= len(flags)
     assert all("\n" not in fault and ": give" in fault for fault in faults)
+
+
+def test_a_password_in_a_url_is_not_shown() -> None:
+    """An answerer's URL is logged without the credentials that somebody put into it."""
+    assert Settings(answerer="http://me:secret@host:1").shown()["answerer"] == "http://***@host:1"

@@ -10,7 +10,9 @@ from typing import Final
 
 BOOK_SUFFIXES: Final = (".yaml", ".yml", ".json", ".md")
 _SEEN_AT_MOST: Final = 10_000
-_SHAPES: Final = "a book (file or folder of .yaml, .json, .md), package.module:name, or path/to/file.py:name"
+_SHAPES: Final = (
+    "a book (file or folder of .yaml, .json, .md), package.module:name, path/to/file.py:name, langgraph.json, or a URL"
+)
 _WINDOWS: Final = re.compile(r"[A-Za-z]:[\\/].*|.*\\.*")
 
 
@@ -43,7 +45,7 @@ def _why(spec: str) -> str:
     if not spec:
         return f"it is empty. Give {_SHAPES}"
     if "://" in spec:
-        return f"this version serves no remote answerer. Give {_SHAPES}"
+        return f"servers are asked at http://, https://, ask+http:// or ask+https://. Give {_SHAPES}"
     path = Path(spec)
     if path.is_dir():
         return _of_folder(path)

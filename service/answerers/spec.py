@@ -21,6 +21,8 @@ _OURS: Final = __name__.partition(".")[0]
 _NAMES: Final = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _FILE: Final = re.compile(rf"(?P<file>.+\.py)(:{_NAMES})?")
 _MODULE: Final = re.compile(rf"(?P<module>{_NAMES}):{_NAMES}")
+_PROJECT: Final = re.compile(r"(.*/)?langgraph\.json(#.*)?|.+\.json#.*", re.DOTALL)
+_REMOTE: Final = re.compile(r"(ask\+)?https?://", re.IGNORECASE)
 
 BOOK_QUESTION_LENGTH: Final = 1000
 """Characters of a question to a book: terms are looked up, and more of them find no more."""
@@ -64,17 +66,57 @@ def _as_book(spec: str, _: Settings) -> Answerer | None:
     return _book(path) if found else None
 
 
-def _as_function(spec: str, settings: Settings) -> Answerer | None:
-    """`file.py`, `file.py:attr` where the file is there, or `package.module:attr`."""
+def _as_project(spec: str, settings: Settings) -> Answerer | None:
+    """`langgraph.json`, with `#name` where it has several graphs."""
+    if not _PROJECT.fullmatch(spec):
+        return None
+    from service.answerers.graph.project import project  # noqa: PLC0415 only projects need what reads them
+
+    found = project(spec)
+    if found is None:
+        return None
+    _refuse_ours(spec, Path(found.spec.rpartition(":")[0]).stem if ".py:" in found.spec else found.spec)
+    from service.answerers.graph import Graph  # noqa: PLC0415 only graphs need what understands them
+
+    return Graph(
+        spec,
+        threads=settings.threads,
+        deterministic=settings.deterministic,
+        input_key=settings.graph_input_key,
+        output_key=settings.graph_output_key,
+        project=found,
+    )
+
+
+def _as_code(spec: str, settings: Settings) -> Answerer | None:
+    """`file.py`, `file.py:attr` where the file is there, or `package.module:attr`: a function or a graph."""
     by_path, by_name = _FILE.fullmatch(spec), _MODULE.fullmatch(spec)
     if by_path and not Path(by_path["file"]).is_file():
         return None
     if not by_path and (not by_name or Path(by_name["module"]).is_file()):
         return None
     _refuse_ours(spec, Path(by_path["file"]).stem if by_path else spec)
-    from service.answerers.function import Function  # noqa: PLC0415 only code needs what understands it
+    from service.answerers.code import Code  # noqa: PLC0415 only code needs what understands it
 
-    return Function(spec, threads=settings.threads, deterministic=settings.deterministic)
+    return Code(spec, settings)
+
+
+def _as_remote(spec: str, settings: Settings) -> Answerer | None:
+    """`http(s)://host:port[#assistant]`, a LangGraph server; `ask+http(s)://host:port`, another askd."""
+    if not _REMOTE.match(spec):
+        return None
+    from service.answerers.remote import remote  # noqa: PLC0415 loads HTTP's client, which only these need
+
+    return remote(spec, settings)
+
+
+def _as_installed(spec: str, settings: Settings) -> Answerer | None:
+    """`name:…` or `name://…`, where an installed package adds the kind `name`."""
+    if ":" not in spec or _REMOTE.match(spec) or _FILE.fullmatch(spec):
+        return None
+    from service.answerers.installed import installed  # noqa: PLC0415 looks through all installed packages
+
+    return installed(spec, settings)
 
 
 def _refuse_ours(spec: str, module: str) -> None:
@@ -85,5 +127,5 @@ def _refuse_ours(spec: str, module: str) -> None:
         )
 
 
-KINDS: Final[tuple[Kind, ...]] = (_as_book, _as_function)
+KINDS: Final[tuple[Kind, ...]] = (_as_project, _as_book, _as_installed, _as_code, _as_remote)
 """Asked in this order: a path that exists comes first."""

@@ -85,6 +85,11 @@ class Pool:
         """Calls that go on although nobody awaits them any more."""
 
     @property
+    def closed(self) -> bool:
+        """Whether no more calls are taken."""
+        return self._closed
+
+    @property
     def queued(self) -> int:
         """Calls that wait for a thread."""
         return max(0, self._open - self.busy)
@@ -104,7 +109,7 @@ class Pool:
             raise
         if job.fault is not None:
             try:
-                raise _bearable(job.fault)
+                raise bearable(job.fault)
             finally:
                 del job  # the traceback holds this frame: a cycle otherwise
         value: T = job.value
@@ -167,7 +172,7 @@ class Pool:
         job.hand_back()
 
 
-def _bearable(fault: BaseException) -> BaseException:
+def bearable(fault: BaseException) -> BaseException:
     """SystemExit or KeyboardInterrupt from a call, raised in a task, would stop the loop; CancelledError, lose it."""
     if isinstance(fault, Exception):
         return fault

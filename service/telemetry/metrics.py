@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from service import __version__
 from service.telemetry.tally import Tally, families
 
-OUTCOMES: Final = ("answered", "no_answer", "refused", "failed", "cancelled")
+OUTCOMES: Final = ("answered", "no_answer", "refused", "interrupted", "failed", "cancelled")
 LAG_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 MALFORMED: Final = "malformed"
 UNMATCHED: Final = "unmatched"

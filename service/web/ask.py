@@ -58,21 +58,30 @@ class Ask:
 
     def _question(self, request: web.Request, text: str, given: parse.Given, *, textual: bool) -> Question:
         if not self._health.answers:
-            raise Unavailable("The answerer is being loaded. Ask again in a moment.")
+            raise Unavailable(self._health.fault or "The answerer is being loaded. Ask again in a moment.")
         parse.check_length(text, self._longest)
+        thread = self._thread(given, textual=textual)
         parameters = self._pipeline.answerer.bind(given, textual=textual)
         exchange = CURRENT.get()
         if exchange is None:
-            return Question(text=text, parameters=parameters)
+            return Question(text=text, parameters=parameters, thread=thread)
         exchange.question = text
         return Question(
             text=text,
             parameters=parameters,
+            thread=thread,
             id=exchange.id,
             client=exchange.client,
             headers=request.headers,
             stages=exchange.stages,
         )
+
+    def _thread(self, given: parse.Given, *, textual: bool) -> str | None:
+        """Take the conversation out of `given`, where the answerer has such; else the name is a parameter as others.
+
+        Here, and nowhere else, a thread gets the scope of whoever asks, once callers have names.
+        """
+        return parse.thread(given, textual=textual) if self._pipeline.answerer.conversational else None
 
     async def _respond(
         self, request: web.Request, representation: Representation, question: Question
@@ -88,7 +97,7 @@ class Ask:
         self, request: web.Request, representation: Representation, answer: Answer, question: Question
     ) -> web.Response:
         started = perf_counter()
-        deterministic = self._pipeline.deterministic
+        deterministic = self._pipeline.keeps(question)
         version = self._pipeline.answerer.version
         body, tag = (
             render.rendered(answer, representation, version)

@@ -2,14 +2,18 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from service.errors import BadQuestion, BodyTooLarge, Unsupported
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
+
+THREAD: Final = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
+"""The name of a conversation: a key in other people's databases, which refuse control characters or worse."""
 
 Given = dict[str, Any]
 """What came beside the question: lists of strings from a query or form, JSON values from a JSON body."""
@@ -131,6 +135,20 @@ def check_length(text: str, longest: int) -> None:
         raise BadQuestion("q", "'q' is empty. Ask something.")
     if len(text) > longest:
         raise BadQuestion("q", f"'q' has {len(text)} characters, {longest} are allowed. Ask something shorter.")
+
+
+def thread(given: Given, *, textual: bool) -> str | None:
+    """Take the conversation's name out of what was given; None: there is none. Raises BadQuestion."""
+    found = given.pop("thread", None)
+    if textual and found is not None:
+        if len(found) != 1:
+            raise BadQuestion("thread", f"'thread' is given {len(found)} times. Give it once.")
+        found = found[0]
+    if found is None:
+        return None
+    if not isinstance(found, str) or not THREAD.fullmatch(found):
+        raise BadQuestion("thread", "'thread' is not 1 to 256 characters, none of them a control character.")
+    return found
 
 
 def too_large(limit: int) -> BodyTooLarge:

@@ -6,22 +6,19 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-import structlog
-
-from service.answerers.function import faults, results, schemas, streams
+from service.answerers import faults
+from service.answerers.function import results, schemas, streams
 from service.answerers.function.docstring import parsed
-from service.answerers.function.hooks import Hooks
-from service.answerers.function.importing import Found, find
 from service.answerers.function.parameters import bind
-from service.answerers.function.refusals import Translated
 from service.answerers.function.signature import Signature, signature_of
 from service.answerers.function.target import Target, target_of
-from service.answerers.function.version import version_of
+from service.answerers.home import Home
+from service.answerers.importing import Found
+from service.answerers.refusals import Translated
 from service.answerers.threads import Pool
-from service.errors import AnswererFailed, LoadError
+from service.answerers.version import version_of
+from service.errors import LoadError
 from service.models import Answer, Answerer, Contract, Progress, Question, Statistics
-
-log = structlog.get_logger("askd.answerer")
 
 _TRANSLATED: Final = Translated()
 
@@ -30,47 +27,32 @@ class Function(Answerer):
     """A function, method, partial, callable object or class of such, named as `package.module:attr` or `file.py:attr`.
 
     `threads` bounds the calls of synchronous code at once. `deterministic` None is what the code declares of itself.
-    Nothing is imported before `load`.
+    `home` None is a new one. Nothing is imported before `load`.
     """
 
     kind = "function"
 
-    def __init__(self, spec: str, *, threads: int, deterministic: bool | None) -> None:
+    def __init__(self, spec: str, *, threads: int, deterministic: bool | None, home: Home | None = None) -> None:
         self.name = spec
         self._declared = deterministic
         self._pool = Pool(threads)
-        self._aside = Pool(1, name="askd-aside")
-        """For the import and the hooks: never waits for questions, nor they for it."""
-        self._hooks: Hooks | None = None
-        self._started = False
+        self._home = home or Home(spec)
 
     async def load(self, progress: Progress) -> None:
         """Import the code in a thread, understand its signature, run its `startup`. Raises LoadError."""
         progress(f"importing {self.name}")
-        found, target = await self._aside.run(partial(_found, self.name))
-        self._understand(found, target)
-        self._hooks = Hooks(vars(found.module), self._aside, place=found.name.rpartition(":")[0])
-        try:
-            await self._hooks.call("startup")
-        except Exception as fault:
-            cause = (isinstance(fault, AnswererFailed) and fault.__cause__) or fault
-            raise LoadError(faults.call_failed(cause, what="The startup hook", root=found.root)) from fault
-        self._started = True
+        found = await self._home.find()
+        self._understand(found, await self._home.run(partial(_target, found)))
+        await self._home.start()
 
     async def close(self) -> None:
         """Run `shutdown` where `startup` was done. Threads that are in a call are left to it."""
-        if self._hooks is not None and self._started:
-            self._started = False
-            try:
-                await self._hooks.call("shutdown")
-            except Exception:
-                log.exception("the shutdown hook failed")
+        await self._home.stop()
         self._pool.close()
-        self._aside.close()
 
     async def ready(self) -> tuple[bool, str]:
         """Return what the module's `ready` says, with its reason; yes where it has none, no before it is loaded."""
-        return await self._hooks.ready() if self._hooks and self._started else (False, "not loaded")
+        return await self._home.ready()
 
     def bind(self, given: Mapping[str, Any], *, textual: bool) -> Mapping[str, Any]:
         """Validate the parameters beside the text, and fill in their defaults. Raises BadQuestion."""
@@ -146,11 +128,10 @@ class Function(Answerer):
         return declared
 
 
-def _found(spec: str) -> tuple[Found, Target]:
-    """Import and, for a class, make its object: both run the user's code, and so in a thread."""
-    found = find(spec)
+def _target(found: Found) -> Target:
+    """Make the object of a class: that runs the user's code, and so happens in a thread, as the import does."""
     try:
-        return found, target_of(found.value, name=found.name)
+        return target_of(found.value, name=found.name)
     except LoadError:
         raise
     except BaseException as fault:  # SystemExit too

@@ -4,11 +4,10 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
+from service.answerers.candidates import answers_by_instance
 from service.errors import LoadError
-
-_HOOKS: Final = frozenset({"startup", "shutdown", "ready"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,30 +82,6 @@ def target_of(found: object, *, name: str) -> Target:
         inner = inner.func
     plain = inner if inspect.isroutine(inner) else type(inner).__call__
     return Target(found, inspect.unwrap(getattr(plain, "__func__", plain)), frozenset(bound))
-
-
-def candidates(members: Mapping[str, Any], module: str) -> list[str]:
-    """Return the names of what could answer: public, callable, made in this module, and no hook."""
-    return [
-        name
-        for name, value in members.items()
-        if not name.startswith("_") and name not in _HOOKS and _home(value) == module and _answers(value)
-    ]
-
-
-def answers_by_instance(kind: type) -> bool:
-    """Whether objects of the class `kind` can be called."""
-    return any("__call__" in base.__dict__ for base in kind.__mro__)
-
-
-def _answers(value: object) -> bool:
-    return answers_by_instance(value) if inspect.isclass(value) else callable(value)
-
-
-def _home(value: object) -> object:
-    while isinstance(value, functools.partial):
-        value = value.func
-    return getattr(value, "__module__", None)
 
 
 def _made(kind: type, name: str) -> object:

@@ -26,7 +26,7 @@ def document(settings: Settings, answerer: Answerer | None, *, max_length: int) 
     """
     about = _about(settings, answerer)
     contract = answerer.contract if answerer else Contract()
-    schemas, parameters = parts.schemas(contract, max_length)
+    schemas, parameters = parts.schemas(contract, max_length, threads=about["conversational"])
     return {
         "openapi": "3.1.0",
         "info": _info(about, contract),
@@ -49,7 +49,8 @@ def document(settings: Settings, answerer: Answerer | None, *, max_length: int) 
 
 def _about(settings: Settings, answerer: Answerer | None) -> dict[str, Any]:
     if answerer is None:
-        return {"kind": "", "name": "", "deterministic": bool(settings.deterministic), "streams": False}
+        nothing = {"streams": False, "conversational": False}
+        return {"kind": "", "name": "", "deterministic": bool(settings.deterministic), **nothing}
     declared = settings.deterministic
     return {
         "kind": answerer.kind,
@@ -57,6 +58,7 @@ def _about(settings: Settings, answerer: Answerer | None) -> dict[str, Any]:
         "name": answerer.name.rstrip("/").rsplit("/", 1)[-1],
         "deterministic": answerer.deterministic if declared is None else declared,
         "streams": answerer.streams,
+        "conversational": answerer.conversational,
     }
 
 

@@ -61,6 +61,7 @@ _PROBLEM: Final = {
         "request_id": {"type": "string", "description": "The id under which the log tells more."},
         "parameter": {"type": "string", "description": "The parameter at fault."},
         "suggestions": {"type": "array", "items": {"type": "string"}, "description": "Questions with an answer."},
+        "interrupt": {"description": "What the graph asks before it can go on, as JSON of the graph's choice."},
         "checks": {"type": "array", "items": _CHECK, "description": "What a probe looked at."},
     },
     "required": ["type", "title", "status"],
@@ -82,11 +83,21 @@ _SERVICE: Final = {
     },
     "required": ["name", "version", "instance", "links"],
 }
+_THREAD: Final = Parameter(
+    name="thread",
+    schema={"type": "string", "minLength": 1, "maxLength": 256, "pattern": r"^[^\u0000-\u001f\u007f]+$"},
+    description="The conversation that the question belongs to, by a name of your choice. Without it, the question "
+    "stands alone.",
+)
 
 
-def schemas(contract: Contract, max_length: int) -> tuple[dict[str, Any], list[Parameter]]:
-    """Return the schema components, and the contract's parameters with schemas that refer to them."""
+def schemas(contract: Contract, max_length: int, *, threads: bool) -> tuple[dict[str, Any], list[Parameter]]:
+    """Return the schema components, and the contract's parameters with schemas that refer to them.
+
+    `threads` adds the one that names a conversation.
+    """
     found: dict[str, Any] = {}
+    ours = {"q": None, **({_THREAD.name: _THREAD} if threads else {})}
     parameters = [
         Parameter(
             name=given.name,
@@ -95,8 +106,8 @@ def schemas(contract: Contract, max_length: int) -> tuple[dict[str, Any], list[P
             description=given.description,
         )
         for given in contract.parameters
-        if given.name != "q"
-    ]
+        if given.name not in ours
+    ] + [given for given in ours.values() if given]
     answer = _hoist(contract.answer_schema or _ANSWER, "Answer", found)
     return {
         "Question": _question(parameters, max_length),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.answerers.function import Function
-from service.answerers.function.importing import find
+from service.answerers.importing import find
 from service.errors import LoadError
 from tests.answerers.function.user_code import Write
 

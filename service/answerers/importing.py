@@ -17,8 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from service.answerers.function import faults
-from service.answerers.function.target import candidates
+from service.answerers import faults
+from service.answerers.candidates import candidates
 from service.errors import LoadError
 
 

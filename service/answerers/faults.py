@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-_ASKD: Final = Path(__file__).parents[2]
+_ASKD: Final = Path(__file__).parents[1]
 _SHOWN_FRAMES: Final = 5
 _SHOWN_LINES: Final = 12
 

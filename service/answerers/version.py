@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from service.answerers.function.faults import is_own
+from service.answerers.faults import is_own
 
 _DIGITS: Final = 16
 

@@ -1,0 +1,30 @@
+"""Remote answerers: servers that answer over HTTP, a LangGraph server or another askd, behind one client.
+
+    address                           the spec's parts, and that it is not askd itself
+    upstream, reply                   one session, and a response that has begun; only they know the HTTP library
+    base                              looked up at the start, or later; then ready
+    langgraph: assistants runs deltas
+    askd: contract problems
+    sse hops key faults               what both need
+
+The module is loaded only where a spec names a server: HTTP's client library costs time at the start.
+"""
+
+from service.answerers.remote.address import Address, parsed
+from service.answerers.remote.askd import Askd
+from service.answerers.remote.key import Key
+from service.answerers.remote.langgraph import LangGraph
+from service.answerers.remote.upstream import Upstream
+from service.models import Answerer
+from service.settings import Settings
+
+__all__ = ["Address", "Askd", "Key", "LangGraph", "Upstream", "remote"]
+
+
+def remote(spec: str, settings: Settings) -> Answerer:
+    """Return the answerer for a URL, not connected yet. Raises SpecError."""
+    address = parsed(spec, settings)
+    upstream = Upstream(address.base, Key(settings.upstream_key_file))
+    if address.askd:
+        return Askd(address, upstream)
+    return LangGraph(address, upstream, input_key=settings.graph_input_key, output_key=settings.graph_output_key)

@@ -1,0 +1,1 @@
+"""Remote answerers over real sockets."""
