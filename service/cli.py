@@ -1,6 +1,7 @@
 """The command line. What a command needs is imported when it runs, so that --help and --version come at once."""
 
 import difflib
+import functools
 import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from service import __version__, envfile, options
+from service import __version__, envfile, options, reload
 from service.errors import StartupError
 from service.settings import PREFIX, Settings, given, unknown_variables
 
@@ -56,17 +57,18 @@ def _refuse_ambiguity(spec: str, flags: Mapping[str, str]) -> None:
 
 
 def _variables(files: Sequence[str]) -> Variables:
-    """Return the environment, filled up from `files`, of which the last wins.
-
-    What is no setting is for the user's code, so it goes into this process's environment as well.
-    """
+    """Return the environment, filled up from `files`, of which the last wins."""
     found: dict[str, str] = {}
     for file in files:
         found |= envfile.read(file)
-    for name, value in found.items():
+    return found | {name: value for name, value in os.environ.items() if name not in found or given(value)}
+
+
+def _export(variables: Variables) -> None:
+    """Put what is no setting into this process's environment: it is for the user's code."""
+    for name, value in variables.items():
         if not name.startswith(PREFIX):
             os.environ.setdefault(name, value)
-    return found | {name: value for name, value in os.environ.items() if name not in found or given(value)}
 
 
 class Askd(click.Group):
@@ -114,15 +116,23 @@ class Askd(click.Group):
 
 
 def _serve(settings: Settings, variables: Variables) -> int:
-    gc.disable()  # importing makes no garbage; the server turns it on when it is ready
-    from service.server import run  # noqa: PLC0415 - aiohttp and the rest only where a server is wanted
+    if settings.reload and not reload.is_worker():
+        from service.reload.supervisor import supervise  # noqa: PLC0415 - only where it is wanted
 
+        return supervise(settings, env_files=click.get_current_context().params["env_file"])
+    _export(variables)
+    gc.disable()  # importing makes no garbage; the server turns it on when it is ready
+    if reload.is_worker():
+        from service.reload.worker import run  # noqa: PLC0415 - only where it is wanted
+    else:
+        from service.server import run  # noqa: PLC0415 - aiohttp and the rest only where a server is wanted
     return run(settings, unknown=unknown_variables(variables))
 
 
 def _check(settings: Settings, variables: Variables) -> int:
     from service.check import report  # noqa: PLC0415 - answerers are imported only where one is wanted
 
+    _export(variables)
     _warn(variables)
     for line in report(settings):
         click.echo(line)
@@ -132,6 +142,7 @@ def _check(settings: Settings, variables: Variables) -> int:
 def _openapi(settings: Settings, variables: Variables) -> int:
     from service.check import contract  # noqa: PLC0415 - as above
 
+    _export(variables)
     _warn(variables)
     click.echo(contract(settings))
     return 0
@@ -164,10 +175,19 @@ askd = Askd(
 click.version_option(__version__, prog_name="askd", message="%(prog)s %(version)s")(askd)
 
 
+def _started(work: Callable[[], Any]) -> Any:
+    """Do the work; where a supervisor has started this process, in the way that it says."""
+    if not reload.is_worker():
+        return work()
+    from service.reload.worker import started  # noqa: PLC0415 - only where it is wanted
+
+    return started(work)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, `sys.argv` when None, and return the exit code: 2 for what a person must mend."""
     try:
-        code = askd.main(arguments, prog_name="askd", standalone_mode=False)
+        code = _started(functools.partial(askd.main, arguments, prog_name="askd", standalone_mode=False))
     except click.ClickException as fault:
         ctx = getattr(fault, "ctx", None)
         _complain(f"{fault.format_message()}\nSee {ctx.command_path if ctx else 'askd'} --help.")

@@ -37,72 +37,104 @@ def run(settings: Settings, *, unknown: Mapping[str, str | None]) -> int:
     `unknown` has variables that look like settings and are none, each with the nearest name that is one, or None.
     Raises StartupError for what is found before the listeners are open.
     """
-    logs.configure(settings.log_level, settings.log_format)
-    for name, nearest in unknown.items():
-        _log.warning("unknown variable", name=name, did_you_mean=nearest)
-    _log.info("settings", version=__version__, **settings.shown())
+    announce(settings, unknown)
     app = create_app(settings)
     listeners = sockets.listen(settings.host, settings.port)
     ops = None
     if settings.ops_port is not None:
-        ops = OpsThread(
-            settings, app[HEALTH], app[METRICS], sockets.listen(settings.host, settings.ops_port, flag="--ops-port")
-        )
-    gc.freeze()  # what is there now stays: it need not be looked at again
-    gc.enable()
+        ops = sockets.listen(settings.host, settings.ops_port, flag="--ops-port")
     return uvloop.run(Server(settings, app, listeners, ops).serve())
 
 
+def announce(settings: Settings, unknown: Mapping[str, str | None]) -> None:
+    """Set the log up, and begin it with what is in force and with what was not understood."""
+    logs.configure(settings.log_level, settings.log_format)
+    for name, nearest in unknown.items():
+        _log.warning("unknown variable", name=name, did_you_mean=nearest)
+    _log.info("settings", version=__version__, **settings.shown())
+
+
 class Server:
-    """One process that serves one app, from its open listeners to the end of its drain."""
+    """One process that serves one app, from its open listeners to the end of its drain.
+
+    `ops_listeners` None: the ops endpoints are where the questions are.
+    """
 
     def __init__(
-        self, settings: Settings, app: web.Application, listeners: Sequence[socket.socket], ops: OpsThread | None
+        self,
+        settings: Settings,
+        app: web.Application,
+        listeners: Sequence[socket.socket],
+        ops_listeners: Sequence[socket.socket] | None,
     ) -> None:
         self._settings = settings
         self._app = app
         self._listeners = listeners
-        self._ops = ops
-        self._stop: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        self._ops = OpsThread(settings, app[HEALTH], app[METRICS], ops_listeners) if ops_listeners else None
+        self._runner = Runner(
+            app,
+            app[METRICS],
+            handler_cancellation=True,
+            keepalive_timeout=KEEPALIVE,
+            lingering_time=LINGER,
+            max_line_size=line_limit(app),
+            shutdown_timeout=settings.drain_timeout,
+        )
+        self._stop = asyncio.Event()
+        self._farewell = "stopped"
+        self._number = signal.SIGTERM
+        """The signal that set `_stop`."""
 
     async def serve(self) -> int:
         """Serve until a signal comes, or until the load fails."""
         started = time.perf_counter()
+        gc.freeze()  # what was imported stays: it need not be looked at again
+        gc.enable()
         self._handle_signals()
-        if self._ops:
-            self._ops.start()
-        runner = Runner(
-            self._app,
-            self._app[METRICS],
-            handler_cancellation=True,
-            keepalive_timeout=KEEPALIVE,
-            lingering_time=LINGER,
-            max_line_size=line_limit(self._app),
-            shutdown_timeout=self._settings.drain_timeout,
-        )
-        await runner.setup()
-        for listener in self._listeners:
-            await web.SockSite(runner, listener, backlog=sockets.BACKLOG).start()
-        _log.info("listening", **self._addresses())
+        self._open_ops()
+        await self._runner.setup()
+        await self._open()
         code = await self._until_stopped(started)
-        await runner.cleanup()
-        _log.info("stopped", code=code)
+        await self._runner.cleanup()
+        _log.info(self._farewell, code=code)
         if self._ops:
             self._ops.stop()
         return code
 
+    def _open_ops(self) -> None:
+        """Answer probes from the first moment, where they have a port of their own."""
+        if self._ops:
+            self._ops.start()
+
+    async def _open(self) -> None:
+        """Accept connections, while the answerer is being loaded."""
+        await self._accept()
+        _log.info("listening", **self._addresses())
+
+    async def _accept(self) -> None:
+        for listener in self._listeners:
+            await web.SockSite(self._runner, listener, backlog=sockets.BACKLOG).start()
+
     async def _until_stopped(self, started: float) -> int:
         """Wait for the load, then for a signal, whichever comes first; then drain."""
-        stop = asyncio.create_task(self._stop.get())
+        stop = asyncio.create_task(self._stop.wait())
         loaded = self._app[LOADED]
         await asyncio.wait({stop, loaded}, return_when=asyncio.FIRST_COMPLETED)
         if loaded.done():
-            if failure := loaded.exception():
-                _failed(failure)
+            failure = loaded.exception()
+            if not self._goes_on(failure):
                 return FAILED
-            _log.info("ready", **self._served(), seconds=round(time.perf_counter() - started, 3))
-        await self._drain(await stop)
+            if failure is None:
+                _log.info("ready", **self._served(), seconds=round(time.perf_counter() - started, 3))
+        await stop
+        await self._drain(self._number)
         return 0
+
+    def _goes_on(self, failure: BaseException | None) -> bool:
+        """Say whether to serve, now that the load is over; a failure is logged. None: there was none."""
+        if failure is not None:
+            log_failure(failure)
+        return failure is None
 
     async def _drain(self, number: signal.Signals) -> None:
         """Fail readiness and go on serving until load balancers have taken notice; a Ctrl-C does not wait."""
@@ -120,10 +152,11 @@ class Server:
 
     def _signalled(self, number: signal.Signals) -> None:
         """Stop gracefully at the first signal, at once at the second."""
-        if self._app[HEALTH].phase == "draining" or not self._stop.empty():
+        if self._stop.is_set():
             _log.warning("stopped at once", signal=number.name)
             os._exit(128 + number)
-        self._stop.put_nowait(number)
+        self._number = number
+        self._stop.set()
 
     def _toggle_debug(self) -> None:
         _log.warning("log level", now=logs.toggle_debug(self._settings.log_level))
@@ -138,7 +171,7 @@ class Server:
         return found | ({"ops_url": _url(self._ops.listeners[0])} if self._ops else {})
 
 
-def _failed(failure: BaseException) -> None:
+def log_failure(failure: BaseException) -> None:
     """Say why the answerer could not be loaded: its own words, or a traceback where it has none."""
     if isinstance(failure, LoadError):
         _log.error("load failed", error=str(failure))

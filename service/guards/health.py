@@ -57,6 +57,8 @@ class Health:
         self.phase = Phase.STARTING
         self.answers = False
         """Whether the answerer has been loaded: the phase alone does not tell, a start may be cut short by a drain."""
+        self.fault = ""
+        """Why nothing is answered until the code has been changed, in one line; only ever set under `--reload`."""
 
     def beat(self) -> None:
         """Say that the main loop moves."""
@@ -72,6 +74,11 @@ class Health:
         self.answers = True
         if self.phase is Phase.STARTING:
             self.phase = Phase.READY
+
+    def broken(self, fault: str) -> None:
+        """Say, in one line for the developer, why the answerer could not be loaded."""
+        self._answerer = Check("answerer", ok=False, detail=fault)
+        self.fault = fault
 
     def code_ready(self, *, ok: bool, detail: str) -> None:
         """Say what the code's own `ready` hook returned last."""

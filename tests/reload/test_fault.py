@@ -1,0 +1,27 @@
+"""A fault in one line."""
+
+import pytest
+
+from service.errors import LoadError
+from service.reload.fault import one_line
+
+FAULTS = {
+    "main.py cannot be imported:\n  main.py:4: import x\nModuleNotFoundError: No module named 'x'\ninstall it": (
+        "main.py:4: ModuleNotFoundError: No module named 'x'"
+    ),
+    "main.py cannot be imported:\n  a.py:1: import b\n  b.py:9: 1 / 0\nZeroDivisionError: division by zero": (
+        "b.py:9: ZeroDivisionError: division by zero"
+    ),
+    "main.py cannot be imported:\n  main.py:3\nSyntaxError: invalid syntax": "main.py:3: SyntaxError: invalid syntax",
+    "main.py has no 'answr': it has answer": "main.py has no 'answr': it has answer",
+    "book.yaml:4: no answer\nbook.yaml:9: no question": "book.yaml:4: no answer",
+    "it failed:\n  main.py:3: x": "it failed:",
+    "x" * 1000: "x" * 500,
+    "": "LoadError",
+}
+
+
+@pytest.mark.parametrize(("text", "line"), FAULTS.items())
+def test_one_line(text: str, line: str) -> None:
+    """Of the frames the innermost, with the exception; else the first line, of a length that fits a probe's answer."""
+    assert one_line(LoadError(text)) == line
