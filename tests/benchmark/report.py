@@ -22,13 +22,15 @@ SCRAPE_AIM: Final = 0.1
 """Seconds that a scrape may take at the 99th percentile."""
 
 
-def throughput(samples: Mapping[str, Sequence[load.Sample]]) -> list[str]:
-    """Table of throughput, cost and latency; ratios are of the medians of this one run, high where askd is good."""
-    base = load.median(samples["askd"])
+def throughput(
+    samples: Mapping[str, Sequence[load.Sample]], *, title: str = "Throughput", of: str = "askd"
+) -> list[str]:
+    """Table of throughput, cost and latency; ratios are of the medians of this one run, high where `of` is good."""
+    base = load.median(samples[of])
     rows = []
     for name, runs in samples.items():
         each, rates = load.median(runs), [run.rate for run in runs]
-        aim = AIMS.get(name)
+        aim = AIMS.get(name) if of == "askd" else None
         row = [name, f"{each.rate:,.0f}", f"{min(rates):,.0f}–{max(rates):,.0f}", f"{base.rate / each.rate:.2f}"]
         row += [_verdict(f"≥ {aim:g}", met=base.rate / each.rate >= aim) if aim else ""]
         row += [
@@ -39,9 +41,16 @@ def throughput(samples: Mapping[str, Sequence[load.Sample]]) -> list[str]:
             str(each.failures),
         ]
         rows.append(row)
-    aims = ("answers/s", "lowest–highest", "askd ÷ it", "aim")
+    aims = ("answers/s", "lowest–highest", f"{of} ÷ it", "aim")
     head = ("server", *aims, "CPU µs each", "by CPU", "p50 ms", "p99 ms", "failures")
-    return ["## Throughput", "", *table(head, rows)]
+    return [f"## {title}", "", *table(head, rows)]
+
+
+def code(samples: Mapping[str, Sequence[load.Sample]]) -> list[str]:
+    """Tables of askd's servers of a trivial function, each beside the bare app that stands after it."""
+    names = iter(samples)
+    pairs = [{name: samples[name] for name in pair} for pair in zip(names, names, strict=True)]
+    return [line for pair in pairs for line in [*throughput(pair, title=next(iter(pair)), of=next(iter(pair))), ""]]
 
 
 def starts(found: Mapping[str, Sequence[Start]]) -> list[str]:

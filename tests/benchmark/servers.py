@@ -54,6 +54,23 @@ FASTAPI: Final = dataclasses.replace(
 )
 
 
+def _code(name: str, attribute: str) -> Server:
+    return dataclasses.replace(
+        ASKD, name=name, command=ASKD.command.replace(" --port", f" serve {PEERS}/trivial.py:{attribute} --port", 1)
+    )
+
+
+CODE: Final = (
+    _code("askd, async function", "asynchronous"),
+    BARE,
+    _code("askd, sync function", "synchronous"),
+    dataclasses.replace(
+        BARE, name="bare aiohttp, thread", command=f"{shlex.quote(sys.executable)} {PEERS}/bare_thread.py {{port}}"
+    ),
+)
+"""A trivial function behind askd, and the same in a bare app: on the loop, and in a thread."""
+
+
 def podinfo(binary: str) -> Server:
     """Podinfo on one core, asked for what costs it least."""
     return Server(
