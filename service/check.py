@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from service.answerers import spec
+from service.guards import circuit
 from service.models import Answerer, Parameter
 from service.settings import Settings
 from service.web import openapi
@@ -61,6 +62,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "deterministic": ("yes" if deterministic else "no") + ("" if declared is None else ", as the settings say"),
         "streams": "yes" if answerer.streams else "no",
         "threads": "yes, remembered between questions" if answerer.conversational else "",
+        "circuit": _circuit(settings) if answerer.statistics().circuit else "",
         "parameters": ", ".join(_parameter(parameter) for parameter in answerer.contract.parameters),
         "questions": f"up to {spec.question_max_length(settings, answerer):,} characters",
         "address": _url(settings.host, settings.port, settings.prefix),
@@ -68,6 +70,12 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
             settings.host, settings.port if settings.ops_port is None else settings.ops_port, "/metrics"
         ),
     }
+
+
+def _circuit(settings: Settings) -> str:
+    ready = "fails then" if settings.ready_needs_answerer else "does not depend on it"
+    opens = f"opens when {circuit.SHARE:.0%} of the last {circuit.WINDOW} requests failed"
+    return f"{opens}, a trial every {circuit.PAUSE:g}s to {circuit.LONGEST_PAUSE:g}s; readiness {ready}"
 
 
 def _parameter(parameter: Parameter) -> str:

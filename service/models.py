@@ -1,5 +1,6 @@
 """What is asked, what comes back, and the protocol that every answerer keeps."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -33,6 +34,13 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     """Headers of the request; a name is found in any case."""
     stages: Stages = msgspec.field(default_factory=Stages)
+    deadline: float | None = None
+    """When the answer must be there, in seconds of `time.monotonic`; None: nobody has said."""
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until the answer must be there, below 0 when it is late; None: nobody has said."""
+        return None if self.deadline is None else self.deadline - time.monotonic()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -72,6 +80,11 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     busy: int | None = None
     queued: int | None = None
+    circuit: str | None = None
+    """`closed`, `open` or `half_open`: whether the server that answers is asked; None: there is none."""
+    circuit_openings: int | None = None
+    requests: Mapping[str, int] | None = None
+    """Requests to the server that answers, by what became of them."""
 
 
 class Answerer(Protocol):

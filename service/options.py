@@ -135,7 +135,10 @@ def _write(formatter: click.HelpFormatter, head: str, help: str) -> None:
 
 
 def _usage(field: Field) -> str:
-    return _flags(field) if _is_boolean(field) else f"{_flags(field)} {metavar(field)}"
+    flags = _flags(field)
+    if not _is_boolean(field):
+        return f"{flags} {metavar(field)}"
+    return flags if len(flags) <= 40 else f"--[no-]{flag_name(field.name)[2:]}"  # fits a terminal
 
 
 def _variable(field: Field) -> str:

@@ -93,6 +93,9 @@ class Settings:
     upstream_key_file: str | None = setting(
         None, _text, "File with the key that a LangGraph server wants as x-api-key. Unset: no key.", group="answerer"
     )
+    ready_needs_answerer: bool = setting(
+        False, units.boolean, "Fail readiness, too, while a remote server that answers fails.", group="answerer"
+    )
     question_max_length: int | None = setting(
         None,
         units.whole(1, 10_000_000),
@@ -167,10 +170,7 @@ class Settings:
         5.0, units.duration(0.0, 600.0), "Longest time that the answerer gets to close.", group="stop"
     )
     flush_timeout: float = setting(
-        2.0,
-        units.duration(0.0, 60.0),
-        "Longest time that logs and telemetry get to be written at the end.",
-        group="stop",
+        2.0, units.duration(0.0, 60.0), "Longest time that logs and telemetry get at the end.", group="stop"
     )
 
     @classmethod

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from service.guards.circuit import State
 from service.guards.health import Health
+from service.models import Statistics
 from service.pipeline import Pipeline
 from service.telemetry.metrics import gauge, results
 from service.web.observe import Observer
@@ -15,6 +17,7 @@ def readings(observer: Observer, pipeline: Pipeline, health: Health) -> Iterable
     yield from gauge("askd_in_flight", "Exchanges under way, streams included.", observer.in_flight)
     yield from gauge("askd_ready", "1 while questions should be sent here, else 0.", float(health.readiness().ok))
     yield from _answerer(pipeline)
+    yield from _upstream(pipeline.answerer.statistics())
     yield from _cache(pipeline)
 
 
@@ -30,6 +33,19 @@ def _answerer(pipeline: Pipeline) -> Iterable[Metric]:
     info = GaugeMetricFamily("askd_answerer_info", "What is served, always 1.", labels=("kind", "version"))
     info.add_metric((pipeline.answerer.kind, pipeline.answerer.version), 1.0)
     yield info
+
+
+def _upstream(code: Statistics) -> Iterable[Metric]:
+    """Yield nothing where no server answers for this one."""
+    if code.circuit is None:
+        return
+    state = GaugeMetricFamily("askd_upstream_circuit_state", "1 for the circuit's state, else 0.", labels=("state",))
+    for each in State:
+        state.add_metric((each.value,), float(each == code.circuit))
+    yield state
+    openings = code.circuit_openings or 0
+    yield CounterMetricFamily("askd_upstream_circuit_openings", "How often the circuit has opened.", value=openings)
+    yield from results("askd_upstream_requests", "Requests to the server that answers.", code.requests or {})
 
 
 def _cache(pipeline: Pipeline) -> Iterable[Metric]:

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final
 
 from service.answerers import states
+from service.answerers.deltas import Telling, Voices
 from service.answerers.graph import outcome, shape
 from service.answerers.graph.conversation import Config, Conversations
-from service.answerers.graph.deltas import Telling, Voices
 from service.answerers.graph.executor import Executor, within
 from service.answerers.graph.making import Maker
 from service.answerers.graph.project import Project

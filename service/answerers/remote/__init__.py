@@ -1,9 +1,10 @@
 """Remote answerers: servers that answer over HTTP, a LangGraph server or another askd, behind one client.
 
     address                           the spec's parts, and that it is not askd itself
-    upstream, reply                   one session, and a response that has begun; only they know the HTTP library
+    upstream, reply                   one session, and a response that has begun
+    judge                             what of a request counts for the circuit
     base                              looked up at the start, or later; then ready
-    langgraph: assistants runs deltas
+    langgraph: assistants runs
     askd: contract problems
     sse hops key faults               what both need
 
@@ -25,6 +26,8 @@ def remote(spec: str, settings: Settings) -> Answerer:
     """Return the answerer for a URL, not connected yet. Raises SpecError."""
     address = parsed(spec, settings)
     upstream = Upstream(address.base, Key(settings.upstream_key_file))
+    needed = settings.ready_needs_answerer
     if address.askd:
-        return Askd(address, upstream)
-    return LangGraph(address, upstream, input_key=settings.graph_input_key, output_key=settings.graph_output_key)
+        return Askd(address, upstream, needed=needed)
+    keys = dict(input_key=settings.graph_input_key, output_key=settings.graph_output_key)
+    return LangGraph(address, upstream, needed=needed, **keys)

@@ -62,7 +62,7 @@ class Askd(Remote):
         raise faults.broken()
 
     async def _ask(self, question: Question, accept: str) -> Reply:
-        until = self.upstream.until()
+        until = self.upstream.due(question)
         await self.reached()
         body = _body(question)
         reply = await self.upstream.send("POST", "/ask", question=question, until=until, accept=accept, **body)

@@ -1,5 +1,7 @@
 """What becomes of another server's faults: the problem that a client is told of. The cause goes to the log only."""
 
+import math
+import random
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,6 +22,15 @@ def again(fault: Problem) -> Unavailable:
         return Unavailable("The server that answers is not there yet. Ask again in a moment.")
     problem = Unavailable(fault.detail)
     problem.retry_after = fault.retry_after
+    return problem
+
+
+def resting(seconds: float) -> Unavailable:
+    """It failed too often and is left alone for now. Clients come back at different times, up to 2 s later."""
+    problem = Unavailable(
+        "The server that answers has failed too often, and is left alone for a moment. Ask again then."
+    )
+    problem.retry_after = max(math.ceil(seconds), 1) + random.randint(0, 2)  # noqa: S311 - spreads clients, keeps no secret
     return problem
 
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from service.answerers import states
+from service.answerers.deltas import Telling, Voices
 from service.answerers.remote import assistants, faults, runs
 from service.answerers.remote.address import Address
 from service.answerers.remote.base import LOOK, Remote
-from service.answerers.remote.deltas import Deltas
 from service.answerers.remote.reply import JSON, STREAM, Reply, loosely
 from service.answerers.remote.upstream import Upstream
 from service.errors import LoadError
@@ -27,13 +27,20 @@ class LangGraph(Remote):
     conversational = True
 
     def __init__(
-        self, address: Address, upstream: Upstream, *, input_key: str | None = None, output_key: str | None = None
+        self,
+        address: Address,
+        upstream: Upstream,
+        *,
+        needed: bool = False,
+        input_key: str | None = None,
+        output_key: str | None = None,
     ) -> None:
-        super().__init__(address, upstream)
+        super().__init__(address, upstream, needed=needed)
         self.name = address.assistant or "langgraph"
         self._assistant = address.assistant
         self._input_key = input_key
         self._output_key = output_key
+        self._voices = Voices(None)
 
     async def find(self) -> None:
         """Look for the assistant. Raises LoadError, which lists those that there are."""
@@ -51,6 +58,8 @@ class LangGraph(Remote):
         if reply.status != 200:
             raise faults.of_status(reply.status, reply.headers)
         chosen = assistants.picked(loosely(body), self.address.assistant, base)
+        if chosen.id != self._assistant:
+            self._voices = Voices(None)
         self._assistant, self.name = chosen.id, chosen.name
         self.contract = Contract(summary=chosen.summary or Contract().summary)
 
@@ -61,26 +70,27 @@ class LangGraph(Remote):
         return self._answer(state, question)
 
     async def stream(self, question: Question) -> AsyncGenerator[str | Answer, None]:
-        """Yield the model's words as they come, then the answer in the final state. Leaving cancels the run."""
-        deltas, state = Deltas(), None
+        """Yield the text as the answering node's model says it, then the state's answer. Leaving cancels the run."""
+        telling, state = Telling(self._voices), None
         async with await self._run(question, "stream", accept=STREAM) as reply, aclosing(reply.events()) as events:
             async for event in events:
                 if event.name == "messages":
-                    if delta := runs.delta(deltas, event.data):
+                    if delta := runs.delta(telling, event.data):
                         yield delta
                 elif event.name == "error":
                     state = {runs.ERROR: event.data}
                     break
                 elif runs.is_state(event.name, event.data):
+                    telling.step()
                     state = event.data
         answer = self._answer(state, question)
-        if rest := deltas.rest(answer.text):
+        if rest := telling.end(answer.text):
             yield rest
         yield answer
 
     async def _run(self, question: Question, way: str, *, accept: str) -> Reply:
         """Start a run; `way` is wait or stream. Raises Problem, for every status but success too."""
-        until = self.upstream.until()
+        until = self.upstream.due(question)
         await self.reached()
         thread = None if question.thread is None else thread_id(question.thread)
         asks = thread is not None and await self._asks(thread, question, until)

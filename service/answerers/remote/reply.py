@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 
 from service.answerers.remote import faults
+from service.answerers.remote.judge import Judge
 from service.answerers.remote.sse import Reader, TooLong
 
 JSON: Final = "application/json"
@@ -28,8 +29,9 @@ class Told(NamedTuple):
 class Reply:
     """A response. Left early, its connection is closed, by which the server sees that nobody waits any more.
 
-    `until` is the loop's time at which reading ends. `translated` turns the library's errors into Problems, `note` logs
-    what our own client is not told.
+    `until` is the loop's time at which reading ends; a stream has `between` seconds from each event to the next
+    instead. `translated` turns the library's errors into Problems, `judge` is told how it ends, `note` logs what our
+    own client is not told.
     """
 
     def __init__(
@@ -37,12 +39,16 @@ class Reply:
         response: aiohttp.ClientResponse,
         *,
         until: float,
+        between: float | None,
         translated: Callable[[], AbstractContextManager[None]],
+        judge: Judge,
         note: Callable[..., None],
     ) -> None:
         self._response = response
         self._until = until
+        self._between = between
         self._translated = translated
+        self._judge = judge
         self._note = note
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
@@ -53,6 +59,10 @@ class Reply:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._response.release()  # closes the connection, unless the body was read to its end
+        if kind is None or issubclass(kind, Exception):
+            self._judge.ended()
+        else:
+            self._judge.left()
 
     async def body(self) -> bytes:
         """Return the whole body. Raises Problem, also when it is larger than LARGEST."""
@@ -77,7 +87,10 @@ class Reply:
                 for event in reader.feed(chunk):
                     if event.name == "end":
                         return
+                    self._judge.event()
                     yield Told(event.name, self._decoded(event.data))
+                    if self._between is not None:
+                        self._until = asyncio.get_running_loop().time() + self._between
             except TooLong as fault:
                 self._note("the stream is no good", error=str(fault))
                 raise faults.senseless() from fault

@@ -6,8 +6,8 @@ A run that fails is HTTP 200 all the same: the state is looked into before it is
 from typing import Any, Final
 
 from service.answerers import states
+from service.answerers.deltas import Telling
 from service.answerers.remote import faults
-from service.answerers.remote.deltas import Deltas
 from service.answerers.remote.upstream import Upstream
 from service.errors import Interrupted, NoAnswer, RecursionLimit, UpstreamFailed
 from service.models import Answer, Question
@@ -28,9 +28,12 @@ def body(assistant: str, given: dict[str, Any], *, thread: bool, stream: bool) -
     return found | {"on_completion": "delete"}
 
 
-def delta(deltas: Deltas, data: Any) -> str:
+def delta(telling: Telling, data: Any) -> str:
     """Return what an event `messages` adds to the text: its data is a message, then facts about it."""
-    return deltas.take(data[0]) if isinstance(data, list) and data else ""
+    if not isinstance(data, list) or not data:
+        return ""
+    about = data[1] if len(data) > 1 and isinstance(data[1], dict) else {}
+    return telling.take((), data[0], about)
 
 
 def is_state(event: str, data: Any) -> bool:

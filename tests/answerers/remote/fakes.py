@@ -107,11 +107,11 @@ class FakeLangGraph:
 
 
 def langgraph(
-    base: str, *, assistant: str = "", key: Path | None = None, deadline: float = 30.0, **keys: str
+    base: str, *, assistant: str = "", key: Path | None = None, deadline: float = 30.0, **more: Any
 ) -> LangGraph:
     """An answerer for a LangGraph server, not loaded."""
     upstream = Upstream(base, Key(str(key) if key else None), deadline=deadline)
-    return LangGraph(Address(askd=False, base=base, assistant=assistant), upstream, **keys)
+    return LangGraph(Address(askd=False, base=base, assistant=assistant), upstream, **more)
 
 
 def askd(base: str) -> Askd:

@@ -127,3 +127,23 @@ async def test_json_instead_of_a_stream(fake: FakeLangGraph, load: Load) -> None
     fake.parts = [state(ai("Hello"))]
     with pytest.raises(UpstreamFailed):
         await anext(aiter((await load()).stream(asked())))
+
+
+def said(node: str, content: str) -> bytes:
+    """A piece of what the model of a node says."""
+    return event("messages", [{"type": "AIMessageChunk", "content": content, "id": node}, {"langgraph_node": node}])
+
+
+async def test_voices(fake: FakeLangGraph, load: Load) -> None:
+    """Messages are set apart; a node whose words were not the answer is silent from the second question on."""
+    fake.stream(said("plan", "search"), values(human("hi")), said("say", "Hel"), said("say", "lo"), values(ai("Hello")))
+    answerer = await load()
+    first, second = [[item async for item in answerer.stream(asked())] for _ in range(2)]
+    assert first == ["search", "\n\nHel", "lo", Answer("Hello")]
+    assert second == ["Hel", "lo", Answer("Hello")]
+
+
+async def test_voices_at_once(fake: FakeLangGraph, load: Load) -> None:
+    """Of two models that speak at the same time one is told; their words are never mixed."""
+    fake.stream(said("a", "One"), said("b", "Two"), said("a", " one"), said("b", " two"), values(ai("One one")))
+    assert [item async for item in (await load()).stream(asked())] == ["One", " one", Answer("One one")]

@@ -1,4 +1,4 @@
-"""Which of the words that models say in a graph are told the client as they come.
+"""Which of the words that models say in a graph, here or on a server, are told the client as they come.
 
 Several nodes may ask a model, and only when the graph has ended is it known whose text is the answer. So a guess is
 made: the nodes that lead to the end of the graph speak. It is corrected by what is seen: a node whose text was not the
