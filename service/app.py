@@ -17,6 +17,7 @@ from service.pipeline import Pipeline
 from service.settings import Settings
 from service.telemetry.exchange_log import ExchangeLog
 from service.telemetry.metrics import Metrics
+from service.web.admission import Admission
 from service.web.ask import Ask
 from service.web.cors import Cors
 from service.web.exchanges import Exchanges
@@ -67,10 +68,11 @@ def create_app(
     app = web.Application(client_max_size=settings.body_max_size)
     app[ANSWERER] = answerer
     app[HEALTH], app[METRICS], app[OBSERVER], app[LONGEST] = health, metrics, observer, longest
-    routes = Routes(app, Exchanges(observer, failures).around, cors=cors, prefix=settings.prefix)
+    around = Exchanges(observer, failures, Admission()).around
+    routes = Routes(app, around, cors=cors, prefix=settings.prefix)
     if settings.ops_port is None:
         Ops(health, metrics.registry).add_to(routes)
-    routes.add("/ask", {"GET": ask.get, "POST": ask.post})
+    routes.add("/ask", {"GET": ask.get, "POST": ask.post}, guarded=True)
     Site(settings, answerer, health, longest=longest, instance=instance).add_to(routes)
     routes.add_rest()
     metrics.read(lambda: readings(observer, pipeline, health))
@@ -91,7 +93,7 @@ def create_ops_app(settings: Settings, health: Health, metrics: Metrics) -> web.
     silent = Observer(metrics, health, Cors(()), log=ExchangeLog(), instance=socket.gethostname())
     failures = Failures(settings.prefix, _problem_page)
     app = web.Application()
-    routes = Routes(app, Exchanges(silent, failures).around, cors=Cors(()))
+    routes = Routes(app, Exchanges(silent, failures, Admission()).around, cors=Cors(()))
     Ops(health, metrics.registry).add_to(routes)
     routes.add_rest()
     return app

@@ -13,7 +13,8 @@ from click.shell_completion import CompletionItem
 
 from service import __version__, envfile, options, reload
 from service.errors import StartupError
-from service.settings import PREFIX, Settings, given, unknown_variables
+from service.settings import Settings, unknown_variables
+from service.variables import PREFIX, given
 
 Variables = Mapping[str, str]
 

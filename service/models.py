@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from contextvars import ContextVar
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -10,9 +11,19 @@ Progress = Callable[[str], None]
 """Takes one line that says how far a load has come."""
 
 
+Stopped = Callable[[], None]
+"""Says, on any thread and once, that code has stopped which went on after its caller had left."""
+
+ABANDONED: Final[ContextVar[Callable[[], Stopped] | None]] = ContextVar("askd_abandoned", default=None)
+"""To be called, on the loop, by an answerer whose code goes on although its call was cancelled: a thread cannot be
+stopped. The place that the call holds in the limit stays taken until what this returns is called."""
+
+
 class Stages(msgspec.Struct):
     """How long each stage of one exchange took, in seconds; None where the exchange did not pass through it."""
 
+    auth: float | None = None
+    rate: float | None = None
     cache: float | None = None
     queue: float | None = None
     code: float | None = None
@@ -31,6 +42,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """The request's id, as in the log and in `X-Request-Id`."""
     client: str = ""
     """Address of the client; empty where there is none, as in a test."""
+    caller: str = ""
+    """Name of the token that the client showed; empty where none is asked for."""
     headers: Mapping[str, str] = {}
     """Headers of the request; a name is found in any case."""
     stages: Stages = msgspec.field(default_factory=Stages)

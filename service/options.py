@@ -9,7 +9,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from service import units
-from service.settings import Settings, flag_name, variable_name
+from service.settings import Settings
+from service.variables import flag_name, variable_name
 
 Field = dataclasses.Field[Any]
 

@@ -14,6 +14,7 @@ import uvloop
 from aiohttp import web
 
 from service import __version__, sockets
+from service.answerers import spec
 from service.app import ANSWERER, HEALTH, LOADED, METRICS, OBSERVER, create_app, line_limit
 from service.errors import LoadError
 from service.ops_thread import OpsThread
@@ -78,7 +79,7 @@ class Server:
             keepalive_timeout=KEEPALIVE,
             lingering_time=LINGER,
             max_line_size=line_limit(app),
-            shutdown_timeout=settings.drain_timeout,
+            shutdown_timeout=spec.drain_timeout(settings, app[ANSWERER]),
         )
         self._stop = asyncio.Event()
         self._farewell = "stopped"

@@ -9,7 +9,8 @@ import pytest
 
 from service import __version__, options
 from service.cli import main
-from service.settings import Settings, variable_name
+from service.settings import Settings
+from service.variables import variable_name
 
 Capture = pytest.CaptureFixture[str]
 Field = dataclasses.Field[Any]
@@ -32,7 +33,9 @@ def test_the_default_shown_reads_back(field: Field) -> None:
         ("body_max_size", "64KiB"),
         ("cache_size", "64MiB"),
         ("threads", "64"),
-        ("drain_timeout", "65s"),
+        ("drain_timeout", None),
+        ("connection_max_age", "5m"),
+        ("concurrency", "auto"),
         ("log_questions", "false"),
         ("host", "127.0.0.1"),
         ("latency_buckets", "1ms,2.5ms,5ms,10ms,25ms,50ms,100ms,250ms,500ms,1s,2.5s,5s,10s,30s,1m"),

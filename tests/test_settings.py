@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import SettingsError
-from service.settings import Settings, flag_name, setting, unknown_variables, variable_name
+from service.settings import Settings, unknown_variables
+from service.settings.manual import setting
+from service.variables import flag_name, variable_name
 
 FIELDS = dataclasses.fields(Settings)
 

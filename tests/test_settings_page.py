@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from service import options, units
-from service.settings import Settings, flag_name, variable_name
+from service.settings import Settings
+from service.variables import flag_name, variable_name
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "settings.md"
 _INTRODUCTION: Final = """\
 # Settings
 
-<!-- Made from service/settings.py by tests/test_settings_page.py: change it there. -->
+<!-- Made from service/settings/ by tests/test_settings_page.py: change it there. -->
 
 Every setting is a flag and a variable. A flag goes before its variable, a variable before `--env-file`, and an empty
 variable counts as unset. All faults are reported at once, and the process then exits with 2. An unknown `ASKD_*`

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from service.answerers.astray import BOOK_SUFFIXES, astray, holds_book
-from service.errors import SpecError
+from service.errors import SettingsError, SpecError
 from service.models import Answerer
 from service.settings import Settings
 
@@ -24,6 +24,12 @@ _MODULE: Final = re.compile(rf"(?P<module>{_NAMES}):{_NAMES}")
 _PROJECT: Final = re.compile(r"(.*/)?langgraph\.json(#.*)?|.+\.json#.*", re.DOTALL)
 _REMOTE: Final = re.compile(r"(ask\+)?https?://", re.IGNORECASE)
 
+BOOK_DEADLINE: Final = 10.0
+"""Seconds for an answer of a book: a thousand times what a search takes."""
+CODE_DEADLINE: Final = 60.0
+"""Seconds for an answer of code, a graph or a server: models take their time."""
+DRAIN_MARGIN: Final = 5.0
+"""Seconds that a drain waits beyond the deadline, for what ran into it to be told so."""
 BOOK_QUESTION_LENGTH: Final = 1000
 """Characters of a question to a book: terms are looked up, and more of them find no more."""
 
@@ -48,6 +54,27 @@ def question_max_length(settings: Settings, answerer: Answerer) -> int:
     if settings.question_max_length is not None:
         return settings.question_max_length
     return BOOK_QUESTION_LENGTH if answerer.kind == "book" else settings.body_max_size
+
+
+def deadline(settings: Settings, answerer: Answerer) -> float:
+    """Longest time for an answer, in seconds: what is set, else 10 for a book and 60 for everything else."""
+    if settings.deadline is not None:
+        return settings.deadline
+    return BOOK_DEADLINE if answerer.kind == "book" else CODE_DEADLINE
+
+
+def drain_timeout(settings: Settings, answerer: Answerer) -> float:
+    """Longest wait for what is in flight at the end, in seconds: what is set, else the deadline and 5 more.
+
+    Raises SettingsError where what is set would cut off questions that are within their deadline.
+    """
+    longest = deadline(settings, answerer)
+    if settings.drain_timeout is None:
+        return longest + DRAIN_MARGIN
+    if settings.drain_timeout < longest:
+        fault = f"--drain-timeout={settings.drain_timeout:g}s is below the deadline of {longest:g}s"
+        raise SettingsError([f"{fault}, so that a drain would cut questions off: give at least that"])
+    return settings.drain_timeout
 
 
 def _book(path: Path | None) -> Answerer:

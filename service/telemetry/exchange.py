@@ -25,6 +25,10 @@ class Exchange(msgspec.Struct, kw_only=True):
     started: float
     trace_id: str = ""
     client: str = ""
+    caller: str = ""
+    """Name of the token that was shown; empty where none is asked for."""
+    arrived: float = 0.0
+    """When the request's first byte came, in seconds of `time.monotonic`."""
     status: int = 0
     question: str = ""
     stages: Stages = msgspec.field(default_factory=Stages)

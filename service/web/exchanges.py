@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
+from service.web.admission import Admission
 from service.web.failures import Failures, known
 from service.web.observe import Observer
 from service.web.routes import Handler, Route
@@ -16,18 +17,21 @@ LEFT: Final = 499
 class Exchanges:
     """Puts an exchange around a handler: nothing that the handler raises escapes the log, the metrics or the client."""
 
-    def __init__(self, observer: Observer, failures: Failures) -> None:
+    def __init__(self, observer: Observer, failures: Failures, admission: Admission) -> None:
         self._observer = observer
+        self._admission = admission
         self._failures = failures
 
     def around(self, handler: Handler, route: Route) -> Handler:
         """Return the handler with its exchange around it."""
-        observer = self._observer
+        observer, admit, guarded = self._observer, self._admission.admit, route.guarded
 
         async def exchange(request: web.Request) -> web.StreamResponse:
             record = observer.begin(request.method, route.template, request.headers, request.remote or "")
             try:
                 try:
+                    if guarded and (admitted := admit(request.headers, record)) is not None:
+                        await admitted
                     response = await handler(request)
                 except Exception as error:
                     response = self._failed(request, error)

@@ -14,10 +14,13 @@ UNMATCHED: Final = "unmatched"
 
 
 class Route(NamedTuple):
-    """What metrics and logs know of a route: its template, and whether its exchanges are left out of the log."""
+    """What is known of a route: its template, for metrics and logs, and how its exchanges are treated."""
 
     template: str
     quiet: bool = False
+    """Whether its exchanges are left out of the log."""
+    guarded: bool = False
+    """Whether its exchanges pass the admission."""
 
 
 Around = Callable[[Handler, Route], Handler]
@@ -44,13 +47,16 @@ class Routes:
         below_prefix: bool = True,
         template: str | None = None,
         quiet: bool = False,
+        guarded: bool = False,
     ) -> None:
         """Add the methods of one path. GET brings HEAD; OPTIONS and 405 tell which methods there are.
 
-        `template` is what metrics call the route; None: the path without the prefix.
+        `template` is what metrics call the route; None: the path without the prefix. OPTIONS and what is refused with
+        405 are never `guarded`: a preflight has no token.
         """
         methods = sorted({"OPTIONS", *handlers} | ({"HEAD"} if "GET" in handlers else set()))
         route = Route(template or path or "/", quiet)
+        guards = route._replace(guarded=guarded)
 
         async def refuse(request: web.Request) -> web.StreamResponse:
             raise MethodNotAllowed(request.method[:20], methods)
@@ -67,7 +73,8 @@ class Routes:
         }
         resource = self._router.add_resource((self.prefix if below_prefix else "") + path)
         for method, handler in table.items():
-            resource.add_route(method, self._around(handler, route), expect_handler=self._expecting(route))
+            around = self._around(handler, guards if method in {"HEAD", *handlers} else route)
+            resource.add_route(method, around, expect_handler=self._expecting(route))
 
     def add_rest(self) -> None:
         """Add what answers every path that has no route; must come last."""

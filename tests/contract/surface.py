@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service import __version__
 from service.app import LOADED, create_app
-from service.settings import Settings, unknown_variables, variable_name
+from service.settings import Settings, unknown_variables
+from service.variables import variable_name
 
 RELEASED: Final = Path(__file__).with_name("released.json")
 OWN: Final = "askd_"
