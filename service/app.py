@@ -33,6 +33,7 @@ ANSWERER: Final = web.AppKey[Answerer]("answerer", Answerer)
 HEALTH: Final = web.AppKey("health", Health)
 METRICS: Final = web.AppKey("metrics", Metrics)
 OBSERVER: Final = web.AppKey("observer", Observer)
+EXCHANGES: Final = web.AppKey("exchanges", Exchanges)
 LONGEST: Final = web.AppKey("longest", int)
 LOADED: Final = web.AppKey("loaded", asyncio.Task[None])
 """The load of the answerer: done when questions are answered, failed with LoadError when they never will be."""
@@ -68,8 +69,8 @@ def create_app(
     app = web.Application(client_max_size=settings.body_max_size)
     app[ANSWERER] = answerer
     app[HEALTH], app[METRICS], app[OBSERVER], app[LONGEST] = health, metrics, observer, longest
-    around = Exchanges(observer, failures, Admission()).around
-    routes = Routes(app, around, cors=cors, prefix=settings.prefix)
+    exchanges = app[EXCHANGES] = Exchanges(observer, failures, Admission())
+    routes = Routes(app, exchanges.around, cors=cors, prefix=settings.prefix)
     if settings.ops_port is None:
         Ops(health, metrics.registry).add_to(routes)
     routes.add("/ask", {"GET": ask.get, "POST": ask.post}, guarded=True)

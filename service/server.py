@@ -13,13 +13,14 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from service import __version__, sockets
+from service import __version__, drain, sockets
 from service.answerers import spec
-from service.app import ANSWERER, HEALTH, LOADED, METRICS, OBSERVER, create_app, line_limit
+from service.app import ANSWERER, EXCHANGES, HEALTH, LOADED, METRICS, OBSERVER, create_app, line_limit
 from service.errors import LoadError
 from service.ops_thread import OpsThread
 from service.settings import Settings
 from service.telemetry import logs
+from service.telemetry.output import output
 from service.web.connection import Runner
 
 KEEPALIVE: Final = 75.0
@@ -44,7 +45,18 @@ def run(settings: Settings, *, unknown: Mapping[str, str | None]) -> int:
     ops = None
     if settings.ops_port is not None:
         ops = sockets.listen(settings.host, settings.ops_port, flag="--ops-port")
-    return uvloop.run(Server(settings, app, listeners, ops).serve())
+    return serve(Server(settings, app, listeners, ops))
+
+
+def serve(server: "Server") -> int:
+    """Run a server to its end, and return the exit code; a thread that hangs does not keep the process."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code = runner.run(server.serve())
+        if hanging := drain.left_over(server.patience):
+            _log.warning("threads still run", names=hanging)
+            output.flush()
+            os._exit(code)
+    return code
 
 
 def announce(settings: Settings, unknown: Mapping[str, str | None]) -> None:
@@ -79,8 +91,11 @@ class Server:
             keepalive_timeout=KEEPALIVE,
             lingering_time=LINGER,
             max_line_size=line_limit(app),
-            shutdown_timeout=spec.drain_timeout(settings, app[ANSWERER]),
+            shutdown_timeout=drain.FAREWELL,
         )
+        self._drain_timeout = spec.drain_timeout(settings, app[ANSWERER])
+        self.patience = settings.flush_timeout
+        """Seconds for threads of the code's own that still run at the end."""
         self._stop = asyncio.Event()
         self._farewell = "stopped"
         self._number = signal.SIGTERM
@@ -96,11 +111,18 @@ class Server:
         await self._runner.setup()
         await self._open()
         code = await self._until_stopped(started)
-        await self._runner.cleanup()
+        await self._finish()
         _log.info(self._farewell, code=code)
         if self._ops:
             self._ops.stop()
+        await drain.close_executor(self._settings.flush_timeout)
         return code
+
+    async def _finish(self) -> None:
+        """Let what is in flight end, then close the answerer; each within its bound."""
+        app = self._app
+        await drain.finish(self._runner, app[OBSERVER], app[EXCHANGES], longest=self._drain_timeout)
+        await self._runner.cleanup()
 
     def _open_ops(self) -> None:
         """Answer probes from the first moment, where they have a port of their own."""

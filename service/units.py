@@ -17,8 +17,6 @@ _RATE: Final = re.compile(r"(\d{1,9})\s*/\s*([smh])", re.ASCII)
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 class Rate(NamedTuple):
     """So many events in so many seconds."""
@@ -141,10 +139,10 @@ def rate(text: str) -> Rate:
     return Rate(int(found[1]), _DURATION[found[2]])
 
 
-def networks(text: str) -> tuple[Network, ...]:
-    """Read IP networks in CIDR notation, or single addresses, separated by commas."""
+def networks(text: str) -> tuple[str, ...]:
+    """Read IP networks in CIDR notation, or single addresses, separated by commas; all are returned as CIDR."""
     try:
-        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+        return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
     except ValueError:
         raise ValueError(
             "networks such as 10.0.0.0/8 or 2001:db8::/32 without host bits, or addresses, separated by commas"

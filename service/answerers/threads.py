@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import structlog
 
 from service.errors import AnswererFailed
+from service.models import ABANDONED, Stopped
 
 T = TypeVar("T")
 _Waiter = asyncio.Future[None] | None
@@ -32,7 +33,7 @@ class _State(Enum):
 class _Job:
     """One call: made on the loop, run by a thread, and handed back to the loop. Guarded by the pool's lock."""
 
-    __slots__ = ("call", "context", "fault", "future", "left", "state", "value")
+    __slots__ = ("call", "context", "fault", "future", "left", "state", "stopped", "value")
 
     def __init__(self, call: Callable[[], Any], context: contextvars.Context, future: _Waiter) -> None:
         self.call = call
@@ -40,6 +41,7 @@ class _Job:
         self.future = future
         self.state = _State.WAITING
         self.left = False
+        self.stopped: Stopped | None = None
         self.value: Any = None
         self.fault: BaseException | None = None
 
@@ -67,7 +69,8 @@ class Pool:
     """At most `limit` threads, started one by one as calls need them.
 
     A call that its awaiter leaves before a thread took it is never made. One that a thread has taken runs to its end,
-    counts as abandoned, and keeps its thread until then. The counts may be read from any thread.
+    counts as abandoned, and keeps its thread until then, and whatever `ABANDONED` holds for it. The counts may be read
+    from any thread.
     """
 
     def __init__(self, limit: int, *, name: str = "askd-code") -> None:
@@ -140,12 +143,14 @@ class Pool:
         self._jobs.put(job)
 
     def _leave(self, job: _Job) -> None:
+        hold = ABANDONED.get()
         with self._lock:
             if job.state is _State.WAITING:
                 job.state = _State.OVER
                 self._open -= 1
             elif job.state is _State.RUNNING:
                 job.left = True
+                job.stopped = hold() if hold else None
                 self.abandoned += 1
 
     def _work(self) -> None:
@@ -169,6 +174,8 @@ class Pool:
             self._open -= 1
             self.busy -= 1
             self.abandoned -= job.left
+        if job.stopped is not None:
+            job.stopped()
         job.hand_back()
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-import uvloop
 from aiohttp import web
 
 from service.answerers.faults import is_own
@@ -19,7 +18,7 @@ from service.errors import LoadError, StartupError, Unavailable
 from service.models import Answer, Answerer, Progress, Question
 from service.reload.fault import one_line
 from service.reload.link import SWAP, Link, Said, current
-from service.server import Server, announce, log_failure
+from service.server import Server, announce, log_failure, serve
 from service.settings import Settings
 from service.telemetry import logs
 
@@ -58,7 +57,7 @@ def run(settings: Settings, *, unknown: Mapping[str, str | None]) -> int:
 
 def _serve(link: Link, settings: Settings, answerer: Answerer | None) -> int:
     app = create_app(settings, answerer=answerer)
-    return uvloop.run(Worker(settings, app, link).serve())
+    return serve(Worker(settings, app, link))
 
 
 class StandIn(Answerer):

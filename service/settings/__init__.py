@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from service import variables
+from service import units, variables
 from service.errors import SettingsError
 from service.settings.exchange import Exchange
 from service.settings.process import Process
@@ -65,10 +65,12 @@ class Settings(Process, Exchange):
     def shown(self) -> dict[str, Any]:
         """Return the settings by name, secrets hidden, for the log."""
         found = {field: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {f.name: "***" if f.metadata["secret"] and v else _without_password(v) for f, v in found.items()}
+        return {f.name: "***" if f.metadata["secret"] and v else _readable(v) for f, v in found.items()}
 
 
-def _without_password(value: Any) -> Any:
+def _readable(value: Any) -> Any:
+    if isinstance(value, units.Rate):
+        return str(value)
     return re.sub(r"//[^/@\s]+@", "//***@", value) if isinstance(value, str) else value
 
 

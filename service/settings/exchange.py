@@ -108,7 +108,7 @@ class Exchange:
         "Questions that a client may ask at once. Unset: as many as the rate has in its time.",
         group="guards",
     )
-    trusted_proxies: tuple[units.Network, ...] = setting(
+    trusted_proxies: tuple[str, ...] = setting(
         (),
         units.networks,
         "Networks of the proxies whose X-Forwarded-For and Forwarded are believed. Unset: none.",

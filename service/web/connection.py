@@ -85,6 +85,11 @@ class Connection(RequestHandler):
 
     malformed: Malformed
 
+    def interrupt(self) -> None:
+        """Cancel the exchange under way, if there is one."""
+        if self._current_request is not None and self._task_handler is not None:
+            self._task_handler.cancel()
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -129,6 +134,17 @@ class Runner(web.AppRunner):
         check(RequestHandler, web.Server, web.AppRunner)
         super().__init__(app, access_log=None, **options)
         self._malformed = Malformed(metrics)
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self.server.connections) if self.server else 0
+
+    def interrupt(self) -> None:
+        """Cancel every exchange that is under way, so that what is around it answers in its place."""
+        for connection in self.server.connections if self.server else ():
+            if isinstance(connection, Connection):
+                connection.interrupt()
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()

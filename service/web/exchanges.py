@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
+from service.errors import Unavailable
 from service.web.admission import Admission
 from service.web.failures import Failures, known
 from service.web.observe import Observer
@@ -39,8 +40,11 @@ class Exchanges:
                 if not response.prepared:
                     observer.dress(request, response)
             except asyncio.CancelledError:
-                record.status = LEFT
-                raise
+                if (ended := self._ended(request)) is None:
+                    record.status = LEFT
+                    raise
+                response, record.status = ended, ended.status
+                observer.dress(request, response)
             except BaseException:
                 record.status = 500  # what could not be rendered; the connection answers by itself
                 raise
@@ -49,6 +53,18 @@ class Exchanges:
             return response
 
         return exchange
+
+    def end(self) -> None:
+        """Answer with 503 whatever is cancelled from now on: the server ends, and the client is still there."""
+        self._failures.ending = Unavailable("The server is stopping, and could not wait for this answer. Ask again.")
+
+    def _ended(self, request: web.Request) -> web.Response | None:
+        """Return the answer to a request whose exchange was cancelled; None: its client has left."""
+        ending, task = self._failures.ending, asyncio.current_task()
+        if ending is None or task is None or request.transport is None:
+            return None
+        task.uncancel()
+        return self._failures.response(request, ending)
 
     def _failed(self, request: web.Request, error: Exception) -> web.StreamResponse:
         if isinstance(error, ConnectionError) and request.transport is None:

@@ -23,6 +23,8 @@ class Failures:
     def __init__(self, prefix: str, page: Page) -> None:
         self._prefix = prefix
         self._page = page
+        self.ending: Problem | None = None
+        """What exchanges that are cancelled are answered with, once the server ends; None: their clients have left."""
 
     def problem(self, request: web.Request, error: Problem) -> dict[str, Any]:
         """Return the problem's members for this request."""

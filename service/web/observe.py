@@ -1,5 +1,7 @@
 """Observation: an id, a metric and a log line for every exchange, whatever becomes of it."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from time import perf_counter
 
@@ -22,6 +24,17 @@ class Observer:
         self._log = log
         self._instance = instance
         self.in_flight = 0
+        self._idle: asyncio.Event | None = None
+
+    async def idle(self, seconds: float) -> bool:
+        """Wait until no exchange is under way; False where one still is after so many seconds."""
+        self._idle = asyncio.Event()
+        if self.in_flight == 0:
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        return self.in_flight == 0
 
     def begin(self, method: str, route: str, headers: Mapping[str, str], client: str) -> Exchange:
         """Open the record of an exchange and make it the current one."""
@@ -41,6 +54,8 @@ class Observer:
         """Count the exchange and, unless `quiet`, log it."""
         duration = perf_counter() - exchange.started
         self.in_flight -= 1
+        if self._idle is not None and self.in_flight == 0:
+            self._idle.set()
         self._tally.observe(exchange.route, exchange.method, exchange.status, duration)
         if not quiet:
             self._log.write(exchange, duration)

@@ -102,6 +102,12 @@ class Streams:
                     await response.write(_encode(event))
             except ConnectionError:
                 raise asyncio.CancelledError from None  # the client left: the code is stopped with the generator
+            except asyncio.CancelledError:
+                task, ending = asyncio.current_task(), self._failures.ending
+                if ending is None or task is None:
+                    raise
+                task.uncancel()
+                await response.write(self._failed(request, ending))
             except Exception as error:
                 await response.write(self._failed(request, known(error)))
         return response

@@ -7,8 +7,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from .conftest import WAIT, Gate, Process, Reply, Start
+from .conftest import WAIT, Gate, Process, Start
 
+BRIEF = dict.fromkeys(("ASKD_DEADLINE", "ASKD_DRAIN_TIMEOUT", "ASKD_SHUTDOWN_TIMEOUT"), "100ms")
 SLOW = WAIT + "\ndef answer(text):\n    wait('asked')\n    return 'late'\n"
 
 
@@ -90,12 +91,39 @@ async def test_an_idle_connection_does_not_hold_up_the_drain(start: Start) -> No
 async def test_code_that_never_returns_does_not_keep_it(start: Start, tmp_path: Path, gate: Gate) -> None:
     """What outlasts the drain time-out gets no more time: the process ends, although a thread still hangs."""
     (tmp_path / "main.py").write_text(SLOW)
-    process = await start("serve", "main.py:answer", ASKD_DRAIN_TIMEOUT="100ms", ASKD_SHUTDOWN_TIMEOUT="100ms")
+    process = await start("serve", "main.py:answer", **BRIEF)
     await process.event("ready")
     asked = asyncio.create_task(process.get("/ask?q=x"))
     await process.event("asked")
     assert await process.stop() == 0
-    assert isinstance((await asyncio.gather(asked, return_exceptions=True))[0], aiohttp.ClientError | Reply)
+    assert (await asked).status in {503, 504}
+
+
+async def test_a_stream_that_outlasts_the_drain_is_told_so(start: Start, tmp_path: Path, gate: Gate) -> None:
+    """At the drain time-out a stream gets an event `error` with a 503, and the log says how many there were."""
+    (tmp_path / "main.py").write_text(WAIT + "\ndef answer(text):\n    yield 'a'\n    wait('asked')\n    yield 'b'\n")
+    process = await start("serve", "main.py:answer", **BRIEF)
+    await process.event("ready")
+    asked = asyncio.create_task(process.get("/ask?q=x", headers={"Accept": "text/event-stream"}))
+    await process.event("asked")
+    assert await process.stop() == 0
+    reply = await asked
+    assert (reply.status, reply.text.count("event: error"), '"status":503' in reply.text) == (200, 1, True)
+    assert process.events("ended at the drain time-out", exchanges=1)
+    assert process.events("exchange", status=503)
+
+
+async def test_a_thread_of_the_code_does_not_keep_it(start: Start, tmp_path: Path, gate: Gate) -> None:
+    """A thread that the code started itself, and that never ends, is named in the log and does not hold the exit up."""
+    start_one = "threading.Thread(target=wait, args=['asked'], name='mine', daemon=False).start()"
+    code = f"\nimport threading\n\ndef answer(text):\n    {start_one}\n    return 'x'\n"
+    (tmp_path / "main.py").write_text(WAIT + code)
+    process = await start("serve", "main.py:answer", ASKD_FLUSH_TIMEOUT="100ms")
+    await process.event("ready")
+    assert (await process.get("/ask?q=x")).status == 200
+    await process.event("asked")
+    assert await process.stop() == 0
+    assert process.events("threads still run", names=["mine"])
 
 
 async def test_during_the_drain_delay_it_keeps_answering(start: Start) -> None:

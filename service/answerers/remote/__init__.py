@@ -15,7 +15,7 @@ from service.answerers.remote.address import Address, parsed
 from service.answerers.remote.askd import Askd
 from service.answerers.remote.key import Key
 from service.answerers.remote.langgraph import LangGraph
-from service.answerers.remote.upstream import Upstream
+from service.answerers.remote.upstream import DEADLINE, Upstream
 from service.models import Answerer
 from service.settings import Settings
 
@@ -25,7 +25,8 @@ __all__ = ["Address", "Askd", "Key", "LangGraph", "Upstream", "remote"]
 def remote(spec: str, settings: Settings) -> Answerer:
     """Return the answerer for a URL, not connected yet. Raises SpecError."""
     address = parsed(spec, settings)
-    upstream = Upstream(address.base, Key(settings.upstream_key_file))
+    deadline = settings.deadline or DEADLINE
+    upstream = Upstream(address.base, Key(settings.upstream_key_file), deadline=deadline)
     needed = settings.ready_needs_answerer
     if address.askd:
         return Askd(address, upstream, needed=needed)

@@ -1,0 +1,56 @@
+"""The end of a server: what is in flight gets its time, and what outlasts it a 503 rather than a broken connection.
+
+aiohttp's own cleanup would cancel what is left without a word, after twice its time-out at the worst.
+"""
+
+import asyncio
+import sys
+import threading
+import time
+from typing import Final
+
+import structlog
+
+from service.web.connection import Runner
+from service.web.exchanges import Exchanges
+from service.web.observe import Observer
+
+LINGER: Final = 0.1
+"""Seconds for which idle connections stay open when all is answered: a request that is on its way is still met."""
+FAREWELL: Final = 1.0
+"""Seconds for what was ended to send its 503; code that swallows its cancellation is not waited for any longer."""
+
+_log = structlog.get_logger("askd")
+
+
+async def finish(runner: Runner, observer: Observer, exchanges: Exchanges, *, longest: float) -> int:
+    """Close the listeners, and wait `longest` seconds for what is in flight; return how many had to be ended."""
+    for site in list(runner.sites):
+        await site.stop()
+    await asyncio.sleep(0)  # what came before that is let begin
+    if not await observer.idle(longest):
+        ended = observer.in_flight
+        _log.warning("ended at the drain time-out", exchanges=ended, seconds=longest)
+        exchanges.end()
+        runner.interrupt()
+        await observer.idle(FAREWELL)
+        return ended
+    if runner.connections:
+        await asyncio.sleep(LINGER)
+        await observer.idle(longest)
+    return 0
+
+
+async def close_executor(seconds: float) -> None:
+    """End the loop's own threads, as asyncio does at its end, but within so many seconds."""
+    closing = asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor())
+    await asyncio.wait({closing}, timeout=seconds)
+
+
+def left_over(seconds: float) -> list[str]:
+    """Wait so many seconds for threads that would keep the process from ending; return the names of those left."""
+    until = time.monotonic() + seconds
+    threads = [each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
+    for thread in threads:
+        thread.join(max(until - time.monotonic(), 0.0))
+    return [thread.name for thread in threads if thread.is_alive() and not sys.is_finalizing()]
