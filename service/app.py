@@ -61,7 +61,7 @@ def create_app(
     cors = Cors(settings.cors_origins)
     observer = Observer(metrics, health, cors, log=ExchangeLog(questions=settings.log_questions), instance=instance)
     failures = Failures(settings.prefix, _problem_page)
-    cache = Cache(settings.cache_size)
+    cache = Cache(settings.cache_size, ttl=settings.cache_ttl)
     pipeline = Pipeline(answerer, deterministic=settings.deterministic, cache=cache, record=metrics.outcome)
     streams = Streams(pipeline, failures, dress=observer.dress)
     ask = Ask(pipeline, health, streams, longest=longest, body_limit=settings.body_max_size)

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from service.answerers import spec
-from service.guards import circuit
+from service.guards import cache, circuit
 from service.models import Answerer, Parameter
 from service.settings import Settings
 from service.web import openapi
 
 _LABEL_WIDTH: Final = 14
+_DIFFER: Final = "off, as answers may differ"
 
 
 def report(settings: Settings) -> list[str]:
@@ -60,6 +61,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "entries": "" if entries is None else f"{entries:,}",
         "version": answerer.version,
         "deterministic": ("yes" if deterministic else "no") + ("" if declared is None else ", as the settings say"),
+        "cache": _cache(settings, deterministic=deterministic),
         "streams": "yes" if answerer.streams else "no",
         "threads": "yes, remembered between questions" if answerer.conversational else "",
         "circuit": _circuit(settings) if answerer.statistics().circuit else "",
@@ -70,6 +72,16 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
             settings.host, settings.port if settings.ops_port is None else settings.ops_port, "/metrics"
         ),
     }
+
+
+def _cache(settings: Settings, *, deterministic: bool) -> str:
+    if not settings.cache_size:
+        return "off, as its size is 0"
+    if not deterministic:
+        return _DIFFER
+    life = "until the version changes" if settings.cache_ttl is None else f"for {settings.cache_ttl:g}s at most"
+    brief = min(cache.NO_ANSWER_TTL, settings.cache_ttl or cache.NO_ANSWER_TTL)
+    return f"{settings.cache_size / (1 << 20):,.4g} MiB, answers {life}, no-answers for {brief:g}s"
 
 
 def _circuit(settings: Settings) -> str:

@@ -8,11 +8,10 @@ Outermost first: an answer at hand costs neither waiting nor work, so nothing ma
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from sys import getsizeof
 from time import perf_counter
 
 from service.errors import AnswererFailed, Interrupted, NoAnswer, Problem, Refused
-from service.guards.cache import Cache
+from service.guards.cache import Cache, Kept
 from service.models import Answer, Answerer, Question
 
 Record = Callable[[str, float], None]
@@ -47,9 +46,9 @@ class Pipeline:
         if answer is not None or not self.keeps(question):
             return answer
         started = perf_counter()
-        answer = self.cache.get(self._key(question))
+        found = self.cache.get(self._key(question))
         question.stages.cache = perf_counter() - started
-        return answer
+        return found.answer if isinstance(found, Kept) else None
 
     async def answer(self, question: Question) -> Answer:
         """Ask the answerer. Raises NoAnswer, Refused, or AnswererFailed from whatever else the code raised."""
@@ -82,7 +81,7 @@ class Pipeline:
 
     def _keep(self, question: Question, key: tuple[str, str, str], answer: Answer) -> None:
         if self.keeps(question) and self.answerer.version == key[0]:
-            self.cache.put(key, answer, sum(map(getsizeof, (*key, answer.text, repr(answer.fields)))))
+            self.cache.put(key, answer)
 
 
 class _Call:

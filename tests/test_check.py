@@ -51,6 +51,7 @@ def test_a_book_is_described(capsys: Capture) -> None:
         "answerer": "book.yaml (book)",
         "entries": "2",
         "deterministic": "yes",
+        "cache": "64 MiB, answers until the version changes, no-answers for 5s",
         "streams": "no",
         "questions": "up to 1,000 characters",
         "address": "http://127.0.0.1:2024",
@@ -80,6 +81,19 @@ def test_a_function_is_described_with_its_parameters(capsys: Capture) -> None:
 def test_deterministic_is_what_settings_or_code_declare(capsys: Capture, arguments: list[str], said: str) -> None:
     """Whose word it is that the same question gets the same answer is said."""
     assert checked(capsys, *arguments)["deterministic"] == said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cache"),
+    [
+        (["--cache-size=0"], "off, as its size is 0"),
+        (["--no-deterministic"], "off, as answers may differ"),
+        (["--cache-size=1536KiB", "--cache-ttl=2"], "1.5 MiB, answers for 2s at most, no-answers for 2s"),
+    ],
+)
+def test_what_is_kept_and_for_how_long(capsys: Capture, arguments: list[str], cache: str) -> None:
+    """Room and times of the cache are said, or why nothing is kept."""
+    assert checked(capsys, "main.py:constant", *arguments)["cache"] == cache
 
 
 def test_addresses_are_those_that_would_be_listened_on(capsys: Capture) -> None:

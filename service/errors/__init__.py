@@ -22,7 +22,8 @@
     │   ├── Looped             508  the question came back to askd that sent it
     │   ├── Unavailable        503  not now: starting or draining
     │   │   └── Overloaded              more is asked than can be answered in time
-    │   └── DeadlineExceeded   504  the answer was not there in its time
+    │   ├── DeadlineExceeded   504  the answer was not there in its time
+    │   └── NotCached          504  only what is in the cache was asked for, and it is not there
     └── StartupError                one or more lines for a person, exit code 2
         ├── SettingsError           faulty settings, all of them at once
         ├── SpecError               the answerer's spec leads nowhere
@@ -53,6 +54,7 @@ from service.errors.server import (
     DeadlineExceeded,
     InternalError,
     Looped,
+    NotCached,
     Overloaded,
     RecursionLimit,
     Unavailable,
@@ -75,6 +77,7 @@ __all__ = [
     "MethodNotAllowed",
     "NoAnswer",
     "NotAcceptable",
+    "NotCached",
     "NotFound",
     "Overloaded",
     "Problem",

@@ -77,3 +77,14 @@ class DeadlineExceeded(Problem):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"There was no answer within {seconds:g} s. Ask for less, or allow more time if you may.")
+
+
+class NotCached(Problem):
+    """The client asked for what is in the cache and nothing else (`only-if-cached`), and it is not there."""
+
+    code = "not-cached"
+    title = "Not cached"
+    status: int = HTTPStatus.GATEWAY_TIMEOUT
+
+    def __init__(self) -> None:
+        super().__init__("The cache has no such answer. Ask without only-if-cached to have the code asked.")

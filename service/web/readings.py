@@ -50,7 +50,10 @@ def _upstream(code: Statistics) -> Iterable[Metric]:
 
 def _cache(pipeline: Pipeline) -> Iterable[Metric]:
     cache = pipeline.cache.statistics()
-    yield from results("askd_cache_results", "Look-ups in the cache.", {"hit": cache.hits, "miss": cache.misses})
+    found = {"hit": cache.hits, "miss": cache.misses, "expired": cache.expired, "bypass": cache.bypassed}
+    yield from results("askd_cache_results", "Look-ups in the cache.", found)
+    evicted = cache.evicted
+    yield CounterMetricFamily("askd_cache_evictions", "Answers that made room for others in the cache.", value=evicted)
     yield from gauge("askd_cache_entries", "Answers in the cache.", cache.entries)
     yield from gauge("askd_cache_bytes", "Bytes that the cache holds.", cache.size)
     yield from gauge("askd_cache_capacity_bytes", "Bytes that the cache may hold.", cache.capacity)

@@ -127,7 +127,13 @@ async def test_prometheus_text_can_be_read(serve: Serve) -> None:
     assert response.headers["Content-Type"].startswith("text/plain; version=")
     found = {family.name: family for family in families(await response.text())}
     wanted = {"askd_requests", "askd_request_duration_seconds", "askd_answerer_duration_seconds", "askd_in_flight"}
-    wanted |= {"askd_answerer_in_flight", "askd_cache_results", "askd_event_loop_lag_seconds", "askd_build_info"}
+    wanted |= {
+        "askd_answerer_in_flight",
+        "askd_cache_results",
+        "askd_cache_evictions",
+        "askd_event_loop_lag_seconds",
+        "askd_build_info",
+    }
     wanted |= {"askd_ready", "askd_answerer_info", "process_cpu_seconds", "python_info"}
     assert wanted <= set(found)
     assert all(found[name].documentation for name in wanted)
