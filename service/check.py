@@ -62,6 +62,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "version": answerer.version,
         "deterministic": ("yes" if deterministic else "no") + ("" if declared is None else ", as the settings say"),
         "cache": _cache(settings, deterministic=deterministic),
+        "single flight": "the same question asked at once is one call" if deterministic else _DIFFER,
         "streams": "yes" if answerer.streams else "no",
         "threads": "yes, remembered between questions" if answerer.conversational else "",
         "circuit": _circuit(settings) if answerer.statistics().circuit else "",

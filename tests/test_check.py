@@ -52,6 +52,7 @@ def test_a_book_is_described(capsys: Capture) -> None:
         "entries": "2",
         "deterministic": "yes",
         "cache": "64 MiB, answers until the version changes, no-answers for 5s",
+        "single flight": "the same question asked at once is one call",
         "streams": "no",
         "questions": "up to 1,000 characters",
         "address": "http://127.0.0.1:2024",
@@ -84,16 +85,21 @@ def test_deterministic_is_what_settings_or_code_declare(capsys: Capture, argumen
 
 
 @pytest.mark.parametrize(
-    ("arguments", "cache"),
+    ("arguments", "cache", "flight"),
     [
-        (["--cache-size=0"], "off, as its size is 0"),
-        (["--no-deterministic"], "off, as answers may differ"),
-        (["--cache-size=1536KiB", "--cache-ttl=2"], "1.5 MiB, answers for 2s at most, no-answers for 2s"),
+        (["--cache-size=0"], "off, as its size is 0", "the same question asked at once is one call"),
+        (["--no-deterministic"], "off, as answers may differ", "off, as answers may differ"),
+        (
+            ["--cache-size=1536KiB", "--cache-ttl=2"],
+            "1.5 MiB, answers for 2s at most, no-answers for 2s",
+            "the same question asked at once is one call",
+        ),
     ],
 )
-def test_what_is_kept_and_for_how_long(capsys: Capture, arguments: list[str], cache: str) -> None:
-    """Room and times of the cache are said, or why nothing is kept."""
-    assert checked(capsys, "main.py:constant", *arguments)["cache"] == cache
+def test_what_is_kept_and_for_how_long(capsys: Capture, arguments: list[str], cache: str, flight: str) -> None:
+    """Room and times of the cache are said, or why nothing is kept; and whether the same questions share a call."""
+    found = checked(capsys, "main.py:constant", *arguments)
+    assert (found["cache"], found["single flight"]) == (cache, flight)
 
 
 def test_addresses_are_those_that_would_be_listened_on(capsys: Capture) -> None:
