@@ -10,8 +10,10 @@ from aiohttp import web
 
 from service.answerers import spec
 from service.guards.cache import Cache
+from service.guards.flight import Flights
 from service.guards.health import Health
 from service.guards.heartbeat import ask_ready, beat, watch_ready
+from service.guards.limiter import Limiter, watch
 from service.models import Answerer
 from service.pipeline import Pipeline
 from service.settings import Settings
@@ -19,6 +21,7 @@ from service.telemetry.exchange_log import ExchangeLog
 from service.telemetry.metrics import Metrics
 from service.web.admission import Admission
 from service.web.ask import Ask
+from service.web.asked import Limits, Reader
 from service.web.cors import Cors
 from service.web.exchanges import Exchanges
 from service.web.failures import Failures
@@ -61,10 +64,18 @@ def create_app(
     cors = Cors(settings.cors_origins)
     observer = Observer(metrics, health, cors, log=ExchangeLog(questions=settings.log_questions), instance=instance)
     failures = Failures(settings.prefix, _problem_page)
-    cache = Cache(settings.cache_size, ttl=settings.cache_ttl)
-    pipeline = Pipeline(answerer, deterministic=settings.deterministic, cache=cache, record=metrics.outcome)
-    streams = Streams(pipeline, failures, dress=observer.dress)
-    ask = Ask(pipeline, health, streams, longest=longest, body_limit=settings.body_max_size)
+    pipeline = Pipeline(
+        answerer,
+        deterministic=settings.deterministic,
+        cache=Cache(settings.cache_size, ttl=settings.cache_ttl),
+        flights=Flights(),
+        limiter=Limiter(settings.concurrency, queue=settings.queue, budget=settings.queue_budget, ceiling=None),
+        record=metrics.outcome,
+        longest=spec.deadline(settings, answerer),
+    )
+    limits = Limits(longest, settings.body_max_size, spec.deadline(settings, answerer), settings.stream_deadline)
+    reader = Reader(answerer, health, limits)
+    ask = Ask(pipeline, reader, Streams(failures, dress=observer.dress))
 
     app = web.Application(client_max_size=settings.body_max_size)
     app[ANSWERER] = answerer
@@ -77,7 +88,7 @@ def create_app(
     Site(settings, answerer, health, longest=longest, instance=instance).add_to(routes)
     routes.add_rest()
     metrics.read(lambda: readings(observer, pipeline, health))
-    app.cleanup_ctx.append(lambda app: _lifetime(app, answerer, settings))
+    app.cleanup_ctx.append(lambda app: _lifetime(app, pipeline, settings))
     return app
 
 
@@ -100,16 +111,23 @@ def create_ops_app(settings: Settings, health: Health, metrics: Metrics) -> web.
     return app
 
 
-async def _lifetime(app: web.Application, answerer: Answerer, settings: Settings) -> AsyncIterator[None]:
+async def _lifetime(app: web.Application, pipeline: Pipeline, settings: Settings) -> AsyncIterator[None]:
     """Load the answerer while the listeners are open already; close it when everything has been answered."""
-    health, metrics = app[HEALTH], app[METRICS]
-    heart = asyncio.create_task(beat(health, metrics.lag.observe))
-    app[LOADED] = asyncio.create_task(_load(answerer, health))
-    watch = asyncio.create_task(_watch(app[LOADED], answerer, health))
+    health, metrics, answerer, limiter = app[HEALTH], app[METRICS], pipeline.answerer, pipeline.limiter
+
+    def beats(lag: float) -> None:
+        metrics.lag.observe(lag)
+        health.stuck(limiter.stuck_since, limiter.limit)
+
+    heart = asyncio.create_task(beat(health, beats))
+    late = asyncio.create_task(watch(limiter))
+    app[LOADED] = asyncio.create_task(_load(pipeline, health))
+    ready = asyncio.create_task(_watch(app[LOADED], answerer, health))
     yield
-    watch.cancel()
+    late.cancel()
+    ready.cancel()
     app[LOADED].cancel()
-    await asyncio.wait({watch, app[LOADED]}, timeout=settings.shutdown_timeout)
+    await asyncio.wait({ready, app[LOADED]}, timeout=settings.shutdown_timeout)
     await _close(answerer, settings.shutdown_timeout)
     heart.cancel()  # last: liveness must hold while the answerer closes
 
@@ -125,10 +143,12 @@ async def _close(answerer: Answerer, seconds: float) -> None:
         _log.error("the answerer failed to close", exc_info=error)
 
 
-async def _load(answerer: Answerer, health: Health) -> None:
+async def _load(pipeline: Pipeline, health: Health) -> None:
     """Load, and tell the probes how far; where on the disk the code lies is not for whoever may ask them."""
+    answerer = pipeline.answerer
     name = answerer.name.rstrip("/").rpartition("/")[2]
     await answerer.load(lambda line: health.progress(line.replace(answerer.name, name)))
+    pipeline.limiter.bound(answerer.places)
     await ask_ready(health, answerer.ready)  # first, or the server would be ready before its code has said so
     health.loaded(name)
     for line in answerer.warnings():

@@ -65,6 +65,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "single flight": "the same question asked at once is one call" if deterministic else _DIFFER,
         "streams": "yes" if answerer.streams else "no",
         "threads": "yes, remembered between questions" if answerer.conversational else "",
+        "deadline": _deadline(settings, answerer),
         "circuit": _circuit(settings) if answerer.statistics().circuit else "",
         "parameters": ", ".join(_parameter(parameter) for parameter in answerer.contract.parameters),
         "questions": f"up to {spec.question_max_length(settings, answerer):,} characters",
@@ -72,6 +73,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "ops endpoints": _url(
             settings.host, settings.port if settings.ops_port is None else settings.ops_port, "/metrics"
         ),
+        "drain": _drain(settings, answerer),
     }
 
 
@@ -83,6 +85,23 @@ def _cache(settings: Settings, *, deterministic: bool) -> str:
     life = "until the version changes" if settings.cache_ttl is None else f"for {settings.cache_ttl:g}s at most"
     brief = min(cache.NO_ANSWER_TTL, settings.cache_ttl or cache.NO_ANSWER_TTL)
     return f"{settings.cache_size / (1 << 20):,.4g} MiB, answers {life}, no-answers for {brief:g}s"
+
+
+def _deadline(settings: Settings, answerer: Answerer) -> str:
+    longest = spec.deadline(settings, answerer)
+    return f"{longest:g}s for an answer, {settings.stream_deadline:g}s for a whole stream; a client may ask for less"
+
+
+def _drain(settings: Settings, answerer: Answerer) -> str:
+    """Tell the steps, and what a platform must grant for all of them (its own margin of 5 s included)."""
+    steps = [
+        (settings.drain_delay, "still accepting"),
+        (spec.drain_timeout(settings, answerer), "for what is in flight"),
+        (settings.shutdown_timeout, "to close the answerer"),
+        (settings.flush_timeout, "to flush"),
+    ]
+    told = ", ".join(f"{seconds:g}s {what}" for seconds, what in steps)
+    return f"{told}; allow {sum(seconds for seconds, _ in steps) + 5:g}s before a kill"
 
 
 def _circuit(settings: Settings) -> str:

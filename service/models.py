@@ -47,6 +47,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     """Headers of the request; a name is found in any case."""
     stages: Stages = msgspec.field(default_factory=Stages)
+    arrived: float = 0.0
+    """When the first byte of the request came, in seconds of `time.monotonic`."""
     deadline: float | None = None
     """When the answer must be there, in seconds of `time.monotonic`; None: nobody has said."""
 
@@ -117,6 +119,8 @@ class Answerer(Protocol):
     """Whether `stream` yields deltas as they come, rather than one at the end."""
     conversational: bool = False
     """Whether a question may name a `thread`: a conversation that is remembered between questions."""
+    places: int | None = None
+    """How many questions it can answer at once, where each takes a thread; None: as many as come. Known once loaded."""
     version: str = ""
     """Changes whenever a deterministic answer may have changed; equal on replicas that answer alike."""
     contract: Contract = Contract()

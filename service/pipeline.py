@@ -1,35 +1,58 @@
 """The pipeline: the only place where the order of guards around the answerer is written.
 
-    at hand (the answerer's own, then the cache) → answerer
+    at hand: the answerer's own, then the cache   costs neither waiting nor work, so that nothing may stand before it
+    shed                                          what cannot be answered in time costs as little as can be
+    single flight                                 who asks what is being answered already needs no place
+    limiter                                       a place in the code, waited for a while
+    deadline                                      around the code
 
-Outermost first: an answer at hand costs neither waiting nor work, so nothing may stand before it.
+`begin` goes as far as can be gone at once, without waiting; the `Turn` that it returns goes the rest.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
-from time import perf_counter
+from time import monotonic, perf_counter
+from typing import Any, Self
 
-from service.errors import AnswererFailed, Interrupted, NoAnswer, Problem, Refused
-from service.guards.cache import Cache, Kept
-from service.models import Answer, Answerer, Question
+import msgspec
 
-Record = Callable[[str, float], None]
-"""Takes the outcome of one call of the code (one of `OUTCOMES` in telemetry) and its seconds."""
+from service.call import Bound, Call, Record, exceeded
+from service.errors import NoAnswer, NotCached, Overloaded
+from service.guards.cache import Cache, Kept, Missed
+from service.guards.flight import Flight, Flights
+from service.guards.limiter import Limiter, Ticket, retry_after
+from service.guards.wishes import NONE, Wishes
+from service.models import ABANDONED, Answer, Answerer, Question
+
+Key = tuple[str, str, str]
 
 
 class Pipeline:
     """Passes questions through the guards to one answerer.
 
-    `deterministic` overrides what the answerer declares of itself; None leaves it.
+    `deterministic` overrides what the answerer declares of itself; None leaves it. `longest` is the server's own
+    deadline for an answer, in seconds.
     """
 
-    def __init__(self, answerer: Answerer, *, deterministic: bool | None, cache: Cache, record: Record) -> None:
+    def __init__(
+        self,
+        answerer: Answerer,
+        *,
+        deterministic: bool | None,
+        cache: Cache,
+        flights: Flights[Answer],
+        limiter: Limiter,
+        record: Record,
+        longest: float = math.inf,
+    ) -> None:
         self.answerer = answerer
         self.cache = cache
+        self.flights = flights
+        self.limiter = limiter
+        self.record = record
+        self.longest = longest
         self._declared = deterministic
-        self.in_flight = 0
-        self._record = record
 
     @property
     def deterministic(self) -> bool:
@@ -40,85 +63,178 @@ class Pipeline:
         """Whether the answer may be given again: never within a conversation, which has a past."""
         return self.deterministic and question.thread is None
 
-    def at_hand(self, question: Question) -> Answer | None:
-        """Return the answer if it needs no waiting and no work, else None."""
-        answer = self.answerer.at_hand(question)
-        if answer is not None or not self.keeps(question):
-            return answer
+    def begin(self, question: Question, wishes: Wishes = NONE) -> "Turn":
+        """Return the question's turn, with its answer where that is at hand; use it as a context.
+
+        Raises Overloaded, and NotCached where the client wants nothing but what is in the cache.
+        """
+        turn = Turn(self, question, wishes)
+        turn.at_hand = self.answerer.at_hand(question)
+        if turn.at_hand is not None:
+            return turn
+        shared = self.keeps(question) and self._look(turn)
+        if turn.kept is not None or shared:
+            return turn
+        if not wishes.call:
+            raise NotCached
+        turn.ticket = self.limiter.admit(question.arrived)
+        if turn.ticket is None:
+            raise Overloaded(retry_after())
+        return turn
+
+    def _look(self, turn: "Turn") -> bool:
+        """Look for a kept answer; return whether the turn needs no place, as it joins the call of another."""
         started = perf_counter()
-        found = self.cache.get(self._key(question))
-        question.stages.cache = perf_counter() - started
-        return found.answer if isinstance(found, Kept) else None
+        turn.key = key = self.key(turn.question)
+        wishes = turn.wishes
+        found = self.cache.get(key, wishes.max_age) if wishes.look else self.cache.bypass()
+        turn.question.stages.cache = perf_counter() - started
+        if isinstance(found, Kept):
+            turn.kept, turn.at_hand = found, found.answer
+            return False
+        turn.missed = found
+        return wishes.call and self.flights.under_way(key)
 
-    async def answer(self, question: Question) -> Answer:
-        """Ask the answerer. Raises NoAnswer, Refused, or AnswererFailed from whatever else the code raised."""
-        key = self._key(question)
-        with _Call(self, question):
-            answer = await self.answerer.answer(question)
-        self._keep(question, key, answer)
-        return answer
-
-    async def stream(self, question: Question) -> AsyncIterator[str | Answer]:
-        """Yield deltas, then the whole Answer; one that is at hand is a single delta. Closing it stops the code."""
-        if (kept := self.at_hand(question)) is not None:
-            yield kept.text
-            yield kept
-            return
-        key, answer = self._key(question), None
-        with _Call(self, question):
-            async with aclosing(self.answerer.stream(question)) as events:  # type: ignore[type-var] # generators have aclose
-                async for event in events:
-                    yield event
-                    answer = event if isinstance(event, Answer) else answer
-            if answer is None:
-                raise TypeError("the stream ended without an Answer")
-        self._keep(question, key, answer)
-
-    def _key(self, question: Question) -> tuple[str, str, str]:
+    def key(self, question: Question) -> Key:
         """Taken before the call: an answer is kept under the version that was asked, or not found again."""
         parameters = question.parameters
         return self.answerer.version, question.text, repr(sorted(parameters.items())) if parameters else ""
 
-    def _keep(self, question: Question, key: tuple[str, str, str], answer: Answer) -> None:
-        if self.keeps(question) and self.answerer.version == key[0]:
-            self.cache.put(key, answer)
 
+class Turn:
+    """One question's way from the cache to the code. Left as a context, it gives back its place, if it has one."""
 
-class _Call:
-    """One call of the code: counted in flight, timed, its outcome recorded."""
+    __slots__ = (
+        *("at_hand", "handed", "kept", "key", "leader", "missed", "pipeline", "question", "stored", "ticket"),
+        "wishes",
+    )
 
-    def __init__(self, pipeline: Pipeline, question: Question) -> None:
-        self._pipeline = pipeline
-        self._question = question
+    def __init__(self, pipeline: Pipeline, question: Question, wishes: Wishes) -> None:
+        self.pipeline = pipeline
+        self.question = question
+        self.wishes = wishes
+        self.at_hand: Answer | None = None
+        """The answer, where it needs no waiting."""
+        self.key: Key | None = None
+        """None: the answer is neither kept nor shared."""
+        self.kept: Kept | None = None
+        """What the cache had: the answer at hand, or that there is none."""
+        self.missed: Missed | None = None
+        """Why the cache had nothing; None: it was not looked into, or it had."""
+        self.stored = False
+        self.leader: str | None = None
+        """Id of who began the call that the answer is from; None: it was this question's own."""
+        self.ticket: Ticket | None = None
+        """The place in the queue or in the code; None: none is needed, or it was handed on."""
+        self.handed: Ticket | None = None
+        """The place of the call that others wait for too, who may stay when this one leaves."""
 
-    def __enter__(self) -> None:
-        self._pipeline.in_flight += 1
-        self._started = perf_counter()
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        seconds = self._question.stages.code = perf_counter() - self._started
-        self._pipeline.in_flight -= 1
-        failed = _failed(error)
-        self._pipeline._record("failed" if failed else _outcome(error), seconds)  # noqa: SLF001 - the same file's other half
-        if failed:
-            raise AnswererFailed from error
+    def __exit__(self, *_: object) -> None:
+        if self.ticket is not None:
+            self.ticket.leave()
 
+    async def answer(self) -> Answer:
+        """Ask the answerer, or wait for the answer to the same question.
 
-def _failed(error: BaseException | None) -> bool:
-    """Whether the code did what it should not; cancelling itself, where nobody cancelled it, is that too."""
-    if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        return task is not None and not task.cancelling()
-    return isinstance(error, Exception) and not isinstance(error, Problem)
+        Raises NoAnswer, Refused, DeadlineExceeded, Overloaded, or AnswererFailed from whatever else the code raised.
+        """
+        if self.kept is not None:
+            raise self.kept.no_answer()
+        question = self.question
+        if self.key is None:
+            async with Bound(question):
+                return await self._call(question, self.ticket)
+        fly = self.pipeline.flights.fly
+        try:
+            answer, _ = await fly(
+                *(self.key, self._lead),
+                until=question.deadline,
+                name=question.id,
+                joined=self._joined,
+                landed=self._landed,
+            )
+        except TimeoutError:
+            raise exceeded(question) from None
+        return answer
 
+    async def stream(self) -> AsyncIterator[str | Answer]:
+        """Yield deltas, then the whole Answer; one that is at hand is a single delta. Closing it stops the code."""
+        if self.at_hand is not None:
+            yield self.at_hand.text
+            yield self.at_hand
+            return
+        if self.kept is not None:
+            raise self.kept.no_answer()
+        question, answer = self.question, None
+        await self._enter(question, self.ticket or self._admitted())
+        try:
+            with Call(question, self.pipeline.record):
+                async with aclosing(self.pipeline.answerer.stream(question)) as events:  # type: ignore[type-var] # generators have aclose
+                    async for event in events:
+                        yield event
+                        answer = event if isinstance(event, Answer) else answer
+                if answer is None:
+                    raise TypeError("the stream ended without an Answer")
+        except NoAnswer as error:
+            self._keep_none(error)
+            raise
+        self._keep(answer)
 
-def _outcome(error: BaseException | None) -> str:
-    if error is None:
-        return "answered"
-    if isinstance(error, NoAnswer):
-        return "no_answer"
-    if isinstance(error, Refused):
-        return "refused"
-    if isinstance(error, Interrupted):
-        return "interrupted"
-    return "cancelled" if isinstance(error, asyncio.CancelledError | GeneratorExit) else "failed"
+    def _lead(self, _flight: Flight) -> Coroutine[Any, Any, Answer]:
+        """Return the call that all who ask the same wait for. The place is the call's from here on.
+
+        Its time is the server's, not the first one's: it ends when the last who waits has left.
+        """
+        self.handed, self.ticket = self.ticket or self._admitted(), None
+        until = None if self.pipeline.longest == math.inf else self.question.arrived + self.pipeline.longest
+        return self._call(msgspec.structs.replace(self.question, deadline=until), self.handed)
+
+    def _joined(self, leader: str) -> None:
+        """Take note that the call is that of another, whose id its log lines have."""
+        self.leader = leader
+
+    def _landed(self) -> None:
+        """Give the place of that call back, which has ended, or never began."""
+        if self.handed is not None:
+            self.handed.leave()
+
+    def _admitted(self) -> Ticket:
+        """Return a place for a turn that was to join a call, which has ended since. Raises Overloaded."""
+        self.ticket = self.pipeline.limiter.admit(self.question.arrived)
+        if self.ticket is None:
+            raise Overloaded(retry_after())
+        return self.ticket
+
+    async def _call(self, question: Question, ticket: Ticket | None) -> Answer:
+        await self._enter(question, ticket or self._admitted())
+        try:
+            with Call(question, self.pipeline.record):
+                answer = await self.pipeline.answerer.answer(question)
+        except NoAnswer as error:
+            self._keep_none(error)
+            raise
+        self._keep(answer)
+        return answer
+
+    async def _enter(self, question: Question, ticket: Ticket) -> None:
+        """Wait for a place in the code. Raises DeadlineExceeded and Overloaded."""
+        try:
+            await ticket.enter(question.deadline)
+        except TimeoutError:
+            raise exceeded(question) from None
+        question.stages.queue = monotonic() - question.arrived
+        ABANDONED.set(ticket.abandon)
+
+    def _keep(self, answer: Answer) -> None:
+        if self.key is not None and self._keeps(self.key):
+            self.stored = self.pipeline.cache.put(self.key, answer)
+
+    def _keep_none(self, error: NoAnswer) -> None:
+        if self.key is not None and self._keeps(self.key):
+            self.stored = self.pipeline.cache.put_no_answer(self.key, error)
+
+    def _keeps(self, key: Key) -> bool:
+        return self.wishes.keep and self.pipeline.answerer.version == key[0]

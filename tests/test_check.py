@@ -54,9 +54,12 @@ def test_a_book_is_described(capsys: Capture) -> None:
         "cache": "64 MiB, answers until the version changes, no-answers for 5s",
         "single flight": "the same question asked at once is one call",
         "streams": "no",
+        "deadline": "10s for an answer, 600s for a whole stream; a client may ask for less",
         "questions": "up to 1,000 characters",
         "address": "http://127.0.0.1:2024",
         "ops endpoints": "http://127.0.0.1:2024/metrics",
+        "drain": "2s still accepting, 15s for what is in flight, 5s to close the answerer, 2s to flush; allow 29s "
+        "before a kill",
     }
 
 

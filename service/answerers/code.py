@@ -29,7 +29,7 @@ class Code(Answerer):
         await within.load(progress)
         self.kind, self.contract, self.streams = within.kind, within.contract, within.streams
         self.deterministic, self.conversational = within.deterministic, within.conversational
-        self.version = within.version
+        self.version, self.places = within.version, within.places
 
     def _function(self) -> Answerer:
         from service.answerers.function import Function  # noqa: PLC0415 only functions need what understands them

@@ -74,7 +74,7 @@ class Pool:
     """
 
     def __init__(self, limit: int, *, name: str = "askd-code") -> None:
-        self._limit = limit
+        self.limit = limit
         self._name = name
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -135,7 +135,7 @@ class Pool:
             if self._closed:
                 raise RuntimeError("the pool of threads is closed")
             self._open += 1
-            grow = self._open > self.threads and self.threads < self._limit
+            grow = self._open > self.threads and self.threads < self.limit
             self.threads += grow
             name = f"{self._name}-{self.threads}"
         if grow:

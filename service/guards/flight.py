@@ -75,11 +75,13 @@ class Flights(Generic[T]):
         until: float | None,
         name: str = "",
         joined: Callable[[str], None] | None = None,
+        landed: Callable[[], None] | None = None,
     ) -> tuple[T, bool]:
         """Return what the call under this key returns, and whether that is the one given here.
 
         It is, where none is under way; it runs in a copy of this context then. Otherwise that one is waited for, and
-        `joined` is told at once the `name` of who began it, for the log.
+        `joined` is told at once the `name` of who began it, for the log. `landed` is called when the call given here
+        has ended, also where it was cancelled before it began.
 
         Raises TimeoutError when the clock comes to `until` (None: it never does), before any call where it has already;
         whatever the call raises, an AskdError as a copy for each who waits; RuntimeError where it cancelled itself.
@@ -88,6 +90,8 @@ class Flights(Generic[T]):
         if until is not None and until <= now:
             raise TimeoutError
         flight, task, led = self._board(key, call, name)
+        if landed and led:
+            task.add_done_callback(lambda _task: landed())
         if joined and not led:
             joined(flight.leader)
         loop = asyncio.get_running_loop()
@@ -105,6 +109,11 @@ class Flights(Generic[T]):
                 timer.cancel()
             self._leave(key, flight, task, seat)
             del landing, seat, task  # an error that is raised here holds this frame, and these hold the error
+
+    def under_way(self, key: Hashable) -> bool:
+        """Whether a question under this key would join the call of another now."""
+        found = self._under_way.get(key)
+        return found is not None and not _failed(found[1])
 
     def statistics(self) -> FlightStatistics:
         """Return what is counted now; safe from any thread."""

@@ -54,6 +54,7 @@ class Health:
         self._beat = clock()
         self._answerer = Check("answerer", ok=False, detail="not loaded yet")
         self._code = Check("code", ok=True, detail="has no ready hook")
+        self._stuck: tuple[float, int] | None = None
         self.phase = Phase.STARTING
         self.answers = False
         """Whether the answerer has been loaded: the phase alone does not tell, a start may be cut short by a drain."""
@@ -84,6 +85,10 @@ class Health:
         """Say what the code's own `ready` hook returned last."""
         self._code = Check("code", ok=ok, detail=detail or ("ready" if ok else "not ready"))
 
+    def stuck(self, since: float | None, places: int) -> None:
+        """Say since when (of the clock) calls that nobody waits for any more hold all `places`; None: they do not."""
+        self._stuck = None if since is None else (since, places)
+
     def draining(self) -> None:
         """Say that the server is about to stop."""
         self.phase = Phase.DRAINING
@@ -95,11 +100,20 @@ class Health:
     def readiness(self) -> Verdict:
         """Whether questions should be sent here."""
         phase = Check("phase", ok=self.phase is not Phase.DRAINING, detail=self.phase.value)
-        return Verdict((self._loop(min(READINESS_STALL, self._stall_limit)), phase, self._answerer, self._code))
+        loop = self._loop(min(READINESS_STALL, self._stall_limit))
+        return Verdict((loop, phase, self._answerer, self._code, self._places()))
 
     def startup(self) -> Verdict:
         """Whether the answerer has been loaded; stays so during the drain."""
         return Verdict((self._answerer,))
+
+    def _places(self) -> Check:
+        if self._stuck is None:
+            return Check("places", ok=True, detail="some are free, or soon will be")
+        since, places = self._stuck
+        held = max(self._clock() - since, 0.0)
+        detail = f"calls that nobody waits for any more have held all {places} for {held:.1f}s"
+        return Check("places", ok=held <= self._stall_limit, detail=f"{detail}, limit {self._stall_limit:g}s")
 
     def _loop(self, limit: float) -> Check:
         still = max(self._clock() - self._beat, 0.0)

@@ -17,25 +17,33 @@ _random: Final = random.Random()  # noqa: S311 - ids are unique, not secret; a s
 
 
 class Exchange(msgspec.Struct, kw_only=True):
-    """One exchange as it is observed. `started` is `time.perf_counter()`; `status` 0 until one is known."""
+    """One exchange as it is observed. `arrived`: when its first byte came (`time.monotonic`); `status` 0: not known."""
 
     id: str
     method: str
     route: str
-    started: float
+    arrived: float
     trace_id: str = ""
     client: str = ""
     caller: str = ""
     """Name of the token that was shown; empty where none is asked for."""
-    arrived: float = 0.0
-    """When the request's first byte came, in seconds of `time.monotonic`."""
     status: int = 0
+    leader: str = ""
+    """Id of the exchange whose call of the code this one joined; empty where it joined none."""
     question: str = ""
     stages: Stages = msgspec.field(default_factory=Stages)
 
 
 CURRENT: Final[ContextVar[Exchange | None]] = ContextVar("askd_exchange", default=None)
 """The exchange that the running code belongs to; None outside of one. Every log line takes its ids from here."""
+
+
+def current() -> Exchange:
+    """Return the exchange that the running code belongs to. Raises LookupError outside of one."""
+    exchange = CURRENT.get()
+    if exchange is None:
+        raise LookupError("no exchange is under way")
+    return exchange
 
 
 def request_id(offered: str | None) -> str:
@@ -66,5 +74,5 @@ def server_timing(exchange: Exchange, now: float) -> str:
         parts.append(f"code;dur={stages.code * 1e3:.3f}")
     if stages.render is not None:
         parts.append(f"render;dur={stages.render * 1e3:.3f}")
-    parts.append(f"total;dur={(now - exchange.started) * 1e3:.3f}")
+    parts.append(f"total;dur={(now - exchange.arrived) * 1e3:.3f}")
     return ", ".join(parts)

@@ -43,11 +43,12 @@ class ExchangeLog:
         code = "" if stages.code is None else f',"code_ms":{stages.code * 1e3:.3f}'
         render = "" if stages.render is None else f',"render_ms":{stages.render * 1e3:.3f}'
         question = f',"question":{_quoted(exchange.question)}' if self._questions and exchange.question else ""
+        leader = f',"leader":"{exchange.leader}"' if exchange.leader else ""
         return (
             f'{{"timestamp":"{now()}","level":"info","event":"exchange","id":"{exchange.id}"{trace},'
             f"{_kind(exchange.route, exchange.method, exchange.status)},"
             f'"duration_ms":{duration * 1e3:.3f}{cache}{queue}{code}{render},'
-            f'"client":{_client(exchange.client)}{question}}}'
+            f'"client":{_client(exchange.client)}{leader}{question}}}'
         ).encode()
 
 

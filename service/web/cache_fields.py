@@ -5,9 +5,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
-import msgspec
-
 from service.guards.cache import Kept, Missed
+from service.guards.wishes import NONE, Wishes
 
 NAME: Final = "askd"
 """What the cache calls itself in `Cache-Status`."""
@@ -17,23 +16,6 @@ _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token of RFC 91
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
 _ELEMENT: Final = re.compile(rf'({_TOKEN})(?:=({_TOKEN}|{_QUOTED}))?[ \t]*(?=,|\Z)|(?![\s,])(?:[^,"]|{_QUOTED}|".*)+')
 """A directive and its value; or, without a name, what is none and reaches to the next comma outside of quotes."""
-
-
-class Wishes(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request asks of the cache."""
-
-    look: bool = True
-    """Whether what is kept may be given; False: `no-cache`."""
-    keep: bool = True
-    """Whether the answer may be kept; False: `no-store`."""
-    call: bool = True
-    """Whether the code may be asked; False: `only-if-cached`."""
-    max_age: float = float("inf")
-    """Seconds; what has been kept for longer is not wanted."""
-
-
-NONE: Final = Wishes()
-"""Of a request that asks for nothing, as nearly all."""
 
 
 def wishes(cache_control: str | None, pragma: str | None = None) -> Wishes:

@@ -1,6 +1,7 @@
 """What is around every exchange, in the one place where it is written: observed, and its errors rendered."""
 
 import asyncio
+from time import monotonic
 from typing import Final
 
 from aiohttp import web
@@ -28,7 +29,7 @@ class Exchanges:
         observer, admit, guarded = self._observer, self._admission.admit, route.guarded
 
         async def exchange(request: web.Request) -> web.StreamResponse:
-            record = observer.begin(request.method, route.template, request.headers, request.remote or "")
+            record = observer.begin(request.method, route.template, request.headers, request.remote or "", monotonic())
             try:
                 try:
                     if guarded and (admitted := admit(request.headers, record)) is not None:

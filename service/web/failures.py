@@ -10,6 +10,7 @@ from service.errors import AnswererFailed, InternalError, NotFound, Problem
 from service.telemetry.exchange import CURRENT
 from service.web import render
 from service.web.negotiate import prefers_html
+from service.web.reply import Reply
 
 Page = Callable[[Mapping[str, Any], str], tuple[bytes, str]]
 """Makes the readable page of a problem below a prefix: its HTML, and its Content-Security-Policy."""
@@ -26,25 +27,28 @@ class Failures:
         self.ending: Problem | None = None
         """What exchanges that are cancelled are answered with, once the server ends; None: their clients have left."""
 
-    def problem(self, request: web.Request, error: Problem) -> dict[str, Any]:
-        """Return the problem's members for this request."""
+    def problem(self, error: Problem, path: str) -> dict[str, Any]:
+        """Return the problem's members for a request of this path, as it was sent."""
         exchange = CURRENT.get()
-        path = request.rel_url.raw_path
         return render.problem(error, id=exchange.id if exchange else "", path=path, prefix=self._prefix)
 
-    def response(self, request: web.Request, error: Problem) -> web.Response:
-        """Render a problem for this request."""
-        members = self.problem(request, error)
+    def reply(self, error: Problem, path: str, accept: str) -> Reply:
+        """Render a problem for a request of this path, with this `Accept`."""
+        members = self.problem(error, path)
         headers = {"Cache-Control": "no-store", "Vary": "Accept", **error.headers}
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
-        if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
+        if prefers_html(accept):
             body, headers["Content-Security-Policy"] = self._page(members, self._prefix)
             headers |= {"Content-Type": render.HTML_TYPE, "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
         else:
             body = render.encode(members)
             headers["Content-Type"] = render.PROBLEM_TYPE
-        response = web.Response(status=error.status, body=body, headers=headers)
+        return Reply(int(error.status), headers, body)
+
+    def response(self, request: web.Request, error: Problem) -> web.Response:
+        """Render a problem for this request."""
+        response = self.reply(error, request.rel_url.raw_path, request.headers.get(hdrs.ACCEPT, "")).response()
         if not request.content.is_eof():
             response.force_close()  # says that the rest of the body is not read: the client may stop sending it
         return response

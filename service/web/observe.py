@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from time import perf_counter
+from collections.abc import Mapping, MutableMapping
+from time import monotonic
 
 from aiohttp import web
 
@@ -36,15 +36,15 @@ class Observer:
                 await self._idle.wait()
         return self.in_flight == 0
 
-    def begin(self, method: str, route: str, headers: Mapping[str, str], client: str) -> Exchange:
-        """Open the record of an exchange and make it the current one."""
+    def begin(self, method: str, route: str, headers: Mapping[str, str], client: str, arrived: float) -> Exchange:
+        """Open the record of an exchange, whose first byte `arrived` then, and make it the current one."""
         exchange = Exchange(
             id=request_id(headers.get("X-Request-Id")),
             trace_id=trace_id(headers.get("traceparent")),
             method=method,
             route=route,
             client=client,
-            started=perf_counter(),
+            arrived=arrived,
         )
         CURRENT.set(exchange)
         self.in_flight += 1
@@ -52,7 +52,7 @@ class Observer:
 
     def end(self, exchange: Exchange, *, quiet: bool) -> None:
         """Count the exchange and, unless `quiet`, log it."""
-        duration = perf_counter() - exchange.started
+        duration = monotonic() - exchange.arrived
         self.in_flight -= 1
         if self._idle is not None and self.in_flight == 0:
             self._idle.set()
@@ -65,15 +65,18 @@ class Observer:
 
         A stream does this itself when it begins. aiohttp's signal for it would cost every answer two coroutines.
         """
-        headers = response.headers
-        exchange = CURRENT.get()
-        if exchange is not None:
-            headers["X-Request-Id"] = exchange.id
-            headers["Server-Timing"] = server_timing(exchange, perf_counter())
-        headers["X-Served-By"] = self._instance
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["Server"] = "askd"
-        self._cors.expose(request.headers, headers)
+        self.put_on(request.headers, response.headers)
         if self._health.phase is Phase.DRAINING:
             response.force_close()
-            headers["Connection"] = "close"
+            response.headers["Connection"] = "close"
+
+    def put_on(self, request: Mapping[str, str], response: MutableMapping[str, str]) -> None:
+        """Put onto a response's headers what all of them have; `request` has those of the request."""
+        exchange = CURRENT.get()
+        if exchange is not None:
+            response["X-Request-Id"] = exchange.id
+            response["Server-Timing"] = server_timing(exchange, monotonic())
+        response["X-Served-By"] = self._instance
+        response["X-Content-Type-Options"] = "nosniff"
+        response["Server"] = "askd"
+        self._cors.expose(request, response)

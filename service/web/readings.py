@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
 from service.guards.circuit import State
 from service.guards.health import Health
+from service.guards.limiter import LimiterStatistics
 from service.models import Statistics
 from service.pipeline import Pipeline
 from service.telemetry.metrics import gauge, results
@@ -17,14 +18,15 @@ def readings(observer: Observer, pipeline: Pipeline, health: Health) -> Iterable
     yield from gauge("askd_in_flight", "Exchanges under way, streams included.", observer.in_flight)
     yield from gauge("askd_ready", "1 while questions should be sent here, else 0.", float(health.readiness().ok))
     yield from _answerer(pipeline)
+    yield from _limiter(pipeline.limiter.statistics())
     yield from _upstream(pipeline.answerer.statistics())
     yield from _cache(pipeline)
+    yield from _flights(pipeline)
 
 
 def _answerer(pipeline: Pipeline) -> Iterable[Metric]:
     code = pipeline.answerer.statistics()
-    yield from gauge("askd_answerer_in_flight", "Questions in the code that answers.", pipeline.in_flight)
-    yield from gauge("askd_queue", "Questions that wait for a thread.", code.queued)
+    yield from gauge("askd_threads_queued", "Calls of synchronous code that wait for a thread.", code.queued)
     yield from gauge("askd_threads", "Threads that synchronous code may use.", code.threads)
     yield from gauge("askd_threads_busy", "Threads that run synchronous code.", code.busy)
     yield from gauge("askd_book_entries", "Entries of the book.", code.entries)
@@ -33,6 +35,28 @@ def _answerer(pipeline: Pipeline) -> Iterable[Metric]:
     info = GaugeMetricFamily("askd_answerer_info", "What is served, always 1.", labels=("kind", "version"))
     info.add_metric((pipeline.answerer.kind, pipeline.answerer.version), 1.0)
     yield info
+
+
+def _limiter(seen: LimiterStatistics) -> Iterable[Metric]:
+    yield from gauge("askd_concurrency_limit", "Questions that may be in the code at once.", seen.limit)
+    yield from gauge("askd_answerer_in_flight", "Questions in the code that answers.", seen.in_flight)
+    abandoned = "Calls of the code that go on although nobody waits for them; each holds a place."
+    yield from gauge("askd_answerer_abandoned", abandoned, seen.abandoned)
+    yield from gauge("askd_queue", "Questions that wait for a place in the code.", seen.waiting)
+    yield from gauge("askd_queue_limit", "Questions that may wait now.", seen.queue)
+    seconds = "Questions in the code, integrated over time: its rate is their mean number."
+    yield CounterMetricFamily("askd_inflight_seconds", seconds, value=seen.inflight_seconds)
+    delay = SummaryMetricFamily("askd_queue_delay_seconds", "From a question's first byte to its code's start.")
+    delay.add_metric((), count_value=seen.delays, sum_value=seen.delay_seconds)
+    yield delay
+    shed = CounterMetricFamily("askd_shed", "Questions refused because there were too many.", labels=("reason",))
+    for reason, count in (
+        ("queue_full", seen.shed_queue_full),
+        ("overloaded", seen.shed_overloaded),
+        ("late", seen.shed_late),
+    ):
+        shed.add_metric((reason,), count)
+    yield shed
 
 
 def _upstream(code: Statistics) -> Iterable[Metric]:
@@ -46,6 +70,12 @@ def _upstream(code: Statistics) -> Iterable[Metric]:
     openings = code.circuit_openings or 0
     yield CounterMetricFamily("askd_upstream_circuit_openings", "How often the circuit has opened.", value=openings)
     yield from results("askd_upstream_requests", "Requests to the server that answers.", code.requests or {})
+
+
+def _flights(pipeline: Pipeline) -> Iterable[Metric]:
+    found = pipeline.flights.statistics()
+    joined = {"led": found.led, "joined": found.joined}
+    yield from results("askd_flight_results", "Questions by whether they needed a call of their own.", joined)
 
 
 def _cache(pipeline: Pipeline) -> Iterable[Metric]:

@@ -63,7 +63,7 @@ def test_traceparent(header: str | None, expected: str) -> None:
 
 def test_server_timing_names_what_was_passed() -> None:
     """Stages come in their order, in milliseconds, those not passed left out, and the total last."""
-    exchange = Exchange(id="1", method="GET", route="/ask", started=10.0)
+    exchange = Exchange(id="1", method="GET", route="/ask", arrived=10.0)
     assert server_timing(exchange, 10.5) == "total;dur=500.000"
     exchange.stages = Stages(cache=0.001, queue=0.0, code=1.5, render=0.0000004)
     expected = "cache;dur=1.000, queue;dur=0.000, code;dur=1500.000, render;dur=0.000, total;dur=2000.000"

@@ -17,7 +17,7 @@ def exchange(**given: object) -> Exchange:
         id="mine",
         method="GET",
         route="/ask",
-        started=0.0,
+        arrived=0.0,
         trace_id="t" * 32,
         client="10.0.0.1",
         status=200,

@@ -32,7 +32,7 @@ def test_everyones_lines_have_one_form() -> None:
 def test_lines_have_the_ids_of_their_exchange() -> None:
     """Within an exchange every line has its id and trace id, and keeps ids of its own where it has them."""
     with Captured() as log:
-        CURRENT.set(Exchange(id="mine", method="GET", route="/", started=0.0, trace_id="t"))
+        CURRENT.set(Exchange(id="mine", method="GET", route="/", arrived=0.0, trace_id="t"))
         structlog.get_logger().info("own")
         logging.getLogger("lib").warning("theirs")
         structlog.get_logger().info("other", id="other")

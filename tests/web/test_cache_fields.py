@@ -6,9 +6,10 @@ import time
 import pytest
 
 from service.guards.cache import Kept, Missed
+from service.guards.wishes import NONE, Wishes
 from service.models import Answer
 from service.web import cache_fields
-from service.web.cache_fields import NONE, Wishes, wishes
+from service.web.cache_fields import wishes
 
 ROUND = Wishes(look=False)
 

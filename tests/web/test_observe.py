@@ -47,8 +47,8 @@ TIMING = re.compile(r"[a-z]+;dur=\d+\.\d+(, [a-z]+;dur=\d+\.\d+)*")
     ("path", "stages"),
     [
         ("/ask?q=hello", ["render", "total"]),
-        ("/ask?q=abc", ["cache", "code", "render", "total"]),
-        ("/ask?q=boom", ["cache", "code", "total"]),
+        ("/ask?q=abc", ["cache", "queue", "code", "render", "total"]),
+        ("/ask?q=boom", ["cache", "queue", "code", "total"]),
         ("/nowhere", ["total"]),
     ],
 )

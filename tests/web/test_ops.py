@@ -78,6 +78,7 @@ async def test_a_probe_that_fails_says_why(probed: Probed) -> None:
         ("phase", True),
         ("answerer", False),
         ("code", True),
+        ("places", True),
     ]
 
 
@@ -90,7 +91,7 @@ async def test_verbose_shows_each_check(probed: Probed) -> None:
         shown = await (await client.get(f"/readyz?{query}")).json()
         assert ({"name": "answerer", "ok": True, "detail": "the book"} in shown["checks"], len(shown["checks"])) == (
             True,
-            4,
+            5,
         )
     assert [check["name"] for check in (await (await client.get("/livez?verbose")).json())["checks"]] == ["loop"]
 

@@ -10,7 +10,7 @@ import pytest
 from service.app import METRICS, OBSERVER
 from service.errors import NoAnswer, Refused
 from service.models import Answer, Answerer, Question
-from service.web.stream import Streams, with_pauses
+from service.web.stream import Pace, Streams, with_pauses
 from tests.fakes import Scripted, Upper, until
 from tests.web.conftest import Client, Log, Serve
 
@@ -204,7 +204,7 @@ async def test_the_code_is_one_event_ahead_at_most() -> None:
             made.append(number)
             yield str(number)
 
-    found = with_pauses(numbers(), 60)
+    found = with_pauses(numbers(), Pace(60))
     assert [await anext(found), await anext(found)] == ["0", "1"]
     for _ in range(10):
         await asyncio.sleep(0)
@@ -222,7 +222,7 @@ async def test_pauses_do_not_lose_events() -> None:
         yield "b"
 
     found = []
-    async for event in with_pauses(slow(), 0):
+    async for event in with_pauses(slow(), Pace(0)):
         found.append(event)
         if len(found) == 5:
             gate.set()
@@ -243,7 +243,7 @@ async def test_closing_waits_for_the_code_to_end() -> None:
             ended.append(1)
             raise ValueError
 
-    found = with_pauses(code(), 60)
+    found = with_pauses(code(), Pace(60))
     assert await anext(found) == "a"
     await found.aclose()  # type: ignore[attr-defined] # a generator
     assert ended == [1]

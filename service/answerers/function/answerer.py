@@ -108,6 +108,7 @@ class Function(Answerer):
         self._call: Callable[..., Any] = target.call
         self._signature: Signature = signature_of(target, doc, name=found.name)
         self._inline = target.is_async or target.is_generator
+        self.places = None if self._inline else self._pool.limit
         self.streams = target.is_generator or schemas.is_stream(self._signature.returns)
         self.deterministic = self._is_deterministic(target, found.name)
         self.version = target.version or version_of(found.module, found.root) if self.deterministic else ""
