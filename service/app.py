@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any, Final
 
 import structlog
@@ -14,6 +14,7 @@ from service.guards.flight import Flights
 from service.guards.health import Health
 from service.guards.heartbeat import ask_ready, beat, watch_ready
 from service.guards.limiter import Limiter, watch
+from service.guards.tokens import Tokens
 from service.models import Answerer
 from service.pipeline import Pipeline
 from service.settings import Settings
@@ -27,7 +28,7 @@ from service.web.exchanges import Exchanges
 from service.web.failures import Failures
 from service.web.observe import Observer
 from service.web.ops import Ops
-from service.web.readings import readings
+from service.web.readings import access, readings
 from service.web.routes import Routes
 from service.web.site import Site
 from service.web.stream import Streams
@@ -51,7 +52,7 @@ def create_app(
     health: Health | None = None,
     metrics: Metrics | None = None,
 ) -> web.Application:
-    """Wire the server up. `answerer` None: the one that the settings name. Raises SpecError.
+    """Wire the server up. `answerer` None: the one that the settings name. Raises SpecError, StartupError.
 
     `health` and `metrics` are given where an ops port of its own shares them; None makes new ones. The answerer is
     loaded in the background once the app starts; await `app[LOADED]` to know the outcome.
@@ -80,7 +81,8 @@ def create_app(
     app = web.Application(client_max_size=settings.body_max_size)
     app[ANSWERER] = answerer
     app[HEALTH], app[METRICS], app[OBSERVER], app[LONGEST] = health, metrics, observer, longest
-    exchanges = app[EXCHANGES] = Exchanges(observer, failures, Admission())
+    tokens = None if settings.tokens_file is None else Tokens(settings.tokens_file)
+    exchanges = app[EXCHANGES] = Exchanges(observer, failures, Admission(tokens=tokens))
     routes = Routes(app, exchanges.around, cors=cors, prefix=settings.prefix)
     if settings.ops_port is None:
         Ops(health, metrics.registry).add_to(routes)
@@ -89,6 +91,9 @@ def create_app(
     routes.add_rest()
     metrics.read(lambda: readings(observer, pipeline, health))
     app.cleanup_ctx.append(lambda app: _lifetime(app, pipeline, settings))
+    if tokens is not None:
+        metrics.read(lambda: access(tokens))
+        app.cleanup_ctx.append(lambda _app: meanwhile(tokens.watch()))
     return app
 
 
@@ -130,6 +135,14 @@ async def _lifetime(app: web.Application, pipeline: Pipeline, settings: Settings
     await asyncio.wait({ready, app[LOADED]}, timeout=settings.shutdown_timeout)
     await _close(answerer, settings.shutdown_timeout)
     heart.cancel()  # last: liveness must hold while the answerer closes
+
+
+async def meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do work as long as the app runs."""
+    task = asyncio.create_task(work)
+    yield
+    task.cancel()
+    await asyncio.wait({task})
 
 
 async def _close(answerer: Answerer, seconds: float) -> None:

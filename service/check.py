@@ -9,12 +9,15 @@ from typing import Any, Final
 
 from service.answerers import spec
 from service.guards import cache, circuit
+from service.guards.tokens import Tokens
 from service.models import Answerer, Parameter
 from service.settings import Settings
 from service.web import openapi
 
 _LABEL_WIDTH: Final = 14
 _DIFFER: Final = "off, as answers may differ"
+_SHOWN: Final = 10
+"""Names of callers that fit into a line."""
 
 
 def report(settings: Settings) -> list[str]:
@@ -69,6 +72,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "circuit": _circuit(settings) if answerer.statistics().circuit else "",
         "parameters": ", ".join(_parameter(parameter) for parameter in answerer.contract.parameters),
         "questions": f"up to {spec.question_max_length(settings, answerer):,} characters",
+        "tokens": _tokens(settings),
         "address": _url(settings.host, settings.port, settings.prefix),
         "ops endpoints": _url(
             settings.host, settings.port if settings.ops_port is None else settings.ops_port, "/metrics"
@@ -108,6 +112,16 @@ def _circuit(settings: Settings) -> str:
     ready = "fails then" if settings.ready_needs_answerer else "does not depend on it"
     opens = f"opens when {circuit.SHARE:.0%} of the last {circuit.WINDOW} requests failed"
     return f"{opens}, a trial every {circuit.PAUSE:g}s to {circuit.LONGEST_PAUSE:g}s; readiness {ready}"
+
+
+def _tokens(settings: Settings) -> str:
+    """Raises StartupError."""
+    if settings.tokens_file is None:
+        return "none, anybody may ask"
+    tokens = Tokens(settings.tokens_file)
+    names, also = tokens.names, "; asked for at /docs too" if settings.docs_need_token else ""
+    shown = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
+    return f"{tokens.statistics().tokens:,} of {shown}{also}" if names else "none is known, nobody may ask"
 
 
 def _parameter(parameter: Parameter) -> str:

@@ -4,6 +4,7 @@ import difflib
 import functools
 import gc
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -149,6 +150,29 @@ def _openapi(settings: Settings, variables: Variables) -> int:
     return 0
 
 
+@click.command(
+    "token",
+    help="Make a token for NAME. Its line for --tokens-file goes to standard output, the token itself to standard "
+    "error: `askd token alice >> tokens` adds the line and shows the token, this once.",
+    context_settings=_CONTEXT,
+)
+@click.argument("name")
+def _token(name: str) -> int:
+    from service.guards.tokens import pair  # noqa: PLC0415 - as above
+
+    try:
+        token, line = pair(name)
+    except ValueError as fault:
+        raise click.BadParameter(f"{fault}.", param_hint="NAME") from None
+    if sys.stderr.isatty():
+        _complain(f"the token of {name}, which nothing shows again; send it as `Authorization: Bearer …`:")
+    click.echo(token, err=True)
+    if sys.stdout.isatty():
+        _complain("the line for the file of --tokens-file:")
+    click.echo(line)
+    return 0
+
+
 def _warn(variables: Variables) -> None:
     for name, near in unknown_variables(variables).items():
         _complain(f"{name} is no setting and does nothing" + (f": did you mean {near}?" if near else ""))
@@ -171,6 +195,7 @@ askd = Askd(
         SettingsCommand("serve", _serve, "Serve ANSWERER; without one, the built-in book."),
         SettingsCommand("check", _check, "Load settings and ANSWERER, and say what would be served."),
         SettingsCommand("openapi", _openapi, "Print the contract of ANSWERER: OpenAPI 3.1, as JSON."),
+        _token,
     ],
 )
 click.version_option(__version__, prog_name="askd", message="%(prog)s %(version)s")(askd)

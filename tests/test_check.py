@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.cli import main
+from service.guards.tokens import pair
 
 Capture = pytest.CaptureFixture[str]
 
@@ -56,6 +57,7 @@ def test_a_book_is_described(capsys: Capture) -> None:
         "streams": "no",
         "deadline": "10s for an answer, 600s for a whole stream; a client may ask for less",
         "questions": "up to 1,000 characters",
+        "tokens": "none, anybody may ask",
         "address": "http://127.0.0.1:2024",
         "ops endpoints": "http://127.0.0.1:2024/metrics",
         "drain": "2s still accepting, 15s for what is in flight, 5s to close the answerer, 2s to flush; allow 29s "
@@ -105,6 +107,19 @@ def test_what_is_kept_and_for_how_long(capsys: Capture, arguments: list[str], ca
     assert (found["cache"], found["single flight"]) == (cache, flight)
 
 
+def test_who_may_ask_is_told(folder: Path, capsys: Capture) -> None:
+    """How many tokens there are and whose, never a hash; an empty file is told as what it means."""
+    file = folder / "tokens"
+    file.write_text("".join(f"{pair(name)[1]}\n" for name in ("bob", "alice", "bob")))
+    assert checked(capsys, "book.yaml", "--tokens-file=tokens")["tokens"] == "3 of alice, bob"
+    found = checked(capsys, "book.yaml", "--tokens-file=tokens", "--docs-need-token")
+    assert found["tokens"] == "3 of alice, bob; asked for at /docs too"
+    file.write_text("".join(f"{pair(f'n{number:02}')[1]}\n" for number in range(12)))
+    assert checked(capsys, "book.yaml", "--tokens-file=tokens")["tokens"].endswith(", n08, n09 …")
+    file.write_text("")
+    assert checked(capsys, "book.yaml", "--tokens-file=tokens")["tokens"] == "none is known, nobody may ask"
+
+
 def test_addresses_are_those_that_would_be_listened_on(capsys: Capture) -> None:
     """Host, ports and prefix come together as the URLs to use; a port that is chosen at the start has no number."""
     found = checked(capsys, "--host=::1", "--port=8080", "--ops-port=0", "--prefix=/answers", "book.yaml")
@@ -133,6 +148,18 @@ def test_what_would_not_start_exits_2(
     assert not said.out
     assert fault in said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--tokens-file=absent"], "absent: there is no such file or folder"),
+    ],
+)
+def test_who_may_ask_is_checked(capsys: Capture, arguments: list[str], fault: str) -> None:
+    """A file of tokens that would stop the start exits 2 in the same words."""
+    assert main(["check", "book.yaml", *arguments]) == 2
+    assert fault in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["check", "openapi"])

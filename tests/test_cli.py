@@ -12,6 +12,7 @@ import pytest
 
 from service.cli import main
 from service.errors import ListenError, LoadError
+from service.guards.tokens import Tokens
 from service.settings import Settings
 
 Capture = pytest.CaptureFixture[str]
@@ -113,7 +114,7 @@ def test_values_are_handed_on_untouched(server: FakeServer, capsys: Capture) -> 
         (["main.py:answer"], "there is no command 'main.py:answer': did you mean `askd serve main.py:answer`?"),
         (["books/"], "there is no command 'books/': did you mean `askd serve books/`?"),
         (["chekc"], "there is no command 'chekc': did you mean `askd check`?"),
-        (["frobnicate"], "there is no command 'frobnicate': give one of serve, check, openapi"),
+        (["frobnicate"], "there is no command 'frobnicate': give one of serve, check, openapi, token"),
         (["--port", "1", "check"], "'check' stands without a command: did you mean `askd check …`?"),
         (["--port", "1", "a.md"], "'a.md' stands without a command: did you mean `askd serve a.md …`?"),
         (["serve", "a.md", "--answerer", "b.md"], "ANSWERER is a.md and --answerer is b.md: leave one of them out"),
@@ -212,6 +213,37 @@ def test_unknown_variables_do_not_stop_the_start(server: FakeServer, tmp_path: P
     os.environ["ASKD_THREDS"] = "1"
     assert served(server, f"--env-file={tmp_path / 'vars'}") == Settings()
     assert server.unknown == {"ASKD_PROT": "ASKD_PORT", "ASKD_THREDS": "ASKD_THREADS"}
+
+
+def test_a_token_and_its_line_come_apart(capsys: Capture, tmp_path: Path) -> None:
+    """The line goes to standard output, to be appended to the file, the token alone to standard error; they fit."""
+    assert main(["token", "alice"]) == 0
+    said = capsys.readouterr()
+    token, file = said.err.strip(), tmp_path / "tokens"
+    file.write_text(said.out)
+    caller = Tokens(str(file)).caller(token)
+    assert caller is not None
+    assert caller.name == "alice"
+    assert (said.err.count("\n"), said.out.count("\n")) == (1, 1)
+
+
+def test_at_a_terminal_both_are_explained(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sees both is told which is which, on standard error."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["token", "alice"]) == 0
+    said = capsys.readouterr()
+    assert "askd: the token of alice" in said.err
+    assert "askd: the line for the file" in said.err
+    assert said.out.startswith("alice: ")
+
+
+def test_a_token_needs_a_name(capsys: Capture) -> None:
+    """What cannot be a name is refused with what can."""
+    assert main(["token", "a b"]) == 2
+    said = capsys.readouterr()
+    assert "a name is 1 to 64 letters, digits, dots, dashes and underscores" in said.err
+    assert not said.out
 
 
 def test_the_installed_command_is_this_one() -> None:

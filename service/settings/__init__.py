@@ -52,6 +52,8 @@ class Settings(Process, Exchange):
             faults.append(f"--ops-port={self.ops_port} is --port as well: give another, or leave it out to share one")
         if self.rate is None and self.rate_burst is not None:
             faults.append(f"--rate-burst={self.rate_burst} bounds nothing without --rate: give one, such as 100/s")
+        if self.docs_need_token and self.tokens_file is None:
+            faults.append("--docs-need-token asks for nothing without --tokens-file: give one, or leave it out")
         if (self.tls_cert is None) != (self.tls_key is None):
             lone, other = ("--tls-cert", "--tls-key") if self.tls_cert else ("--tls-key", "--tls-cert")
             faults.append(f"{lone} is given without {other}: give both for HTTPS, or none for HTTP")

@@ -66,6 +66,8 @@ def server_timing(exchange: Exchange, now: float) -> str:
     """Render the `Server-Timing` header: the stages passed and the total so far, in milliseconds."""
     stages = exchange.stages
     parts = []
+    if stages.auth is not None:
+        parts.append(f"auth;dur={stages.auth * 1e3:.3f}")
     if stages.cache is not None:
         parts.append(f"cache;dur={stages.cache * 1e3:.3f}")
     if stages.queue is not None:

@@ -34,21 +34,24 @@ class ExchangeLog:
     def _line(self, exchange: Exchange, duration: float) -> bytes:
         """Return the line as JSON. Durations are in milliseconds; what does not apply is left out.
 
-        Ids are well-formed (`request_id`, `trace_id`), so that they need no escaping; the rest gets it.
+        Ids and callers are well-formed (`request_id`, `trace_id`, `is_name`), so that they need no escaping; the rest
+        gets it.
         """
         stages = exchange.stages
         trace = f',"trace_id":"{exchange.trace_id}"' if exchange.trace_id else ""
+        auth = "" if stages.auth is None else f',"auth_ms":{stages.auth * 1e3:.3f}'
         cache = "" if stages.cache is None else f',"cache_ms":{stages.cache * 1e3:.3f}'
         queue = "" if stages.queue is None else f',"queue_ms":{stages.queue * 1e3:.3f}'
         code = "" if stages.code is None else f',"code_ms":{stages.code * 1e3:.3f}'
         render = "" if stages.render is None else f',"render_ms":{stages.render * 1e3:.3f}'
+        caller = f',"caller":"{exchange.caller}"' if exchange.caller else ""
         question = f',"question":{_quoted(exchange.question)}' if self._questions and exchange.question else ""
         leader = f',"leader":"{exchange.leader}"' if exchange.leader else ""
         return (
             f'{{"timestamp":"{now()}","level":"info","event":"exchange","id":"{exchange.id}"{trace},'
             f"{_kind(exchange.route, exchange.method, exchange.status)},"
-            f'"duration_ms":{duration * 1e3:.3f}{cache}{queue}{code}{render},'
-            f'"client":{_client(exchange.client)}{leader}{question}}}'
+            f'"duration_ms":{duration * 1e3:.3f}{auth}{cache}{queue}{code}{render},'
+            f'"client":{_client(exchange.client)}{caller}{leader}{question}}}'
         ).encode()
 
 

@@ -13,6 +13,7 @@ from service.guards.wishes import Wishes
 from service.models import Answerer, Question
 from service.telemetry.exchange import Exchange
 from service.web import cache_fields, deadline, negotiate, parse
+from service.web.access import Withheld, scoped
 from service.web.negotiate import Representation
 
 Headers = Mapping[str, str]
@@ -77,7 +78,7 @@ class Reader:
         if not self._health.answers:
             raise Unavailable(self._health.fault or "The answerer is being loaded. Ask again in a moment.")
         parse.check_length(text, self.limits.longest)
-        thread = self._thread(given, textual=textual)
+        thread = self._thread(given, exchange.caller, textual=textual)
         exchange.question = text
         question = Question(
             text=text,
@@ -86,19 +87,20 @@ class Reader:
             id=exchange.id,
             client=exchange.client,
             caller=exchange.caller,
-            headers=headers,
+            headers=Withheld(headers) if exchange.caller else headers,
             stages=exchange.stages,
             arrived=exchange.arrived,
             deadline=manner.until,
         )
         return Asked(question, manner, _wishes(headers))
 
-    def _thread(self, given: parse.Given, *, textual: bool) -> str | None:
+    def _thread(self, given: parse.Given, caller: str, *, textual: bool) -> str | None:
         """Take the conversation out of `given`, where the answerer has such; else the name is a parameter as others.
 
-        Here, and nowhere else, a thread gets the scope of whoever asks, once callers have names.
+        Here, and nowhere else, a thread gets the scope of whoever asks, where callers have names.
         """
-        return parse.thread(given, textual=textual) if self._answerer.conversational else None
+        thread = parse.thread(given, textual=textual) if self._answerer.conversational else None
+        return scoped(thread, caller) if thread is not None and caller else thread
 
 
 def _wishes(headers: Headers) -> Wishes:

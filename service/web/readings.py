@@ -7,6 +7,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from service.guards.circuit import State
 from service.guards.health import Health
 from service.guards.limiter import LimiterStatistics
+from service.guards.tokens import Tokens
 from service.models import Statistics
 from service.pipeline import Pipeline
 from service.telemetry.metrics import gauge, results
@@ -87,3 +88,19 @@ def _cache(pipeline: Pipeline) -> Iterable[Metric]:
     yield from gauge("askd_cache_entries", "Answers in the cache.", cache.entries)
     yield from gauge("askd_cache_bytes", "Bytes that the cache holds.", cache.size)
     yield from gauge("askd_cache_capacity_bytes", "Bytes that the cache may hold.", cache.capacity)
+
+
+def access(tokens: Tokens) -> Iterable[Metric]:
+    """Yield who asks, and what became of the tokens' file; as many callers as have a token in force."""
+    found = tokens.statistics()
+    yield from gauge("askd_tokens", "Tokens in force.", found.tokens)
+    callers = CounterMetricFamily("askd_caller_requests", "Requests let in, by the token's name.", labels=("caller",))
+    for name, count in sorted(found.requests.items()):
+        callers.add_metric((name,), float(count))
+    yield callers
+    refused = CounterMetricFamily("askd_unauthorized", "Requests not let in, by what is wrong.", labels=("token",))
+    for why, count in found.refused.items():
+        refused.add_metric((why,), float(count))
+    yield refused
+    reloads = {"succeeded": found.reloads, "failed": found.reload_failures}
+    yield from results("askd_tokens_reloads", "Reloads of the tokens.", reloads)

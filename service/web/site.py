@@ -41,12 +41,12 @@ class Site:
 
     def add_to(self, routes: Routes) -> None:
         """Add the routes below the prefix; the assets count as one route."""
-        prefix = self._settings.prefix
-        routes.add("/", {"GET": self.home})
+        prefix, guarded = self._settings.prefix, self._settings.docs_need_token
+        routes.add("/", {"GET": self.home}, guarded=guarded)
         if prefix:
-            routes.add("", {"GET": self.home})
-        routes.add("/docs", {"GET": self.docs})
-        routes.add("/openapi.json", {"GET": self.contract})
+            routes.add("", {"GET": self.home}, guarded=guarded)
+        routes.add("/docs", {"GET": self.docs}, guarded=guarded)
+        routes.add("/openapi.json", {"GET": self.contract}, guarded=guarded)
         routes.add("/assets/{name}", {"GET": self.asset}, template="/assets")
 
     def _pages(self) -> "Made":

@@ -71,6 +71,16 @@ async def test_questions_are_logged_on_demand_alone() -> None:
     assert (asked["question"], "question" in not_asked) == ("private", False)
 
 
+async def test_who_asked_is_named() -> None:
+    """Where callers have names the line has the name, and how long it took to know it."""
+    made = exchange()
+    made.caller, made.stages.auth = "alice", 0.00002
+    with Captured() as log:
+        ExchangeLog().write(made, 0.3)
+        (line,) = log.lines()
+    assert (line["caller"], line["auth_ms"]) == ("alice", 0.02)
+
+
 async def test_the_level_holds() -> None:
     """Above info no exchange is logged, from the moment that the level is set."""
     with Captured("warning") as log:

@@ -31,7 +31,9 @@ def _references(value: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("answerer", [None, Book(), Storyteller()])
-@pytest.mark.parametrize("settings", [Settings(), Settings(prefix="/answers"), Settings(ops_port=9000)])
+@pytest.mark.parametrize(
+    "settings", [Settings(), Settings(prefix="/answers"), Settings(ops_port=9000), Settings(tokens_file="x")]
+)
 def test_valid(settings: Settings, answerer: Answerer | None) -> None:
     """The document passes an OpenAPI 3.1 validator, whatever the answerer and the settings."""
     OpenAPIV31SpecValidator(contract(settings, answerer)).validate()
@@ -194,6 +196,24 @@ def test_ops_port() -> None:
     document = contract(Settings(ops_port=0))
     assert list(document["paths"]) == ["/ask", "/", "/docs", "/openapi.json"]
     assert "ops" not in [tag["name"] for tag in document["tags"]]
+
+
+def test_tokens() -> None:
+    """A token is asked for where it is wanted, and nowhere else: there is 401 in the contract, and the scheme."""
+    none = contract()
+    assert "securitySchemes" not in none["components"]
+    assert not [one for one in _operations(none) if "security" in one or "401" in one["responses"]]
+    document = contract(Settings(tokens_file="x"))
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert _guarded(document) == ["ask", "askWithBody"]
+    more = contract(Settings(tokens_file="x", docs_need_token=True))
+    assert _guarded(more) == ["ask", "askWithBody", "home", "docs", "openapi"]
+
+
+def _guarded(document: dict[str, Any]) -> list[str]:
+    asking = [one["operationId"] for one in _operations(document) if one.get("security") == [{"bearer": []}]]
+    assert asking == [one["operationId"] for one in _operations(document) if "401" in one["responses"]]
+    return asking
 
 
 def test_no_folder_leaks() -> None:

@@ -33,7 +33,14 @@ def document(settings: Settings, answerer: Answerer | None, *, max_length: int) 
         "servers": [{"url": settings.prefix or "/"}],
         "tags": [{"name": name, "description": text} for name, text in others.tags(settings).items()],
         "paths": {
-            "/ask": ask.path(contract, about, parameters, max_length=max_length, body_max=settings.body_max_size),
+            "/ask": ask.path(
+                contract,
+                about,
+                parameters,
+                max_length=max_length,
+                body_max=settings.body_max_size,
+                guarded=settings.tokens_file is not None,
+            ),
             **others.paths(settings),
         },
         "components": {
@@ -41,6 +48,7 @@ def document(settings: Settings, answerer: Answerer | None, *, max_length: int) 
             "parameters": parts.PARAMETERS,
             "headers": parts.HEADERS,
             "responses": problems.responses(),
+            **({"securitySchemes": parts.SECURITY_SCHEMES} if settings.tokens_file is not None else {}),
         },
         "x-answerer": about,
         "x-problems": problems.listed(),

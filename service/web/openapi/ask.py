@@ -15,20 +15,29 @@ _BODIES: Final = ("application/json", "application/x-www-form-urlencoded")
 
 
 def path(
-    contract: Contract, about: Mapping[str, Any], parameters: Sequence[Parameter], *, max_length: int, body_max: int
+    contract: Contract,
+    about: Mapping[str, Any],
+    parameters: Sequence[Parameter],
+    *,
+    max_length: int,
+    body_max: int,
+    guarded: bool,
 ) -> dict[str, Any]:
-    """Return the path item of `/ask`."""
+    """Return the path item of `/ask`; `guarded` tells whether a token is asked for."""
     refuses = about["kind"] != "book"
+    security = parts.security(guarded=guarded)
     get = {
         **_common("ask", contract),
+        **security,
         "parameters": [_question(contract, max_length), *map(_query, parameters), *_headers(about)],
-        "responses": _responses(about, refuses=refuses, body=False),
+        "responses": _responses(about, refuses=refuses, body=False, guarded=guarded),
     }
     post = {
         **_common("askWithBody", contract),
+        **security,
         "parameters": _headers({**about, "deterministic": False}),
         "requestBody": _body(contract, parameters, body_max),
-        "responses": _responses({**about, "deterministic": False}, refuses=refuses, body=True),
+        "responses": _responses({**about, "deterministic": False}, refuses=refuses, body=True, guarded=guarded),
     }
     return {"get": get, "post": post}
 
@@ -71,7 +80,7 @@ def _examples(values: Sequence[Any]) -> dict[str, Any]:
     return {f"example{number}": {"value": value} for number, value in enumerate(values, 1)}
 
 
-def _responses(about: Mapping[str, Any], *, refuses: bool, body: bool) -> dict[str, Any]:
+def _responses(about: Mapping[str, Any], *, refuses: bool, body: bool, guarded: bool) -> dict[str, Any]:
     names = {"X-Request-Id": "RequestId", "Server-Timing": "ServerTiming", "X-Served-By": "ServedBy"}
     if about["deterministic"]:
         names["ETag"] = "ETag"
@@ -79,7 +88,7 @@ def _responses(about: Mapping[str, Any], *, refuses: bool, body: bool) -> dict[s
     found = {"200": {"description": "The answer.", "headers": headers, "content": _content()}}
     if about["deterministic"]:
         found["304"] = {"description": "The answer that you have still holds.", "headers": headers}
-    return {**found, **problems.of_ask(body=body, refuses=refuses)}
+    return {**found, **problems.of_ask(body=body, refuses=refuses, guarded=guarded)}
 
 
 def _content() -> dict[str, Any]:

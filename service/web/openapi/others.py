@@ -1,10 +1,11 @@
 """The operations beside `/ask`: the pages, the contract itself, and the ops endpoints where they share the port."""
 
+from functools import partial
 from typing import Any, Final
 
 from service.errors import Unavailable
 from service.settings import Settings
-from service.web.openapi import problems
+from service.web.openapi import parts, problems
 
 _TEXT: Final = {"schema": {"type": "string"}}
 _TAGS: Final = {"questions": "Ask, and get an answer.", "about": "What this server is."}
@@ -29,16 +30,17 @@ def tags(settings: Settings) -> dict[str, str]:
 
 def paths(settings: Settings) -> dict[str, Any]:
     """Return the path items of everything but `/ask`."""
+    get = partial(_get, guarded=settings.docs_need_token)
     found = {
-        "/": _get("home", "The home page, or for programs what this server is.", _pages("Service")),
-        "/docs": _get("docs", "The reference as a page, or for programs this document.", _pages(None)),
-        "/openapi.json": _get("openapi", "This document.", {"application/json": {"schema": {"type": "object"}}}),
+        "/": get("home", "The home page, or for programs what this server is.", _pages("Service")),
+        "/docs": get("docs", "The reference as a page, or for programs this document.", _pages(None)),
+        "/openapi.json": get("openapi", "This document.", {"application/json": {"schema": {"type": "object"}}}),
     }
     return found if settings.ops_port is not None else {**found, **_ops(settings)}
 
 
-def _get(operation: str, summary: str, content: dict[str, Any]) -> dict[str, Any]:
-    found = _operation("about", operation, summary, content)
+def _get(operation: str, summary: str, content: dict[str, Any], *, guarded: bool) -> dict[str, Any]:
+    found = _operation("about", operation, summary, content, guarded=guarded)
     if "text/html" in content:
         # Pages are made once and have an ETag; the JSON is as small as a 304.
         found["parameters"] = [{"$ref": "#/components/parameters/IfNoneMatch"}]
@@ -68,6 +70,9 @@ def _probe(name: str, summary: str) -> dict[str, Any]:
     return found
 
 
-def _operation(tag: str, operation: str, summary: str, content: dict[str, Any]) -> dict[str, Any]:
-    responses = {"200": {"description": "As asked for.", "content": content}, **problems.everywhere()}
-    return {"operationId": operation, "tags": [tag], "summary": summary, "responses": responses}
+def _operation(
+    tag: str, operation: str, summary: str, content: dict[str, Any], *, guarded: bool = False
+) -> dict[str, Any]:
+    responses = {"200": {"description": "As asked for.", "content": content}, **problems.everywhere(guarded=guarded)}
+    about = {"operationId": operation, "tags": [tag], "summary": summary, **parts.security(guarded=guarded)}
+    return {**about, "responses": responses}

@@ -16,7 +16,8 @@ def _header(description: str, kind: str = "string", **schema: Any) -> dict[str, 
 HEADERS: Final[dict[str, Any]] = {
     "RequestId": _header("The id of this exchange, as in the server's log."),
     "ServerTiming": _header(
-        "The stages of the exchange in milliseconds: `cache`, `queue`, `code`, `render` where passed, and `total`."
+        "The stages of the exchange in milliseconds: `auth`, `cache`, `queue`, `code`, `render` where passed, and "
+        "`total`."
     ),
     "ServedBy": _header("The instance that answered."),
     "ETag": _header("Changes when the answer may have changed; send it back as `If-None-Match`."),
@@ -34,6 +35,16 @@ PARAMETERS: Final[dict[str, Any]] = {
     "Traceparent": _parameter("traceparent", "The trace that this exchange belongs to (W3C Trace Context)."),
     "IfNoneMatch": _parameter("If-None-Match", "The `ETag` of an answer that you have; 304 when it still holds."),
 }
+
+SECURITY_SCHEMES: Final[dict[str, Any]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The token that you were given (RFC 6750)."}
+}
+
+
+def security(*, guarded: bool) -> dict[str, Any]:
+    """Return what an operation says of the token that it asks for; nothing where it asks for none."""
+    return {"security": [{"bearer": []}]} if guarded else {}
+
 
 _CHECK: Final = {
     "type": "object",

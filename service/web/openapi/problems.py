@@ -51,24 +51,25 @@ def meaning(kind: type[Problem]) -> str:
 def responses() -> dict[str, Any]:
     """Return the response components: one for each set of problems that an operation gives the same status."""
     groups = [*_grouped(_EVERYWHERE).values()]
-    groups += [group for body in (False, True) for group in _grouped(_of_ask(body=body, refuses=True)).values()]
+    for body in (False, True):
+        groups += _grouped(_of_ask(body=body, refuses=True, guarded=True)).values()
     groups += [[errors.Unavailable]]
     return {_name(group): _response(group) for group in groups}
 
 
-def everywhere() -> dict[str, Any]:
-    """Return the failures that every operation may have."""
-    return _references(_EVERYWHERE)
+def everywhere(*, guarded: bool) -> dict[str, Any]:
+    """Return the failures that every operation may have; `guarded` tells whether a token is asked for."""
+    return _references(_EVERYWHERE | ({errors.Unauthorized} if guarded else set()))
 
 
-def of_ask(*, body: bool, refuses: bool) -> dict[str, Any]:
+def of_ask(*, body: bool, refuses: bool, guarded: bool) -> dict[str, Any]:
     """Return the failures of a question; `refuses` tells whether the code may choose a status of its own."""
-    return _references(_of_ask(body=body, refuses=refuses))
+    return _references(_of_ask(body=body, refuses=refuses, guarded=guarded))
 
 
-def _of_ask(*, body: bool, refuses: bool) -> set[type[Problem]]:
+def _of_ask(*, body: bool, refuses: bool, guarded: bool) -> set[type[Problem]]:
     left_out = _OFF_ROUTE | (set() if body else _BODY) | (set() if refuses else {errors.Refused})
-    return set(kinds()) - left_out
+    return set(kinds()) - left_out - (set() if guarded else {errors.Unauthorized})
 
 
 def _grouped(found: Iterable[type[Problem]]) -> dict[str, list[type[Problem]]]:
