@@ -5,6 +5,7 @@ import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from service.answerers import spec
@@ -12,6 +13,7 @@ from service.guards import cache, circuit
 from service.guards.tokens import Tokens
 from service.models import Answerer, Parameter
 from service.settings import Settings
+from service.tls import Tls, untimely
 from service.web import openapi
 
 _LABEL_WIDTH: Final = 14
@@ -59,6 +61,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
     entries = answerer.statistics().entries
     declared = settings.deterministic
     deterministic = answerer.deterministic if declared is None else declared
+    secure = settings.tls_cert is not None
     return {
         "answerer": f"{answerer.name} ({answerer.kind})",
         "entries": "" if entries is None else f"{entries:,}",
@@ -73,9 +76,13 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "parameters": ", ".join(_parameter(parameter) for parameter in answerer.contract.parameters),
         "questions": f"up to {spec.question_max_length(settings, answerer):,} characters",
         "tokens": _tokens(settings),
-        "address": _url(settings.host, settings.port, settings.prefix),
+        "TLS": _certificate(settings),
+        "address": _url(settings.host, settings.port, settings.prefix, secure=secure),
         "ops endpoints": _url(
-            settings.host, settings.port if settings.ops_port is None else settings.ops_port, "/metrics"
+            settings.host,
+            settings.port if settings.ops_port is None else settings.ops_port,
+            "/metrics",
+            secure=secure and settings.ops_port is None,
         ),
         "drain": _drain(settings, answerer),
     }
@@ -124,6 +131,15 @@ def _tokens(settings: Settings) -> str:
     return f"{tokens.statistics().tokens:,} of {shown}{also}" if names else "none is known, nobody may ask"
 
 
+def _certificate(settings: Settings) -> str:
+    """Raises StartupError."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return ""
+    valid, now = Tls(settings.tls_cert, settings.tls_key).validity, datetime.now(UTC)
+    left = f"valid until {valid.ends:%Y-%m-%d}, {(valid.ends - now).days:,} days"
+    return f"{settings.tls_cert}, {untimely(valid, now) or left}"
+
+
 def _parameter(parameter: Parameter) -> str:
     """Return `lang: string = "en"`."""
     default = f" = {json.dumps(parameter.schema['default'])}" if "default" in parameter.schema else ""
@@ -140,6 +156,6 @@ def _kind(schema: Mapping[str, Any]) -> str:
     return f"{kind} of {_kind(schema['items'])}" if kind == "array" and "items" in schema else kind
 
 
-def _url(host: str, port: int, path: str) -> str:
+def _url(host: str, port: int, path: str, *, secure: bool = False) -> str:
     name = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"http://{name}:{port or '<a free port>'}{path}"
+    return f"http{'s' if secure else ''}://{name}:{port or '<a free port>'}{path}"

@@ -15,13 +15,16 @@ from aiohttp import web
 
 from service import __version__, drain, sockets
 from service.answerers import spec
-from service.app import ANSWERER, EXCHANGES, HEALTH, LOADED, METRICS, OBSERVER, create_app, line_limit
+from service.app import ANSWERER, EXCHANGES, HEALTH, LOADED, METRICS, OBSERVER, create_app, line_limit, meanwhile
 from service.errors import LoadError
 from service.ops_thread import OpsThread
 from service.settings import Settings
 from service.telemetry import logs
 from service.telemetry.output import output
+from service.tls import Tls
 from service.web.connection import Runner
+from service.web.readings import certificate
+from service.web.secure import SecureSite
 
 KEEPALIVE: Final = 75.0
 """Seconds for which an idle connection is kept: longer than common proxies' 60, so that they close first."""
@@ -96,6 +99,7 @@ class Server:
         self._drain_timeout = spec.drain_timeout(settings, app[ANSWERER])
         self.patience = settings.flush_timeout
         """Seconds for threads of the code's own that still run at the end."""
+        self._tls = _tls(settings, app)
         self._stop = asyncio.Event()
         self._farewell = "stopped"
         self._number = signal.SIGTERM
@@ -136,7 +140,13 @@ class Server:
 
     async def _accept(self) -> None:
         for listener in self._listeners:
-            await web.SockSite(self._runner, listener, backlog=sockets.BACKLOG).start()
+            await self._site(listener).start()
+
+    def _site(self, listener: socket.socket) -> web.SockSite:
+        if self._tls is None:
+            return web.SockSite(self._runner, listener, backlog=sockets.BACKLOG)
+        patience = self._settings.header_timeout
+        return SecureSite(self._runner, listener, tls=self._tls, backlog=sockets.BACKLOG, handshake=patience)
 
     async def _until_stopped(self, started: float) -> int:
         """Wait for the load, then for a signal, whichever comes first; then drain."""
@@ -190,7 +200,8 @@ class Server:
 
     def _addresses(self) -> dict[str, str]:
         """Return where questions and probes are answered; an address that is everywhere is shown as localhost."""
-        found = {"url": _url(self._listeners[0]) + self._settings.prefix}
+        scheme = "http" if self._tls is None else "https"
+        found = {"url": _url(self._listeners[0], scheme) + self._settings.prefix}
         return found | ({"ops_url": _url(self._ops.listeners[0])} if self._ops else {})
 
 
@@ -202,7 +213,17 @@ def log_failure(failure: BaseException) -> None:
         _log.error("load failed", exc_info=failure)
 
 
-def _url(listener: socket.socket) -> str:
+def _tls(settings: Settings, app: web.Application) -> Tls | None:
+    """Return the certificate, watched and measured as long as the app runs; None: HTTP. Raises StartupError."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    tls = Tls(settings.tls_cert, settings.tls_key)
+    app.cleanup_ctx.append(lambda _app: meanwhile(tls.watch()))
+    app[METRICS].read(lambda: certificate(tls))
+    return tls
+
+
+def _url(listener: socket.socket, scheme: str = "http") -> str:
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - a name for people
-    return f"http://{host}:{port}"
+    return f"{scheme}://{host}:{port}"

@@ -1,12 +1,14 @@
 """`askd check` and `askd openapi`: with real answerers, up to the exit code."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from service.cli import main
 from service.guards.tokens import pair
+from tests.certificates import at, issue, write
 
 Capture = pytest.CaptureFixture[str]
 
@@ -120,6 +122,19 @@ def test_who_may_ask_is_told(folder: Path, capsys: Capture) -> None:
     assert checked(capsys, "book.yaml", "--tokens-file=tokens")["tokens"] == "none is known, nobody may ask"
 
 
+def test_the_certificate_is_told(folder: Path, capsys: Capture) -> None:
+    """With a certificate the address is https, and its last day is told; ops endpoints on their own port are http."""
+    files = write(folder, issue(ends=datetime.now(UTC) + timedelta(days=9, hours=1)))
+    flags = ("book.yaml", f"--tls-cert={files.cert}", f"--tls-key={files.key}")
+    found = checked(capsys, *flags)
+    assert found["TLS"].startswith(f"{files.cert}, valid until ")
+    assert found["TLS"].endswith(", 9 days")
+    assert (found["address"], found["ops endpoints"]) == ("https://127.0.0.1:2024", "https://127.0.0.1:2024/metrics")
+    assert checked(capsys, *flags, "--ops-port=9000")["ops endpoints"] == "http://127.0.0.1:9000/metrics"
+    write(folder, issue(begins=at(2019), ends=at(2020)))
+    assert checked(capsys, *flags)["TLS"] == f"{files.cert}, has expired on 2020-01-01"
+
+
 def test_addresses_are_those_that_would_be_listened_on(capsys: Capture) -> None:
     """Host, ports and prefix come together as the URLs to use; a port that is chosen at the start has no number."""
     found = checked(capsys, "--host=::1", "--port=8080", "--ops-port=0", "--prefix=/answers", "book.yaml")
@@ -154,10 +169,11 @@ def test_what_would_not_start_exits_2(
     ("arguments", "fault"),
     [
         (["--tokens-file=absent"], "absent: there is no such file or folder"),
+        (["--tls-cert=absent", "--tls-key=absent"], "--tls-cert=absent: cannot be read"),
     ],
 )
 def test_who_may_ask_is_checked(capsys: Capture, arguments: list[str], fault: str) -> None:
-    """A file of tokens that would stop the start exits 2 in the same words."""
+    """A file of tokens or a certificate that would stop the start exits 2 in the same words."""
     assert main(["check", "book.yaml", *arguments]) == 2
     assert fault in capsys.readouterr().err
 

@@ -11,6 +11,7 @@ from service.guards.tokens import Tokens
 from service.models import Statistics
 from service.pipeline import Pipeline
 from service.telemetry.metrics import gauge, results
+from service.tls import Tls
 from service.web.observe import Observer
 
 
@@ -104,3 +105,12 @@ def access(tokens: Tokens) -> Iterable[Metric]:
     yield refused
     reloads = {"succeeded": found.reloads, "failed": found.reload_failures}
     yield from results("askd_tokens_reloads", "Reloads of the tokens.", reloads)
+
+
+def certificate(tls: Tls) -> Iterable[Metric]:
+    """Yield how long the certificate is valid, and what became of its renewals."""
+    found = tls.statistics()
+    name = "askd_tls_certificate_expiry_timestamp_seconds"
+    yield from gauge(name, "When the certificate ends, in seconds since 1970.", found.expires)
+    reloads = {"succeeded": found.reloads, "failed": found.reload_failures}
+    yield from results("askd_tls_reloads", "Reloads of the certificate.", reloads)
