@@ -14,6 +14,7 @@ from service.guards.flight import Flights
 from service.guards.health import Health
 from service.guards.heartbeat import ask_ready, beat, watch_ready
 from service.guards.limiter import Limiter, watch
+from service.guards.rate import Rate
 from service.guards.tokens import Tokens
 from service.models import Answerer
 from service.pipeline import Pipeline
@@ -23,6 +24,7 @@ from service.telemetry.metrics import Metrics
 from service.web.admission import Admission
 from service.web.ask import Ask
 from service.web.asked import Limits, Reader
+from service.web.client import Clients
 from service.web.cors import Cors
 from service.web.exchanges import Exchanges
 from service.web.failures import Failures
@@ -77,19 +79,21 @@ def create_app(
     limits = Limits(longest, settings.body_max_size, spec.deadline(settings, answerer), settings.stream_deadline)
     reader = Reader(answerer, health, limits)
     ask = Ask(pipeline, reader, Streams(failures, dress=observer.dress))
+    rate = Rate(settings.rate, settings.rate_burst) if settings.rate else None
 
     app = web.Application(client_max_size=settings.body_max_size)
     app[ANSWERER] = answerer
     app[HEALTH], app[METRICS], app[OBSERVER], app[LONGEST] = health, metrics, observer, longest
     tokens = None if settings.tokens_file is None else Tokens(settings.tokens_file)
-    exchanges = app[EXCHANGES] = Exchanges(observer, failures, Admission(tokens=tokens))
+    admission, clients = Admission(tokens=tokens, rate=rate), Clients(settings.trusted_proxies)
+    exchanges = app[EXCHANGES] = Exchanges(observer, failures, admission, clients=clients)
     routes = Routes(app, exchanges.around, cors=cors, prefix=settings.prefix)
     if settings.ops_port is None:
         Ops(health, metrics.registry).add_to(routes)
     routes.add("/ask", {"GET": ask.get, "POST": ask.post}, guarded=True)
     Site(settings, answerer, health, longest=longest, instance=instance).add_to(routes)
     routes.add_rest()
-    metrics.read(lambda: readings(observer, pipeline, health))
+    metrics.read(lambda: readings(observer, pipeline, health, rate=rate))
     app.cleanup_ctx.append(lambda app: _lifetime(app, pipeline, settings))
     if tokens is not None:
         metrics.read(lambda: access(tokens))

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from service.answerers import spec
 from service.guards import cache, circuit
+from service.guards.rate import Quota
 from service.guards.tokens import Tokens
 from service.models import Answerer, Parameter
 from service.settings import Settings
@@ -73,6 +74,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "threads": "yes, remembered between questions" if answerer.conversational else "",
         "deadline": _deadline(settings, answerer),
         "circuit": _circuit(settings) if answerer.statistics().circuit else "",
+        "rate": _rate(settings),
         "parameters": ", ".join(_parameter(parameter) for parameter in answerer.contract.parameters),
         "questions": f"up to {spec.question_max_length(settings, answerer):,} characters",
         "tokens": _tokens(settings),
@@ -138,6 +140,15 @@ def _certificate(settings: Settings) -> str:
     valid, now = Tls(settings.tls_cert, settings.tls_key).validity, datetime.now(UTC)
     left = f"valid until {valid.ends:%Y-%m-%d}, {(valid.ends - now).days:,} days"
     return f"{settings.tls_cert}, {untimely(valid, now) or left}"
+
+
+def _rate(settings: Settings) -> str:
+    if settings.rate is None:
+        return ""
+    quota = Quota(settings.rate, settings.rate_burst)
+    trusted = ", ".join(map(str, settings.trusted_proxies))
+    behind = f"proxies in {trusted} are believed" if trusted else "no proxy is believed"
+    return f"{settings.rate} for each client, up to {quota.burst:,} at once; {behind}"
 
 
 def _parameter(parameter: Parameter) -> str:

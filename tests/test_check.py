@@ -135,6 +135,15 @@ def test_the_certificate_is_told(folder: Path, capsys: Capture) -> None:
     assert checked(capsys, *flags)["TLS"] == f"{files.cert}, has expired on 2020-01-01"
 
 
+def test_the_rate_is_described(capsys: Capture) -> None:
+    """How often a client may ask, and whose word on its address is taken."""
+    found = checked(capsys, "book.yaml", "--rate=1000/m")
+    assert found["rate"] == "1000/m for each client, up to 1,000 at once; no proxy is believed"
+    proxies = "--trusted-proxies=10.0.0.0/8,192.0.2.1"
+    found = checked(capsys, "book.yaml", "--rate=5/s", "--rate-burst=9", proxies)
+    assert found["rate"] == "5/s for each client, up to 9 at once; proxies in 10.0.0.0/8, 192.0.2.1/32 are believed"
+
+
 def test_addresses_are_those_that_would_be_listened_on(capsys: Capture) -> None:
     """Host, ports and prefix come together as the URLs to use; a port that is chosen at the start has no number."""
     found = checked(capsys, "--host=::1", "--port=8080", "--ops-port=0", "--prefix=/answers", "book.yaml")

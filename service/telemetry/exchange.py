@@ -31,6 +31,8 @@ class Exchange(msgspec.Struct, kw_only=True):
     leader: str = ""
     """Id of the exchange whose call of the code this one joined; empty where it joined none."""
     question: str = ""
+    rate_limit: tuple[str, str] | None = None
+    """What the client is told of its rate: the fields `RateLimit-Policy` and `RateLimit`; None: there is none."""
     stages: Stages = msgspec.field(default_factory=Stages)
 
 
@@ -68,6 +70,8 @@ def server_timing(exchange: Exchange, now: float) -> str:
     parts = []
     if stages.auth is not None:
         parts.append(f"auth;dur={stages.auth * 1e3:.3f}")
+    if stages.rate is not None:
+        parts.append(f"rate;dur={stages.rate * 1e3:.3f}")
     if stages.cache is not None:
         parts.append(f"cache;dur={stages.cache * 1e3:.3f}")
     if stages.queue is not None:

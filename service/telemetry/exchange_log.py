@@ -40,6 +40,7 @@ class ExchangeLog:
         stages = exchange.stages
         trace = f',"trace_id":"{exchange.trace_id}"' if exchange.trace_id else ""
         auth = "" if stages.auth is None else f',"auth_ms":{stages.auth * 1e3:.3f}'
+        rate = "" if stages.rate is None else f',"rate_ms":{stages.rate * 1e3:.3f}'
         cache = "" if stages.cache is None else f',"cache_ms":{stages.cache * 1e3:.3f}'
         queue = "" if stages.queue is None else f',"queue_ms":{stages.queue * 1e3:.3f}'
         code = "" if stages.code is None else f',"code_ms":{stages.code * 1e3:.3f}'
@@ -50,7 +51,7 @@ class ExchangeLog:
         return (
             f'{{"timestamp":"{now()}","level":"info","event":"exchange","id":"{exchange.id}"{trace},'
             f"{_kind(exchange.route, exchange.method, exchange.status)},"
-            f'"duration_ms":{duration * 1e3:.3f}{auth}{cache}{queue}{code}{render},'
+            f'"duration_ms":{duration * 1e3:.3f}{auth}{rate}{cache}{queue}{code}{render},'
             f'"client":{_client(exchange.client)}{caller}{leader}{question}}}'
         ).encode()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, MutableMapping, Sequence
 
-EXPOSED = "ETag, Retry-After, Server-Timing, X-Request-Id, X-Served-By"
+EXPOSED = "ETag, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, X-Request-Id, X-Served-By"
 ALLOWED = (
     "Accept, Authorization, Cache-Control, Content-Type, If-None-Match, X-Request-Id, X-Request-Timeout, traceparent"
 )

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from service.errors import Unavailable
 from service.web.admission import Admission
+from service.web.client import Clients
 from service.web.failures import Failures, known
 from service.web.observe import Observer
 from service.web.routes import Handler, Route
@@ -17,22 +18,31 @@ LEFT: Final = 499
 
 
 class Exchanges:
-    """Puts an exchange around a handler: nothing that the handler raises escapes the log, the metrics or the client."""
+    """Puts an exchange around a handler: nothing that the handler raises escapes the log, the metrics or the client.
 
-    def __init__(self, observer: Observer, failures: Failures, admission: Admission) -> None:
+    `clients` finds whose each exchange is; None: the peer's.
+    """
+
+    def __init__(
+        self, observer: Observer, failures: Failures, admission: Admission, *, clients: Clients | None = None
+    ) -> None:
         self._observer = observer
         self._admission = admission
+        self._clients = clients or Clients(())
         self._failures = failures
 
     def around(self, handler: Handler, route: Route) -> Handler:
         """Return the handler with its exchange around it."""
         observer, admit, guarded = self._observer, self._admission.admit, route.guarded
+        client_of = self._clients.of
 
         async def exchange(request: web.Request) -> web.StreamResponse:
-            record = observer.begin(request.method, route.template, request.headers, request.remote or "", monotonic())
+            headers = request.headers
+            client = client_of(request.remote, headers)
+            record = observer.begin(request.method, route.template, headers, client, monotonic())
             try:
                 try:
-                    if guarded and (admitted := admit(request.headers, record)) is not None:
+                    if guarded and (admitted := admit(headers, record)) is not None:
                         await admitted
                     response = await handler(request)
                 except Exception as error:

@@ -76,6 +76,8 @@ class Observer:
         if exchange is not None:
             response["X-Request-Id"] = exchange.id
             response["Server-Timing"] = server_timing(exchange, monotonic())
+            if exchange.rate_limit is not None:
+                response["RateLimit-Policy"], response["RateLimit"] = exchange.rate_limit
         response["X-Served-By"] = self._instance
         response["X-Content-Type-Options"] = "nosniff"
         response["Server"] = "askd"

@@ -12,11 +12,12 @@ from service.models import Statistics
 from service.pipeline import Pipeline
 from service.telemetry.metrics import gauge, results
 from service.tls import Tls
+from service.web.admission import Taker
 from service.web.observe import Observer
 
 
-def readings(observer: Observer, pipeline: Pipeline, health: Health) -> Iterable[Metric]:
-    """Yield what observer, pipeline, guards and answerer count now."""
+def readings(observer: Observer, pipeline: Pipeline, health: Health, *, rate: Taker | None = None) -> Iterable[Metric]:
+    """Yield what observer, pipeline, guards and answerer count now. `rate` None: there is none."""
     yield from gauge("askd_in_flight", "Exchanges under way, streams included.", observer.in_flight)
     yield from gauge("askd_ready", "1 while questions should be sent here, else 0.", float(health.readiness().ok))
     yield from _answerer(pipeline)
@@ -24,6 +25,7 @@ def readings(observer: Observer, pipeline: Pipeline, health: Health) -> Iterable
     yield from _upstream(pipeline.answerer.statistics())
     yield from _cache(pipeline)
     yield from _flights(pipeline)
+    yield from _rate(rate)
 
 
 def _answerer(pipeline: Pipeline) -> Iterable[Metric]:
@@ -114,3 +116,14 @@ def certificate(tls: Tls) -> Iterable[Metric]:
     yield from gauge(name, "When the certificate ends, in seconds since 1970.", found.expires)
     reloads = {"succeeded": found.reloads, "failed": found.reload_failures}
     yield from results("askd_tls_reloads", "Reloads of the certificate.", reloads)
+
+
+def _rate(rate: Taker | None) -> Iterable[Metric]:
+    if rate is None:
+        return
+    seen = rate.statistics()
+    counts = {"allowed": seen.allowed, "refused": seen.refused}
+    yield from results("askd_rate_results", "Questions, by whether their clients' rates allowed them.", counts)
+    yield from gauge("askd_rate_clients", "Clients that this replica keeps the rates of.", seen.clients)
+    help = "Clients that made room for others while they still had a debt."
+    yield CounterMetricFamily("askd_rate_evictions", help, value=seen.evictions)

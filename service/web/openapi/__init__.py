@@ -40,6 +40,7 @@ def document(settings: Settings, answerer: Answerer | None, *, max_length: int) 
                 max_length=max_length,
                 body_max=settings.body_max_size,
                 guarded=settings.tokens_file is not None,
+                limited=settings.rate is not None,
             ),
             **others.paths(settings),
         },

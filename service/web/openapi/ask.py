@@ -22,22 +22,28 @@ def path(
     max_length: int,
     body_max: int,
     guarded: bool,
+    limited: bool,
 ) -> dict[str, Any]:
-    """Return the path item of `/ask`; `guarded` tells whether a token is asked for."""
+    """Return the path item of `/ask`.
+
+    `guarded` tells whether a token is asked for, `limited` whether clients are held to a rate.
+    """
     refuses = about["kind"] != "book"
     security = parts.security(guarded=guarded)
     get = {
         **_common("ask", contract),
         **security,
         "parameters": [_question(contract, max_length), *map(_query, parameters), *_headers(about)],
-        "responses": _responses(about, refuses=refuses, body=False, guarded=guarded),
+        "responses": _responses(about, refuses=refuses, body=False, guarded=guarded, limited=limited),
     }
     post = {
         **_common("askWithBody", contract),
         **security,
         "parameters": _headers({**about, "deterministic": False}),
         "requestBody": _body(contract, parameters, body_max),
-        "responses": _responses({**about, "deterministic": False}, refuses=refuses, body=True, guarded=guarded),
+        "responses": _responses(
+            {**about, "deterministic": False}, refuses=refuses, body=True, guarded=guarded, limited=limited
+        ),
     }
     return {"get": get, "post": post}
 
@@ -80,15 +86,17 @@ def _examples(values: Sequence[Any]) -> dict[str, Any]:
     return {f"example{number}": {"value": value} for number, value in enumerate(values, 1)}
 
 
-def _responses(about: Mapping[str, Any], *, refuses: bool, body: bool, guarded: bool) -> dict[str, Any]:
+def _responses(about: Mapping[str, Any], *, refuses: bool, body: bool, guarded: bool, limited: bool) -> dict[str, Any]:
     names = {"X-Request-Id": "RequestId", "Server-Timing": "ServerTiming", "X-Served-By": "ServedBy"}
+    if limited:
+        names |= problems.LIMITED
     if about["deterministic"]:
         names["ETag"] = "ETag"
     headers = {name: {"$ref": f"#/components/headers/{component}"} for name, component in names.items()}
     found = {"200": {"description": "The answer.", "headers": headers, "content": _content()}}
     if about["deterministic"]:
         found["304"] = {"description": "The answer that you have still holds.", "headers": headers}
-    return {**found, **problems.of_ask(body=body, refuses=refuses, guarded=guarded)}
+    return {**found, **problems.of_ask(body=body, refuses=refuses, guarded=guarded, limited=limited)}
 
 
 def _content() -> dict[str, Any]:

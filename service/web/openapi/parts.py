@@ -16,11 +16,18 @@ def _header(description: str, kind: str = "string", **schema: Any) -> dict[str, 
 HEADERS: Final[dict[str, Any]] = {
     "RequestId": _header("The id of this exchange, as in the server's log."),
     "ServerTiming": _header(
-        "The stages of the exchange in milliseconds: `auth`, `cache`, `queue`, `code`, `render` where passed, and "
-        "`total`."
+        "The stages of the exchange in milliseconds: `auth`, `rate`, `cache`, `queue`, `code`, `render` where passed, "
+        "and `total`."
     ),
     "ServedBy": _header("The instance that answered."),
     "ETag": _header("Changes when the answer may have changed; send it back as `If-None-Match`."),
+    "RateLimit": _header(
+        "What is left of your rate: `r`, questions that you may ask at once now, and `t`, whole seconds until that is "
+        "the most it can be; in a 429, until you may ask one."
+    ),
+    "RateLimitPolicy": _header(
+        "Your rate: `q` questions in `w` seconds; `askd-burst` of them at once, where that is not `q` as well."
+    ),
     "RetryAfter": _header("Whole seconds after which asking again makes sense.", "integer", minimum=0),
 }
 

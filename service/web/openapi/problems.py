@@ -12,6 +12,8 @@ _ANY_4XX: Final = "4XX"
 _OFF_ROUTE: Final = {errors.NotFound, errors.MethodNotAllowed}
 """They tell of a request that met no operation."""
 _BODY: Final = {errors.BodyTooLarge, errors.Unsupported}
+LIMITED: Final = {"RateLimit": "RateLimit", "RateLimit-Policy": "RateLimitPolicy"}
+"""Headers of every answer to a client that is held to a rate, and their components."""
 _EVERYWHERE: Final = {errors.ExpectationFailed, errors.InternalError}
 
 
@@ -52,7 +54,7 @@ def responses() -> dict[str, Any]:
     """Return the response components: one for each set of problems that an operation gives the same status."""
     groups = [*_grouped(_EVERYWHERE).values()]
     for body in (False, True):
-        groups += _grouped(_of_ask(body=body, refuses=True, guarded=True)).values()
+        groups += _grouped(_of_ask(body=body, refuses=True, guarded=True, limited=True)).values()
     groups += [[errors.Unavailable]]
     return {_name(group): _response(group) for group in groups}
 
@@ -62,14 +64,19 @@ def everywhere(*, guarded: bool) -> dict[str, Any]:
     return _references(_EVERYWHERE | ({errors.Unauthorized} if guarded else set()))
 
 
-def of_ask(*, body: bool, refuses: bool, guarded: bool) -> dict[str, Any]:
-    """Return the failures of a question; `refuses` tells whether the code may choose a status of its own."""
-    return _references(_of_ask(body=body, refuses=refuses, guarded=guarded))
+def of_ask(*, body: bool, refuses: bool, guarded: bool, limited: bool) -> dict[str, Any]:
+    """Return the failures of a question.
+
+    `refuses` tells whether the code may choose a status of its own, `guarded` whether a token is asked for, `limited`
+    whether clients are held to a rate.
+    """
+    return _references(_of_ask(body=body, refuses=refuses, guarded=guarded, limited=limited))
 
 
-def _of_ask(*, body: bool, refuses: bool, guarded: bool) -> set[type[Problem]]:
+def _of_ask(*, body: bool, refuses: bool, guarded: bool, limited: bool) -> set[type[Problem]]:
     left_out = _OFF_ROUTE | (set() if body else _BODY) | (set() if refuses else {errors.Refused})
-    return set(kinds()) - left_out - (set() if guarded else {errors.Unauthorized})
+    left_out |= (set() if guarded else {errors.Unauthorized}) | (set() if limited else {errors.TooManyRequests})
+    return set(kinds()) - left_out
 
 
 def _grouped(found: Iterable[type[Problem]]) -> dict[str, list[type[Problem]]]:
@@ -100,6 +107,8 @@ def _response(found: list[type[Problem]]) -> dict[str, Any]:
     headers = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
     if any(kind.retry_after is not None for kind in found):
         headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
+    if errors.TooManyRequests in found:
+        headers |= {name: {"$ref": f"#/components/headers/{component}"} for name, component in LIMITED.items()}
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         "description": "\n\n".join(f"`{kind.code}`: {meaning(kind)}" for kind in found),
