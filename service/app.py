@@ -19,9 +19,13 @@ from service.guards.tokens import Tokens
 from service.models import Answerer
 from service.pipeline import Pipeline
 from service.settings import Settings
+from service.shared.cache import SharedCache
+from service.shared.line import Line
+from service.shared.rate import PROBE, SCRIPT, SharedRate
+from service.shared.redis import Redis
 from service.telemetry.exchange_log import ExchangeLog
 from service.telemetry.metrics import Metrics
-from service.web.admission import Admission
+from service.web.admission import Admission, Taker
 from service.web.ask import Ask
 from service.web.asked import Limits, Reader
 from service.web.client import Clients
@@ -67,19 +71,21 @@ def create_app(
     cors = Cors(settings.cors_origins)
     observer = Observer(metrics, health, cors, log=ExchangeLog(questions=settings.log_questions), instance=instance)
     failures = Failures(settings.prefix, _problem_page)
+    redis = Line(Redis(settings.redis_url, [SCRIPT]), PROBE) if settings.redis_url else None
     pipeline = Pipeline(
         answerer,
         deterministic=settings.deterministic,
         cache=Cache(settings.cache_size, ttl=settings.cache_ttl),
         flights=Flights(),
         limiter=Limiter(settings.concurrency, queue=settings.queue, budget=settings.queue_budget, ceiling=None),
+        shared=SharedCache(redis) if redis else None,
         record=metrics.outcome,
         longest=spec.deadline(settings, answerer),
     )
     limits = Limits(longest, settings.body_max_size, spec.deadline(settings, answerer), settings.stream_deadline)
     reader = Reader(answerer, health, limits)
     ask = Ask(pipeline, reader, Streams(failures, dress=observer.dress))
-    rate = Rate(settings.rate, settings.rate_burst) if settings.rate else None
+    rate = _rate(settings, redis)
 
     app = web.Application(client_max_size=settings.body_max_size)
     app[ANSWERER] = answerer
@@ -93,7 +99,9 @@ def create_app(
     routes.add("/ask", {"GET": ask.get, "POST": ask.post}, guarded=True)
     Site(settings, answerer, health, longest=longest, instance=instance).add_to(routes)
     routes.add_rest()
-    metrics.read(lambda: readings(observer, pipeline, health, rate=rate))
+    metrics.read(lambda: readings(observer, pipeline, health, rate=rate, redis=redis))
+    if redis:
+        app.cleanup_ctx.append(lambda _app: _opened(redis))
     app.cleanup_ctx.append(lambda app: _lifetime(app, pipeline, settings))
     if tokens is not None:
         metrics.read(lambda: access(tokens))
@@ -118,6 +126,20 @@ def create_ops_app(settings: Settings, health: Health, metrics: Metrics) -> web.
     Ops(health, metrics.registry).add_to(routes)
     routes.add_rest()
     return app
+
+
+def _rate(settings: Settings, redis: Line | None) -> Taker | None:
+    """Return what holds clients to their rate, in all replicas together where there is a Redis; None: nothing does."""
+    if settings.rate is None:
+        return None
+    own = Rate(settings.rate, settings.rate_burst)
+    return SharedRate(own, redis) if redis else own
+
+
+async def _opened(redis: Line) -> AsyncIterator[None]:
+    """Look for Redis in the background, from before the answerer is loaded until after it has been closed."""
+    async with redis.opened():
+        yield
 
 
 async def _lifetime(app: web.Application, pipeline: Pipeline, settings: Settings) -> AsyncIterator[None]:

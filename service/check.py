@@ -14,6 +14,8 @@ from service.guards.rate import Quota
 from service.guards.tokens import Tokens
 from service.models import Answerer, Parameter
 from service.settings import Settings
+from service.shared.rate import SCRIPT
+from service.shared.redis import Redis, shown
 from service.tls import Tls, untimely
 from service.web import openapi
 
@@ -75,6 +77,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "deadline": _deadline(settings, answerer),
         "circuit": _circuit(settings) if answerer.statistics().circuit else "",
         "rate": _rate(settings),
+        "redis": _redis(settings),
         "parameters": ", ".join(_parameter(parameter) for parameter in answerer.contract.parameters),
         "questions": f"up to {spec.question_max_length(settings, answerer):,} characters",
         "tokens": _tokens(settings),
@@ -149,6 +152,14 @@ def _rate(settings: Settings) -> str:
     trusted = ", ".join(map(str, settings.trusted_proxies))
     behind = f"proxies in {trusted} are believed" if trusted else "no proxy is believed"
     return f"{settings.rate} for each client, up to {quota.burst:,} at once; {behind}"
+
+
+def _redis(settings: Settings) -> str:
+    """Say what is shared where. Raises StartupError where the URL or the package would stop the start."""
+    if settings.redis_url is None:
+        return ""
+    Redis(settings.redis_url, [SCRIPT])
+    return f"{shown(settings.redis_url)}, looked for once it runs; without it each replica is on its own"
 
 
 def _parameter(parameter: Parameter) -> str:

@@ -24,6 +24,7 @@ from service.guards.flight import Flight, Flights
 from service.guards.limiter import Limiter, Ticket, retry_after
 from service.guards.wishes import NONE, Wishes
 from service.models import ABANDONED, Answer, Answerer, Question
+from service.shared.cache import SharedCache
 
 Key = tuple[str, str, str]
 
@@ -32,7 +33,7 @@ class Pipeline:
     """Passes questions through the guards to one answerer.
 
     `deterministic` overrides what the answerer declares of itself; None leaves it. `longest` is the server's own
-    deadline for an answer, in seconds.
+    deadline for an answer, in seconds. `shared` is the cache of all replicas; None: there is none.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Pipeline:
         flights: Flights[Answer],
         limiter: Limiter,
         record: Record,
+        shared: SharedCache | None = None,
         longest: float = math.inf,
     ) -> None:
         self.answerer = answerer
         self.cache = cache
         self.flights = flights
         self.limiter = limiter
+        self.shared = shared
         self.record = record
         self.longest = longest
         self._declared = deterministic
@@ -77,9 +80,7 @@ class Pipeline:
             return turn
         if not wishes.call:
             raise NotCached
-        turn.ticket = self.limiter.admit(question.arrived)
-        if turn.ticket is None:
-            raise Overloaded(retry_after())
+        turn.admitted()
         return turn
 
     def _look(self, turn: "Turn") -> bool:
@@ -169,7 +170,7 @@ class Turn:
         if self.kept is not None:
             raise self.kept.no_answer()
         question, answer = self.question, None
-        await self._enter(question, self.ticket or self._admitted())
+        await self._enter(question, self.ticket or self.admitted())
         try:
             with Call(question, self.pipeline.record):
                 async with aclosing(self.pipeline.answerer.stream(question)) as events:  # type: ignore[type-var] # generators have aclose
@@ -179,7 +180,7 @@ class Turn:
                 if answer is None:
                     raise TypeError("the stream ended without an Answer")
         except NoAnswer as error:
-            self._keep_none(error)
+            self._keep(error)
             raise
         self._keep(answer)
 
@@ -188,7 +189,7 @@ class Turn:
 
         Its time is the server's, not the first one's: it ends when the last who waits has left.
         """
-        self.handed, self.ticket = self.ticket or self._admitted(), None
+        self.handed, self.ticket = self.ticket or self.admitted(), None
         until = None if self.pipeline.longest == math.inf else self.question.arrived + self.pipeline.longest
         return self._call(msgspec.structs.replace(self.question, deadline=until), self.handed)
 
@@ -201,20 +202,22 @@ class Turn:
         if self.handed is not None:
             self.handed.leave()
 
-    def _admitted(self) -> Ticket:
-        """Return a place for a turn that was to join a call, which has ended since. Raises Overloaded."""
+    def admitted(self) -> Ticket:
+        """Return a place in the queue; a turn that was to join a call may come back for one. Raises Overloaded."""
         self.ticket = self.pipeline.limiter.admit(self.question.arrived)
         if self.ticket is None:
             raise Overloaded(retry_after())
         return self.ticket
 
     async def _call(self, question: Question, ticket: Ticket | None) -> Answer:
-        await self._enter(question, ticket or self._admitted())
+        if (found := await self._elsewhere()) is not None:
+            return found
+        await self._enter(question, ticket or self.admitted())
         try:
             with Call(question, self.pipeline.record):
                 answer = await self.pipeline.answerer.answer(question)
         except NoAnswer as error:
-            self._keep_none(error)
+            self._keep(error)
             raise
         self._keep(answer)
         return answer
@@ -228,13 +231,23 @@ class Turn:
         question.stages.queue = monotonic() - question.arrived
         ABANDONED.set(ticket.abandon)
 
-    def _keep(self, answer: Answer) -> None:
-        if self.key is not None and self._keeps(self.key):
-            self.stored = self.pipeline.cache.put(self.key, answer)
+    async def _elsewhere(self) -> Answer | None:
+        """Return the answer that another replica has given, kept here from now on unless its end is near."""
+        shared, key, cache = self.pipeline.shared, self.key, self.pipeline.cache
+        if shared is None or key is None or not self.wishes.look:
+            return None
+        found = await shared.get(key)
+        if found is not None and cache.ttl is None:
+            self.stored = cache.put(key, found)
+        return found
 
-    def _keep_none(self, error: NoAnswer) -> None:
-        if self.key is not None and self._keeps(self.key):
-            self.stored = self.pipeline.cache.put_no_answer(self.key, error)
-
-    def _keeps(self, key: Key) -> bool:
-        return self.wishes.keep and self.pipeline.answerer.version == key[0]
+    def _keep(self, found: Answer | NoAnswer) -> None:
+        key, cache, shared = self.key, self.pipeline.cache, self.pipeline.shared
+        if key is None or not self.wishes.keep or self.pipeline.answerer.version != key[0]:
+            return
+        if isinstance(found, NoAnswer):
+            self.stored = cache.put_no_answer(key, found)
+            return
+        self.stored = cache.put(key, found)
+        if shared is not None:
+            shared.put(key, found, cache.ttl)

@@ -137,11 +137,16 @@ def test_the_certificate_is_told(folder: Path, capsys: Capture) -> None:
 
 def test_the_rate_is_described(capsys: Capture) -> None:
     """How often a client may ask, and whose word on its address is taken."""
+
+
+def test_rate_and_redis_are_described(capsys: Capture) -> None:
+    """How often a client may ask, whose word on its address is taken, and which Redis is shared, secrets apart."""
     found = checked(capsys, "book.yaml", "--rate=1000/m")
     assert found["rate"] == "1000/m for each client, up to 1,000 at once; no proxy is believed"
-    proxies = "--trusted-proxies=10.0.0.0/8,192.0.2.1"
-    found = checked(capsys, "book.yaml", "--rate=5/s", "--rate-burst=9", proxies)
+    proxies = ("--trusted-proxies=10.0.0.0/8,192.0.2.1", "--redis-url=redis://u:s3cret@host:6379/1")
+    found = checked(capsys, "book.yaml", "--rate=5/s", "--rate-burst=9", *proxies)
     assert found["rate"] == "5/s for each client, up to 9 at once; proxies in 10.0.0.0/8, 192.0.2.1/32 are believed"
+    assert found["redis"] == ("redis://host:6379/1, looked for once it runs; without it each replica is on its own")
 
 
 def test_addresses_are_those_that_would_be_listened_on(capsys: Capture) -> None:

@@ -90,6 +90,7 @@ class Cache:
 
     def __init__(self, capacity: int, *, ttl: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         life = math.inf if ttl is None else ttl
+        self.ttl = ttl
         self._capacity = capacity
         self._clock = clock
         self._answers = _Shelf[Answer](life)

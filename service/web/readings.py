@@ -10,14 +10,17 @@ from service.guards.limiter import LimiterStatistics
 from service.guards.tokens import Tokens
 from service.models import Statistics
 from service.pipeline import Pipeline
+from service.shared.line import Line
 from service.telemetry.metrics import gauge, results
 from service.tls import Tls
 from service.web.admission import Taker
 from service.web.observe import Observer
 
 
-def readings(observer: Observer, pipeline: Pipeline, health: Health, *, rate: Taker | None = None) -> Iterable[Metric]:
-    """Yield what observer, pipeline, guards and answerer count now. `rate` None: there is none."""
+def readings(
+    observer: Observer, pipeline: Pipeline, health: Health, *, rate: Taker | None = None, redis: Line | None = None
+) -> Iterable[Metric]:
+    """Yield what observer, pipeline, guards and answerer count now. `rate` and `redis` None: there is none."""
     yield from gauge("askd_in_flight", "Exchanges under way, streams included.", observer.in_flight)
     yield from gauge("askd_ready", "1 while questions should be sent here, else 0.", float(health.readiness().ok))
     yield from _answerer(pipeline)
@@ -26,6 +29,7 @@ def readings(observer: Observer, pipeline: Pipeline, health: Health, *, rate: Ta
     yield from _cache(pipeline)
     yield from _flights(pipeline)
     yield from _rate(rate)
+    yield from _redis(redis)
 
 
 def _answerer(pipeline: Pipeline) -> Iterable[Metric]:
@@ -127,3 +131,12 @@ def _rate(rate: Taker | None) -> Iterable[Metric]:
     yield from gauge("askd_rate_clients", "Clients that this replica keeps the rates of.", seen.clients)
     help = "Clients that made room for others while they still had a debt."
     yield CounterMetricFamily("askd_rate_evictions", help, value=seen.evictions)
+
+
+def _redis(redis: Line | None) -> Iterable[Metric]:
+    if redis is None:
+        return
+    seen = redis.statistics()
+    yield from gauge("askd_redis_up", "1 while rates and answers are shared, 0 while Redis is away.", float(seen.up))
+    counts = {name: getattr(seen, name) for name in ("succeeded", "slow", "failed", "skipped")}
+    yield from results("askd_redis_requests", "Commands to Redis.", counts)
