@@ -15,7 +15,7 @@ find_python = $(shell for name in $(or $(PYTHON),python3 python3.14 python3.13 p
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format contract lock wheel bench ci clean
+.PHONY: help run test test-process lint format contract lock wheel bench ci clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,6 +26,9 @@ run: $(VENV)/.installed ## serve the built-in book on port 2024
 test: $(VENV)/.installed-test ## run the suite; what cannot run here is listed in its last lines
 	@$(MAKE) --quiet $(LANGGRAPH_VENV)/.installed || echo "skipped: tests against langgraph dev, it cannot be installed"
 	$(BIN)/python -m pytest $(ARGS)
+
+test-process: $(VENV)/.installed-test ## put the guards under load, and judge their figures (half an hour; ARGS="overload drain --quick")
+	@exec $(BIN)/python -m tests.figures $(ARGS)
 
 lint: $(VENV)/.installed-test ## check style, format, types and layers
 	$(BIN)/ruff check
