@@ -4,10 +4,14 @@ aiohttp's own cleanup would cancel what is left without a word, after twice its 
 """
 
 import asyncio
+import contextlib
+import socket
+import ssl
 import sys
 import threading
 import time
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -23,10 +27,18 @@ FAREWELL: Final = 1.0
 _log = structlog.get_logger("askd")
 
 
-async def finish(runner: Runner, observer: Observer, exchanges: Exchanges, *, longest: float) -> int:
+class Listening(NamedTuple):
+    """What is accepted from, and how: `tls` None is HTTP."""
+
+    listeners: Sequence[socket.socket]
+    tls: ssl.SSLContext | None = None
+
+
+async def finish(
+    runner: Runner, observer: Observer, exchanges: Exchanges, listening: Listening, *, longest: float
+) -> int:
     """Close the listeners, and wait `longest` seconds for what is in flight; return how many had to be ended."""
-    for site in list(runner.sites):
-        await site.stop()
+    await _close(runner, listening)
     await asyncio.sleep(0)  # what came before that is let begin
     if not await observer.idle(longest):
         ended = observer.in_flight
@@ -39,6 +51,25 @@ async def finish(runner: Runner, observer: Observer, exchanges: Exchanges, *, lo
         await asyncio.sleep(LINGER)
         await observer.idle(longest)
     return 0
+
+
+async def _close(runner: Runner, listening: Listening) -> None:
+    """Stop listening, and serve the connections that wait in the queue: to their clients they are accepted already."""
+    waiting = [connection for listener in listening.listeners for connection in _accepted(listener)]
+    for site in list(runner.sites):
+        await site.stop()
+    server, loop = runner.server, asyncio.get_running_loop()
+    for connection in waiting:
+        with contextlib.suppress(OSError):  # it has left
+            await loop.connect_accepted_socket(lambda: server(), connection, ssl=listening.tls)  # type: ignore[misc] # noqa: PLW0108 - there is one as long as there are sites
+
+
+def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    with contextlib.suppress(OSError):  # BlockingIOError: there is none
+        while True:
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            yield connection
 
 
 async def close_executor(seconds: float) -> None:

@@ -12,6 +12,7 @@
 import math
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
+from functools import partial
 from time import monotonic, perf_counter
 from typing import Any, Self
 
@@ -154,7 +155,7 @@ class Turn:
                 *(self.key, self._lead),
                 until=question.deadline,
                 name=question.id,
-                joined=self._joined,
+                joined=partial(setattr, self, "leader"),
                 landed=self._landed,
             )
         except TimeoutError:
@@ -192,10 +193,6 @@ class Turn:
         self.handed, self.ticket = self.ticket or self.admitted(), None
         until = None if self.pipeline.longest == math.inf else self.question.arrived + self.pipeline.longest
         return self._call(msgspec.structs.replace(self.question, deadline=until), self.handed)
-
-    def _joined(self, leader: str) -> None:
-        """Take note that the call is that of another, whose id its log lines have."""
-        self.leader = leader
 
     def _landed(self) -> None:
         """Give the place of that call back, which has ended, or never began."""

@@ -124,9 +124,13 @@ class Server:
 
     async def _finish(self) -> None:
         """Let what is in flight end, then close the answerer; each within its bound."""
-        app = self._app
-        await drain.finish(self._runner, app[OBSERVER], app[EXCHANGES], longest=self._drain_timeout)
+        app, longest = self._app, self._drain_timeout
+        await drain.finish(self._runner, app[OBSERVER], app[EXCHANGES], self._listening(), longest=longest)
         await self._runner.cleanup()
+
+    def _listening(self) -> drain.Listening:
+        """Return what is accepted from until the end."""
+        return drain.Listening(self._listeners, self._tls.context if self._tls else None)
 
     def _open_ops(self) -> None:
         """Answer probes from the first moment, where they have a port of their own."""

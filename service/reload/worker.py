@@ -14,6 +14,7 @@ from aiohttp import web
 
 from service.answerers.faults import is_own
 from service.app import HEALTH, LOADED, create_app
+from service.drain import Listening
 from service.errors import LoadError, StartupError, Unavailable
 from service.models import Answer, Answerer, Progress, Question
 from service.reload.fault import one_line
@@ -135,6 +136,10 @@ class Worker(Server):
         self._link.tell(Said(event="serves", fault=fault))
         self._link.tell(Said(event="imported", folders=_own_folders()))
         return True
+
+    def _listening(self) -> Listening:
+        """Leave the queue to the next worker, who accepts from the same sockets."""
+        return Listening(())
 
     def _note(self, failure: BaseException | None) -> None:
         if failure is not None:
