@@ -19,6 +19,8 @@ _FILE: Final = re.compile(r"(?P<file>.+\.py)(:[^/\\]*)?")
 _GRAPHS: Final = re.compile(r"(?P<file>(.*/)?langgraph\.json)(#.*)?")
 _MODULE: Final = re.compile(r"(?P<top>[^\W\d]\w*)(\.\w+)*:.*")
 _SKIPPED: Final = {"__pycache__", "node_modules", "site-packages", "dist-packages"}
+_PROGRAM: Final = (".py", ".html", ".css", ".js", ".yaml")
+"""What askd's own files end in."""
 _MOST_FOLDERS: Final = 2000
 """More than a project has: a bound for a file that lies in a home folder or in `/`."""
 
@@ -27,11 +29,13 @@ class Places:
     """The folders with code: that of the spec and those below it, and what a worker found that it imported from.
 
     `env_files` are the files of variables. Of a folder its `.py` files count, of the spec's also `langgraph.json` and
-    `.env`; what a program writes beside its code must not restart it.
+    `.env`; what a program writes beside its code must not restart it. `program` is the folder of askd's own source, of
+    which its pages and books count too; None: it is installed, and nobody edits it.
     """
 
-    def __init__(self, spec: str | None, env_files: Sequence[str]) -> None:
+    def __init__(self, spec: str | None, env_files: Sequence[str], *, program: Path | None = None) -> None:
         self._root, files = _root(spec)
+        self._program = program
         self._files = tuple(os.path.abspath(file) for file in (*files, *env_files))  # noqa: PTH100 resolve() follows links, and the link may change too
         self._found: frozenset[str] = frozenset()
 
@@ -46,26 +50,17 @@ class Places:
 
     def look(self) -> tuple[list[str], Snapshot]:
         """Return the folders to watch, none with those below it, and how every file that counts is now."""
-        folders = {*self._tree(), *self._found}
+        folders = {*_walk(self._root), *self._found}
         seen: dict[str, State] = {}
         for folder in folders:
             _note_folder(folder, seen)
+        for folder in _walk(self._program):
+            folders.add(folder)
+            _note_folder(folder, seen, _PROGRAM)
         for file in (*self._files, *self._named_env()):
             _note(file, seen)
         folders |= {str(Path(file).parent) for file in self._files}
         return sorted(folder for folder in folders if Path(folder).is_dir()), seen
-
-    def _tree(self) -> Iterator[str]:
-        """Yield the root and the folders below it, but for hidden ones and whole environments."""
-        if self._root is None:
-            return
-        for number, (folder, below, files) in enumerate(os.walk(self._root)):
-            below[:] = [name for name in below if not name.startswith(".") and name not in _SKIPPED]
-            if "pyvenv.cfg" in files:
-                below.clear()
-            if number == _MOST_FOLDERS:
-                return
-            yield folder
 
     def _is_below_root(self, folder: str) -> bool:
         return self._root is not None and Path(folder).is_relative_to(self._root)
@@ -79,6 +74,19 @@ class Places:
                 continue
             if isinstance(named, str):
                 yield str(file.parent / named)
+
+
+def _walk(root: str | Path | None) -> Iterator[str]:
+    """Yield the root and the folders below it, but for hidden ones and whole environments; None: nothing."""
+    if root is None:
+        return
+    for number, (folder, below, files) in enumerate(os.walk(root)):
+        below[:] = [name for name in below if not name.startswith(".") and name not in _SKIPPED]
+        if "pyvenv.cfg" in files:
+            below.clear()
+        if number == _MOST_FOLDERS:
+            return
+        yield folder
 
 
 def _root(spec: str | None) -> tuple[str | None, list[str]]:
@@ -112,10 +120,10 @@ def _package(name: str) -> str | None:
     return None if spec is None or not spec.origin else str(Path(spec.origin).parent)
 
 
-def _note_folder(folder: str, seen: dict[str, State]) -> None:
+def _note_folder(folder: str, seen: dict[str, State], suffixes: tuple[str, ...] = (".py",)) -> None:
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.endswith(".py"):
+            if entry.name.endswith(suffixes):
                 _note(entry.path, seen)
 
 

@@ -6,11 +6,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import structlog
 
+import service
 from service import sockets
+from service.answerers.faults import is_installed
 from service.reload.child import Child, Launcher
 from service.reload.link import SWAP, Said
 from service.reload.places import Places
@@ -33,7 +36,17 @@ def supervise(settings: Settings, *, env_files: Sequence[str]) -> int:
         ops_listeners = sockets.listen(settings.host, settings.ops_port, flag="--ops-port")
     command = [sys.executable, *sys.orig_argv[1:]]
     launcher = Launcher(settings, listeners, ops_listeners, command=command, environment=dict(os.environ))
-    return asyncio.run(_supervised(launcher, Places(settings.answerer, env_files)))
+    return asyncio.run(_supervised(launcher, Places(settings.answerer, env_files, program=_edited())))
+
+
+def _edited() -> Path | None:
+    """Return the folder of askd's own source where somebody edits it: in a checkout, in an image for development.
+
+    Workers get the new source; this process goes on with the old one, and so does the worker that serves where a new
+    one cannot even start.
+    """
+    source = Path(service.__file__).parent
+    return None if is_installed(source) else source
 
 
 async def _supervised(launcher: Launcher, places: Places) -> int:

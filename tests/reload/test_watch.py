@@ -56,6 +56,15 @@ def test_what_counts(spec: str | None, files: set[str]) -> None:
     assert counted(spec) == files
 
 
+def test_the_program_counts_where_it_is_edited(folder: Path) -> None:
+    """Of askd's own source the pages count as the code does, with all that is below; what it caches does not."""
+    for name in ("askd/cli.py", "askd/pages/home.css", "askd/pages/.home.css.new", "askd/__pycache__/cli.pyc"):
+        write(folder / name)
+    seen = Places(None, (), program=folder / "askd").look()
+    assert {str(Path(file).relative_to(folder)) for file in seen[1]} == {"askd/cli.py", "askd/pages/home.css"}
+    assert seen[0] == [str(folder / "askd"), str(folder / "askd/pages")]
+
+
 def test_what_counts_beside_code(folder: Path) -> None:
     """langgraph.json, the variables that it names, .env and --env-file count; data does not."""
     write(folder / "langgraph.json", '{"env": "variables"}')
