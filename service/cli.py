@@ -1,5 +1,6 @@
 """The command line. What a command needs is imported when it runs, so that --help and --version come at once."""
 
+import dataclasses
 import difflib
 import functools
 import gc
@@ -12,7 +13,7 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from service import __version__, envfile, options, reload
+from service import __version__, envfile, options, reload, usual
 from service.errors import StartupError
 from service.settings import Settings, unknown_variables
 from service.variables import PREFIX, given
@@ -43,7 +44,10 @@ class SettingsCommand(click.Command):
             _refuse_ambiguity(spec, flags)
             flags["answerer"] = spec
         variables = _variables(env_file)
-        return self._work(Settings.load(flags, variables), variables)
+        settings = Settings.load(flags, variables)
+        if settings.answerer is None:
+            settings = dataclasses.replace(settings, answerer=usual.answerer(Path()))
+        return self._work(settings, variables)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the settings by group, then the options that are no settings."""
@@ -173,6 +177,17 @@ def _token(name: str) -> int:
     return 0
 
 
+def _init(*, folder: str, image: str, chart: str | None) -> int:
+    from service import init  # noqa: PLC0415 - as above
+
+    for name in init.write(Path(folder), image=image, chart=chart):
+        click.echo(f"wrote {Path(folder) / name}")
+    click.echo("\nNext:\n")
+    for line in init.next_steps(Path(folder)):
+        click.echo(f"    {line}")
+    return 0
+
+
 def _warn(variables: Variables) -> None:
     for name, near in unknown_variables(variables).items():
         _complain(f"{name} is no setting and does nothing" + (f": did you mean {near}?" if near else ""))
@@ -192,10 +207,21 @@ askd = Askd(
     subcommand_metavar="[COMMAND] [OPTIONS]",
     options_metavar="",
     commands=[
-        SettingsCommand("serve", _serve, "Serve ANSWERER; without one, the built-in book."),
+        SettingsCommand("serve", _serve, "Serve ANSWERER; without one, this folder's answer.py or the built-in book."),
         SettingsCommand("check", _check, "Load settings and ANSWERER, and say what would be served."),
         SettingsCommand("openapi", _openapi, "Print the contract of ANSWERER: OpenAPI 3.1, as JSON."),
         _token,
+        click.Command(
+            "init",
+            callback=_init,
+            params=[
+                click.Argument(["folder"], default=".", metavar="[DIR]", type=click.Path()),
+                click.Option(["--image"], default="askd", show_default=True, help="askd's image, to build on."),
+                click.Option(["--chart"], help="askd's chart: a folder, or oci://…  [default: the checkout's]"),
+            ],
+            help="Write a folder for a function of your own: code, test, image, chart values, skaffold.",
+            context_settings=_CONTEXT,
+        ),
     ],
 )
 click.version_option(__version__, prog_name="askd", message="%(prog)s %(version)s")(askd)

@@ -16,7 +16,8 @@ class Exchange:
         units.text,
         "What answers: a book (file or folder of .yaml, .json, .md); Python code or a graph (package.module:attr, "
         "path/to/file.py:attr, langgraph.json); a LangGraph server (http://host:port#assistant); another askd "
-        "(ask+http://host:port). Unset: the built-in book.",
+        "(ask+http://host:port). Unset: answer.py, langgraph.json or book.yaml (.json, .md) in the working folder, or "
+        "else the built-in book.",
         group="answerer",
     )
     deterministic: bool | None = setting(
