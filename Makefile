@@ -5,6 +5,7 @@ SHELL := /bin/bash
 VENV := .venv
 BENCH_VENV := .venv-bench
 LANGGRAPH_VENV := .venv-langgraph
+LINT_VENV := .venv-lint
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 # Arguments for what a target runs: `make run ARGS="serve main.py:answer --port 8080"`, `make test ARGS="-k book"`.
@@ -15,7 +16,7 @@ find_python = $(shell for name in $(or $(PYTHON),python3 python3.14 python3.13 p
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-process lint format contract lock wheel bench ci clean
+.PHONY: help run test test-process lint format contract lock wheel image test-image lint-image bench ci clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -53,6 +54,20 @@ wheel: $(VENV)/.installed ## build dist/askd-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/askd-*.whl
 
+image: ## build askd, askd:pip and askd:dev with docker, labelled with this commit
+	for target in dev pip runtime; do tag=askd:$$target; docker build --target $$target --tag $${tag%:runtime} \
+		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' service/__init__.py)" \
+		--build-arg REVISION="$$(git rev-parse HEAD)" --build-arg CREATED="$$(git log -1 --format=%cI)" \
+		--build-arg SOURCE="$$(git config --get remote.origin.url || echo unknown)" . || exit; done
+
+test-image: $(VENV)/.installed-test ## build the image, and try what docs/image.md says of it (needs docker)
+	@if docker version >/dev/null 2>&1; then $(MAKE) --quiet lint-image && exec $(BIN)/python -m pytest -m image -s tests/image $(ARGS); \
+	else echo "skipped: make test-image, docker does not work here"; fi
+
+lint-image: $(LINT_VENV)/.installed ## check the Dockerfiles and the release workflow
+	$(LINT_VENV)/bin/hadolint Dockerfile docs/examples/*/Dockerfile
+	$(LINT_VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
 bench: $(BENCH_VENV)/.installed ## measure askd against other servers (needs wrk; takes about five minutes)
 	@if command -v wrk >/dev/null; then exec env PYTHONPATH=tests $(BENCH_VENV)/bin/python -m benchmark $(ARGS); \
 	else echo "skipped: make bench, wrk is not installed (Debian: apt-get install wrk)"; fi
@@ -61,7 +76,7 @@ ci: ## do what CI does
 	.ci/run
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) build dist .*_cache .hypothesis .schemathesis
+	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) build dist .*_cache .hypothesis .schemathesis
 	find service tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -80,6 +95,11 @@ $(BENCH_VENV)/.installed: pyproject.toml requirements.lock tests/benchmark/requi
 	$(call create,$(BENCH_VENV))
 	$(BENCH_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable . \
 		--requirement tests/benchmark/requirements.txt
+	@touch $@
+
+$(LINT_VENV)/.installed: tests/image/lint.txt
+	$(call create,$(LINT_VENV))
+	$(LINT_VENV)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
 # The real LangGraph server, in an environment of its own: it holds jsonschema-rs and structlog back.

@@ -182,9 +182,7 @@ def _init(*, folder: str, image: str, chart: str | None) -> int:
 
     for name in init.write(Path(folder), image=image, chart=chart):
         click.echo(f"wrote {Path(folder) / name}")
-    click.echo("\nNext:\n")
-    for line in init.next_steps(Path(folder)):
-        click.echo(f"    {line}")
+    click.echo("\n    ".join(["\nNext:\n", *init.next_steps(Path(folder))]))
     return 0
 
 
