@@ -6,6 +6,7 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 LANGGRAPH_VENV := .venv-langgraph
 LINT_VENV := .venv-lint
+AIOHTTP := .venv-aiohttp
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 # Arguments for what a target runs: `make run ARGS="serve main.py:answer --port 8080"`, `make test ARGS="-k book"`.
@@ -16,7 +17,7 @@ find_python = $(shell for name in $(or $(PYTHON),python3 python3.14 python3.13 p
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-process lint format contract lock wheel image test-image lint-image bench ci clean
+.PHONY: help run test test-aiohttp test-process lint format contract lock wheel image test-image lint-image bench ci clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +31,20 @@ test: $(VENV)/.installed-test ## run the suite; what cannot run here is listed i
 
 test-process: $(VENV)/.installed-test ## put the guards under load, and judge their figures (half an hour; ARGS="overload drain --quick")
 	@exec $(BIN)/python -m tests.figures $(ARGS)
+
+# Over the environment's own: only aiohttp and what it needs differ from what `make test` has.
+test-aiohttp: $(VENV)/.installed-test ## run what rests on aiohttp with the lowest and the newest one that is allowed
+	@has() { $(BIN)/python -c 'import aiohttp; print(aiohttp.__version__)'; }; \
+	for wanted in $(call allowed,aiohttp==\1) $(call allowed,aiohttp>=\1\2); do \
+		rm -rf $(AIOHTTP) && $(BIN)/python -m pip install --quiet --target $(AIOHTTP) "$$wanted" || exit 1; \
+		version=$$(PYTHONPATH=$(AIOHTTP) has); \
+		if [ "$$version" = "$$(has)" ]; then echo "$$wanted is $$version, which make test runs with"; continue; fi; \
+		echo "$$wanted is $$version"; \
+		PYTHONPATH=$(AIOHTTP) $(BIN)/python -m pytest tests/web tests/test_ops_thread.py $(ARGS) || exit 1; \
+	done; rm -rf $(AIOHTTP)
+
+# What pyproject.toml says of aiohttp, with \1 for the lowest version and \2 for further bounds: $(call allowed,TEXT)
+allowed = "$$(sed -nE 's/^ *"aiohttp>=([0-9.]+)([^"]*)".*/$(1)/p' pyproject.toml)"
 
 lint: $(VENV)/.installed-test ## check style, format, types and layers
 	$(BIN)/ruff check
@@ -76,7 +91,7 @@ ci: ## do what CI does
 	.ci/run
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) build dist .*_cache .hypothesis .schemathesis
+	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) $(AIOHTTP) build dist .*_cache .hypothesis .schemathesis
 	find service tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.created:

@@ -2,20 +2,21 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-import structlog
 from aiohttp import web
 
 from service.answerers import spec
 from service.guards.cache import Cache
+from service.guards.connections import Connections
+from service.guards.connections import Limits as ConnectionLimits
 from service.guards.flight import Flights
 from service.guards.health import Health
-from service.guards.heartbeat import ask_ready, beat, watch_ready
-from service.guards.limiter import Limiter, watch
+from service.guards.limiter import Limiter
 from service.guards.rate import Rate
 from service.guards.tokens import Tokens
+from service.lifetime import Lifetime, meanwhile
 from service.models import Answerer
 from service.pipeline import Pipeline
 from service.settings import Settings
@@ -25,11 +26,13 @@ from service.shared.rate import PROBE, SCRIPT, SharedRate
 from service.shared.redis import Redis
 from service.telemetry.exchange_log import ExchangeLog
 from service.telemetry.metrics import Metrics
+from service.turn import Guards
 from service.web.admission import Admission, Taker
 from service.web.ask import Ask
 from service.web.asked import Limits, Reader
 from service.web.client import Clients
 from service.web.cors import Cors
+from service.web.door import Door
 from service.web.exchanges import Exchanges
 from service.web.failures import Failures
 from service.web.observe import Observer
@@ -40,6 +43,8 @@ from service.web.site import Site
 from service.web.stream import Streams
 
 ANSWERER: Final = web.AppKey[Answerer]("answerer", Answerer)
+CONNECTIONS: Final = web.AppKey("connections", Connections)
+DOOR: Final = web.AppKey("door", Door)
 HEALTH: Final = web.AppKey("health", Health)
 METRICS: Final = web.AppKey("metrics", Metrics)
 OBSERVER: Final = web.AppKey("observer", Observer)
@@ -47,8 +52,6 @@ EXCHANGES: Final = web.AppKey("exchanges", Exchanges)
 LONGEST: Final = web.AppKey("longest", int)
 LOADED: Final = web.AppKey("loaded", asyncio.Task[None])
 """The load of the answerer: done when questions are answered, failed with LoadError when they never will be."""
-
-_log = structlog.get_logger("askd")
 
 
 def create_app(
@@ -72,37 +75,38 @@ def create_app(
     observer = Observer(metrics, health, cors, log=ExchangeLog(questions=settings.log_questions), instance=instance)
     failures = Failures(settings.prefix, _problem_page)
     redis = Line(Redis(settings.redis_url, [SCRIPT]), PROBE) if settings.redis_url else None
-    pipeline = Pipeline(
-        answerer,
-        deterministic=settings.deterministic,
-        cache=Cache(settings.cache_size, ttl=settings.cache_ttl),
-        flights=Flights(),
-        limiter=Limiter(settings.concurrency, queue=settings.queue, budget=settings.queue_budget, ceiling=None),
-        shared=SharedCache(redis) if redis else None,
-        record=metrics.outcome,
-        longest=spec.deadline(settings, answerer),
-    )
-    limits = Limits(longest, settings.body_max_size, spec.deadline(settings, answerer), settings.stream_deadline)
-    reader = Reader(answerer, health, limits)
+    pipeline = _pipeline(settings, answerer, metrics, redis)
+    reader = Reader(answerer, health, _limits(settings, answerer, longest))
+    tokens = None if settings.tokens_file is None else Tokens(settings.tokens_file)
+    rate, clients = _rate(settings, redis), Clients(settings.trusted_proxies)
+    admission = Admission(tokens=tokens, rate=rate)
+    exchanges = Exchanges(observer, failures, admission, clients=clients)
     ask = Ask(pipeline, reader, Streams(failures, dress=observer.dress))
-    rate = _rate(settings, redis)
+    connections = Connections(connection_limits(settings))
 
     app = web.Application(client_max_size=settings.body_max_size)
-    app[ANSWERER] = answerer
+    app[ANSWERER], app[EXCHANGES], app[CONNECTIONS] = answerer, exchanges, connections
     app[HEALTH], app[METRICS], app[OBSERVER], app[LONGEST] = health, metrics, observer, longest
-    tokens = None if settings.tokens_file is None else Tokens(settings.tokens_file)
-    admission, clients = Admission(tokens=tokens, rate=rate), Clients(settings.trusted_proxies)
-    exchanges = app[EXCHANGES] = Exchanges(observer, failures, admission, clients=clients)
     routes = Routes(app, exchanges.around, cors=cors, prefix=settings.prefix)
     if settings.ops_port is None:
         Ops(health, metrics.registry).add_to(routes)
     routes.add("/ask", {"GET": ask.get, "POST": ask.post}, guarded=True)
     Site(settings, answerer, health, longest=longest, instance=instance).add_to(routes)
     routes.add_rest()
-    metrics.read(lambda: readings(observer, pipeline, health, rate=rate, redis=redis))
+    app[DOOR] = Door(
+        f"{settings.prefix}/ask",
+        reader=reader,
+        pipeline=pipeline,
+        admission=admission,
+        clients=clients,
+        observer=observer,
+        failures=failures,
+    )
+    metrics.read(lambda: readings(observer, pipeline, health, connections, rate=rate, redis=redis))
     if redis:
         app.cleanup_ctx.append(lambda _app: _opened(redis))
-    app.cleanup_ctx.append(lambda app: _lifetime(app, pipeline, settings))
+    lifetime = Lifetime(pipeline, health, metrics, patience=settings.shutdown_timeout)
+    app.cleanup_ctx.append(lambda app: _lived(app, lifetime))
     if tokens is not None:
         metrics.read(lambda: access(tokens))
         app.cleanup_ctx.append(lambda _app: meanwhile(tokens.watch()))
@@ -117,6 +121,17 @@ def line_limit(app: web.Application, *, ceiling: int = 1 << 16) -> int:
     return min(12 * app[LONGEST], ceiling) + (1 << 11)
 
 
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """Return what the connections for questions may do."""
+    return ConnectionLimits(
+        most=settings.max_connections,
+        header=settings.header_timeout,
+        write=settings.write_timeout,
+        keepalive=settings.keepalive,
+        age=settings.connection_max_age,
+    )
+
+
 def create_ops_app(settings: Settings, health: Health, metrics: Metrics) -> web.Application:
     """Wire the ops endpoints up for a port, loop and thread of their own; they only read."""
     silent = Observer(metrics, health, Cors(()), log=ExchangeLog(), instance=socket.gethostname())
@@ -126,6 +141,29 @@ def create_ops_app(settings: Settings, health: Health, metrics: Metrics) -> web.
     Ops(health, metrics.registry).add_to(routes)
     routes.add_rest()
     return app
+
+
+def _pipeline(settings: Settings, answerer: Answerer, metrics: Metrics, redis: Line | None) -> Pipeline:
+    guards = Guards(
+        answerer,
+        cache=Cache(settings.cache_size, ttl=settings.cache_ttl),
+        flights=Flights(),
+        limiter=Limiter(settings.concurrency, queue=settings.queue, budget=settings.queue_budget, ceiling=None),
+        shared=SharedCache(redis) if redis else None,
+        record=metrics.outcome,
+        longest=spec.deadline(settings, answerer),
+    )
+    return Pipeline(guards, deterministic=settings.deterministic)
+
+
+def _limits(settings: Settings, answerer: Answerer, longest: int) -> Limits:
+    return Limits(
+        longest=longest,
+        body=settings.body_max_size,
+        body_timeout=settings.body_timeout,
+        deadline=spec.deadline(settings, answerer),
+        stream_deadline=settings.stream_deadline,
+    )
 
 
 def _rate(settings: Settings, redis: Line | None) -> Taker | None:
@@ -142,61 +180,11 @@ async def _opened(redis: Line) -> AsyncIterator[None]:
         yield
 
 
-async def _lifetime(app: web.Application, pipeline: Pipeline, settings: Settings) -> AsyncIterator[None]:
+async def _lived(app: web.Application, lifetime: Lifetime) -> AsyncIterator[None]:
     """Load the answerer while the listeners are open already; close it when everything has been answered."""
-    health, metrics, answerer, limiter = app[HEALTH], app[METRICS], pipeline.answerer, pipeline.limiter
-
-    def beats(lag: float) -> None:
-        metrics.lag.observe(lag)
-        health.stuck(limiter.stuck_since, limiter.limit)
-
-    heart = asyncio.create_task(beat(health, beats))
-    late = asyncio.create_task(watch(limiter))
-    app[LOADED] = asyncio.create_task(_load(pipeline, health))
-    ready = asyncio.create_task(_watch(app[LOADED], answerer, health))
+    app[LOADED] = lifetime.begin()
     yield
-    late.cancel()
-    ready.cancel()
-    app[LOADED].cancel()
-    await asyncio.wait({ready, app[LOADED]}, timeout=settings.shutdown_timeout)
-    await _close(answerer, settings.shutdown_timeout)
-    heart.cancel()  # last: liveness must hold while the answerer closes
-
-
-async def meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Do work as long as the app runs."""
-    task = asyncio.create_task(work)
-    yield
-    task.cancel()
-    await asyncio.wait({task})
-
-
-async def _close(answerer: Answerer, seconds: float) -> None:
-    """Close the answerer, and go on after so many seconds even where it swallows its cancellation."""
-    closing = asyncio.create_task(answerer.close())
-    done, _ = await asyncio.wait({closing}, timeout=seconds)
-    if not done:
-        closing.cancel()
-        _log.warning("the answerer did not close in time", seconds=seconds)
-    elif error := closing.exception():
-        _log.error("the answerer failed to close", exc_info=error)
-
-
-async def _load(pipeline: Pipeline, health: Health) -> None:
-    """Load, and tell the probes how far; where on the disk the code lies is not for whoever may ask them."""
-    answerer = pipeline.answerer
-    name = answerer.name.rstrip("/").rpartition("/")[2]
-    await answerer.load(lambda line: health.progress(line.replace(answerer.name, name)))
-    pipeline.limiter.bound(answerer.places)
-    await ask_ready(health, answerer.ready)  # first, or the server would be ready before its code has said so
-    health.loaded(name)
-    for line in answerer.warnings():
-        _log.warning("the answerer warns", about=line)
-
-
-async def _watch(loaded: asyncio.Task[None], answerer: Answerer, health: Health) -> None:
-    await asyncio.wait({loaded})
-    await watch_ready(health, answerer.ready)
+    await lifetime.end()
 
 
 def _problem_page(problem: Mapping[str, Any], prefix: str) -> tuple[bytes, str]:

@@ -82,6 +82,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "questions": f"up to {spec.question_max_length(settings, answerer):,} characters",
         "tokens": _tokens(settings),
         "TLS": _certificate(settings),
+        "connections": _connections(settings),
         "address": _url(settings.host, settings.port, settings.prefix, secure=secure),
         "ops endpoints": _url(
             settings.host,
@@ -160,6 +161,15 @@ def _redis(settings: Settings) -> str:
         return ""
     Redis(settings.redis_url, [SCRIPT])
     return f"{shown(settings.redis_url)}, looked for once it runs; without it each replica is on its own"
+
+
+def _connections(settings: Settings) -> str:
+    age = settings.connection_max_age
+    return (
+        f"up to {settings.max_connections:,}; closed where headers take {settings.header_timeout:g}s, a body "
+        f"{settings.body_timeout:g}s, a client takes nothing for {settings.write_timeout:g}s, idle for "
+        f"{settings.keepalive:g}s, " + (f"with the next answer after {age:g}s" if age else "at no age")
+    )
 
 
 def _parameter(parameter: Parameter) -> str:

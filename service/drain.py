@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from service.web.connection import Runner
 from service.web.exchanges import Exchanges
 from service.web.observe import Observer
+from service.web.runner import Runner
 
 LINGER: Final = 0.1
 """Seconds for which idle connections stay open when all is answered: a request that is on its way is still met."""
@@ -47,7 +47,7 @@ async def finish(
         runner.interrupt()
         await observer.idle(FAREWELL)
         return ended
-    if runner.connections:
+    if runner.open:
         await asyncio.sleep(LINGER)
         await observer.idle(longest)
     return 0

@@ -8,6 +8,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Sequence
+from typing import Final
 
 import structlog
 import uvloop
@@ -15,11 +16,15 @@ from aiohttp import web
 
 from service import sockets
 from service.app import create_ops_app
+from service.guards.connections import Connections, Limits
 from service.guards.health import Health
 from service.settings import Settings
 from service.telemetry import logs
 from service.telemetry.metrics import Metrics
-from service.web.connection import Runner
+from service.web.runner import Runner
+
+LIMITS: Final = Limits(most=1000, age=0)
+"""Their own: probes must come in when all connections for questions are taken. Scrapers keep theirs at any age."""
 
 _log = structlog.get_logger("askd.ops")
 
@@ -60,7 +65,7 @@ class OpsThread:
 
     async def _serve(self) -> None:
         self._loop.set_exception_handler(logs.loop_failed)
-        runner = Runner(self._app, self._metrics, shutdown_timeout=0.5)
+        runner = Runner(self._app, self._metrics, Connections(LIMITS), shutdown_timeout=0.5)
         await runner.setup()
         for listener in self.listeners:
             await web.SockSite(runner, listener, backlog=sockets.BACKLOG).start()

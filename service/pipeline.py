@@ -9,53 +9,28 @@
 `begin` goes as far as can be gone at once, without waiting; the `Turn` that it returns goes the rest.
 """
 
-import math
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import aclosing
-from functools import partial
-from time import monotonic, perf_counter
-from typing import Any, Self
+from time import perf_counter
 
-import msgspec
-
-from service.call import Bound, Call, Record, exceeded
-from service.errors import NoAnswer, NotCached, Overloaded
-from service.guards.cache import Cache, Kept, Missed
-from service.guards.flight import Flight, Flights
-from service.guards.limiter import Limiter, Ticket, retry_after
+from service.errors import NotCached
+from service.guards.cache import Kept
+from service.guards.limiter import Ticket
 from service.guards.wishes import NONE, Wishes
-from service.models import ABANDONED, Answer, Answerer, Question
-from service.shared.cache import SharedCache
-
-Key = tuple[str, str, str]
+from service.models import Answerer, Question
+from service.turn import Guards, Key, Turn
 
 
 class Pipeline:
     """Passes questions through the guards to one answerer.
 
-    `deterministic` overrides what the answerer declares of itself; None leaves it. `longest` is the server's own
-    deadline for an answer, in seconds. `shared` is the cache of all replicas; None: there is none.
+    `deterministic` overrides what the answerer declares of itself; None leaves it.
     """
 
-    def __init__(
-        self,
-        answerer: Answerer,
-        *,
-        deterministic: bool | None,
-        cache: Cache,
-        flights: Flights[Answer],
-        limiter: Limiter,
-        record: Record,
-        shared: SharedCache | None = None,
-        longest: float = math.inf,
-    ) -> None:
-        self.answerer = answerer
-        self.cache = cache
-        self.flights = flights
-        self.limiter = limiter
-        self.shared = shared
-        self.record = record
-        self.longest = longest
+    def __init__(self, guards: Guards, *, deterministic: bool | None) -> None:
+        self.guards = guards
+        self.answerer = guards.answerer
+        self.cache = guards.cache
+        self.flights = guards.flights
+        self.limiter = guards.limiter
         self._declared = deterministic
 
     @property
@@ -67,21 +42,30 @@ class Pipeline:
         """Whether the answer may be given again: never within a conversation, which has a past."""
         return self.deterministic and question.thread is None
 
-    def begin(self, question: Question, wishes: Wishes = NONE) -> "Turn":
+    @property
+    def bare(self) -> bool:
+        """Whether no answer is ever at hand, so that a place may be asked for before the question is read."""
+        return not self.deterministic and type(self.answerer).at_hand is Answerer.at_hand
+
+    def begin(self, question: Question, wishes: Wishes = NONE, *, ticket: Ticket | None = None) -> "Turn":
         """Return the question's turn, with its answer where that is at hand; use it as a context.
 
-        Raises Overloaded, and NotCached where the client wants nothing but what is in the cache.
+        `ticket` None: it has no place yet. Raises Overloaded, and NotCached where the client wants nothing but what is
+        in the cache.
         """
-        turn = Turn(self, question, wishes)
+        turn = Turn(self.guards, question, wishes)
+        turn.keeps = self.keeps(question)
         turn.at_hand = self.answerer.at_hand(question)
         if turn.at_hand is not None:
             return turn
-        shared = self.keeps(question) and self._look(turn)
+        shared = turn.keeps and self._look(turn)
         if turn.kept is not None or shared:
             return turn
         if not wishes.call:
             raise NotCached
-        turn.admitted()
+        turn.ticket = ticket or self.guards.place(question.arrived)
+        if turn.key is not None:
+            self.guards.coming.add(turn.key)
         return turn
 
     def _look(self, turn: "Turn") -> bool:
@@ -95,156 +79,9 @@ class Pipeline:
             turn.kept, turn.at_hand = found, found.answer
             return False
         turn.missed = found
-        return wishes.call and self.flights.under_way(key)
+        return wishes.call and (key in self.guards.coming or self.flights.under_way(key))
 
     def key(self, question: Question) -> Key:
         """Taken before the call: an answer is kept under the version that was asked, or not found again."""
         parameters = question.parameters
         return self.answerer.version, question.text, repr(sorted(parameters.items())) if parameters else ""
-
-
-class Turn:
-    """One question's way from the cache to the code. Left as a context, it gives back its place, if it has one."""
-
-    __slots__ = (
-        *("at_hand", "handed", "kept", "key", "leader", "missed", "pipeline", "question", "stored", "ticket"),
-        "wishes",
-    )
-
-    def __init__(self, pipeline: Pipeline, question: Question, wishes: Wishes) -> None:
-        self.pipeline = pipeline
-        self.question = question
-        self.wishes = wishes
-        self.at_hand: Answer | None = None
-        """The answer, where it needs no waiting."""
-        self.key: Key | None = None
-        """None: the answer is neither kept nor shared."""
-        self.kept: Kept | None = None
-        """What the cache had: the answer at hand, or that there is none."""
-        self.missed: Missed | None = None
-        """Why the cache had nothing; None: it was not looked into, or it had."""
-        self.stored = False
-        self.leader: str | None = None
-        """Id of who began the call that the answer is from; None: it was this question's own."""
-        self.ticket: Ticket | None = None
-        """The place in the queue or in the code; None: none is needed, or it was handed on."""
-        self.handed: Ticket | None = None
-        """The place of the call that others wait for too, who may stay when this one leaves."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.ticket is not None:
-            self.ticket.leave()
-
-    async def answer(self) -> Answer:
-        """Ask the answerer, or wait for the answer to the same question.
-
-        Raises NoAnswer, Refused, DeadlineExceeded, Overloaded, or AnswererFailed from whatever else the code raised.
-        """
-        if self.kept is not None:
-            raise self.kept.no_answer()
-        question = self.question
-        if self.key is None:
-            async with Bound(question):
-                return await self._call(question, self.ticket)
-        fly = self.pipeline.flights.fly
-        try:
-            answer, _ = await fly(
-                *(self.key, self._lead),
-                until=question.deadline,
-                name=question.id,
-                joined=partial(setattr, self, "leader"),
-                landed=self._landed,
-            )
-        except TimeoutError:
-            raise exceeded(question) from None
-        return answer
-
-    async def stream(self) -> AsyncIterator[str | Answer]:
-        """Yield deltas, then the whole Answer; one that is at hand is a single delta. Closing it stops the code."""
-        if self.at_hand is not None:
-            yield self.at_hand.text
-            yield self.at_hand
-            return
-        if self.kept is not None:
-            raise self.kept.no_answer()
-        question, answer = self.question, None
-        await self._enter(question, self.ticket or self.admitted())
-        try:
-            with Call(question, self.pipeline.record):
-                async with aclosing(self.pipeline.answerer.stream(question)) as events:  # type: ignore[type-var] # generators have aclose
-                    async for event in events:
-                        yield event
-                        answer = event if isinstance(event, Answer) else answer
-                if answer is None:
-                    raise TypeError("the stream ended without an Answer")
-        except NoAnswer as error:
-            self._keep(error)
-            raise
-        self._keep(answer)
-
-    def _lead(self, _flight: Flight) -> Coroutine[Any, Any, Answer]:
-        """Return the call that all who ask the same wait for. The place is the call's from here on.
-
-        Its time is the server's, not the first one's: it ends when the last who waits has left.
-        """
-        self.handed, self.ticket = self.ticket or self.admitted(), None
-        until = None if self.pipeline.longest == math.inf else self.question.arrived + self.pipeline.longest
-        return self._call(msgspec.structs.replace(self.question, deadline=until), self.handed)
-
-    def _landed(self) -> None:
-        """Give the place of that call back, which has ended, or never began."""
-        if self.handed is not None:
-            self.handed.leave()
-
-    def admitted(self) -> Ticket:
-        """Return a place in the queue; a turn that was to join a call may come back for one. Raises Overloaded."""
-        self.ticket = self.pipeline.limiter.admit(self.question.arrived)
-        if self.ticket is None:
-            raise Overloaded(retry_after())
-        return self.ticket
-
-    async def _call(self, question: Question, ticket: Ticket | None) -> Answer:
-        if (found := await self._elsewhere()) is not None:
-            return found
-        await self._enter(question, ticket or self.admitted())
-        try:
-            with Call(question, self.pipeline.record):
-                answer = await self.pipeline.answerer.answer(question)
-        except NoAnswer as error:
-            self._keep(error)
-            raise
-        self._keep(answer)
-        return answer
-
-    async def _enter(self, question: Question, ticket: Ticket) -> None:
-        """Wait for a place in the code. Raises DeadlineExceeded and Overloaded."""
-        try:
-            await ticket.enter(question.deadline)
-        except TimeoutError:
-            raise exceeded(question) from None
-        question.stages.queue = monotonic() - question.arrived
-        ABANDONED.set(ticket.abandon)
-
-    async def _elsewhere(self) -> Answer | None:
-        """Return the answer that another replica has given, kept here from now on unless its end is near."""
-        shared, key, cache = self.pipeline.shared, self.key, self.pipeline.cache
-        if shared is None or key is None or not self.wishes.look:
-            return None
-        found = await shared.get(key)
-        if found is not None and cache.ttl is None:
-            self.stored = cache.put(key, found)
-        return found
-
-    def _keep(self, found: Answer | NoAnswer) -> None:
-        key, cache, shared = self.key, self.pipeline.cache, self.pipeline.shared
-        if key is None or not self.wishes.keep or self.pipeline.answerer.version != key[0]:
-            return
-        if isinstance(found, NoAnswer):
-            self.stored = cache.put_no_answer(key, found)
-            return
-        self.stored = cache.put(key, found)
-        if shared is not None:
-            shared.put(key, found, cache.ttl)

@@ -15,19 +15,29 @@ from aiohttp import web
 
 from service import __version__, drain, sockets
 from service.answerers import spec
-from service.app import ANSWERER, EXCHANGES, HEALTH, LOADED, METRICS, OBSERVER, create_app, line_limit, meanwhile
+from service.app import (
+    ANSWERER,
+    CONNECTIONS,
+    DOOR,
+    EXCHANGES,
+    HEALTH,
+    LOADED,
+    METRICS,
+    OBSERVER,
+    create_app,
+    line_limit,
+)
 from service.errors import LoadError
+from service.lifetime import meanwhile
 from service.ops_thread import OpsThread
 from service.settings import Settings
 from service.telemetry import logs
 from service.telemetry.output import output
 from service.tls import Tls
-from service.web.connection import Runner
 from service.web.readings import certificate
+from service.web.runner import Runner
 from service.web.secure import SecureSite
 
-KEEPALIVE: Final = 75.0
-"""Seconds for which an idle connection is kept: longer than common proxies' 60, so that they close first."""
 LINGER: Final = 2.0
 """Seconds for which an unread body is thrown away, so that the client sees its 413 before the connection closes."""
 FAILED: Final = 2
@@ -90,8 +100,10 @@ class Server:
         self._runner = Runner(
             app,
             app[METRICS],
+            app[CONNECTIONS],
+            door=app[DOOR] if settings.door else None,
+            summaries=[app[OBSERVER].shed],
             handler_cancellation=True,
-            keepalive_timeout=KEEPALIVE,
             lingering_time=LINGER,
             max_line_size=line_limit(app),
             shutdown_timeout=drain.FAREWELL,
@@ -176,6 +188,7 @@ class Server:
     async def _drain(self, number: signal.Signals) -> None:
         """Fail readiness and go on serving until load balancers have taken notice; a Ctrl-C does not wait."""
         self._app[HEALTH].draining()
+        self._runner.drain()
         delay = 0.0 if number is signal.SIGINT else self._settings.drain_delay
         _log.info("draining", signal=number.name, delay=delay, in_flight=self._app[OBSERVER].in_flight)
         await asyncio.sleep(delay)

@@ -60,6 +60,8 @@ def test_a_book_is_described(capsys: Capture) -> None:
         "deadline": "10s for an answer, 600s for a whole stream; a client may ask for less",
         "questions": "up to 1,000 characters",
         "tokens": "none, anybody may ask",
+        "connections": "up to 1,000; closed where headers take 10s, a body 5s, a client takes nothing for 20s, idle "
+        "for 75s, with the next answer after 300s",
         "address": "http://127.0.0.1:2024",
         "ops endpoints": "http://127.0.0.1:2024/metrics",
         "drain": "2s still accepting, 15s for what is in flight, 5s to close the answerer, 2s to flush; allow 29s "

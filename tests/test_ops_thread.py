@@ -69,7 +69,7 @@ def test_malformed_requests_are_met_there_as_well(listener: socket.socket) -> No
         ops.start()
         with socket.create_connection(listener.getsockname(), timeout=5) as client:
             client.sendall(b"\x16\x03\x01\r\n\r\n")
-            assert client.makefile("rb").readline() == b"HTTP/1.0 400 Bad Request\r\n"
+            assert client.makefile("rb").readline() == b"HTTP/1.1 400 Bad Request\r\n"
         with urllib.request.urlopen(f"http://127.0.0.1:{listener.getsockname()[1]}/livez", timeout=5) as response:
             assert response.status == 200
         ops.stop()

@@ -25,6 +25,7 @@ from service.guards.limiter import Limiter
 from service.guards.wishes import NONE, Wishes
 from service.models import Answer, Answerer, Question
 from service.pipeline import Pipeline
+from service.turn import Guards
 from tests.fakes import Scripted, Upper, until
 
 
@@ -44,14 +45,14 @@ class Piped:
         self.cache = Cache(capacity)
         self.limiter = Limiter(concurrency, queue=queue, budget=0.1, ceiling=None)
         self.outcomes: list[tuple[str, float]] = []
-        self.pipeline = Pipeline(
+        guards = Guards(
             answerer,
-            deterministic=deterministic,
             cache=self.cache,
             flights=Flights(),
             limiter=self.limiter,
             record=lambda outcome, seconds: self.outcomes.append((outcome, seconds)),
         )
+        self.pipeline = Pipeline(guards, deterministic=deterministic)
 
     @property
     def named(self) -> list[str]:

@@ -100,6 +100,7 @@ class Rate:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.quota = Quota(rate, burst)
+        self.waits = False
         self._clock = clock
         self._table = _Table(clients, self.quota.depth / SLICES)
         self._allowed = self._refused = 0

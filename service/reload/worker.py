@@ -151,6 +151,7 @@ class Worker(Server):
             return
         self._farewell = "replaced"
         self._app[HEALTH].draining()
+        self._runner.drain()
         for site in list(self._runner.sites):
             await site.stop()
         if self._ops:

@@ -64,6 +64,12 @@ class Process:
         "share; 0: no end.",
         group="connections",
     )
+    door: bool = setting(
+        True,
+        units.boolean,
+        "Answer questions where their bytes arrive, where that can be; off is for comparison.",
+        group="connections",
+    )
     host: str = setting(
         "127.0.0.1",
         units.text,

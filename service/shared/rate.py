@@ -40,6 +40,7 @@ class SharedRate:
 
     def __init__(self, local: Rate, line: Line) -> None:
         self.quota: Quota = local.quota
+        self.waits = True
         self._local = local
         self._line = line
         self._arguments = self.quota.gap * _MICRO, self.quota.most * _MICRO

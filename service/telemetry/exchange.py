@@ -28,6 +28,8 @@ class Exchange(msgspec.Struct, kw_only=True):
     caller: str = ""
     """Name of the token that was shown; empty where none is asked for."""
     status: int = 0
+    shed: bool = False
+    """Whether it was refused because there were too many."""
     leader: str = ""
     """Id of the exchange whose call of the code this one joined; empty where it joined none."""
     question: str = ""

@@ -19,6 +19,8 @@ class Taker(Protocol):
     """The rate of each client: this replica's own, or the one that all replicas share, which must be awaited."""
 
     quota: Quota
+    waits: bool
+    """Whether a verdict must be awaited."""
 
     def take(self, key: str) -> Verdict | Awaitable[Verdict]:
         """Count a question of this client, if it may ask it."""
@@ -36,6 +38,11 @@ class Admission:
         self._access = None if tokens is None else Access(tokens)
         self._rate = rate
         self._policy = _policy(rate.quota) if rate else ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether what `admit` returns may have to be awaited."""
+        return self._rate is not None and self._rate.waits
 
     def admit(self, headers: Mapping[str, str], exchange: Exchange) -> Awaitable[None] | None:
         """Note on the exchange who asks. Raises Unauthorized or TooManyRequests.

@@ -1,11 +1,14 @@
 """`/ask`: read, ask the pipeline, render."""
 
+import asyncio
+
 from aiohttp import HttpVersion11, hdrs, http_exceptions, web
 
-from service.errors import BadQuestion, Problem
+from service.errors import BadQuestion, Problem, RequestTimeout
+from service.guards.connections import Reason
 from service.pipeline import Pipeline
 from service.telemetry.exchange import current
-from service.web import parse, reply
+from service.web import connection, parse, reply
 from service.web.asked import Asked, Reader
 from service.web.negotiate import Representation
 from service.web.stream import Streams
@@ -32,15 +35,24 @@ class Ask:
         return await self._respond(request, self._reader.post(exchange, headers, manner, media, body))
 
     async def _body(self, request: web.Request) -> bytes:
-        """Read the body up to its limit, no further. Raises BodyTooLarge, BadQuestion."""
+        """Read the body up to its limit, no further. Raises BodyTooLarge, BadQuestion, RequestTimeout."""
         limit = self._reader.limits.body
         if (request.content_length or 0) > limit:
             raise parse.too_large(limit)
         if hdrs.EXPECT in request.headers and request.version >= HttpVersion11:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
+        seconds = self._reader.limits.body_timeout
         try:
-            return await request.read()
+            if request.content.is_eof():
+                return await request.read()
+            async with asyncio.timeout(seconds):
+                return await request.read()
+        except TimeoutError:
+            connection.because(request, Reason.BODY_TIMEOUT)
+            raise RequestTimeout(
+                f"The body did not come within {seconds:g} s. Send it at once, or a shorter one."
+            ) from None
         except web.HTTPRequestEntityTooLarge:
             raise parse.too_large(limit) from None
         except (web.RequestPayloadError, http_exceptions.BadHttpMessage):
@@ -48,6 +60,7 @@ class Ask:
 
     async def _respond(self, request: web.Request, asked: Asked) -> web.StreamResponse:
         manner = asked.manner
+        connection.set_due(request, manner.until)
         with self._pipeline.begin(asked.question, asked.wishes) as turn:
             if manner.representation is Representation.STREAM:
                 return await self._streams.respond(request, turn, between=manner.between)

@@ -24,6 +24,7 @@ class Limits(NamedTuple):
 
     longest: int
     body: int
+    body_timeout: float
     deadline: float
     stream_deadline: float
 

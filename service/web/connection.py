@@ -1,94 +1,186 @@
-"""The connection: aiohttp's own, with what it answers by itself made constant, counted and quiet.
+"""The connection: aiohttp's own, with a guard over its end, a time on its requests, and answers at hand before them.
 
-Rests on these of aiohttp's (3.14), looked for at the start: `web_protocol.RequestHandler.handle_error`,
-`web_server.Server.__call__`, `web_runner.AppRunner._make_server`, `Server._kwargs`, `Server._loop`.
+It rests on what `footing` lists. aiohttp renews its keep-alive deadline only in `start`, so that its timer is off and
+the guard's sweep does its work.
 """
 
-import time
+import asyncio
 from collections.abc import Callable
-from http import HTTPStatus
-from typing import Any, Final
+from time import monotonic
+from typing import Any, Final, cast
 
-import aiohttp
 import structlog
-from aiohttp import http_exceptions, http_parser, web
+from aiohttp import http_exceptions, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
+from yarl import URL
 
-from service.errors import StartupError
-from service.telemetry.metrics import MALFORMED, Metrics
-from service.web import render
+from service.guards.connections import Connections, Reason
+from service.web import ready
+from service.web.doorway import Doorway, Underway
+from service.web.malformed import Malformed
 
-TOO_LONG: Final = (
-    b'{"type":"about:blank","title":"Request line too long","status":414,'
-    b'"detail":"The request line or a header is too long. Send the question with POST."}'
-)
-FAILED: Final = (
-    b'{"type":"about:blank","title":"Internal error","status":500,"detail":"The server failed. Its log has the cause."}'
-)
-SUMMARY_EVERY: Final = 1.0
-"""Seconds between two log lines about malformed requests, however many there are."""
+_Make = Callable[
+    [RawRequestMessage, StreamReader, RequestHandler, AbstractStreamWriter, "asyncio.Task[None]"], web.BaseRequest
+]
 
-C_PARSER: Final = "aiohttp._http_parser"
+NO_PATH: Final = URL("*", encoded=True)
+"""Where CONNECT leads: nowhere, as `OPTIONS *`. In the address that it names, aiohttp would not look for our routes."""
 
 _log = structlog.get_logger("askd.connection")
 
 
-def check(handler: type, server: type, runner: type) -> None:
-    """Raise StartupError, with the mend, where aiohttp lacks what is rested on, or parses in Python.
+class _NoTimer:
+    """Stands where aiohttp would put the timer of an idle connection, so that it makes none."""
 
-    Its parser in Python is slower by an order of magnitude, and was more lenient in the past.
-    """
-    _look_for(handler, "handle_error")
-    _look_for(server, "__call__")
-    _look_for(runner, "_make_server")
-    parser = http_parser.HttpRequestParser.__module__
-    if parser != C_PARSER:
-        raise StartupError(
-            f"aiohttp's parser in C is not active ({parser} is): install aiohttp from a wheel, and unset "
-            f"AIOHTTP_NO_EXTENSIONS"
-        )
+    def cancel(self) -> None:
+        """Nothing runs."""
 
 
-def _look_for(owner: object, *names: str) -> None:
-    missing = sorted(set(names) - set(dir(owner)))  # a class has every name of its metaclass for `hasattr`
-    if missing:
-        kind = owner if isinstance(owner, type) else type(owner)
-        raise StartupError(
-            f"aiohttp {aiohttp.__version__} has no {kind.__name__}.{missing[0]}, which askd rests on: install another "
-            f"version of it, such as the one in requirements.lock"
-        )
+_NO_TIMER: Final = cast("asyncio.Handle", _NoTimer())
 
 
-class Malformed:
-    """Counts requests that are no HTTP, and sums them up in the log. `clock` returns seconds that only rise."""
+class Connection(Doorway):
+    """One client's connection. What the guard reads and writes is described at `guards.connections.Line`."""
 
-    def __init__(self, metrics: Metrics, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._tally = metrics.tally()
-        self._clock = clock
-        self._since = 0
-        self._next = float("-inf")
+    __slots__ = (
+        *("opened", "ends", "free", "last", "taken", "stuck", "due"),
+        *("_guard", "_make", "_malformed", "_reason", "_sent", "_wire", "_writer"),
+    )
 
-    def seen(self, status: int, client: str) -> None:
-        """Count one; logs at most one line a second."""
-        self._tally.observe(MALFORMED, "", status, 0.0)
-        self._since += 1
-        now = self._clock()
-        if now >= self._next:
-            _log.warning("malformed requests", count=self._since, last_client=client)
-            self._since, self._next = 0, now + SUMMARY_EVERY
+    opened: float
+    ends: float
+    free: float | None
+    last: Reason | None
+    taken: int
+    stuck: float | None
 
+    def __init__(self, *args: Any, guard: Connections, malformed: Malformed, **options: Any) -> None:
+        super().__init__(*args, clock=guard.clock, keepalive_timeout=0, **options)
+        self._keepalive_handle = _NO_TIMER
+        self._make, self._request_factory = cast("_Make", self._request_factory), self._begin
+        self._guard = guard
+        self._malformed = malformed
+        self._wire: asyncio.Transport | None = None
+        self._reason: Reason | None = None
+        self.due: float | None = None
+        self._sent = 0  # bytes, the last ordinary answer's aside
+        self._writer: AbstractStreamWriter | None = None  # that answer's
 
-class Connection(RequestHandler):
-    """One client's connection."""
+    @property
+    def busy(self) -> bool:
+        """Whether an exchange is under way."""
+        if self.underway is not None:
+            return not self.closing
+        waiter = self._waiter
+        return (waiter is None or waiter.done()) and not self.closing
 
-    __slots__ = ("malformed",)
+    @property
+    def closing(self) -> bool:
+        """Whether it closes as soon as all has been sent."""
+        return self._wire is None or self._wire.is_closing()
 
-    malformed: Malformed
+    @property
+    def sent(self) -> int:
+        """Bytes that were sent until now, or wait to be."""
+        return self._sent + (self._writer.output_size if self._writer else 0)
+
+    @property
+    def unsent(self) -> int:
+        """How many of them wait."""
+        return self._wire.get_write_buffer_size() if self._wire else 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection in, or say that there is no room for it."""
+        self._wire = cast("asyncio.Transport", transport)
+        if self._guard.opened(self):
+            super().connection_made(transport)
+            return
+        self.close()
+        self._wire.write(ready.FULL.dated())
+        self._wire.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Take note of the end."""
+        drained = Reason.DRAIN if self.last is Reason.DRAIN else Reason.CLIENT
+        self._guard.closed(self, self._reason or drained)
+        self._wire = None
+        super().connection_lost(exc)
+
+    def end(self, reason: Reason) -> None:
+        """Close; at once where waiting for the client has been tried or makes no sense."""
+        self._reason = self._reason or reason
+        wire = self._wire
+        if wire is None:
+            return
+        unbegun = self.underway is not None or (self._writer is not None and not self._writer.output_size)
+        if reason is Reason.DEADLINE and self.busy and unbegun:
+            overdue = ready.OVERDUE.dated()
+            self._sent += len(overdue)
+            wire.write(overdue)
+            self.force_close()
+        elif wire.is_closing() or self.busy or self.unsent or wire.get_extra_info("sslcontext"):
+            wire.abort()
+        else:
+            self.force_close()
 
     def interrupt(self) -> None:
         """Cancel the exchange under way, if there is one."""
-        if self._current_request is not None and self._task_handler is not None:
+        if self.underway is not None:
+            self.underway.cancel()
+        elif self._current_request is not None and self._task_handler is not None:
             self._task_handler.cancel()
+
+    def close(self) -> None:
+        """Close after the exchange under way; aiohttp calls this, too, where the rest of a body did not come."""
+        if self.unread:
+            self.because(Reason.UNREAD)
+        super().close()
+
+    def because(self, reason: Reason) -> None:
+        """Say why the connection is going to end, unless that is known."""
+        self._reason = self._reason or reason
+
+    def closes(self, message: RawRequestMessage) -> bool:
+        """Say whether the connection ends with the answer to this."""
+        return bool(message.should_close) or self.last is not None
+
+    def began(self, exchange: Underway) -> None:
+        """Take note that an exchange of the door's goes on for a while."""
+        self.due, self.free = exchange.due, None
+
+    def gave(self, answer: bytes) -> None:
+        """Take note of an answer that was at hand."""
+        self._sent += len(answer)
+        self.due = self.free = None
+        if self.last is not None:
+            self.because(self.last)
+
+    def _begin(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        """Make the request of the next exchange, as one that asks to close where it is the last.
+
+        So every kind of answer gets its `Connection: close`, without knowing why.
+        """
+        if self._writer is not None:
+            self._sent += self._writer.output_size
+        self._writer = writer
+        self._turn()
+        self.due = self.free = None
+        if message.upgrade and message.method == "CONNECT":
+            message = message._replace(url=NO_PATH)
+        if self.last is not None and not message.should_close:
+            self.because(self.last)
+            message = message._replace(should_close=True)
+        return self._make(message, payload, protocol, writer, task)
 
     def handle_error(
         self,
@@ -101,60 +193,35 @@ class Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is already on its way")
         if isinstance(exc, http_exceptions.HttpProcessingError):
-            body = TOO_LONG if isinstance(exc, http_exceptions.LineTooLong) else render.MALFORMED
-            status = HTTPStatus.REQUEST_URI_TOO_LONG if body is TOO_LONG else HTTPStatus.BAD_REQUEST
-            self.malformed.seen(status, request.remote or "")
+            answer = ready.TOO_LONG if isinstance(exc, http_exceptions.LineTooLong) else ready.MALFORMED
+            self.because(Reason.MALFORMED)
+            self._malformed.seen(answer.status, request.remote or "")
         else:
-            body, status = FAILED, HTTPStatus.INTERNAL_SERVER_ERROR
+            answer = ready.FAILED
+            self.because(Reason.FAILED)
             _log.error("uncaught error", exc_info=exc)
-        response = web.Response(
-            status=status, body=body, headers={"Content-Type": render.PROBLEM_TYPE, "Server": "askd"}
-        )
-        response.force_close()
-        return response
+        return ready.ReadyResponse(answer)
 
 
-class Server(web.Server):
-    """aiohttp's server, with our connections."""
-
-    malformed: Malformed
-
-    def __call__(self) -> Connection:
-        """Make the protocol of a new connection."""
-        connection = Connection(self, loop=self._loop, **self._kwargs)
-        connection.malformed = self.malformed
-        return connection
+def arrived(request: web.BaseRequest) -> float:
+    """Return when the first byte of the request under way came, by `time.monotonic`; now, where nobody took note."""
+    connection = request.protocol
+    return connection.arrived if isinstance(connection, Connection) else monotonic()
 
 
-class Runner(web.AppRunner):
-    """aiohttp's runner, with our server."""
+def set_due(request: web.BaseRequest, when: float | None) -> None:
+    """Say when, by `time.monotonic`, the exchange must have ended, its last byte taken; None: whenever.
 
-    def __init__(self, app: web.Application, metrics: Metrics, **options: Any) -> None:
-        """Raise StartupError where aiohttp is not what is rested on."""
-        check(RequestHandler, web.Server, web.AppRunner)
-        super().__init__(app, access_log=None, **options)
-        self._malformed = Malformed(metrics)
+    A second later the client gets a 504 or, where its answer has begun, the end of the connection, whatever the code
+    does. For what heeds no cancellation, and for clients that do not read.
+    """
+    connection = request.protocol
+    if isinstance(connection, Connection):
+        connection.due = when
 
-    @property
-    def connections(self) -> int:
-        """How many are open."""
-        return len(self.server.connections) if self.server else 0
 
-    def interrupt(self) -> None:
-        """Cancel every exchange that is under way, so that what is around it answers in its place."""
-        for connection in self.server.connections if self.server else ():
-            if isinstance(connection, Connection):
-                connection.interrupt()
-
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        _look_for(made, "request_handler", "request_factory", "handler_cancellation", "_loop", "_kwargs")
-        server = Server(
-            made.request_handler,
-            request_factory=made.request_factory,
-            handler_cancellation=made.handler_cancellation,
-            loop=made._loop,  # noqa: SLF001 - listed above
-            **made._kwargs,  # noqa: SLF001 - listed above
-        )
-        server.malformed = self._malformed
-        return server
+def because(request: web.BaseRequest, reason: Reason) -> None:
+    """Say why the request's connection is going to end, unless that is known."""
+    connection = request.protocol
+    if isinstance(connection, Connection):
+        connection.because(reason)

@@ -18,6 +18,11 @@ class Cors:
         self._origins = frozenset(origins)
         self._any = "*" in self._origins
 
+    @property
+    def on(self) -> bool:
+        """Whether any other origin may ask."""
+        return bool(self._origins)
+
     def _admits(self, origin: str) -> bool:
         return self._any or origin in self._origins
 

@@ -1,12 +1,12 @@
 """What is around every exchange, in the one place where it is written: observed, and its errors rendered."""
 
 import asyncio
-from time import monotonic
 from typing import Final
 
 from aiohttp import web
 
-from service.errors import Unavailable
+from service.errors import Overloaded, Unavailable
+from service.web import connection
 from service.web.admission import Admission
 from service.web.client import Clients
 from service.web.failures import Failures, known
@@ -39,13 +39,14 @@ class Exchanges:
         async def exchange(request: web.Request) -> web.StreamResponse:
             headers = request.headers
             client = client_of(request.remote, headers)
-            record = observer.begin(request.method, route.template, headers, client, monotonic())
+            record = observer.begin(request.method, route.template, headers, client, connection.arrived(request))
             try:
                 try:
                     if guarded and (admitted := admit(headers, record)) is not None:
                         await admitted
                     response = await handler(request)
                 except Exception as error:
+                    record.shed = isinstance(error, Overloaded)
                     response = self._failed(request, error)
                 record.status = record.status or response.status
                 if not response.prepared:

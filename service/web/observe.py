@@ -5,13 +5,17 @@ import contextlib
 from collections.abc import Mapping, MutableMapping
 from time import monotonic
 
+import structlog
 from aiohttp import web
 
 from service.guards.health import Health, Phase
 from service.telemetry.exchange import CURRENT, Exchange, request_id, server_timing, trace_id
 from service.telemetry.exchange_log import ExchangeLog
 from service.telemetry.metrics import Metrics
+from service.telemetry.summary import Summary
 from service.web.cors import Cors
+
+_log = structlog.get_logger("askd.exchange")
 
 
 class Observer:
@@ -23,6 +27,7 @@ class Observer:
         self._cors = cors
         self._log = log
         self._instance = instance
+        self.shed = Summary(_log.warning, "questions shed")
         self.in_flight = 0
         self._idle: asyncio.Event | None = None
 
@@ -51,13 +56,15 @@ class Observer:
         return exchange
 
     def end(self, exchange: Exchange, *, quiet: bool) -> None:
-        """Count the exchange and, unless `quiet`, log it."""
+        """Count the exchange and, unless `quiet`, log it; those that were shed in sum."""
         duration = monotonic() - exchange.arrived
         self.in_flight -= 1
         if self._idle is not None and self.in_flight == 0:
             self._idle.set()
         self._tally.observe(exchange.route, exchange.method, exchange.status, duration)
-        if not quiet:
+        if exchange.shed:
+            self.shed.seen(exchange.client)
+        elif not quiet:
             self._log.write(exchange, duration)
 
     def dress(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -69,6 +76,11 @@ class Observer:
         if self._health.phase is Phase.DRAINING:
             response.force_close()
             response.headers["Connection"] = "close"
+
+    @property
+    def crosses(self) -> bool:
+        """Whether responses depend on the origin that asks."""
+        return self._cors.on
 
     def put_on(self, request: Mapping[str, str], response: MutableMapping[str, str]) -> None:
         """Put onto a response's headers what all of them have; `request` has those of the request."""

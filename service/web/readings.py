@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
 from service.guards.circuit import State
+from service.guards.connections import Connections
 from service.guards.health import Health
 from service.guards.limiter import LimiterStatistics
 from service.guards.tokens import Tokens
@@ -18,7 +19,13 @@ from service.web.observe import Observer
 
 
 def readings(
-    observer: Observer, pipeline: Pipeline, health: Health, *, rate: Taker | None = None, redis: Line | None = None
+    observer: Observer,
+    pipeline: Pipeline,
+    health: Health,
+    connections: Connections,
+    *,
+    rate: Taker | None = None,
+    redis: Line | None = None,
 ) -> Iterable[Metric]:
     """Yield what observer, pipeline, guards and answerer count now. `rate` and `redis` None: there is none."""
     yield from gauge("askd_in_flight", "Exchanges under way, streams included.", observer.in_flight)
@@ -30,6 +37,7 @@ def readings(
     yield from _flights(pipeline)
     yield from _rate(rate)
     yield from _redis(redis)
+    yield from _connections(connections)
 
 
 def _answerer(pipeline: Pipeline) -> Iterable[Metric]:
@@ -140,3 +148,13 @@ def _redis(redis: Line | None) -> Iterable[Metric]:
     yield from gauge("askd_redis_up", "1 while rates and answers are shared, 0 while Redis is away.", float(seen.up))
     counts = {name: getattr(seen, name) for name in ("succeeded", "slow", "failed", "skipped")}
     yield from results("askd_redis_requests", "Commands to Redis.", counts)
+
+
+def _connections(connections: Connections) -> Iterable[Metric]:
+    now = connections.statistics()
+    yield from gauge("askd_connections", "Connections that are open.", now.open)
+    yield from gauge("askd_connections_limit", "Connections that may be open at once.", now.most)
+    closed = CounterMetricFamily("askd_connections_closed", "Connections closed, by reason.", labels=("reason",))
+    for reason, count in now.closed.items():
+        closed.add_metric((reason,), float(count))
+    yield closed

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from aiohttp import hdrs, web
 
 from service.models import Answer
-from service.pipeline import Turn
+from service.turn import Turn
 from service.web import cache_fields, render
 from service.web.asked import Headers
 from service.web.negotiate import Representation
@@ -29,12 +29,12 @@ class Reply(NamedTuple):
 def answered(turn: Turn, answer: Answer, representation: Representation, headers: Headers, *, safe: bool) -> Reply:
     """Render an answer for a request with these headers; `safe` methods may get 304. Raises AnswererFailed."""
     started = perf_counter()
-    pipeline, question = turn.pipeline, turn.question
+    question = turn.question
     fields = {"Content-Type": _TYPES[representation], "Vary": "Accept", "Cache-Control": "no-store"}
-    if not pipeline.keeps(question):
+    if not turn.keeps:
         reply = Reply(200, fields, render.body(answer, representation))
     else:
-        body, tag = render.rendered(answer, representation, pipeline.answerer.version)
+        body, tag = render.rendered(answer, representation, turn.guards.answerer.version)
         fields |= {"Cache-Control": "no-cache", "ETag": tag, **cached(turn)}
         condition = headers.get(hdrs.IF_NONE_MATCH)
         if condition is not None and safe and render.matches(condition, tag):

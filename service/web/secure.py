@@ -12,7 +12,8 @@ from aiohttp import web
 from aiohttp.web_runner import BaseSite
 
 from service.tls import Tls
-from service.web.connection import Runner, _look_for
+from service.web.footing import look_for
+from service.web.runner import Runner
 
 GOODBYE: Final = 5.0
 """Seconds for which a closed connection waits until the client says goodbye too."""
@@ -23,7 +24,7 @@ class SecureSite(web.SockSite):
 
     def __init__(self, runner: Runner, sock: socket.socket, *, tls: Tls, backlog: int, handshake: float) -> None:
         """Raise StartupError where aiohttp is not what is rested on."""
-        _look_for(BaseSite, "start", "_server")
+        look_for(BaseSite, "start", "_server")
         super().__init__(runner, sock, ssl_context=tls.context)
         self._connections = runner.server
         self._listen = partial(

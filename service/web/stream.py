@@ -12,8 +12,8 @@ from aiohttp import web
 
 from service.errors import DeadlineExceeded, Problem
 from service.models import Answer, Question
-from service.pipeline import Turn
 from service.telemetry.exchange import CURRENT
+from service.turn import Turn
 from service.web import render
 from service.web.failures import Failures, known
 

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.config import SchemathesisConfig
 
 from service.answerers import spec
-from service.app import LOADED, METRICS, create_app, line_limit
+from service.app import CONNECTIONS, LOADED, METRICS, create_app, line_limit
 from service.settings import Settings
 from service.web import openapi, render
-from service.web.connection import Runner
+from service.web.runner import Runner
 from tests.telemetry.captured import Captured
 
 
@@ -44,7 +44,7 @@ class Served:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         app = create_app(self._settings)
-        runner = Runner(app, app[METRICS], handler_cancellation=True, max_line_size=line_limit(app))
+        runner = Runner(app, app[METRICS], app[CONNECTIONS], handler_cancellation=True, max_line_size=line_limit(app))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         await app[LOADED]

@@ -145,6 +145,7 @@ class Awaited:
     """A rate that must be awaited, and refuses."""
 
     def __init__(self) -> None:
+        self.waits = True
         self.quota = Rate(Limit(1, 1.0)).quota
         self.asked: list[str] = []
 

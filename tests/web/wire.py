@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from time import monotonic
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from service.app import LOADED, METRICS, create_app, line_limit
+from service.app import CONNECTIONS, DOOR, LOADED, METRICS, OBSERVER, create_app, line_limit
 from service.models import Answerer
 from service.settings import Settings
-from service.web.connection import Malformed, Runner
+from service.web.connection import Connection
+from service.web.doorway import Door
+from service.web.runner import Runner, Server
 from tests.fakes import Clock, Upper
 
 HOST = b"Host: askd\r\n"
@@ -77,8 +80,11 @@ class Line:
 class Wire:
     """A running server."""
 
-    def __init__(self, app: web.Application, runner: Runner) -> None:
+    def __init__(self, app: web.Application, runner: Runner, began: float) -> None:
         self.app = app
+        self.began = began
+        """When it was started, by its connections' clock."""
+        self.runner = runner
         self.port = runner.addresses[0][1]
 
     @asynccontextmanager
@@ -96,6 +102,19 @@ class Wire:
             line.send(data)
             return await line.reply()
 
+    def sweep(self) -> None:
+        """Look at all connections now, as the server does by itself every quarter of a second."""
+        assert isinstance(self.runner.server, Server)
+        self.runner.server.sweep()
+
+    def lines(self) -> list[Connection]:
+        """Return the server's ends of all connections, oldest first."""
+        return [line for line in self.app[CONNECTIONS]._open if isinstance(line, Connection)]
+
+    def closed(self) -> dict[str, int]:
+        """Return how many connections have been closed, for each reason that there was."""
+        return {reason: count for reason, count in self.app[CONNECTIONS].statistics().closed.items() if count}
+
     def counted(self, **labels: str) -> float:
         """Return how many exchanges with these labels have ended."""
         found = self.app[METRICS].registry.get_sample_value("askd_requests_total", labels)
@@ -107,17 +126,22 @@ async def wiring() -> AsyncIterator[Wired]:
     """Give what starts servers; they are stopped at the end."""
     runners: list[Runner] = []
 
-    async def start(answerer: Answerer | None = None, *, clock: Clock | None = None, **settings: str) -> Wire:
+    async def start(
+        answerer: Answerer | None = None, *, clock: Clock | None = None, door: Door | None = None, **settings: str
+    ) -> Wire:
         app = create_app(Settings.load(settings, {}), answerer=answerer or Upper())
-        options = dict(handler_cancellation=True, lingering_time=0.2, max_line_size=line_limit(app))
-        runner = Runner(app, app[METRICS], shutdown_timeout=0.1, **options)
+        options: dict[str, Any] = dict(
+            handler_cancellation=True, lingering_time=0.2, max_line_size=line_limit(app), summaries=[app[OBSERVER].shed]
+        )
         if clock is not None:
-            runner._malformed = Malformed(app[METRICS], clock=clock)
+            clock.now = monotonic()  # deadlines count on from when a request came
+            app[CONNECTIONS].clock = clock
+        runner = Runner(app, app[METRICS], app[CONNECTIONS], door=door or app[DOOR], shutdown_timeout=0.1, **options)
         await runner.setup()
         runners.append(runner)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         await app[LOADED]
-        return Wire(app, runner)
+        return Wire(app, runner, clock.now if clock else monotonic())
 
     yield start
     for runner in runners:

@@ -11,7 +11,7 @@ from service.errors import Problem
 _ANY_4XX: Final = "4XX"
 _OFF_ROUTE: Final = {errors.NotFound, errors.MethodNotAllowed}
 """They tell of a request that met no operation."""
-_BODY: Final = {errors.BodyTooLarge, errors.Unsupported}
+_BODY: Final = {errors.BodyTooLarge, errors.RequestTimeout, errors.Unsupported}
 LIMITED: Final = {"RateLimit": "RateLimit", "RateLimit-Policy": "RateLimitPolicy"}
 """Headers of every answer to a client that is held to a rate, and their components."""
 _EVERYWHERE: Final = {errors.ExpectationFailed, errors.InternalError}

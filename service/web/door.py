@@ -1,0 +1,187 @@
+"""The door: `GET` and `HEAD` of `/ask`, answered where their bytes arrive.
+
+Python pays for a task, a request object, a routing and a response object as much as for the rest of an exchange. What
+needs no waiting (an answer at hand, a 304, a refusal) gets none of them here; what needs the code gets a task of its
+own, and nothing else. Admission, reading, pipeline, rendering and observation are the same as on the ordinary way,
+which everything else goes: bodies, streams, pages, HTTP/1.0, `Expect`, and rates that are shared over a network.
+"""
+
+import asyncio
+from http import HTTPStatus
+from time import monotonic
+from typing import Final
+
+from aiohttp import HttpVersion11, hdrs
+from aiohttp.http_parser import RawRequestMessage
+
+from service.errors import Overloaded, Problem
+from service.pipeline import Pipeline
+from service.telemetry.exchange import CURRENT, Exchange
+from service.turn import Turn
+from service.web import reply, wire
+from service.web.admission import Admission
+from service.web.asked import Asked, Headers, Reader
+from service.web.client import Clients
+from service.web.doorway import Doorway
+from service.web.exchanges import LEFT
+from service.web.failures import Failures, known
+from service.web.negotiate import STREAM
+from service.web.observe import Observer
+from service.web.refusal import Refusals
+from service.web.reply import Reply
+
+_ROUTE: Final = "/ask"
+_METHODS: Final = frozenset({"GET", "HEAD"})
+
+
+class Door:
+    """Answers what it can of the questions at `path`; `clients` tells whose they are."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        reader: Reader,
+        pipeline: Pipeline,
+        admission: Admission,
+        clients: Clients,
+        observer: Observer,
+        failures: Failures,
+    ) -> None:
+        self._path = path
+        self._query = path + "?"
+        self._reader = reader
+        self._pipeline = pipeline
+        self._admission = admission
+        self._clients = clients
+        self.observer = observer
+        self.failures = failures
+        self._refusals = Refusals(failures, observer, path)
+
+    def __call__(self, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway | None":
+        """Return the answer, or the exchange that it will come from; None: the request goes the ordinary way."""
+        target = message.path
+        if not (target.startswith(self._query) or target == self._path) or message.method not in _METHODS:
+            return None
+        headers = message.headers
+        if message.version != HttpVersion11 or hdrs.EXPECT in headers or self._admission.waits:
+            return None
+        if STREAM in headers.get(hdrs.ACCEPT, ""):
+            return None
+        client = self._clients.of(intake.peer, headers)
+        record = self.observer.begin(message.method, _ROUTE, headers, client, intake.arrived)
+        try:
+            return self._enter(record, message, intake)
+        finally:
+            CURRENT.set(None)  # what comes next in this context is another's
+
+    def _enter(self, record: Exchange, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway":
+        headers = message.headers
+        try:
+            self._admission.admit(headers, record)
+            turn, asked = self._begin(record, headers, message.path)
+            answer = turn.at_hand
+            if answer is None:
+                return Underway(self, record, message=message, intake=intake, asked=asked, turn=turn)
+            found = reply.answered(turn, answer, asked.manner.representation, headers, safe=True)
+        except Overloaded as error:
+            return self._refusals.refuse(record, error, message, closes=intake.closes(message))
+        except Exception as error:
+            found = self.failed(message, error)
+        return self.finished(record, found, message, intake)
+
+    def _begin(self, record: Exchange, headers: Headers, target: str) -> tuple[Turn, Asked]:
+        """Read the question, and begin its turn; where nothing can be at hand, its place is asked for first."""
+        pipeline, reader = self._pipeline, self._reader
+        if not pipeline.bare:
+            asked = reader.get(record, headers, target)
+            return pipeline.begin(asked.question, asked.wishes), asked
+        ticket = pipeline.guards.place(record.arrived)
+        try:
+            asked = reader.get(record, headers, target)
+            return pipeline.begin(asked.question, asked.wishes, ticket=ticket), asked
+        except BaseException:
+            ticket.leave()
+            raise
+
+    def failed(self, message: RawRequestMessage, error: Exception) -> Reply:
+        """Render what went wrong with a request."""
+        return self.failures.reply(known(error), self._path, message.headers.get(hdrs.ACCEPT, ""))
+
+    def finished(self, record: Exchange, found: Reply, message: RawRequestMessage, intake: Doorway) -> bytes:
+        """End the record of an exchange, and return what is sent."""
+        record.status = found.status
+        self.observer.put_on(message.headers, found.headers)
+        data = wire.written(found, head=message.method == "HEAD", closes=intake.closes(message))
+        self.observer.end(record, quiet=False)
+        return data
+
+
+class Underway:
+    """An exchange that waits for the code, in a task of its own."""
+
+    __slots__ = ("_asked", "_begun", "_door", "_intake", "_message", "_record", "_task", "_turn", "due")
+
+    def __init__(
+        self,
+        door: Door,
+        record: Exchange,
+        *,
+        message: RawRequestMessage,
+        intake: Doorway,
+        asked: Asked,
+        turn: Turn,
+    ) -> None:
+        self._door = door
+        self._record = record
+        self._message = message
+        self._intake = intake
+        self._asked = asked
+        self._turn = turn
+        self._begun = False
+        self.due: float | None = asked.manner.until
+        """When it must have ended, in seconds of `time.monotonic`."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def cancel(self) -> None:
+        """End it: its client has left, or the server cannot wait any longer."""
+        if not self._begun and not self._task.done():  # its own clean-up would never run
+            self._turn.__exit__()
+            self._left()
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        self._begun = True
+        try:
+            found = await self._answer()
+        except asyncio.CancelledError:
+            ending, task = self._door.failures.ending, asyncio.current_task()
+            if ending is None or task is None or self._intake.transport is None:
+                self._left()
+                raise
+            task.uncancel()
+            found = self._door.failed(self._message, ending)
+        data = self._door.finished(self._record, found, self._message, self._intake)
+        self._intake.answered(data, self._message)
+
+    async def _answer(self) -> Reply:
+        """Return the answer, or what went wrong."""
+        turn, message = self._turn, self._message
+        try:
+            with turn:
+                try:
+                    answer = await turn.answer()
+                except Problem as error:
+                    error.headers = {**error.headers, **reply.cached(turn)}
+                    raise
+            self._record.leader = turn.leader or ""
+            form = self._asked.manner.representation
+            return reply.answered(turn, answer, form, message.headers, safe=True)
+        except Exception as error:
+            self._record.shed = isinstance(error, Overloaded)
+            return self._door.failed(message, error)
+
+    def _left(self) -> None:
+        overdue = self.due is not None and monotonic() >= self.due  # the connection has told the client so
+        self._record.status = HTTPStatus.GATEWAY_TIMEOUT if overdue else LEFT
+        self._door.observer.end(self._record, quiet=False)

@@ -1,0 +1,145 @@
+"""The doorway: where a request that has come is answered at once, or begun without `start`, if the door can do it.
+
+What it rests on in aiohttp, `footing` lists.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import structlog
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
+
+from service.web.intake import Intake
+
+
+class Underway(Protocol):
+    """An exchange that goes on in a task of its own, and calls `Doorway.answered` at its end."""
+
+    due: float | None
+    """When it must have ended, by the clock; None: whenever."""
+
+    def cancel(self) -> None:
+        """End it: its client has left, or the server cannot wait any longer."""
+
+
+Door = Callable[[RawRequestMessage, "Doorway"], bytes | Underway | None]
+"""Returns the bytes of the answer to a request without a body, or the exchange that it will come from; None: the
+request goes the ordinary way.
+
+Whether the bytes must say `Connection: close`, `Doorway.closes` tells; when it came, `Doorway.arrived`. Must not
+wait.
+"""
+
+_log = structlog.get_logger("askd.connection")
+
+
+class Doorway(Intake):
+    """A connection that asks the door first; `door` None: every request goes the ordinary way."""
+
+    __slots__ = ("_door", "underway")
+
+    def __init__(self, *args: Any, door: Door | None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._door = door
+        self.underway: Underway | None = None
+        """What the door has begun for this connection; nothing else is begun meanwhile."""
+
+    def closes(self, message: RawRequestMessage) -> bool:
+        """Say whether the connection ends with the answer to this."""
+        return bool(message.should_close)
+
+    def gave(self, answer: bytes) -> None:
+        """Take note of an answer of the door's."""
+
+    def began(self, exchange: Underway) -> None:
+        """Take note that an exchange of the door's goes on for a while."""
+
+    @property
+    def peer(self) -> str:
+        """The address of whoever is at the other end; empty where there is none."""
+        name = self.peername
+        return str(name[0]) if isinstance(name, tuple) else ""
+
+    def answered(self, answer: bytes, message: RawRequestMessage) -> None:
+        """Send the answer of the exchange under way, and go on with what has come meanwhile."""
+        self.underway = None
+        self._send(answer, message)
+        waiter, door = self._waiter, self._door
+        if waiter is None or door is None or self.transport is None:
+            return
+        self._answer(door)
+        self._wake(waiter)
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End the exchange under way with its client."""
+        super().connection_lost(exc)
+        if self.underway is not None:
+            self.underway.cancel()
+            self.underway = None
+
+    def _take(self, data: bytes, now: float) -> bool:
+        """Feed the parser, and answer what is at hand; says whether a request's headers ended."""
+        waiter, door = self._waiter, self._door
+        if door is None or waiter is None or waiter.done():
+            return self._feed(data, now)
+        self._waiter = None  # so that `start` is not woken for what is answered here
+        try:
+            took = self._feed(data, now)
+        finally:
+            self._waiter = waiter
+        self._answer(door)
+        self._wake(waiter)
+        return took
+
+    def _wake(self, waiter: asyncio.Future[None]) -> None:
+        """Let `start` take what is not for the door, once nothing is under way."""
+        if self._messages and self.underway is None and not waiter.done():
+            waiter.set_result(None)
+
+    def _answer(self, door: Door) -> None:
+        """Answer what is at hand, in order, up to the first request that is not."""
+        queue = self._messages
+        while queue and self.underway is None and queue[0][1] is EMPTY_PAYLOAD and not self.writing_paused:
+            message = queue[0][0]
+            if not isinstance(message, RawRequestMessage) or message.upgrade:
+                return
+            self.arrived = self._stamps[0]
+            answer = self._ask(door, message)
+            if answer is None:
+                return
+            self._take_off()
+            if isinstance(answer, bytes):
+                self._send(answer, message)
+            else:
+                self.underway = answer
+                self.began(answer)
+
+    def _ask(self, door: Door, message: RawRequestMessage) -> bytes | Underway | None:
+        """Ask the door; what goes wrong there goes the ordinary way."""
+        try:
+            return door(message, self)
+        except Exception:
+            _log.exception("the door failed")
+            return None
+
+    def _take_off(self) -> None:
+        """Take the first off the queue, with all that aiohttp does for one."""
+        self._messages.popleft()
+        del self._stamps[0]
+        if self._parser is not None and self._manager is not None:  # not lost
+            self._parser.message_consumed()
+            self._manager.requests_count += 1
+
+    def _send(self, answer: bytes, message: RawRequestMessage) -> None:
+        """Send an answer, and close where it is the last."""
+        if self.transport is None:
+            return  # lost
+        self.transport.write(answer)
+        self.gave(answer)
+        if self.closes(message):
+            self._messages.clear()
+            self.force_close()
