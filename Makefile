@@ -7,6 +7,9 @@ BENCH_VENV := .venv-bench
 LANGGRAPH_VENV := .venv-langgraph
 LINT_VENV := .venv-lint
 AIOHTTP := .venv-aiohttp
+CHART_VENV := .venv-chart
+CHECKOV_VENV := .venv-checkov
+SCRIPTS := .ci/run $(wildcard k8s/*.sh)
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 # Arguments for what a target runs: `make run ARGS="serve main.py:answer --port 8080"`, `make test ARGS="-k book"`.
@@ -18,6 +21,7 @@ find_python = $(shell for name in $(or $(PYTHON),python3 python3.14 python3.13 p
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-aiohttp test-process lint format contract lock wheel image test-image lint-image bench ci clean
+.PHONY: help run test test-process up down test-chart chart-files lint-chart test-cluster proof lint format contract lock wheel image test-image lint-image bench ci clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -87,11 +91,41 @@ bench: $(BENCH_VENV)/.installed ## measure askd against other servers (needs wrk
 	@if command -v wrk >/dev/null; then exec env PYTHONPATH=tests $(BENCH_VENV)/bin/python -m benchmark $(ARGS); \
 	else echo "skipped: make bench, wrk is not installed (Debian: apt-get install wrk)"; fi
 
+up: ## make a local cluster if there is none, and run askd and Prometheus in it (needs docker, kubectl, helm, kind or minikube)
+	k8s/up.sh $(ARGS)
+
+down: ## remove what make up has made
+	k8s/down.sh
+
+test-chart: ## test the chart, k8s/ and skaffold.yaml (needs helm; uses helm3 and skaffold where they are)
+	@if command -v helm >/dev/null; then $(MAKE) --quiet $(CHART_VENV)/.installed && \
+		$(CHART_VENV)/bin/python -m pytest -q --numprocesses 2 tests/chart $(ARGS); \
+	else echo "skipped: make test-chart, helm is not installed"; fi
+
+test-cluster: ## on a local cluster: install, ask, helm test, a rollout under load (needs docker, kubectl, helm)
+	@$(call on_cluster,-m "not proof")
+
+proof: ## show on a local cluster everything that docs/kubernetes.md promises; takes half an hour
+	@$(call on_cluster,-m "")
+
+lint-chart: $(CHECKOV_VENV)/.installed $(CHART_VENV)/.installed ## check the style and the safety of YAML, shell and the chart (needs helm, shellcheck)
+	$(CHART_VENV)/bin/yamllint --strict .
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(SCRIPTS); \
+	else echo "skipped: shellcheck, it is not installed (Debian: apt-get install shellcheck)"; fi
+	@if command -v helm >/dev/null; then set -x; helm lint --strict chart && \
+		helm template askd chart --namespace askd --skip-tests --kube-version 1.35.0 >$(CHECKOV_VENV)/objects.yaml && \
+		$(CHECKOV_VENV)/bin/checkov --config-file tests/chart/checkov.yaml --file $(CHECKOV_VENV)/objects.yaml; \
+	else echo "skipped: helm lint and checkov, helm is not installed"; fi
+
+chart-files: $(VENV)/.installed ## write what is made from chart/values.yaml and service/settings/ (needs helm for k8s/plain)
+	$(BIN)/python -m tests.chart.generate
+
 ci: ## do what CI does
 	.ci/run
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) $(AIOHTTP) build dist .*_cache .hypothesis .schemathesis
+	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) $(CHART_VENV) $(CHECKOV_VENV) build dist .*_cache .hypothesis .schemathesis
 	find service tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -117,11 +151,30 @@ $(LINT_VENV)/.installed: tests/image/lint.txt
 	$(LINT_VENV)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
+$(CHART_VENV)/.installed: pyproject.toml requirements.lock tests/chart/requirements.txt
+	$(call create,$(CHART_VENV))
+	$(CHART_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable . \
+		--requirement tests/chart/requirements.txt
+	@touch $@
+
+$(CHECKOV_VENV)/.installed: tests/chart/checkov.txt
+	$(call create,$(CHECKOV_VENV))
+	$(CHECKOV_VENV)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
 # The real LangGraph server, in an environment of its own: it holds jsonschema-rs and structlog back.
 $(LANGGRAPH_VENV)/.installed: tests/process/langgraph.txt
 	$(call create,$(LANGGRAPH_VENV))
 	$(LANGGRAPH_VENV)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
+
+# Tests on the cluster of the current context, which must be a local one: $(call on_cluster,OPTIONS OF PYTEST)
+define on_cluster
+	if ! command -v docker kubectl helm >/dev/null; then echo "skipped: make $@, it needs docker, kubectl and helm"; \
+	elif ! kubectl version >/dev/null 2>&1; then echo "skipped: make $@, kubectl reaches no cluster"; \
+	else . k8s/lib.sh && refuse_foreign && $(MAKE) --quiet $(VENV)/.installed-test && \
+		$(BIN)/python -m pytest -s $(1) tests/cluster $(ARGS); fi
+endef
 
 # A virtual environment, or one line that says what is missing: $(call create,FOLDER)
 define create

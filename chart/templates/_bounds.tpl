@@ -1,0 +1,20 @@
+{{/* Made from service/settings/ by `make chart-files`: change it there. A schema bounds durations that are
+     numbers, this those that are texts: milliseconds from, to, and what to give. */}}
+{{- define "askd.durationBounds" -}}
+{
+  "deadline": [1.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.001s, at most 3600s"],
+  "streamDeadline": [1.0, 86400000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.001s, at most 86400s"],
+  "queueBudget": [1.0, 60000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.001s, at most 60s"],
+  "cacheTtl": [1.0, 1000000000000000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.001s"],
+  "headerTimeout": [100.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.1s, at most 3600s"],
+  "bodyTimeout": [100.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.1s, at most 3600s"],
+  "writeTimeout": [100.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.1s, at most 3600s"],
+  "keepalive": [100.0, 86400000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.1s, at most 86400s"],
+  "connectionMaxAge": [0.0, 86400000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 86400s"],
+  "stallLimit": [6000.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 6s, at most 3600s"],
+  "drainDelay": [0.0, 600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 600s"],
+  "drainTimeout": [0.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 3600s"],
+  "shutdownTimeout": [0.0, 600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 600s"],
+  "flushTimeout": [0.0, 60000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 60s"]
+}
+{{- end }}

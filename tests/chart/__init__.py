@@ -1,0 +1,1 @@
+"""Tests of the chart, and what makes its generated files."""
