@@ -20,8 +20,7 @@ find_python = $(shell for name in $(or $(PYTHON),python3 python3.14 python3.13 p
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aiohttp test-process lint format contract lock wheel image test-image lint-image bench ci clean
-.PHONY: help run test test-process up down test-chart chart-files lint-chart test-cluster proof lint format contract lock wheel image test-image lint-image bench ci clean
+.PHONY: help run test test-aiohttp test-process up down test-chart chart-files lint-chart test-cluster proof lint format contract lock wheel image test-image lint-image bench ci clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -124,8 +123,7 @@ ci: ## do what CI does
 	.ci/run
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) $(AIOHTTP) build dist .*_cache .hypothesis .schemathesis
-	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) $(CHART_VENV) $(CHECKOV_VENV) build dist .*_cache .hypothesis .schemathesis
+	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) $(AIOHTTP) $(CHART_VENV) $(CHECKOV_VENV) build dist .*_cache .hypothesis .schemathesis
 	find service tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.created:
