@@ -127,7 +127,12 @@ async def wiring() -> AsyncIterator[Wired]:
     runners: list[Runner] = []
 
     async def start(
-        answerer: Answerer | None = None, *, clock: Clock | None = None, door: Door | None = None, **settings: str
+        answerer: Answerer | None = None,
+        *,
+        clock: Clock | None = None,
+        door: Door | None = None,
+        closed: bool = False,
+        **settings: str,
     ) -> Wire:
         app = create_app(Settings.load(settings, {}), answerer=answerer or Upper())
         options: dict[str, Any] = dict(
@@ -136,7 +141,14 @@ async def wiring() -> AsyncIterator[Wired]:
         if clock is not None:
             clock.now = monotonic()  # deadlines count on from when a request came
             app[CONNECTIONS].clock = clock
-        runner = Runner(app, app[METRICS], app[CONNECTIONS], door=door or app[DOOR], shutdown_timeout=0.1, **options)
+        runner = Runner(
+            app,
+            app[METRICS],
+            app[CONNECTIONS],
+            door=None if closed else door or app[DOOR],
+            shutdown_timeout=0.1,
+            **options,
+        )
         await runner.setup()
         runners.append(runner)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
