@@ -75,6 +75,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "streams": "yes" if answerer.streams else "no",
         "threads": "yes, remembered between questions" if answerer.conversational else "",
         "deadline": _deadline(settings, answerer),
+        "limiter": _limiter(settings, answerer),
         "circuit": _circuit(settings) if answerer.statistics().circuit else "",
         "rate": _rate(settings),
         "redis": _redis(settings),
@@ -107,6 +108,17 @@ def _cache(settings: Settings, *, deterministic: bool) -> str:
 def _deadline(settings: Settings, answerer: Answerer) -> str:
     longest = spec.deadline(settings, answerer)
     return f"{longest:g}s for an answer, {settings.stream_deadline:g}s for a whole stream; a client may ask for less"
+
+
+def _limiter(settings: Settings, answerer: Answerer) -> str:
+    most = f", at most {answerer.places} for it takes a thread each" if answerer.places else ""
+    found = "finds how many may be in the code at once"
+    if settings.concurrency != "auto":
+        found = f"{settings.concurrency:,} may be in the code at once"
+    waiting = "none waits"
+    if settings.queue:
+        waiting = f"{settings.queue:,} may wait, {settings.queue_budget:g}s if that lasts"
+    return f"{found}{most}; {waiting}; beyond that 503"
 
 
 def _drain(settings: Settings, answerer: Answerer) -> str:

@@ -58,6 +58,7 @@ def test_a_book_is_described(capsys: Capture) -> None:
         "single flight": "the same question asked at once is one call",
         "streams": "no",
         "deadline": "10s for an answer, 600s for a whole stream; a client may ask for less",
+        "limiter": "finds how many may be in the code at once; 64 may wait, 0.1s if that lasts; beyond that 503",
         "questions": "up to 1,000 characters",
         "tokens": "none, anybody may ask",
         "connections": "up to 1,000; closed where headers take 10s, a body 5s, a client takes nothing for 20s, idle "
