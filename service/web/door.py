@@ -25,6 +25,7 @@ from service.web.client import Clients
 from service.web.doorway import Doorway
 from service.web.exchanges import LEFT
 from service.web.failures import Failures, known
+from service.web.hot import Hot
 from service.web.negotiate import STREAM
 from service.web.observe import Observer
 from service.web.refusal import Refusals
@@ -57,6 +58,7 @@ class Door:
         self.observer = observer
         self.failures = failures
         self._refusals = Refusals(failures, observer, path)
+        self._hot = Hot()
 
     def __call__(self, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway | None":
         """Return the answer, or the exchange that it will come from; None: the request goes the ordinary way."""
@@ -76,19 +78,29 @@ class Door:
             CURRENT.set(None)  # what comes next in this context is another's
 
     def _enter(self, record: Exchange, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway":
-        headers = message.headers
         try:
-            self._admission.admit(headers, record)
-            turn, asked = self._begin(record, headers, message.path)
-            answer = turn.at_hand
-            if answer is None:
-                return Underway(self, record, message=message, intake=intake, asked=asked, turn=turn)
-            found = reply.answered(turn, answer, asked.manner.representation, headers, safe=True)
+            self._admission.admit(message.headers, record)
+            return self._admitted(record, message, intake)
         except Overloaded as error:
             return self._refusals.refuse(record, error, message, closes=intake.closes(message))
         except Exception as error:
-            found = self.failed(message, error)
-        return self.finished(record, found, message, intake)
+            return self.finished(record, self.failed(message, error), message, intake)
+
+    def _admitted(self, record: Exchange, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway":
+        """Answer what is at hand, at once where the same was asked before, or ask the code."""
+        headers, version = message.headers, self._pipeline.answerer.version
+        plain = record.rate_limit is None and not self.observer.crosses and not intake.closes(message)
+        if plain and (data := self._hot.find(message, record, version)) is not None:
+            self.observer.end(record, quiet=False)
+            return data
+        turn, asked = self._begin(record, headers, message.path)
+        if turn.at_hand is None:
+            return Underway(self, record, message=message, intake=intake, asked=asked, turn=turn)
+        found = reply.answered(turn, turn.at_hand, asked.manner.representation, headers, safe=True)
+        data = self.finished(record, found, message, intake)
+        if plain:
+            self._hot.keep(message, turn, found.status, data)
+        return data
 
     def _begin(self, record: Exchange, headers: Headers, target: str) -> tuple[Turn, Asked]:
         """Read the question, and begin its turn; where nothing can be at hand, its place is asked for first."""
