@@ -113,6 +113,18 @@ class Load:
         self.tallies = {kind.name: Tally() for kind in kinds}
         self._over = asyncio.Event()
 
+    async def reach(self, seconds: float = 30.0) -> None:
+        """Return when something listens: a Service reaches a node a second or two after its pods are ready.
+
+        Raises TimeoutError after so many seconds.
+        """
+        async with asyncio.timeout(seconds):
+            while True:
+                with contextlib.suppress(OSError):
+                    (await Connection.open(self._host, self._port)).close()
+                    return
+                await self._pause(0.1)
+
     async def run(self, seconds: float = 3600.0) -> None:
         """Ask for so long, or until `stop`; what is under way then is finished and counted."""
         workers = [asyncio.create_task(worker) for worker in self._workers()]
@@ -191,6 +203,7 @@ def main() -> int:
     async def run() -> Load:
         kind = Kind(path=given.path, kept=given.kept, fresh=given.fresh, pause=given.pause)
         load = Load(given.url, [kind])
+        await load.reach()
         await load.run(given.seconds)
         return load
 

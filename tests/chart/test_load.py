@@ -87,3 +87,13 @@ async def test_chunks_are_read_to_their_end(asked: Start) -> None:
     found = await asked(*[CHUNKED] * MANY)
     assert not found.failed
     assert found.tallies["ask"].bodies == {b"answer..."}
+
+
+async def test_it_waits_for_a_server_that_is_not_there_yet() -> None:
+    """Nothing is asked before something listens; where nothing ever does, that is said in time."""
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    await Load(f"http://127.0.0.1:{port}", []).reach()
+    server.close()
+    with pytest.raises(TimeoutError):
+        await Load(f"http://127.0.0.1:{port}", []).reach(0.01)

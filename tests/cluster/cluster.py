@@ -44,13 +44,16 @@ class Release:
         return await run("kubectl", "--namespace", self.namespace, *command, given=given, check=check)
 
     async def install(self, values: Mapping[str, Any], *options: str, check: bool = True, wait: bool = True) -> str:
-        """Install or upgrade to these values, and wait until all is ready."""
+        """Install or upgrade to these values, and wait until all is ready and reached."""
         repository, _, tag = self._image.rpartition(":")
         usual = {"image": {"repository": repository, "tag": tag}, "service": {"type": "NodePort"}}
         given = json.dumps({**usual, **values})
         options = (*options, *(("--wait", "--timeout", "120s") if wait else ()))
         command = (self.helm, "upgrade", "--install", "askd", str(CHART), "--namespace", self.namespace)
-        return await run(*command, "--values", "-", *options, given=given, check=check)
+        told = await run(*command, "--values", "-", *options, given=given, check=check)
+        if wait and check:
+            await Load(await self.url(), []).reach()
+        return told
 
     async def get(self, kind: str, name: str = "") -> Any:
         """Return an object, or a list of them."""
