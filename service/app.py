@@ -36,9 +36,10 @@ from service.web.door import Door
 from service.web.exchanges import Exchanges
 from service.web.failures import Failures
 from service.web.observe import Observer
-from service.web.ops import Ops
+from service.web.ops import Dump, Ops
 from service.web.readings import access, readings
 from service.web.routes import Routes
+from service.web.runner import Runner
 from service.web.site import Site
 from service.web.stream import Streams
 
@@ -50,6 +51,8 @@ METRICS: Final = web.AppKey("metrics", Metrics)
 OBSERVER: Final = web.AppKey("observer", Observer)
 EXCHANGES: Final = web.AppKey("exchanges", Exchanges)
 LONGEST: Final = web.AppKey("longest", int)
+LINGER: Final = 2.0
+"""Seconds for which an unread body is thrown away, so that the client sees its 413 before the connection closes."""
 LOADED: Final = web.AppKey("loaded", asyncio.Task[None])
 """The load of the answerer: done when questions are answered, failed with LoadError when they never will be."""
 
@@ -113,6 +116,21 @@ def create_app(
     return app
 
 
+def create_runner(app: web.Application, settings: Settings, *, patience: float) -> Runner:
+    """Return what serves the app over its listeners; `patience` is what aiohttp itself waits at the end, in seconds."""
+    return Runner(
+        app,
+        app[METRICS],
+        app[CONNECTIONS],
+        door=app[DOOR] if settings.door else None,
+        summaries=[app[OBSERVER].shed],
+        handler_cancellation=True,
+        lingering_time=LINGER,
+        max_line_size=line_limit(app),
+        shutdown_timeout=patience,
+    )
+
+
 def line_limit(app: web.Application, *, ceiling: int = 1 << 16) -> int:
     """Return the longest request line in bytes, so that the longest question fits, each character percent-encoded.
 
@@ -132,13 +150,13 @@ def connection_limits(settings: Settings) -> ConnectionLimits:
     )
 
 
-def create_ops_app(settings: Settings, health: Health, metrics: Metrics) -> web.Application:
-    """Wire the ops endpoints up for a port, loop and thread of their own; they only read."""
+def create_ops_app(settings: Settings, health: Health, metrics: Metrics, dump: Dump | None = None) -> web.Application:
+    """Wire the ops endpoints up for a port, loop and thread of their own; they only read, and log stacks by `dump`."""
     silent = Observer(metrics, health, Cors(()), log=ExchangeLog(), instance=socket.gethostname())
     failures = Failures(settings.prefix, _problem_page)
     app = web.Application()
     routes = Routes(app, Exchanges(silent, failures, Admission()).around, cors=Cors(()))
-    Ops(health, metrics.registry).add_to(routes)
+    Ops(health, metrics.registry, dump if settings.debug else None).add_to(routes)
     routes.add_rest()
     return app
 

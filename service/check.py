@@ -16,6 +16,7 @@ from service.models import Answerer, Parameter
 from service.settings import Settings
 from service.shared.rate import SCRIPT
 from service.shared.redis import Redis, shown
+from service.telemetry import loading
 from service.tls import Tls, untimely
 from service.web import openapi
 
@@ -53,7 +54,8 @@ async def _loaded(settings: Settings) -> AsyncIterator[Answerer]:
     with contextlib.redirect_stdout(sys.stderr):
         answerer = spec.resolve(settings)
         try:
-            await answerer.load(lambda _line: None)
+            async with loading.shown() as show:
+                await answerer.load(show)
             yield answerer
         finally:
             await answerer.close()

@@ -32,6 +32,17 @@ def holder(address: str, port: int, *, proc: Path = _PROC) -> str | None:
     return None
 
 
+def listening(address: str, *, proc: Path = _PROC) -> list[tuple[int, str]]:
+    """Return port and holder of all that listens where `address` is reached; those that may be looked into come first.
+
+    Empty where the system does not show it.
+    """
+    rows = {row.port: row for row in _rows(proc) if row.state == _LISTENING and _collides(row.address, address)}
+    owners = {port: _owner(row.inode, proc) for port, row in rows.items()}
+    found = [(port, owners[port] or f"a process of user {_user(row.uid)}") for port, row in rows.items()]
+    return sorted(found, key=lambda each: (owners[each[0]] is None, each[0]))
+
+
 def _rows(proc: Path) -> Iterator[_Row]:
     for table in ("tcp", "tcp6"):
         try:

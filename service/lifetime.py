@@ -11,6 +11,7 @@ from service.guards.heartbeat import ask_ready, beat, watch_ready
 from service.guards.limiter import watch
 from service.models import Answerer
 from service.pipeline import Pipeline
+from service.telemetry import loading
 from service.telemetry.metrics import Metrics
 
 _log = structlog.get_logger("askd")
@@ -51,7 +52,13 @@ class Lifetime:
         """Load, and tell the probes how far; where on the disk the code lies is not for whoever may ask them."""
         answerer, health = self._pipeline.answerer, self._health
         name = answerer.name.rstrip("/").rpartition("/")[2]
-        await answerer.load(lambda line: health.progress(line.replace(answerer.name, name)))
+        async with loading.shown() as show:
+
+            def progress(line: str) -> None:
+                show(line)
+                health.progress(line.replace(answerer.name, name))
+
+            await answerer.load(progress)
         self._pipeline.limiter.bound(answerer.places)
         await ask_ready(health, answerer.ready)  # first, or the server would be ready before its code has said so
         health.loaded(name)

@@ -8,7 +8,20 @@ from typing import Any, Final, Protocol
 import msgspec
 
 Progress = Callable[[str], None]
-"""Takes one line that says how far a load has come."""
+"""Takes one line that says how far a load has come; a `Step` where the share is known."""
+
+
+class Step(str):  # noqa: SLOT000 - a text has no slots to add to where it has an attribute of its own
+    """A line of progress that knows which `share` of the load is done, 0 to 1."""
+
+    share: float
+
+    @classmethod
+    def of(cls, line: str, share: float) -> "Step":
+        """Return the line with its share, which is brought within its bounds."""
+        step = cls(line)
+        step.share = min(max(share, 0.0), 1.0)
+        return step
 
 
 Stopped = Callable[[], None]

@@ -21,6 +21,7 @@ from service.guards.health import Health
 from service.settings import Settings
 from service.telemetry import logs
 from service.telemetry.metrics import Metrics
+from service.web.ops import Dump
 from service.web.runner import Runner
 
 LIMITS: Final = Limits(most=1000, age=0)
@@ -33,10 +34,15 @@ class OpsThread:
     """Serves the ops endpoints from `start` to `stop`, whatever the main loop does."""
 
     def __init__(
-        self, settings: Settings, health: Health, metrics: Metrics, listeners: Sequence[socket.socket]
+        self,
+        settings: Settings,
+        health: Health,
+        metrics: Metrics,
+        listeners: Sequence[socket.socket],
+        dump: Dump | None = None,
     ) -> None:
         self.listeners = listeners
-        self._app = create_ops_app(settings, health, metrics)
+        self._app = create_ops_app(settings, health, metrics, dump)
         self._metrics = metrics
         self._loop = uvloop.new_event_loop()
         self._stopping = asyncio.Event()

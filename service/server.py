@@ -17,15 +17,13 @@ from service import __version__, drain, sockets
 from service.answerers import spec
 from service.app import (
     ANSWERER,
-    CONNECTIONS,
-    DOOR,
     EXCHANGES,
     HEALTH,
     LOADED,
     METRICS,
     OBSERVER,
     create_app,
-    line_limit,
+    create_runner,
 )
 from service.errors import LoadError
 from service.lifetime import meanwhile
@@ -33,13 +31,11 @@ from service.ops_thread import OpsThread
 from service.settings import Settings
 from service.telemetry import logs
 from service.telemetry.output import output
+from service.telemetry.watchdog import Watchdog
 from service.tls import Tls
 from service.web.readings import certificate
-from service.web.runner import Runner
 from service.web.secure import SecureSite
 
-LINGER: Final = 2.0
-"""Seconds for which an unread body is thrown away, so that the client sees its 413 before the connection closes."""
 FAILED: Final = 2
 """Exit code where the start failed."""
 
@@ -96,18 +92,10 @@ class Server:
         self._settings = settings
         self._app = app
         self._listeners = listeners
-        self._ops = OpsThread(settings, app[HEALTH], app[METRICS], ops_listeners) if ops_listeners else None
-        self._runner = Runner(
-            app,
-            app[METRICS],
-            app[CONNECTIONS],
-            door=app[DOOR] if settings.door else None,
-            summaries=[app[OBSERVER].shed],
-            handler_cancellation=True,
-            lingering_time=LINGER,
-            max_line_size=line_limit(app),
-            shutdown_timeout=drain.FAREWELL,
-        )
+        self._watchdog = Watchdog(lambda: app[HEALTH].still, settings.stall_dump)
+        dump = self._watchdog.dump
+        self._ops = OpsThread(settings, app[HEALTH], app[METRICS], ops_listeners, dump) if ops_listeners else None
+        self._runner = create_runner(app, settings, patience=drain.FAREWELL)
         self._drain_timeout = spec.drain_timeout(settings, app[ANSWERER])
         self.patience = settings.flush_timeout
         """Seconds for threads of the code's own that still run at the end."""
@@ -123,11 +111,13 @@ class Server:
         gc.freeze()  # what was imported stays: it need not be looked at again
         gc.enable()
         self._handle_signals()
+        self._watchdog.start(asyncio.get_running_loop())
         self._open_ops()
         await self._runner.setup()
         await self._open()
         code = await self._until_stopped(started)
         await self._finish()
+        self._watchdog.stop()
         _log.info(self._farewell, code=code)
         if self._ops:
             self._ops.stop()
@@ -199,6 +189,8 @@ class Server:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._signalled, number)
         loop.add_signal_handler(signal.SIGUSR2, self._toggle_debug)
+        # past the loop, which may stand still: that is when one asks
+        signal.signal(signal.SIGUSR1, lambda *_: self._watchdog.wish("SIGUSR1"))
 
     def _signalled(self, number: signal.Signals) -> None:
         """Stop gracefully at the first signal, at once at the second."""

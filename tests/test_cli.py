@@ -114,7 +114,10 @@ def test_values_are_handed_on_untouched(server: FakeServer, capsys: Capture) -> 
         (["main.py:answer"], "there is no command 'main.py:answer': did you mean `askd serve main.py:answer`?"),
         (["books/"], "there is no command 'books/': did you mean `askd serve books/`?"),
         (["chekc"], "there is no command 'chekc': did you mean `askd check`?"),
-        (["frobnicate"], "there is no command 'frobnicate': give one of serve, check, openapi, token, init"),
+        (
+            ["frobnicate"],
+            "there is no command 'frobnicate': give one of serve, ask, explain, check, openapi, top, token, init",
+        ),
         (["--port", "1", "check"], "'check' stands without a command: did you mean `askd check …`?"),
         (["--port", "1", "a.md"], "'a.md' stands without a command: did you mean `askd serve a.md …`?"),
         (["serve", "a.md", "--answerer", "b.md"], "ANSWERER is a.md and --answerer is b.md: leave one of them out"),

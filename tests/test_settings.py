@@ -230,3 +230,14 @@ def test_no_text_breaks_loading(flags: dict[str, str]) -> None:
 def test_a_password_in_a_url_is_not_shown() -> None:
     """An answerer's URL is logged without the credentials that somebody put into it."""
     assert Settings(answerer="http://me:secret@host:1").shown()["answerer"] == "http://***@host:1"
+
+
+def test_stacks_are_asked_for_where_clients_are_not() -> None:
+    """Debugging needs the ops port, and a stall is logged before liveness fails."""
+    for flags, said in (
+        ({"debug": "on"}, "give --ops-port"),
+        ({"stall_dump": "40s"}, "is not below --stall-limit=30s"),
+    ):
+        with pytest.raises(SettingsError, match=said):
+            Settings.load(flags, {})
+    assert Settings.load({"debug": "on", "ops_port": "1"}, {}).debug

@@ -12,6 +12,7 @@
   "keepalive": [100.0, 86400000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.1s, at most 86400s"],
   "connectionMaxAge": [0.0, 86400000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 86400s"],
   "stallLimit": [6000.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 6s, at most 3600s"],
+  "stallDump": [500.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.5s, at most 3600s"],
   "drainDelay": [0.0, 600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 600s"],
   "drainTimeout": [0.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 3600s"],
   "shutdownTimeout": [0.0, 600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 600s"],

@@ -65,6 +65,11 @@ class Health:
         """Say that the main loop moves."""
         self._beat = self._clock()
 
+    @property
+    def still(self) -> float:
+        """Seconds since the main loop moved last."""
+        return max(self._clock() - self._beat, 0.0)
+
     def progress(self, line: str) -> None:
         """Say how far the load of the answerer is."""
         self._answerer = Check("answerer", ok=False, detail=line)
@@ -116,5 +121,5 @@ class Health:
         return Check("places", ok=held <= self._stall_limit, detail=f"{detail}, limit {self._stall_limit:g}s")
 
     def _loop(self, limit: float) -> Check:
-        still = max(self._clock() - self._beat, 0.0)
+        still = self.still
         return Check("loop", ok=still <= limit, detail=f"moved {still:.1f}s ago, limit {limit:g}s")

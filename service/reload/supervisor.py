@@ -54,7 +54,7 @@ async def _supervised(launcher: Launcher, places: Places) -> int:
     # The watch notes how files are before the first worker reads them, so that no save falls between the two.
     watch = Watch(places, lambda files: loop.call_soon_threadsafe(supervisor.changed, files))
     supervisor = Supervisor(launcher, watch.also)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         loop.add_signal_handler(number, supervisor.signalled, number)
     loop.add_signal_handler(signal.SIGCHLD, _reap, supervisor)
     supervisor.start()
@@ -146,9 +146,9 @@ class Supervisor:
             self.finished.set_result(self._code)
 
     def signalled(self, number: signal.Signals) -> None:
-        """Stop with the workers at the first signal, at once at the second; SIGUSR2 is passed on."""
+        """Stop with the workers at the first signal, at once at the second; SIGUSR1 and SIGUSR2 are passed on."""
         last = self._serving or self._loading
-        if number is signal.SIGUSR2:
+        if number in {signal.SIGUSR1, signal.SIGUSR2}:
             if last:
                 last.signal(number)
         elif self._stopping or last is None:

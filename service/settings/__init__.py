@@ -54,6 +54,13 @@ class Settings(Process, Exchange):
             faults.append(f"--rate-burst={self.rate_burst} bounds nothing without --rate: give one, such as 100/s")
         if self.docs_need_token and self.tokens_file is None:
             faults.append("--docs-need-token asks for nothing without --tokens-file: give one, or leave it out")
+        if self.debug and self.ops_port is None:
+            faults.append("--debug opens /debug/stacks on the ops port alone: give --ops-port as well, or leave it out")
+        if self.stall_dump >= self.stall_limit:
+            faults.append(
+                f"--stall-dump={self.stall_dump:g}s is not below --stall-limit={self.stall_limit:g}s, at which the "
+                f"process is restarted: give less, so that the log says why"
+            )
         if (self.tls_cert is None) != (self.tls_key is None):
             lone, other = ("--tls-cert", "--tls-key") if self.tls_cert else ("--tls-key", "--tls-cert")
             faults.append(f"{lone} is given without {other}: give both for HTTPS, or none for HTTP")

@@ -110,6 +110,12 @@ class Process:
     log_questions: bool = setting(
         False, units.boolean, "Log the text of questions. Off, because questions may be private.", group="log"
     )
+    debug: bool = setting(
+        False,
+        units.boolean,
+        "Have POST /debug/stacks on the ops port log the stacks of all threads and tasks, as kill -USR1 always does.",
+        group="log",
+    )
     latency_buckets: tuple[float, ...] = setting(
         LATENCY_BUCKETS, units.buckets, "Upper edges of the latency histograms' buckets, rising durations.", group="log"
     )
@@ -117,6 +123,12 @@ class Process:
         30.0,
         units.duration(6.0, 3600.0),
         "Liveness fails when the main loop has not moved for so long; readiness fails after 5s of that.",
+        group="stop",
+    )
+    stall_dump: float = setting(
+        5.0,
+        units.duration(0.5, 3600.0),
+        "When the main loop has not moved for so long, the stacks of all threads and tasks are logged, once.",
         group="stop",
     )
     drain_delay: float = setting(

@@ -141,5 +141,14 @@ def _unraisable(args: Any) -> None:
 def loop_failed(_loop: Any, context: Mapping[str, Any]) -> None:
     """Log what asyncio's exception handler is told, once, with the traceback where there is one."""
     structlog.get_logger("askd").error(
-        "uncaught error in the event loop", detail=context.get("message", ""), exc_info=context.get("exception")
+        "uncaught error in the event loop",
+        detail=context.get("message", ""),
+        exc_info=context.get("exception"),
+        **_ids(context.get("task") or context.get("future")),
     )
+
+
+def _ids(task: Any) -> dict[str, str]:
+    """Return the id of the exchange in which a task was made, that ended when nobody looked; Python 3.11 tells none."""
+    exchange = task.get_context().get(CURRENT) if hasattr(task, "get_context") else None
+    return {"id": exchange.id} if exchange else {}

@@ -7,10 +7,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 Later = tuple[Callable[[Any, float], bytes], Any, float]
 """A line that is yet to be made: what makes it, and what it is made from."""
+
+_ERASE: Final = b"\r\x1b[2K"
 
 
 class Output:
@@ -20,6 +22,7 @@ class Output:
         self.stream = stream
         self.level = logging.INFO
         self.json = True
+        self._foot = b""
         self._soon: deque[bytes | Later] = deque()
 
     def msg(self, line: bytes | str) -> None:
@@ -43,6 +46,20 @@ class Output:
             if self._soon[0] is line:  # who put the first line there sees to the rest
                 asyncio.get_running_loop().call_soon(self.flush)
 
+    @property
+    def terminal(self) -> bool:
+        """Whether a person watches: lines are for reading, and go to a terminal."""
+        return not self.json and self.stream.isatty()
+
+    def foot(self, text: str) -> None:
+        """Show this text below the last line, in place of the one that stands there; only for terminals. Empty: none.
+
+        It stays below the lines that are written while it is shown.
+        """
+        if text or self._foot:
+            self._foot = text.encode(errors="replace")
+            self._write(_ERASE + self._foot)
+
     def flush(self) -> None:
         """Write what waits; any thread may."""
         lines = []
@@ -51,9 +68,13 @@ class Output:
                 line = self._soon.popleft()
                 lines.append(line if isinstance(line, bytes) else line[0](line[1], line[2]))
         if lines:
-            with contextlib.suppress(OSError, ValueError):
-                self.stream.write(b"\n".join(lines) + b"\n")
-                self.stream.flush()
+            written = b"\n".join(lines) + b"\n"
+            self._write(_ERASE + written + self._foot if self._foot else written)
+
+    def _write(self, data: bytes) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(data)
+            self.stream.flush()
 
 
 output = Output(sys.stderr.buffer)

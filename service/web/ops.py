@@ -12,17 +12,25 @@ from prometheus_client.exposition import choose_encoder
 from service.errors import Unavailable
 from service.guards.health import Health, Verdict
 from service.telemetry.metrics import Both
+from service.telemetry.stacks import Dumped
 from service.web import render
 from service.web.routes import Routes
 
 HEADERS: Final = {"Cache-Control": "no-store", "Content-Type": render.JSON_TYPE}
 
+Dump = Callable[[str], Dumped]
+"""Logs the stacks of threads and tasks, for the given reason."""
+
 
 class Ops:
-    """The handlers of the ops endpoints; they only read what others wrote, so that any loop may run them."""
+    """The handlers of the ops endpoints; they only read what others wrote, so that any loop may run them.
 
-    def __init__(self, health: Health, registry: CollectorRegistry) -> None:
+    `dump` None: nobody may have the stacks logged.
+    """
+
+    def __init__(self, health: Health, registry: CollectorRegistry, dump: Dump | None = None) -> None:
         self._health = health
+        self._dump = dump
         self._metrics = Both(registry)
 
     def add_to(self, routes: Routes) -> None:
@@ -31,6 +39,8 @@ class Ops:
         probes |= {"/readyz": self._health.readiness, "/startupz": self._health.startup}
         for path, probe in probes.items():
             routes.add(path, {"GET": partial(self._probe, probe)}, below_prefix=False, quiet=True)
+        if self._dump:
+            routes.add("/debug/stacks", {"POST": partial(self._stacks, self._dump)}, below_prefix=False)
         routes.add("/metrics", {"GET": self.metrics}, below_prefix=False, quiet=True)
 
     async def _probe(self, probe: Callable[[], Verdict], request: web.Request) -> web.StreamResponse:
@@ -42,6 +52,11 @@ class Ops:
             raise failure
         shown = {"status": "ok", "checks": checks} if "verbose" in request.query else {"status": "ok"}
         return web.Response(body=render.encode(shown), headers=HEADERS)
+
+    async def _stacks(self, dump: Dump, request: web.Request) -> web.StreamResponse:
+        """Log the stacks, and say how many; they themselves are for whoever may read the log."""
+        dumped = await asyncio.to_thread(dump, "POST /debug/stacks")
+        return web.Response(body=render.encode({"status": "logged", **dumped._asdict()}), headers=HEADERS)
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """Prometheus text or OpenMetrics, by negotiation; made in a thread, for it takes milliseconds."""

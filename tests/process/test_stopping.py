@@ -10,6 +10,15 @@ import pytest
 from .conftest import WAIT, Gate, Process, Start
 
 BRIEF = dict.fromkeys(("ASKD_DEADLINE", "ASKD_DRAIN_TIMEOUT", "ASKD_SHUTDOWN_TIMEOUT"), "100ms")
+ENDLESS = """
+import asyncio, logging
+
+async def answer(text):
+    logging.getLogger("code").warning("asked")
+    while True:
+        yield "a"
+        await asyncio.sleep(0.005)
+"""
 SLOW = WAIT + "\ndef answer(text):\n    wait('asked')\n    return 'late'\n"
 
 
@@ -99,9 +108,9 @@ async def test_code_that_never_returns_does_not_keep_it(start: Start, tmp_path: 
     assert (await asked).status in {503, 504}
 
 
-async def test_a_stream_that_outlasts_the_drain_is_told_so(start: Start, tmp_path: Path, gate: Gate) -> None:
+async def test_a_stream_that_outlasts_the_drain_is_told_so(start: Start, tmp_path: Path) -> None:
     """At the drain time-out a stream gets an event `error` with a 503, and the log says how many there were."""
-    (tmp_path / "main.py").write_text(WAIT + "\ndef answer(text):\n    yield 'a'\n    wait('asked')\n    yield 'b'\n")
+    (tmp_path / "main.py").write_text(ENDLESS)
     process = await start("serve", "main.py:answer", **BRIEF)
     await process.event("ready")
     asked = asyncio.create_task(process.get("/ask?q=x", headers={"Accept": "text/event-stream"}))

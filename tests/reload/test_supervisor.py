@@ -181,9 +181,10 @@ async def test_without_a_worker_a_signal_ends_it(stage: Stage) -> None:
 
 
 async def test_debug_is_passed_on(stage: Stage) -> None:
-    """SIGUSR2, which toggles debug, is the worker's."""
+    """SIGUSR1, which logs stacks, and SIGUSR2, which toggles debug, are the worker's."""
+    stage.supervisor.signalled(signal.SIGUSR1)
     stage.supervisor.signalled(signal.SIGUSR2)
-    assert stage.children[0].told == [signal.SIGUSR2]
+    assert stage.children[0].told == [signal.SIGUSR1, signal.SIGUSR2]
 
 
 async def test_what_was_imported_is_watched(stage: Stage) -> None:

@@ -25,6 +25,11 @@ class Store:
         """How many answers there are."""
         return len(self._answer_starts) - 1
 
+    @property
+    def size(self) -> int:
+        """Bytes of all texts."""
+        return len(self._questions) + len(self._answers)
+
     def add(self, questions: Sequence[str], answer: str) -> None:
         """Append one entry."""
         entry = len(self._answer_starts) - 1

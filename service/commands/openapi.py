@@ -1,0 +1,18 @@
+"""`askd openapi`."""
+
+import click
+
+from service.commands.base import SettingsCommand, Variables, export, warn
+from service.settings import Settings
+
+
+def _openapi(settings: Settings, variables: Variables) -> int:
+    from service.check import contract  # noqa: PLC0415 - answerers are imported only where one is wanted
+
+    export(variables)
+    warn(variables)
+    click.echo(contract(settings))
+    return 0
+
+
+command = SettingsCommand("openapi", _openapi, "Print the contract of ANSWERER: OpenAPI 3.1, as JSON.")
