@@ -112,7 +112,7 @@ def create_app(
     app.cleanup_ctx.append(lambda app: _lived(app, lifetime))
     if tokens is not None:
         metrics.read(lambda: access(tokens))
-        app.cleanup_ctx.append(lambda _app: meanwhile(tokens.watch()))
+        app.cleanup_ctx.append(lambda _app: meanwhile(tokens.watch))
     return app
 
 

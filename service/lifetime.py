@@ -1,7 +1,7 @@
 """The life of what an app rests on: loaded in the background, watched, and closed when everything has been answered."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -80,9 +80,9 @@ class Lifetime:
             _log.error("the answerer failed to close", exc_info=error)
 
 
-async def meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Do work as long as the app runs."""
-    task = asyncio.create_task(work)
+async def meanwhile(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Do work as long as the app runs; begun here, as aiohttp makes more contexts than it enters."""
+    task = asyncio.create_task(work())
     yield
     task.cancel()
     await asyncio.wait({task})

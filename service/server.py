@@ -227,7 +227,7 @@ def _tls(settings: Settings, app: web.Application) -> Tls | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     tls = Tls(settings.tls_cert, settings.tls_key)
-    app.cleanup_ctx.append(lambda _app: meanwhile(tls.watch()))
+    app.cleanup_ctx.append(lambda _app: meanwhile(tls.watch))
     app[METRICS].read(lambda: certificate(tls))
     return tls
 

@@ -1,7 +1,8 @@
 """The app: what is wired, what lives as long as it does, and nothing that outlives it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from service.app import HEALTH, LOADED, LONGEST, METRICS, create_app, line_limit
 from service.errors import LoadError, SpecError
+from service.guards.tokens import Tokens, pair
 from service.models import Answer, Answerer, Progress, Question
 from service.settings import Settings
 from tests.fakes import Upper
@@ -221,3 +223,20 @@ def test_the_line_holds_the_longest_question(length: str, limit: int) -> None:
     """The request line's limit is that of the question, each character escaped, up to a ceiling."""
     app = create_app(Settings.load({"question_max_length": length}, {}), answerer=Upper())
     assert (app[LONGEST], line_limit(app)) == (int(length), limit)
+
+
+async def test_what_is_watched_meanwhile_is_begun_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The watch of the tokens is made once, and leaves nothing behind that was never awaited."""
+    begun: list[Tokens] = []
+
+    async def watch(tokens: Tokens) -> None:
+        await asyncio.Event().wait()
+
+    def counted(tokens: Tokens) -> Coroutine[Any, Any, None]:
+        begun.append(tokens)
+        return watch(tokens)
+
+    (tmp_path / "tokens").write_text(pair("alice")[1])
+    monkeypatch.setattr(Tokens, "watch", counted)
+    async with TestServer(create_app(Settings(tokens_file=str(tmp_path / "tokens")), answerer=Upper())):
+        assert len(begun) == 1
