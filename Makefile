@@ -10,6 +10,7 @@ AIOHTTP := .venv-aiohttp
 CHART_VENV := .venv-chart
 CHECKOV_VENV := .venv-checkov
 SCRIPTS := .ci/run $(wildcard k8s/*.sh)
+BROWSER_VENV := .venv-browser
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 # Arguments for what a target runs: `make run ARGS="serve main.py:answer --port 8080"`, `make test ARGS="-k book"`.
@@ -20,7 +21,7 @@ find_python = $(shell for name in $(or $(PYTHON),python3 python3.14 python3.13 p
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aiohttp test-process up down test-chart chart-files lint-chart test-cluster proof lint format contract lock wheel image test-image lint-image bench ci clean
+.PHONY: help run test test-aiohttp test-process test-browser pictures up down test-chart chart-files lint-chart test-cluster proof lint format contract lock wheel image test-image lint-image bench ci clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +49,14 @@ test-aiohttp: $(VENV)/.installed-test ## run what rests on aiohttp with the lowe
 
 # What pyproject.toml says of aiohttp, with \1 for the lowest version and \2 for further bounds: $(call allowed,TEXT)
 allowed = "$$(sed -nE 's/^ *"aiohttp>=([0-9.]+)([^"]*)".*/$(1)/p' pyproject.toml)"
+
+test-browser: ## try the pages in the real Chromium, and let axe-core judge them
+	@if command -v chromium chromium-browser google-chrome >/dev/null; then $(MAKE) --quiet $(BROWSER_VENV)/.installed && \
+		exec $(BROWSER_VENV)/bin/python -m pytest tests/browser $(ARGS); \
+	else echo "skipped: make test-browser, chromium is not installed (Debian: apt-get install chromium)"; fi
+
+pictures: $(BROWSER_VENV)/.installed ## take the pictures in docs/pictures anew (needs chromium; fonts-inter, fonts-jetbrains-mono, optipng)
+	$(BROWSER_VENV)/bin/python -m tests.browser.pictures
 
 lint: $(VENV)/.installed-test ## check style, format, types and layers
 	$(BIN)/ruff check
@@ -123,7 +132,7 @@ ci: ## do what CI does
 	.ci/run
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) $(AIOHTTP) $(CHART_VENV) $(CHECKOV_VENV) build dist .*_cache .hypothesis .schemathesis
+	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) $(AIOHTTP) $(BROWSER_VENV) $(CHART_VENV) $(CHECKOV_VENV) build dist .*_cache .hypothesis .schemathesis
 	find service tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -158,6 +167,12 @@ $(CHART_VENV)/.installed: pyproject.toml requirements.lock tests/chart/requireme
 $(CHECKOV_VENV)/.installed: tests/chart/checkov.txt
 	$(call create,$(CHECKOV_VENV))
 	$(CHECKOV_VENV)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+$(BROWSER_VENV)/.installed: pyproject.toml requirements.lock tests/browser/requirements.txt
+	$(call create,$(BROWSER_VENV))
+	$(BROWSER_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[test]' \
+		--requirement tests/browser/requirements.txt
 	@touch $@
 
 # The real LangGraph server, in an environment of its own: it holds jsonschema-rs and structlog back.

@@ -155,7 +155,7 @@ def test_page() -> None:
 def test_assets() -> None:
     """An asset's name has a hash of its bytes, and its compressed bytes are the same."""
     found = pages.assets()
-    assert {path.split("/")[-1].split(".")[0] for path in found} == {"style", "home", "docs"}
+    assert {path.split("/")[-1].split(".")[0] for path in found} == {"problem", "home", "docs"}
     for path, asset in found.items():
         assert re.fullmatch(r"/assets/[a-z]+\.[0-9a-f]{16}\.(css|js)", path)
         assert gzip.decompress(asset.gzip) == asset.body
@@ -196,7 +196,7 @@ def test_form_without_script() -> None:
 def test_five_stations() -> None:
     """The home page shows the way of a question before anything was asked."""
     read = Reader(pages.home(contract(answerer=Book())).body)
-    assert read.values("data-stage") == ["client", "network", "server", "code", "response"]
+    assert read.values("data-part") == ["client", "network", "server", "code", "response"]
     assert [text in read.text for text in ("Client", "Network", "Server", "Code", "Response")] == [True] * 5
 
 

@@ -8,9 +8,11 @@ from importlib import resources
 from typing import Final, NamedTuple
 
 _BUNDLES: Final = {
-    "style.css": ("base.css", "home.css", "docs.css"),
-    "home.js": ("exchange.js", "form.js", "home.js"),
-    "docs.js": ("exchange.js", "form.js", "docs.js"),
+    "problem.css": ("base.css",),
+    "home.css": ("base.css", "home.css"),
+    "docs.css": ("base.css", "docs.css"),
+    "home.js": ("exchange.js", "form.js", "stages.js", "answer.js", "history.js", "home.js"),
+    "docs.js": ("exchange.js", "form.js", "stages.js", "docs.js"),
 }
 _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 
@@ -47,7 +49,7 @@ def assets() -> Mapping[str, Asset]:
 
 
 def address(name: str) -> str:
-    """Return the path of a bundle such as `style.css`, below the prefix."""
+    """Return the path of a bundle such as `home.css`, below the prefix."""
     return _named()[name][0]
 
 

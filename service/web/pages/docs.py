@@ -17,6 +17,7 @@ def docs(document: Mapping[str, Any]) -> shell.Page:
         element("h1", about["title"]),
         element("p", inline(about["summary"]), class_="lead"),
         prose(about["description"]),
+        _token(document),
         (_group(tag, document) for tag in document["tags"]),
         element("h2", "Problems", id="problems"),
         prose(
@@ -28,7 +29,22 @@ def docs(document: Mapping[str, Any]) -> shell.Page:
         (_schema(name, schema) for name, schema in document["components"]["schemas"].items()),
     )
     main = element("div", _contents(document), article, class_="reference")
-    return shell.page("Docs", main, document, current="/docs", script="docs.js")
+    return shell.page("Docs", main, document, current="/docs", bundles="docs")
+
+
+def _token(document: Mapping[str, Any]) -> Markup | None:
+    """Say which token is asked for, and leave room for the field in which a script takes it."""
+    scheme = document["components"].get("securitySchemes", {}).get("bearer")
+    if scheme is None:
+        return None
+    note = element(
+        "small",
+        inline(scheme["description"]),
+        " It stays on this page, in memory, until you leave it or load it again.",
+        id="token-note",
+    )
+    label = element("label", "Token for what you try", for_="token")
+    return element("form", label, note, class_="token", data_token=True, hidden=True)
 
 
 def _operations(document: Mapping[str, Any], tag: str | None = None) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

@@ -5,12 +5,12 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from service.web.pages import fields, shell
-from service.web.pages.html import Markup, element, join, prose
+from service.web.pages.html import Markup, element, join
 
 _STATIONS: Final = (
-    ("client", "Client", "asks, and waits"),
+    ("client", "Client", "this page: asks, and reads"),
     ("network", "Network", "there and back"),
-    ("server", "Server", "waits in line, guards"),
+    ("server", "Server", "guards, waits in line"),
     ("code", "Code", "finds the answer"),
     ("response", "Response", "is written"),
 )
@@ -22,10 +22,12 @@ def home(document: Mapping[str, Any]) -> shell.Page:
     main = join(
         element("h1", document["info"]["summary"]),
         _form(document, ask),
-        element("section", id="answer", aria_live="polite", aria_label="Answer"),
+        _turns(),
+        element("section", id="answer", aria_live="polite", aria_label="Answer", tabindex=-1),
         _exchange(document["x-answerer"]),
+        _history(),
     )
-    return shell.page("Ask", main, document, current="/", script="home.js")
+    return shell.page("Ask", main, document, current="/", bundles="home")
 
 
 def _form(document: Mapping[str, Any], ask: Mapping[str, Any]) -> Markup:
@@ -40,6 +42,7 @@ def _form(document: Mapping[str, Any], ask: Mapping[str, Any]) -> Markup:
         method="get",
         data_method="GET",
         data_streams=bool(document["x-answerer"]["streams"]),
+        data_guarded="security" in ask,
         data_docs=shell.place(document, "/docs"),
     )
 
@@ -70,7 +73,7 @@ def _starts(given: Mapping[str, Any], schemas: fields.Schemas) -> bool:
 
 def _examples(address: str, q: Mapping[str, Any]) -> Markup | None:
     texts = [example["value"] for example in q.get("examples", {}).values()][:5]
-    links = [element("a", text, href=asking(address, text), data_ask=text) for text in texts]
+    links = [element("a", text, href=asking(address, text), data_ask=text, class_="chip") for text in texts]
     return element("p", element("span", "Try"), links, class_="examples") if links else None
 
 
@@ -79,17 +82,43 @@ def asking(address: str, text: str) -> str:
     return f"{address}?{urlencode({'q': text})}"
 
 
+def _turns() -> Markup:
+    """What was said before in the thread; a script fills it."""
+    return element("section", element("dl", id="turns"), aria_label="Earlier in this thread", hidden=True)
+
+
 def _exchange(about: Mapping[str, Any]) -> Markup:
     rows = [_station(*station, about["name"]) for station in _STATIONS]
-    note = element("p", id="note", class_="note")
-    curl = element(
-        "pre", element("code", id="curl"), id="curl-box", hidden=True, tabindex=0, role="group", aria_label="With curl"
-    )
-    heading = element("h2", "The exchange", id="exchange-title")
-    description = prose("What happens to a question, and how long each part takes.")
-    stations = element("ol", rows, class_="stations")
+    heading = element("h2", "The exchange ", element("span", id="whole"), id="exchange-title")
     return element(
-        "section", heading, description, stations, note, curl, id="exchange", aria_labelledby="exchange-title"
+        "section",
+        heading,
+        element("p", "What happens to a question, and how long each part takes.", id="note"),
+        element("ol", rows, class_="stations"),
+        element("div", element("h3", "Inside the server ", element("b")), element("div"), id="inside", hidden=True),
+        _curl(),
+        id="exchange",
+        aria_labelledby="exchange-title",
+    )
+
+
+def _curl() -> Markup:
+    code = element("code", id="curl")
+    return element("pre", code, id="curl-box", hidden=True, tabindex=0, role="group", aria_label="With curl")
+
+
+def _history() -> Markup:
+    """The chart of this page's last exchanges; a script fills it."""
+    columns = element("div", class_="columns", role="radiogroup", aria_labelledby="history-title")
+    chart = element("div", element("span", class_="most", aria_hidden="true"), columns, class_="chart")
+    return element(
+        "section",
+        element("h2", "The last exchanges of this page", id="history-title"),
+        element("p", class_="summary"),
+        chart,
+        id="history",
+        aria_labelledby="history-title",
+        hidden=True,
     )
 
 
@@ -101,5 +130,5 @@ def _station(id: str, label: str, gloss: str, name: str) -> Markup:
         element("span", said, class_="gloss", data_gloss=True),
         element("span", class_="track", aria_hidden="true"),
         element("span", class_="time"),
-        data_stage=id,
+        data_part=id,
     )

@@ -11,6 +11,7 @@ from service.web.pages.html import Markup, element, inline, join, prose
 
 _HOST: Final = "http://localhost:2024"
 """Stands in static examples; a script puts the page's own origin there."""
+_BEARER: Final = ' -H "Authorization: Bearer $ASKD_BEARER"'
 _SAMPLES: Final = {"string": "…", "integer": 1, "number": 1, "boolean": True, "array": []}
 
 
@@ -130,6 +131,7 @@ def _try(path: str, method: str, document: Mapping[str, Any]) -> Markup:
         class_="try",
         action=shell.place(document, path),
         data_method=method.upper(),
+        data_guarded="security" in given,
         novalidate=True,
     )
 
@@ -192,9 +194,11 @@ def _sample(one: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
 
 
 def _curl(path: str, method: str, document: Mapping[str, Any]) -> str:
-    example = _example(document["paths"][path][method], document)
+    given = document["paths"][path][method]
+    example = _example(given, document)
     address = _HOST + shell.place(document, path)
+    token = _BEARER if "security" in given else ""
     if method == "get":
-        return "curl " + shlex.quote(address + (f"?{urlencode(example)}" if example else ""))
+        return "curl " + shlex.quote(address + (f"?{urlencode(example)}" if example else "")) + token
     data = shlex.quote(json.dumps(example, ensure_ascii=False))
-    return f"curl {shlex.quote(address)} -H 'Content-Type: application/json' -d {data}"
+    return f"curl {shlex.quote(address)}{token} -H 'Content-Type: application/json' -d {data}"

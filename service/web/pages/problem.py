@@ -24,7 +24,7 @@ def problem(given: Mapping[str, Any], prefix: str) -> bytes:
         class_="problem",
     )
     links = join(element("a", "Ask", href=f"{prefix}/"), element("a", "Docs", href=f"{prefix}/docs"))
-    return shell.framed(title, main, prefix=prefix, links=links)
+    return shell.framed(title, main, prefix=prefix, style="problem.css", links=links)
 
 
 def _suggestions(texts: Any, prefix: str) -> Markup | None:

@@ -23,8 +23,8 @@ class Page(NamedTuple):
     policy: str = POLICY
 
 
-def page(title: str, main: Markup, document: Mapping[str, Any], *, current: str, script: str) -> Page:
-    """Make a whole page; `current` is its path below the prefix, `script` its bundle."""
+def page(title: str, main: Markup, document: Mapping[str, Any], *, current: str, bundles: str) -> Page:
+    """Make a whole page; `current` is its path below the prefix, `bundles` the stem of its style and its script."""
     about = document["x-answerer"]
     body = framed(
         f"{title} · {document['info']['title']}",
@@ -32,17 +32,20 @@ def page(title: str, main: Markup, document: Mapping[str, Any], *, current: str,
         prefix=prefix(document),
         name=element("span", element("b", about["kind"]), " ", about["name"], class_="served") if about["name"] else "",
         links=_links(document, current),
-        script=script,
+        style=f"{bundles}.css",
+        script=f"{bundles}.js",
     )
     return Page(body, bundle.packed(body), f'W/"{bundle.digest(body)}"')
 
 
-def framed(title: str, main: Markup, *, prefix: str, name: str = "", links: str = "", script: str = "") -> bytes:
-    """Put the frame around the content of a page."""
+def framed(
+    title: str, main: Markup, *, prefix: str, style: str, name: str = "", links: str = "", script: str = ""
+) -> bytes:
+    """Put the frame around the content of a page; `style` and `script` are bundles."""
     source = prefix + bundle.address(script) if script else ""
     values = {
         "title": title,
-        "style": prefix + bundle.address("style.css"),
+        "style": prefix + bundle.address(style),
         "script": element("script", type="module", src=source) if script else "",
         "home": f"{prefix}/",
         "name": name,

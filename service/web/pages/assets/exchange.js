@@ -35,13 +35,15 @@ function parsed(text) {
   }
 }
 
-/** When the request left and the answer was there, in ms after `start`: what is outside of it is the browser's own. */
+/** When the request left and the answer was there, in ms after `start`: what is outside of it is the page's own. */
 async function wire(url, start, total) {
   await new Promise((done) => setTimeout(done)); // the browser notes it after the body was read
   const noted = performance.getEntriesByName(url).at(-1);
-  if (!noted?.requestStart) return { sent: 0, got: total };
-  const sent = noted.connectEnd > noted.connectStart ? noted.connectStart : noted.requestStart;
-  return { sent: Math.max(0, sent - start), got: Math.min(total, noted.responseEnd - start) };
+  if (!noted?.requestStart) return { sent: 0, got: total, way: "" };
+  const fresh = noted.connectEnd > noted.connectStart;
+  const sent = (fresh ? noted.domainLookupStart : noted.requestStart) - start;
+  const way = fresh ? `new connection, ${duration(noted.connectEnd - noted.domainLookupStart)}` : "connection kept open";
+  return { sent: Math.max(0, Math.min(sent, total)), got: Math.min(total, noted.responseEnd - start), way };
 }
 
 /**
