@@ -149,7 +149,7 @@ $(VENV)/.installed-test: $(VENV)/.created pyproject.toml requirements.lock
 
 $(BENCH_VENV)/.installed: pyproject.toml requirements.lock tests/benchmark/requirements.txt
 	$(call create,$(BENCH_VENV))
-	$(BENCH_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable . \
+	$(BENCH_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[otel]' \
 		--requirement tests/benchmark/requirements.txt
 	@touch $@
 

@@ -26,6 +26,7 @@ from service.shared.rate import PROBE, SCRIPT, SharedRate
 from service.shared.redis import Redis
 from service.telemetry.exchange_log import ExchangeLog
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import Tracing
 from service.turn import Guards
 from service.web.admission import Admission, Taker
 from service.web.ask import Ask
@@ -53,6 +54,7 @@ EXCHANGES: Final = web.AppKey("exchanges", Exchanges)
 LONGEST: Final = web.AppKey("longest", int)
 LINGER: Final = 2.0
 """Seconds for which an unread body is thrown away, so that the client sees its 413 before the connection closes."""
+TRACING: Final = web.AppKey[Tracing | None]("tracing")
 LOADED: Final = web.AppKey("loaded", asyncio.Task[None])
 """The load of the answerer: done when questions are answered, failed with LoadError when they never will be."""
 
@@ -63,11 +65,13 @@ def create_app(
     answerer: Answerer | None = None,
     health: Health | None = None,
     metrics: Metrics | None = None,
+    tracing: Tracing | None = None,
 ) -> web.Application:
     """Wire the server up. `answerer` None: the one that the settings name. Raises SpecError, StartupError.
 
-    `health` and `metrics` are given where an ops port of its own shares them; None makes new ones. The answerer is
-    loaded in the background once the app starts; await `app[LOADED]` to know the outcome.
+    `health` and `metrics` are given where an ops port of its own shares them; None makes new ones. `tracing` None:
+    nothing is traced. The answerer is loaded in the background once the app starts; await `app[LOADED]` to know the
+    outcome.
     """
     answerer = answerer or spec.resolve(settings)
     health = health or Health(settings.stall_limit)
@@ -75,7 +79,8 @@ def create_app(
     instance = socket.gethostname()
     longest = spec.question_max_length(settings, answerer)
     cors = Cors(settings.cors_origins)
-    observer = Observer(metrics, health, cors, log=ExchangeLog(questions=settings.log_questions), instance=instance)
+    log = ExchangeLog(questions=settings.log_questions)
+    observer = Observer(metrics, health, cors, log=log, instance=instance, tracing=tracing)
     failures = Failures(settings.prefix, _problem_page)
     redis = Line(Redis(settings.redis_url, [SCRIPT]), PROBE) if settings.redis_url else None
     pipeline = _pipeline(settings, answerer, metrics, redis)
@@ -90,6 +95,7 @@ def create_app(
     app = web.Application(client_max_size=settings.body_max_size)
     app[ANSWERER], app[EXCHANGES], app[CONNECTIONS] = answerer, exchanges, connections
     app[HEALTH], app[METRICS], app[OBSERVER], app[LONGEST] = health, metrics, observer, longest
+    app[TRACING] = tracing
     routes = Routes(app, exchanges.around, cors=cors, prefix=settings.prefix)
     if settings.ops_port is None:
         Ops(health, metrics.registry).add_to(routes)

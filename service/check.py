@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from service.models import Answerer, Parameter
 from service.settings import Settings
 from service.shared.rate import SCRIPT
 from service.shared.redis import Redis, shown
-from service.telemetry import loading
+from service.telemetry import loading, tracing
 from service.tls import Tls, untimely
 from service.web import openapi
 
@@ -81,6 +82,7 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "circuit": _circuit(settings) if answerer.statistics().circuit else "",
         "rate": _rate(settings),
         "redis": _redis(settings),
+        "traces": tracing.described(os.environ),
         "parameters": ", ".join(_parameter(parameter) for parameter in answerer.contract.parameters),
         "questions": f"up to {spec.question_max_length(settings, answerer):,} characters",
         "tokens": _tokens(settings),

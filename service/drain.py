@@ -10,11 +10,12 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import structlog
 
+from service.telemetry.tracing import Tracing
 from service.web.exchanges import Exchanges
 from service.web.observe import Observer
 from service.web.runner import Runner
@@ -76,6 +77,30 @@ async def close_executor(seconds: float) -> None:
     """End the loop's own threads, as asyncio does at its end, but within so many seconds."""
     closing = asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor())
     await asyncio.wait({closing}, timeout=seconds)
+
+
+async def flush(traces: Tracing | None, seconds: float) -> None:
+    """Send what is left of traces, and end the loop's own threads meanwhile; `traces` None: there are none."""
+    sent = within(traces.close, seconds) if traces else asyncio.sleep(0, result=True)
+    _, in_time = await asyncio.gather(close_executor(seconds), sent)
+    if not in_time:
+        _log.warning("traces were left unsent", seconds=seconds)
+
+
+async def within(work: Callable[[], None], seconds: float) -> bool:
+    """Do work that blocks in a thread of its own, which keeps nothing from ending; False: it took longer than that."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def run() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            work()
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name="askd-flush", daemon=True).start()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await done.wait()
+    return done.is_set()
 
 
 def left_over(seconds: float) -> list[str]:

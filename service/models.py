@@ -32,6 +32,24 @@ ABANDONED: Final[ContextVar[Callable[[], Stopped] | None]] = ContextVar("askd_ab
 stopped. The place that the call holds in the limit stays taken until what this returns is called."""
 
 
+class Leg(Protocol):
+    """The way of a question on to another server, as a trace shows it. `headers` are sent along with it."""
+
+    headers: Mapping[str, str]
+
+    def answered(self, status: int) -> None:
+        """Take notice of the answer's HTTP status."""
+        ...
+
+    def ended(self, fault: str = "") -> None:
+        """Take notice of the end, the first one told: a word for what went wrong, or nothing."""
+        ...
+
+
+LEAVING: Final[ContextVar[Callable[[str, str], Leg] | None]] = ContextVar("askd_leaving", default=None)
+"""To be called, with method and URL, by an answerer that passes a question on by HTTP; None: nothing is traced."""
+
+
 class Stages(msgspec.Struct):
     """How long each stage of one exchange took, in seconds; None where the exchange did not pass through it."""
 

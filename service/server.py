@@ -22,6 +22,7 @@ from service.app import (
     LOADED,
     METRICS,
     OBSERVER,
+    TRACING,
     create_app,
     create_runner,
 )
@@ -29,7 +30,7 @@ from service.errors import LoadError
 from service.lifetime import meanwhile
 from service.ops_thread import OpsThread
 from service.settings import Settings
-from service.telemetry import logs
+from service.telemetry import logs, tracing
 from service.telemetry.output import output
 from service.telemetry.watchdog import Watchdog
 from service.tls import Tls
@@ -49,7 +50,7 @@ def run(settings: Settings, *, unknown: Mapping[str, str | None]) -> int:
     Raises StartupError for what is found before the listeners are open.
     """
     announce(settings, unknown)
-    app = create_app(settings)
+    app = create_app(settings, tracing=tracing.begun(settings))
     listeners = sockets.listen(settings.host, settings.port)
     ops = None
     if settings.ops_port is not None:
@@ -121,7 +122,7 @@ class Server:
         _log.info(self._farewell, code=code)
         if self._ops:
             self._ops.stop()
-        await drain.close_executor(self._settings.flush_timeout)
+        await drain.flush(self._app[TRACING], self._settings.flush_timeout)
         return code
 
     async def _finish(self) -> None:

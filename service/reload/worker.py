@@ -21,7 +21,7 @@ from service.reload.fault import one_line
 from service.reload.link import SWAP, Link, Said, current
 from service.server import Server, announce, log_failure, serve
 from service.settings import Settings
-from service.telemetry import logs
+from service.telemetry import logs, tracing
 
 LINGER: Final = 0.25
 """Seconds for which idle connections stay open after a swap: a request that is on its way is still answered."""
@@ -57,7 +57,7 @@ def run(settings: Settings, *, unknown: Mapping[str, str | None]) -> int:
 
 
 def _serve(link: Link, settings: Settings, answerer: Answerer | None) -> int:
-    app = create_app(settings, answerer=answerer)
+    app = create_app(settings, answerer=answerer, tracing=tracing.begun(settings))
     return serve(Worker(settings, app, link))
 
 

@@ -3,7 +3,7 @@
 import random
 import re
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -24,12 +24,21 @@ class Exchange(msgspec.Struct, kw_only=True):
     route: str
     arrived: float
     trace_id: str = ""
+    """Id of the trace that it is part of, in hex; empty: none."""
+    span_id: str = ""
+    """Id of its span, in hex; empty where it is not sampled."""
+    span: Any = None
+    """What tracing keeps of it until its end; None where it is not sampled."""
+    unsampled: Any = None
+    """The ids that it passes on where it is not sampled; None: nobody has asked for them."""
     client: str = ""
     caller: str = ""
     """Name of the token that was shown; empty where none is asked for."""
     status: int = 0
     shed: bool = False
     """Whether it was refused because there were too many."""
+    fault: str = ""
+    """What went wrong, in a word: a problem's code, or the type of what the code raised; empty: nothing."""
     leader: str = ""
     """Id of the exchange whose call of the code this one joined; empty where it joined none."""
     question: str = ""

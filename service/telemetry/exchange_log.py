@@ -11,7 +11,7 @@ from service.telemetry.exchange import Exchange
 from service.telemetry.output import now, output
 
 _encode: Final = msgspec.json.Encoder().encode
-_IN_EVERY_LINE: Final = ("timestamp", "level", "event", "id", "trace_id")
+_IN_EVERY_LINE: Final = ("timestamp", "level", "event", "id", "trace_id", "span_id")
 
 
 class ExchangeLog:
@@ -39,6 +39,7 @@ class ExchangeLog:
         """
         stages = exchange.stages
         trace = f',"trace_id":"{exchange.trace_id}"' if exchange.trace_id else ""
+        span = f',"span_id":"{exchange.span_id}"' if exchange.span_id else ""
         auth = "" if stages.auth is None else f',"auth_ms":{stages.auth * 1e3:.3f}'
         rate = "" if stages.rate is None else f',"rate_ms":{stages.rate * 1e3:.3f}'
         cache = "" if stages.cache is None else f',"cache_ms":{stages.cache * 1e3:.3f}'
@@ -49,7 +50,7 @@ class ExchangeLog:
         question = f',"question":{_quoted(exchange.question)}' if self._questions and exchange.question else ""
         leader = f',"leader":"{exchange.leader}"' if exchange.leader else ""
         return (
-            f'{{"timestamp":"{now()}","level":"info","event":"exchange","id":"{exchange.id}"{trace},'
+            f'{{"timestamp":"{now()}","level":"info","event":"exchange","id":"{exchange.id}"{trace}{span},'
             f"{_kind(exchange.route, exchange.method, exchange.status)},"
             f'"duration_ms":{duration * 1e3:.3f}{auth}{rate}{cache}{queue}{code}{render},'
             f'"client":{_client(exchange.client)}{caller}{leader}{question}}}'

@@ -95,6 +95,8 @@ def _stamp(_logger: Any, _method: str, event: Event) -> Event:
         event.setdefault("id", exchange.id)
         if exchange.trace_id:
             event.setdefault("trace_id", exchange.trace_id)
+        if exchange.span_id:
+            event.setdefault("span_id", exchange.span_id)
     return event
 
 

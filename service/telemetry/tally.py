@@ -5,10 +5,12 @@ Prometheus' cumulative buckets of it. A tally is written by one thread and read 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from time import time
+from typing import Final, NamedTuple
 
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
@@ -17,14 +19,25 @@ _LABELS: Final = ("route", "method", "code")
 Key = tuple[str, str, int]
 
 
+class Seen(NamedTuple):
+    """An exchange whose trace is kept: its trace and span id, its seconds, and when it ended (seconds since 1970)."""
+
+    trace_id: str
+    span_id: str
+    seconds: float
+    at: float
+
+
 class Cell:
     """What was observed under one set of labels: how many in each bucket, the last above every edge, and the sum."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("counts", "seen", "total")
 
     def __init__(self, buckets: int) -> None:
         self.counts = [0] * buckets
         self.total = 0.0
+        self.seen: dict[int, Seen] = {}
+        """The last exchange in each bucket whose trace is kept."""
 
 
 class Tally:
@@ -39,6 +52,11 @@ class Tally:
         cell = self._cells.get((route, method, status)) or self.cell(route, method, status)
         cell.counts[bisect_left(self._edges, seconds)] += 1
         cell.total += seconds
+
+    def keep(self, route: str, method: str, status: int, seconds: float, *, trace_id: str, span_id: str) -> None:
+        """Keep an exchange that was counted as the example of its bucket, in place of the one before."""
+        cell = self.cell(route, method, status)
+        cell.seen[bisect_left(self._edges, seconds)] = Seen(trace_id, span_id, seconds, time())
 
     def cell(self, route: str, method: str, status: int) -> Cell:
         """Return the cell of these labels, made when it is not there; unknown methods share one, called `other`."""
@@ -59,22 +77,33 @@ def families(tallies: Iterable[Tally], edges: Sequence[float]) -> Iterable[Metri
         labels=_LABELS,
     )
     bounds = [*map(floatToGoString, edges), "+Inf"]
-    for (route, method, status), (counts, total) in sorted(_merged(tallies).items()):
+    for (route, method, status), cell in sorted(_merged(tallies).items()):
         labels = (route, method, str(status))
-        cumulative, seen = [], 0
-        for bound, count in zip(bounds, counts, strict=True):
-            seen += count
-            cumulative.append((bound, float(seen)))
-        requests.add_metric(labels, float(seen))
-        durations.add_metric(labels, cumulative, total)
+        cumulative: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
+        passed = 0
+        for number, (bound, count) in enumerate(zip(bounds, cell.counts, strict=True)):
+            passed += count
+            example = cell.seen.get(number)
+            cumulative.append((bound, float(passed), _exemplar(example)) if example else (bound, float(passed)))
+        requests.add_metric(labels, float(passed))
+        durations.add_metric(labels, cumulative, cell.total)
     yield requests
     yield durations
 
 
-def _merged(tallies: Iterable[Tally]) -> dict[Key, tuple[list[int], float]]:
-    merged: dict[Key, tuple[list[int], float]] = {}
+def _exemplar(seen: Seen) -> Exemplar:
+    """Return what OpenMetrics shows beside a bucket; the older format leaves it out."""
+    return Exemplar({"trace_id": seen.trace_id, "span_id": seen.span_id}, seen.seconds, seen.at)
+
+
+def _merged(tallies: Iterable[Tally]) -> Mapping[Key, Cell]:
+    merged: dict[Key, Cell] = {}
     for tally in tallies:
         for key, cell in tally.cells():
-            counts, total = merged.get(key, ([0] * len(cell.counts), 0.0))
-            merged[key] = [a + b for a, b in zip(counts, cell.counts, strict=True)], total + cell.total
+            whole = merged.setdefault(key, Cell(len(cell.counts)))
+            whole.counts = [a + b for a, b in zip(whole.counts, cell.counts, strict=True)]
+            whole.total += cell.total
+            for number, seen in dict(cell.seen).items():
+                known = whole.seen.get(number)
+                whole.seen[number] = seen if known is None or known.at < seen.at else known
     return merged

@@ -71,7 +71,7 @@ class Door:
         if STREAM in headers.get(hdrs.ACCEPT, ""):
             return None
         client = self._clients.of(intake.peer, headers)
-        record = self.observer.begin(message.method, _ROUTE, headers, client, intake.arrived)
+        record = self.observer.begin(message.method, _ROUTE, headers, client, intake.arrived, target=target)
         try:
             return self._enter(record, message, intake)
         finally:

@@ -39,7 +39,8 @@ class Exchanges:
         async def exchange(request: web.Request) -> web.StreamResponse:
             headers = request.headers
             client = client_of(request.remote, headers)
-            record = observer.begin(request.method, route.template, headers, client, connection.arrived(request))
+            target, arrived = None if route.quiet else request.raw_path, connection.arrived(request)
+            record = observer.begin(request.method, route.template, headers, client, arrived, target=target)
             try:
                 try:
                     if guarded and (admitted := admit(headers, record)) is not None:

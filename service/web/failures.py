@@ -30,6 +30,8 @@ class Failures:
     def problem(self, error: Problem, path: str) -> dict[str, Any]:
         """Return the problem's members for a request of this path, as it was sent."""
         exchange = CURRENT.get()
+        if exchange is not None:
+            exchange.fault = fault(error)
         return render.problem(error, id=exchange.id if exchange else "", path=path, prefix=self._prefix)
 
     def reply(self, error: Problem, path: str, accept: str) -> Reply:
@@ -52,6 +54,12 @@ class Failures:
         if not request.content.is_eof():
             response.force_close()  # says that the rest of the body is not read: the client may stop sending it
         return response
+
+
+def fault(error: Problem) -> str:
+    """Return an error in a word, for telemetry: the type of what the code raised, else the problem's code."""
+    cause = error.__cause__ if isinstance(error, AnswererFailed) else None
+    return error.code if cause is None else type(cause).__qualname__
 
 
 def known(error: Exception) -> Problem:

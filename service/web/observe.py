@@ -13,6 +13,7 @@ from service.telemetry.exchange import CURRENT, Exchange, request_id, server_tim
 from service.telemetry.exchange_log import ExchangeLog
 from service.telemetry.metrics import Metrics
 from service.telemetry.summary import Summary
+from service.telemetry.tracing import Tracing
 from service.web.cors import Cors
 
 _log = structlog.get_logger("askd.exchange")
@@ -21,8 +22,18 @@ _log = structlog.get_logger("askd.exchange")
 class Observer:
     """Opens and closes the record of each exchange, and puts what identifies it onto each response."""
 
-    def __init__(self, metrics: Metrics, health: Health, cors: Cors, *, log: ExchangeLog, instance: str) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        health: Health,
+        cors: Cors,
+        *,
+        log: ExchangeLog,
+        instance: str,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._tally = metrics.tally()
+        self._tracing = tracing
         self._health = health
         self._cors = cors
         self._log = log
@@ -41,8 +52,20 @@ class Observer:
                 await self._idle.wait()
         return self.in_flight == 0
 
-    def begin(self, method: str, route: str, headers: Mapping[str, str], client: str, arrived: float) -> Exchange:
-        """Open the record of an exchange, whose first byte `arrived` then, and make it the current one."""
+    def begin(
+        self,
+        method: str,
+        route: str,
+        headers: Mapping[str, str],
+        client: str,
+        arrived: float,
+        *,
+        target: str | None = None,
+    ) -> Exchange:
+        """Open the record of an exchange, whose first byte `arrived` then, and make it the current one.
+
+        `target` is its path and query as they were sent; None: it is no matter for a trace, as probes are none.
+        """
         exchange = Exchange(
             id=request_id(headers.get("X-Request-Id")),
             trace_id=trace_id(headers.get("traceparent")),
@@ -53,6 +76,8 @@ class Observer:
         )
         CURRENT.set(exchange)
         self.in_flight += 1
+        if self._tracing is not None and target is not None:
+            self._tracing.begin(exchange, headers, target)
         return exchange
 
     def end(self, exchange: Exchange, *, quiet: bool) -> None:
@@ -62,10 +87,17 @@ class Observer:
         if self._idle is not None and self.in_flight == 0:
             self._idle.set()
         self._tally.observe(exchange.route, exchange.method, exchange.status, duration)
+        if self._tracing is not None and exchange.span is not None:
+            self._trace(self._tracing, exchange, duration)
         if exchange.shed:
             self.shed.seen(exchange.client)
         elif not quiet:
             self._log.write(exchange, duration)
+
+    def _trace(self, tracing: Tracing, exchange: Exchange, duration: float) -> None:
+        tracing.end(exchange, duration)
+        ids = dict(trace_id=exchange.trace_id, span_id=exchange.span_id)
+        self._tally.keep(exchange.route, exchange.method, exchange.status, duration, **ids)
 
     def dress(self, request: web.Request, response: web.StreamResponse) -> None:
         """Put the id, the times and the rest that every response has onto this one, before it is sent.

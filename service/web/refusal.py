@@ -12,7 +12,7 @@ from aiohttp.http_parser import RawRequestMessage
 from service.errors import Overloaded
 from service.telemetry.exchange import CURRENT, Exchange, server_timing
 from service.web import form, wire
-from service.web.failures import Failures
+from service.web.failures import Failures, fault
 from service.web.negotiate import prefers_html
 from service.web.observe import Observer
 
@@ -31,7 +31,7 @@ class Refusals:
 
     def refuse(self, record: Exchange, error: Overloaded, message: RawRequestMessage, *, closes: bool) -> bytes:
         """End the record of a question that was shed, and return what is sent."""
-        record.status, record.shed = error.status, True
+        record.status, record.shed, record.fault = error.status, True, fault(error)
         observer, headers = self._observer, message.headers
         accept = headers.get(hdrs.ACCEPT, "")
         special = closes or record.rate_limit is not None or observer.crosses or message.method == "HEAD"

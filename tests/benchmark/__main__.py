@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import measure, report
-from .servers import ASKD, ASKD_ONE_PORT, BARE, CODE, FASTAPI, Server, given, podinfo
+from .servers import ASKD, ASKD_ONE_PORT, BARE, CODE, FASTAPI, TRACED, Server, given, podinfo
 
 ALL_CORES: Final = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-PARTS: Final = ("throughput", "code", "start", "scrape", "million")
+PARTS: Final = ("throughput", "code", "tracing", "start", "scrape", "million")
 MILLION: Final = Path(__file__).with_name("book_million.py")
 MILLION_LIMIT: Final = 180.0
 """Seconds that the book of a million entries may take."""
@@ -57,6 +57,9 @@ def sections(wanted: argparse.Namespace, plan: measure.Plan) -> Iterator[tuple[s
     if "code" in parts:
         samples = measure.throughput(list(CODE), plan)
         yield "code", samples, report.code(samples)
+    if "tracing" in parts:
+        samples = measure.throughput(list(TRACED), plan)
+        yield "tracing", samples, report.tracing(samples)
     if "start" in parts:
         started = measure.starts([ASKD_ONE_PORT, BARE], plan)
         yield "start", started, report.starts(started)

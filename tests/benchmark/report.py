@@ -18,6 +18,8 @@ AIMS: Final = {"bare aiohttp": 0.55, "FastAPI": 3.0}
 """Throughput of askd as a multiple of the other's, at least."""
 START_AIM: Final = 1.5
 """Start-up and memory of askd as a multiple of the bare app's, at most."""
+TRACED_AIM: Final = 1.1
+"""CPU time of an answer with 1 % of the exchanges traced, as a multiple of one without traces, at most."""
 SCRAPE_AIM: Final = 0.1
 """Seconds that a scrape may take at the 99th percentile."""
 
@@ -51,6 +53,23 @@ def code(samples: Mapping[str, Sequence[load.Sample]]) -> list[str]:
     names = iter(samples)
     pairs = [{name: samples[name] for name in pair} for pair in zip(names, names, strict=True)]
     return [line for pair in pairs for line in [*throughput(pair, title=next(iter(pair)), of=next(iter(pair))), ""]]
+
+
+def tracing(samples: Mapping[str, Sequence[load.Sample]]) -> list[str]:
+    """Table of what an answer costs with traces, against askd without; the aim is for the smaller share.
+
+    Costs are those of each server's best turn: what else a machine does only adds to them, and they differ by little.
+    """
+    rows, base = [], load.median(samples["askd"])
+    least = {name: min(run.cpu for run in runs) for name, runs in samples.items()}
+    for name, runs in samples.items():
+        each = load.median(runs)
+        cost = least[name] / least["askd"]
+        aim = _verdict(f"≤ {TRACED_AIM:g}", met=cost <= TRACED_AIM) if name.endswith(" 1 %") else ""
+        figures = (f"{least[name] * 1e6:.1f}", f"{cost:.2f}", f"{each.rate / base.rate:.2f}")
+        rows.append([name, *figures, aim, f"{each.p99 * 1e3:.2f}", str(each.failures)])
+    head = ("server", "CPU µs each", "÷ untraced", "by rate", "aim", "p99 ms", "failures")
+    return ["## Tracing", "", *table(head, rows)]
 
 
 def starts(found: Mapping[str, Sequence[Start]]) -> list[str]:

@@ -22,7 +22,7 @@ START_LIMIT: Final = 30.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Server:
-    """One server to measure. `{port}` and `{ops}` in `command` and URLs become free ports."""
+    """One server to measure. `{port}` and `{ops}` in `command`, URLs and `environ` become free ports."""
 
     name: str
     command: str
@@ -32,6 +32,8 @@ class Server:
     answer: object = None
     """The JSON that `url` must give; None: any 200 will do."""
     environ: dict[str, str] = dataclasses.field(default_factory=dict)
+    beside: str = ""
+    """Command of what runs beside it, on the port `{sink}`, which `environ` may name; empty: nothing does."""
 
 
 ASKD: Final = Server(
@@ -71,6 +73,21 @@ CODE: Final = (
 """A trivial function behind askd, and the same in a bare app: on the loop, and in a thread."""
 
 
+def _traced(name: str, share: str) -> Server:
+    """Nobody reads the traces: what is measured is what they cost askd, the batches and their sending included."""
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:{sink}",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": share,
+    }
+    sink = f"{shlex.quote(sys.executable)} {PEERS}/otlp_sink.py"
+    return dataclasses.replace(ASKD, name=name, environ=variables, beside=sink)
+
+
+TRACED: Final = (ASKD, _traced("askd, traced 1 %", "0.01"), _traced("askd, traced 100 %", "1"))
+"""askd without traces, and with them; nothing else differs."""
+
+
 def podinfo(binary: str) -> Server:
     """Podinfo on one core, asked for what costs it least."""
     return Server(
@@ -96,7 +113,7 @@ class Running:
     """A server's process, pinned to one core (None: to none), with its output in a file."""
 
     def __init__(self, server: Server, core: int | None, log: Path) -> None:
-        ports = dict(zip(("port", "ops"), _free_ports(2), strict=True))
+        ports = dict(zip(("port", "ops", "sink"), _free_ports(3), strict=True))
         self.server = server
         self.log = log
         self.url, self.ready, self.ops = (
@@ -104,9 +121,12 @@ class Running:
         )
         pin = [] if core is None else ["taskset", "-c", str(core)]
         command = [*pin, *(part.format(**ports) for part in shlex.split(server.command))]
+        environ = os.environ | {name: text.format(**ports) for name, text in server.environ.items()}
         with log.open("ab") as output:
+            beside = [*shlex.split(server.beside), str(ports["sink"])] if server.beside else []
+            self.beside = subprocess.Popen(beside, stdout=output, stderr=output) if beside else None
             self.started = time.perf_counter()
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | server.environ)
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, env=environ)
 
     def wait_ready(self) -> float:
         """Return the seconds from exec to the first 200. Raises RuntimeError, with the end of the log."""
@@ -142,6 +162,9 @@ class Running:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.beside:
+            self.beside.kill()
+            self.beside.wait()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Metrics: what is counted, in what Prometheus understands."""
 
+import re
 import threading
 from collections.abc import Iterator
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, Metric, generate_latest
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from service import __version__
@@ -123,3 +125,15 @@ def test_a_scrape_shows_a_family_once() -> None:
     registry = Metrics(EDGES).registry
     names = [family.name for family in Both(registry, registry).collect()]
     assert len(names) == len(set(names)) > 3
+
+
+def test_the_last_example_of_a_bucket_counts() -> None:
+    """Of the exchanges whose trace is kept each bucket shows the last, of all threads, in OpenMetrics alone."""
+    metrics = Metrics(EDGES)
+    for tally, name, seconds in zip([metrics.tally(), metrics.tally()] * 2, "abcd", (0.1, 0.2, 0.05, 9.0), strict=True):
+        tally.observe("/ask", "GET", 200, seconds)
+        tally.keep("/ask", "GET", 200, seconds, trace_id=name * 32, span_id=name * 16)
+    text = choose_encoder("application/openmetrics-text; version=1.0.0")[0](metrics.registry).decode()
+    shown = re.findall(r'le="([^"]+)".*trace_id="(.)', text)
+    assert shown == [("0.1", "c"), ("0.25", "b"), ("+Inf", "d")]
+    assert "trace_id" not in generate_latest(metrics.registry).decode()

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 
 from service.guards.circuit import Attempt
-from service.models import Question
+from service.models import Leg, Question
 
 PROBLEM: Final = "application/problem+json"
 PATIENCE: Final = 0.5
@@ -27,10 +27,20 @@ class Judge:
     """Tells the circuit how one request fared; without a question it is a look at the server, which counts for nothing.
 
     `work` False: the request only asks for something that is there; that it is given does not show that questions are
-    answered. `deadline` is the server's own, in seconds, not the shorter one of a client.
+    answered. `deadline` is the server's own, in seconds, not the shorter one of a client. `leg` is told, too; None:
+    nothing is traced.
     """
 
-    def __init__(self, attempt: Attempt | None, question: Question | None, *, work: bool, deadline: float) -> None:
+    def __init__(
+        self,
+        attempt: Attempt | None,
+        question: Question | None,
+        *,
+        work: bool,
+        deadline: float,
+        leg: Leg | None = None,
+    ) -> None:
+        self._leg = leg
         self._attempt = attempt
         self._question = question
         self._work = work
@@ -43,6 +53,8 @@ class Judge:
         failed = status >= 500 and media_type != PROBLEM and not passing
         if self._attempt:
             (self._attempt.failed if failed else self._attempt.begun)()
+        if self._leg:
+            self._leg.answered(status)
         return failed
 
     def event(self) -> None:
@@ -53,6 +65,7 @@ class Judge:
 
     def failed(self, error: Exception) -> None:
         """Take notice of what the client library raised."""
+        self.closed(type(error).__name__)
         if not self._attempt:
             return
         if not isinstance(error, TimeoutError) or isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -67,6 +80,7 @@ class Judge:
 
     def left(self) -> None:
         """Take notice of a cancellation: the client's, or that of a deadline that somebody else keeps."""
+        self.closed("cancelled")
         if not self._attempt:
             return
         left = self._question.time_left if self._question else None
@@ -74,6 +88,11 @@ class Judge:
             self._late(self._attempt)
         else:
             self._attempt.left()
+
+    def closed(self, fault: str = "") -> None:
+        """Take notice that nothing more will be read, of the server's answer or in its place."""
+        if self._leg:
+            self._leg.ended(fault)
 
     def _late(self, attempt: Attempt) -> None:
         if asyncio.get_running_loop().time() < self._patient:

@@ -61,6 +61,7 @@ class Reply:
         self._response.release()  # closes the connection, unless the body was read to its end
         if kind is None or issubclass(kind, Exception):
             self._judge.ended()
+            self._judge.closed(kind.__name__ if kind else "")
         else:
             self._judge.left()
 

@@ -21,7 +21,7 @@ from service.answerers.remote.key import Key
 from service.answerers.remote.reply import JSON, STREAM, Reply
 from service.errors import Problem
 from service.guards.circuit import Attempt, Circuit, State
-from service.models import Question
+from service.models import LEAVING, Leg, Question
 
 DEADLINE: Final = 60.0
 """Seconds from the question to the last byte of the answer, of a stream to its next event, where the question has no
@@ -34,7 +34,8 @@ IDLE: Final = 3.0
 """Seconds for which an idle connection is kept. uvicorn closes its own after 5: a question that is sent just then is
 lost, and must not be sent again."""
 CHAINED: Final = ("traceparent", "tracestate")
-"""Headers of the question that are passed on. Authorization and cookies are the caller's business with us alone."""
+"""Headers of the question that are passed on, where nothing is traced here. Authorization and cookies are the caller's
+business with us alone."""
 
 _log = structlog.get_logger("askd.upstream")
 
@@ -79,9 +80,11 @@ class Upstream:
         if self._session is None:
             raise faults.unreachable()
         headers = self._headers(question, accept) | {"Accept": accept}
-        send = partial(self._session.request, method, URL(self.base + path, encoded=True), headers=headers, **body)
         attempt = None if question is None else self._enter()
-        judge = Judge(attempt, question, work=method != "GET", deadline=self.deadline)
+        leg, chain = _chained(question, method, self.base + path)
+        url = URL(self.base + path, encoded=True)
+        send = partial(self._session.request, method, url, headers=headers | chain, **body)
+        judge = Judge(attempt, question, work=method != "GET", deadline=self.deadline, leg=leg)
         translated = partial(self._translated, judge, quiet=question is None)
         with translated():
             async with asyncio.timeout_at(until):
@@ -147,7 +150,18 @@ class Upstream:
         if accept != STREAM:  # there it would bound the time between events, by what happens to be left now
             left = self.deadline if question.time_left is None else question.time_left
             headers["X-Request-Timeout"] = f"{max(left, 0.001):.3f}"
-        return headers | {name: question.headers[name] for name in CHAINED if name in question.headers}
+        return headers
+
+
+def _chained(question: Question | None, method: str, url: str) -> tuple[Leg | None, dict[str, str]]:
+    """Return the way to the other server as a trace shows it, if it does, and the headers that name the trace to it."""
+    leave = LEAVING.get()
+    if question is None:
+        return None, {}
+    if leave is None:
+        return None, {name: question.headers[name] for name in CHAINED if name in question.headers}
+    leg = leave(method, url)
+    return leg, dict(leg.headers)
 
 
 async def _sent(send: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> aiohttp.ClientResponse:

@@ -1,0 +1,183 @@
+"""An exchange as spans: one of the server, and below it the stages that it waited in, made of what was measured.
+
+The names are those of OpenTelemetry's semantic conventions for HTTP, where they are stable.
+"""
+
+from collections.abc import Mapping
+from random import getrandbits
+from time import monotonic, time_ns
+from typing import Final, NamedTuple
+
+from opentelemetry.context import Context, attach
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.semconv.attributes import (
+    client_attributes,
+    error_attributes,
+    http_attributes,
+    server_attributes,
+    url_attributes,
+    user_agent_attributes,
+)
+from opentelemetry.trace import Span, SpanKind, StatusCode, format_span_id, format_trace_id, set_span_in_context
+
+from service import __version__
+from service.models import LEAVING
+from service.telemetry.exchange import Exchange
+from service.telemetry.metrics import UNMATCHED
+from service.telemetry.otel.ids import LOW, Ids, Unsampled, root_bound
+from service.telemetry.otel.legs import PROPAGATOR, Departure
+from service.telemetry.tally import METHODS
+
+LEFT: Final = 499
+"""Status of an exchange whose client left: it was never sent, and is no attribute."""
+_NOTHING: Final = Context()
+_UNSAMPLED: Final = set_span_in_context(Unsampled(), _NOTHING)
+_SAMPLED: Final = Decision.RECORD_AND_SAMPLE
+
+
+class Begun(NamedTuple):
+    """The span of an exchange, and when it began, in nanoseconds since 1970."""
+
+    span: Span
+    at: int
+
+
+class Traces:
+    """Makes spans of exchanges.
+
+    `scheme` is http or https; `prefix` stands before each route that the prefix stands before; `questions` True: their
+    text is an attribute. The ids of `provider`, whose sampler decides, must be `Ids`.
+    """
+
+    def __init__(self, provider: TracerProvider, *, scheme: str, prefix: str, questions: bool) -> None:
+        if not isinstance(provider.id_generator, Ids):
+            raise TypeError("the provider needs an id_generator that takes what was decided: Ids")
+        self._provider = provider
+        self._ids = provider.id_generator
+        self._sampler = provider.sampler
+        self._bound = root_bound(provider.sampler)
+        self._tracer = provider.get_tracer("askd", __version__)
+        self._leave = Departure(self._tracer)
+        self._scheme = scheme
+        self._prefix = prefix
+        self._questions = questions
+
+    def begin(self, exchange: Exchange, headers: Mapping[str, str], target: str) -> None:
+        """Decide whether the exchange is sampled; only then is there a span."""
+        LEAVING.set(self._leave)
+        known = exchange.trace_id
+        trace_id = int(known, 16) if known else getrandbits(128) or 1
+        if not known and self._bound is not None and trace_id & LOW >= self._bound:
+            attach(_UNSAMPLED)
+            return
+        parent = PROPAGATOR.extract(headers, _NOTHING) if known else _NOTHING
+        if self._sampler.should_sample(parent, trace_id, exchange.method, SpanKind.SERVER).decision is not _SAMPLED:
+            attach(parent or _UNSAMPLED)
+            return
+        self._begin(exchange, headers, target, parent, trace_id)
+
+    def _begin(
+        self, exchange: Exchange, headers: Mapping[str, str], target: str, parent: Context, trace_id: int
+    ) -> None:
+        """Begin the span. Its context is never detached: the next exchange has its own."""
+        method = exchange.method
+        at = time_ns() - int((monotonic() - exchange.arrived) * 1e9)
+        if not parent:  # below a parent the SDK takes the parent's, and this would be left for a stranger
+            self._ids.decided(trace_id)
+        path = target.partition("?")[0]
+        route = self._route(exchange.route, path)
+        name = f"{method if method in METHODS else 'HTTP'} {route}".strip()
+        attributes = self._attributes(exchange, headers, path, route)
+        span = self._tracer.start_span(name, parent, SpanKind.SERVER, attributes, start_time=at)
+        ids = span.get_span_context()
+        exchange.trace_id, exchange.span_id = format_trace_id(ids.trace_id), format_span_id(ids.span_id)
+        exchange.span = Begun(span, at)
+        attach(set_span_in_context(span, _NOTHING))
+
+    def end(self, exchange: Exchange, seconds: float) -> None:
+        """Add the stages and what became of the exchange, and end its span."""
+        span, at = exchange.span
+        exchange.span = None
+        ended, status = at + int(seconds * 1e9), exchange.status
+        fault = (exchange.fault or str(status)) if status >= 500 else "cancelled" if status == LEFT else ""
+        self._stages(exchange, Begun(span, at), ended, fault)
+        span.set_attributes(self._outcome(exchange, fault))
+        if status >= 500:
+            span.set_status(StatusCode.ERROR)
+        span.end(ended)
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._provider.shutdown()
+
+    def _route(self, template: str, path: str) -> str:
+        """Return the whole template; empty where no route was found: a stranger's path names no span."""
+        if template == UNMATCHED:
+            return ""
+        below = self._prefix and path.startswith(self._prefix)
+        return (self._prefix + template.rstrip("/") or "/") if below else template
+
+    def _attributes(
+        self, exchange: Exchange, headers: Mapping[str, str], path: str, route: str
+    ) -> dict[str, str | int]:
+        """Return what is known at the beginning. The query, which holds the question, is not among it."""
+        method = exchange.method
+        found: dict[str, str | int] = {
+            http_attributes.HTTP_REQUEST_METHOD: method if method in METHODS else "_OTHER",
+            url_attributes.URL_SCHEME: self._scheme,
+            url_attributes.URL_PATH: path,
+            client_attributes.CLIENT_ADDRESS: exchange.client,
+        }
+        if method not in METHODS:
+            found[http_attributes.HTTP_REQUEST_METHOD_ORIGINAL] = method
+        if route:
+            found[http_attributes.HTTP_ROUTE] = route
+        if host := headers.get("Host"):
+            _place(found, host)
+        if agent := headers.get("User-Agent"):
+            found[user_agent_attributes.USER_AGENT_ORIGINAL] = agent
+        return found
+
+    def _outcome(self, exchange: Exchange, fault: str) -> dict[str, str | int]:
+        """Return what is known at the end."""
+        found: dict[str, str | int] = {"askd.request.id": exchange.id}
+        if exchange.status != LEFT:
+            found[http_attributes.HTTP_RESPONSE_STATUS_CODE] = exchange.status
+        if fault:
+            found[error_attributes.ERROR_TYPE] = fault
+        if exchange.caller:
+            found["askd.caller"] = exchange.caller
+        if exchange.leader:
+            found["askd.leader"] = exchange.leader
+        if self._questions and exchange.question:
+            found["askd.question"] = exchange.question
+        return found
+
+    def _stages(self, exchange: Exchange, begun: Begun, ended: int, fault: str) -> None:
+        """Add a span for the wait until the code began, and one for the code, where the exchange came so far.
+
+        Code that has no end yet, as it goes on for others or is being cancelled, is shown until the exchange's.
+        """
+        stages = exchange.stages
+        if stages.queue is None:
+            return
+        parent = set_span_in_context(begun.span, _NOTHING)
+        entered = begun.at + int(stages.queue * 1e9)
+        self._tracer.start_span("queue", parent, start_time=begun.at).end(entered)
+        code = self._tracer.start_span("code", parent, start_time=entered)
+        if fault:
+            code.set_attribute(error_attributes.ERROR_TYPE, fault)
+        if fault not in {"", "cancelled"}:
+            code.set_status(StatusCode.ERROR)
+        code.end(ended if stages.code is None else entered + int(stages.code * 1e9))
+
+
+def _place(found: dict[str, str | int], host: str) -> None:
+    """Note the address and the port that the client asked for."""
+    name, colon, port = host.rpartition(":")
+    if not colon or not port.isdecimal():  # no port, or an address of IPv6 without one
+        name, port = host, ""
+    found[server_attributes.SERVER_ADDRESS] = name.strip("[]")
+    if port:
+        found[server_attributes.SERVER_PORT] = int(port)
