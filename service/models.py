@@ -123,6 +123,8 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     entries: int | None = None
     reloads: int | None = None
     reload_failures: int | None = None
+    reload_failing: bool | None = None
+    """Whether the last reload failed, so that what is served is older than what is on disk."""
     threads: int | None = None
     busy: int | None = None
     queued: int | None = None

@@ -34,6 +34,8 @@ class Statistics(msgspec.Struct, frozen=True):
     """When the certificate ends, in seconds since 1970."""
     reloads: int
     reload_failures: int
+    reload_failing: bool
+    """Whether the last reload failed, so that the certificate shown is older than the file."""
 
 
 class Pair(NamedTuple):
@@ -67,6 +69,7 @@ class Tls:
         self.context = Renewing(ssl.PROTOCOL_TLS_SERVER)
         self.context.newest = self._pair.context
         self._reloads = self._failures = 0
+        self._failing = False
 
     @property
     def validity(self) -> Validity:
@@ -86,16 +89,23 @@ class Tls:
             self._pair = load(self._cert, self._key)
         except StartupError as fault:
             self._failures += 1
+            self._failing = True
             _log.warning("the changed certificate is faulty, the old one stays", fault=str(fault))
             return
         self.context.newest = self._pair.context
         self._reloads += 1
+        self._failing = False
         _log.info("certificate read again", expires=self.validity.ends.isoformat())
         self._warn()
 
     def statistics(self) -> Statistics:
         """Return what is counted now."""
-        return Statistics(expires=self.validity.ends.timestamp(), reloads=self._reloads, reload_failures=self._failures)
+        return Statistics(
+            expires=self.validity.ends.timestamp(),
+            reloads=self._reloads,
+            reload_failures=self._failures,
+            reload_failing=self._failing,
+        )
 
     def _warn(self) -> None:
         if trouble := untimely(self.validity, datetime.now(UTC)):

@@ -166,11 +166,12 @@ def test_a_broken_pair_leaves_the_old_one(tmp_path: Path) -> None:
         for _ in range(2):
             tls.look()
         assert (tls.statistics().reloads, tls.statistics().reload_failures) == (0, 2)
+        assert tls.statistics().reload_failing
         write(tmp_path, after)
         for _ in range(2):
             tls.look()
         assert log.lines("certificate read again")
-    assert shown(tls) == serial(after)
+    assert (shown(tls), tls.statistics().reload_failing) == (serial(after), False)
 
 
 def test_its_end_is_told(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ class Statistics(msgspec.Struct, frozen=True):
     """Requests that were not, by what was wrong."""
     reloads: int
     reload_failures: int
+    reload_failing: bool
+    """Whether the last reload failed, so that the tokens in force are older than the file."""
 
 
 class Caller:
@@ -64,6 +66,7 @@ class Tokens:
         self._take(lines)
         self._refused: Counter[str] = Counter(missing=0, unknown=0)
         self._reloads = self._failures = 0
+        self._failing = False
 
     async def watch(self) -> None:
         """Read again whenever the file has changed; until cancelled."""
@@ -91,10 +94,12 @@ class Tokens:
             lines = read(self.path)
         except Faults as faults:
             self._failures += 1
+            self._failing = True
             _log.warning("the changed tokens are faulty, the old ones stay", faults=list(faults.lines))
             return
         self._take(lines)
         self._reloads += 1
+        self._failing = False
         _log.info("tokens read again", tokens=len(lines), names=len(self.names))
         self._warn()
 
@@ -112,6 +117,7 @@ class Tokens:
             refused=dict(self._refused),
             reloads=self._reloads,
             reload_failures=self._failures,
+            reload_failing=self._failing,
         )
 
     def _take(self, lines: Lines) -> None:

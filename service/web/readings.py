@@ -6,7 +6,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from service.guards.circuit import State
 from service.guards.connections import Connections
-from service.guards.health import Health
+from service.guards.health import Health, Phase
 from service.guards.limiter import LimiterStatistics
 from service.guards.tokens import Tokens
 from service.models import Statistics
@@ -30,6 +30,8 @@ def readings(
     """Yield what observer, pipeline, guards and answerer count now. `rate` and `redis` None: there is none."""
     yield from gauge("askd_in_flight", "Exchanges under way, streams included.", observer.in_flight)
     yield from gauge("askd_ready", "1 while questions should be sent here, else 0.", float(health.readiness().ok))
+    draining = float(health.phase is Phase.DRAINING)
+    yield from gauge("askd_draining", "1 from the order to stop until the end, else 0.", draining)
     yield from _answerer(pipeline)
     yield from _limiter(pipeline.limiter.statistics())
     yield from _upstream(pipeline.answerer.statistics())
@@ -46,8 +48,7 @@ def _answerer(pipeline: Pipeline) -> Iterable[Metric]:
     yield from gauge("askd_threads", "Threads that synchronous code may use.", code.threads)
     yield from gauge("askd_threads_busy", "Threads that run synchronous code.", code.busy)
     yield from gauge("askd_book_entries", "Entries of the book.", code.entries)
-    reloads = {"succeeded": code.reloads, "failed": code.reload_failures}
-    yield from results("askd_book_reloads", "Reloads of the book.", reloads)
+    yield from _reloads("book", code.reloads, code.reload_failures, failing=code.reload_failing)
     info = GaugeMetricFamily("askd_answerer_info", "What is served, always 1.", labels=("kind", "version"))
     info.add_metric((pipeline.answerer.kind, pipeline.answerer.version), 1.0)
     yield info
@@ -117,8 +118,7 @@ def access(tokens: Tokens) -> Iterable[Metric]:
     for why, count in found.refused.items():
         refused.add_metric((why,), float(count))
     yield refused
-    reloads = {"succeeded": found.reloads, "failed": found.reload_failures}
-    yield from results("askd_tokens_reloads", "Reloads of the tokens.", reloads)
+    yield from _reloads("tokens", found.reloads, found.reload_failures, failing=found.reload_failing)
 
 
 def certificate(tls: Tls) -> Iterable[Metric]:
@@ -126,8 +126,17 @@ def certificate(tls: Tls) -> Iterable[Metric]:
     found = tls.statistics()
     name = "askd_tls_certificate_expiry_timestamp_seconds"
     yield from gauge(name, "When the certificate ends, in seconds since 1970.", found.expires)
-    reloads = {"succeeded": found.reloads, "failed": found.reload_failures}
-    yield from results("askd_tls_reloads", "Reloads of the certificate.", reloads)
+    yield from _reloads("tls", found.reloads, found.reload_failures, failing=found.reload_failing)
+
+
+def _reloads(what: str, succeeded: int | None, failed: int | None, *, failing: bool | None) -> Iterable[Metric]:
+    """Yield how often a file was read again, and whether what is in force is what the file says."""
+    named = {"book": "book", "tokens": "tokens", "tls": "certificate"}[what]
+    counts = {"succeeded": succeeded, "failed": failed}
+    yield from results(f"askd_{what}_reloads", f"Reloads of the {named}.", counts)
+    last = None if failing is None else float(not failing)
+    help = f"0 while the {named} cannot be read again and an older state is in force, else 1."
+    yield from gauge(f"askd_{what}_last_reload_successful", help, last)
 
 
 def _rate(rate: Taker | None) -> Iterable[Metric]:

@@ -198,7 +198,9 @@ def test_a_broken_file_leaves_the_old_tokens(file: Path, spoil: Callable[[Path],
     assert str(file) in told["faults"][0]
     assert who(tokens, SECRET) == "alice"
     assert (tokens.statistics().reload_failures, tokens.statistics().reloads) == (1, 0)
+    assert tokens.statistics().reload_failing
     saved(tokens, lambda: file.write_text(line("bob", "b")))
+    assert not tokens.statistics().reload_failing
     assert (who(tokens, SECRET), who(tokens, "b")) == (None, "bob")
 
 

@@ -243,3 +243,4 @@ async def test_the_main_app_has_the_same_health(aiohttp_client: Callable[..., Aw
     await app[LOADED]
     health.draining()
     assert (await (await client.get("/readyz")).json(content_type=None))["detail"] == "phase: draining"
+    assert "\naskd_draining 1.0\n" in await (await client.get("/metrics")).text()

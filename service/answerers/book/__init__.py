@@ -45,6 +45,7 @@ class Book(Answerer):
         self._recent: dict[str, Answer] = {}
         self._reloads = 0
         self._failures = 0
+        self._failing = False
         self._closing = threading.Event()
         self._watch: Watch | None = None
         self._searcher: ThreadPoolExecutor | None = None
@@ -97,6 +98,7 @@ class Book(Answerer):
             return  # the watch sees the change as well, and calls again
         except Exception as fault:
             self._failures += 1
+            self._failing = True
             _LOG.error(
                 "book.reload_failed",
                 fault=str(fault),
@@ -105,6 +107,7 @@ class Book(Answerer):
             )
             self._conclude(loop, "failed")
             return
+        self._failing = False
         if edition.version == self.version:
             self._conclude(loop, "unchanged")
             return
@@ -163,10 +166,13 @@ class Book(Answerer):
             self._searcher.shutdown(wait=False, cancel_futures=True)
 
     def statistics(self) -> Statistics:
-        """Return how many answers there are, and how many reloads succeeded and failed."""
+        """Return how many answers there are, how many reloads succeeded and failed, and how the last one went."""
         edition = self._edition
         return Statistics(
-            entries=edition.entries if edition else 0, reloads=self._reloads, reload_failures=self._failures
+            entries=edition.entries if edition else 0,
+            reloads=self._reloads,
+            reload_failures=self._failures,
+            reload_failing=self._failing,
         )
 
 

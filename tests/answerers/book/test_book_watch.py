@@ -146,9 +146,10 @@ async def test_a_broken_version_is_logged_and_the_old_one_serves(write: Write, l
     assert [(line["event"], line["log_level"]) for line in logs] == [("book.reload_failed", "error")]
     assert "a.yaml:1: the entry has no `answer`" in logs[0]["fault"]
     assert (told(book), book.version, book.statistics().reload_failures) == ("one", version, 1)
+    assert book.statistics().reload_failing
     rename_over(folder / "a.yaml", text("two"))
     await until(outcomes, "reloaded")
-    assert (told(book), book.statistics().reloads) == ("two", 1)
+    assert (told(book), book.statistics().reloads, book.statistics().reload_failing) == ("two", 1, False)
 
 
 async def test_a_vanished_book_goes_on_serving(write: Write, load: Load) -> None:
