@@ -11,6 +11,7 @@ CHART_VENV := .venv-chart
 CHECKOV_VENV := .venv-checkov
 SCRIPTS := .ci/run $(wildcard k8s/*.sh)
 BROWSER_VENV := .venv-browser
+PICTURE_VENV := .venv-picture
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 # Arguments for what a target runs: `make run ARGS="serve main.py:answer --port 8080"`, `make test ARGS="-k book"`.
@@ -21,7 +22,7 @@ find_python = $(shell for name in $(or $(PYTHON),python3 python3.14 python3.13 p
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aiohttp test-process test-browser pictures up down test-chart chart-files lint-chart test-cluster proof lint format contract lock wheel image test-image lint-image bench ci clean
+.PHONY: help run test test-aiohttp test-process test-browser pictures up down test-chart chart-files lint-chart test-cluster proof lint format contract rules observe fire picture lock wheel image test-image lint-image bench ci clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -70,6 +71,20 @@ format: $(VENV)/.installed-test ## write the format, and mend what can be mended
 
 contract: $(VENV)/.installed-test ## at a release: record what must stay compatible from now on
 	PYTHONPATH=tests $(BIN)/python -m contract
+
+rules: $(VENV)/.installed-test ## write rules, dashboard and docs/metrics.md anew, from tests/rules/ and a live scrape
+	$(BIN)/python -m tests.rules
+	$(BIN)/python -m tests.metrics.page
+
+observe: $(VENV)/.installed-test ## run Prometheus with the rules beside askd and a light load (ARGS="main.py:answer"; needs prometheus)
+	@exec $(BIN)/python -m tests.rules.observe $(ARGS)
+
+fire: $(VENV)/.installed-test ## raise the alerts for real, with real faults (two minutes; ARGS="overload book"; needs prometheus)
+	@exec $(BIN)/python -m tests.rules.fire $(ARGS)
+
+picture: $(PICTURE_VENV)/.installed ## draw docs/pictures/dashboard.png from a real load, and show Grafana's types the dashboard (needs prometheus)
+	$(PICTURE_VENV)/bin/python -m tests.rules.picture
+	$(PICTURE_VENV)/bin/python -m pytest -q tests/rules/test_dashboard.py
 
 lock: $(VENV)/.installed ## write requirements.lock anew, with the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
@@ -132,7 +147,7 @@ ci: ## do what CI does
 	.ci/run
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) $(AIOHTTP) $(BROWSER_VENV) $(CHART_VENV) $(CHECKOV_VENV) build dist .*_cache .hypothesis .schemathesis
+	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) $(AIOHTTP) $(PICTURE_VENV) $(BROWSER_VENV) $(CHART_VENV) $(CHECKOV_VENV) build dist .*_cache .hypothesis .schemathesis
 	find service tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -173,6 +188,12 @@ $(BROWSER_VENV)/.installed: pyproject.toml requirements.lock tests/browser/requi
 	$(call create,$(BROWSER_VENV))
 	$(BROWSER_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[test]' \
 		--requirement tests/browser/requirements.txt
+	@touch $@
+
+$(PICTURE_VENV)/.installed: pyproject.toml requirements.lock tests/rules/picture.txt
+	$(call create,$(PICTURE_VENV))
+	$(PICTURE_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[test]' \
+		--requirement tests/rules/picture.txt
 	@touch $@
 
 # The real LangGraph server, in an environment of its own: it holds jsonschema-rs and structlog back.

@@ -129,8 +129,12 @@ RULES: Final[list[Bad]] = [
     ({"extraContainers": [{**SIDECAR, "name": "askd"}]}, ("askd is there twice",)),
     ({"initContainers": [SIDECAR], "extraContainers": [SIDECAR]}, ("proxy is there twice",)),
     ({"metrics": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}}, ("scraped twice",)),
-    ({"metrics": {"rules": {"enabled": True}}}, ("metrics.rules.groups",)),
-    ({"metrics": {"dashboards": {"enabled": True}}}, ("metrics.dashboards.files",)),
+    ({"metrics": {"rules": {"enabled": True}}}, ("metrics.rules.job",)),
+    ({"metrics": {"dashboards": {"files": {"askd.json": "{}"}}}}, ("metrics.dashboards.files has askd.json",)),
+    (
+        {"metrics": {"dashboards": {"enabled": True}}, "slo": {"latency": {"threshold": "300ms"}}},
+        ("slo.latency.threshold is 300ms", "settings.latencyBuckets"),
+    ),
 ]
 """Refused by requirements.yaml, which names the value and the mend."""
 

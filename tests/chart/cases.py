@@ -226,10 +226,14 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     "service monitor": {"metrics": {"serviceMonitor": {"enabled": True, "interval": "15s"}}},
     "rules": {
         "metrics": {
-            "rules": {"enabled": True, "groups": [{"name": "mine", "rules": [{"alert": "Down", "expr": "up == 0"}]}]}
+            "rules": {
+                "enabled": True,
+                "job": "askd",
+                "groups": [{"name": "mine", "rules": [{"alert": "Down", "expr": "up == 0"}]}],
+            }
         }
     },
-    "dashboards": {"metrics": {"dashboards": {"enabled": True, "files": {"askd.json": "{}"}}}},
+    "dashboards": {"metrics": {"dashboards": {"enabled": True, "files": {"mine.json": "{}"}}}},
     "tests with a token": {
         "auth": {"existingSecret": "tokens"},
         "tests": {"question": "who?", "tokenSecret": "tester", "tokenKey": "t"},

@@ -29,6 +29,11 @@ GROUPS: Final[dict[str, dict[str, Meaning]]] = {
         "askd_request_duration_seconds": Meaning("seconds", "How long does a client wait?"),
         "askd_in_flight": Meaning("exchanges", "How much is under way now?"),
     },
+    "Connections": {
+        "askd_connections": Meaning("connections", "How many clients hold a connection now?"),
+        "askd_connections_limit": Meaning("connections", "How many may?"),
+        "askd_connections_closed_total": Meaning("connections", "Why do connections end: slow, idle, old, too many?"),
+    },
     "Let in or refused": {
         "askd_unauthorized_total": Meaning(
             "requests", "Who is not let in: without a token, or with a wrong one?", _TOKENS
