@@ -1,6 +1,6 @@
 # For `skaffold dev --profile langgraph`, which gives BASE and PIP: askd's image for development, and its pip.
-ARG BASE
-ARG PIP
+ARG BASE=scratch
+ARG PIP=scratch
 # hadolint ignore=DL3006 # the tag is in the argument
 FROM ${PIP} AS pip
 
