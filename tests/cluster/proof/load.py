@@ -240,11 +240,20 @@ def quantile(samples: Sequence[Sample], share: float) -> float:
 
 
 def told(samples: Sequence[Sample]) -> str:
-    """Say how many requests there were of each kind, and what failed of them."""
+    """Say how many requests there were of each kind, and what failed of them, and how new the replica was."""
     kinds = Counter(each.kind for each in samples)
     failures = [each for each in samples if each.fault]
     text = f"{len(failures)} of {len(samples)} failed ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"
     if failures:
-        what = Counter((each.kind, "fresh" if each.fresh else "kept", each.fault) for each in failures)
-        text += "; " + "; ".join(f"{n} × {' '.join(how)}" for how, n in what.most_common(5))
+        what = Counter(f"{each.kind} {'fresh' if each.fresh else 'kept'} {each.fault}" for each in failures)
+        text += "; " + "; ".join(f"{n} × {how}" for how, n in what.most_common(5))
+        text += (
+            "; replicas first seen " + ", ".join(f"{_age(samples, each):.1f}" for each in failures[:5]) + " s before"
+        )
     return text
+
+
+def _age(samples: Sequence[Sample], of: Sample) -> float:
+    """Return for how many seconds the replica of a request had answered others; NaN: it is unknown."""
+    seen = [each.ended for each in samples if each.server == of.server]
+    return of.ended - min(seen) if of.server else float("nan")

@@ -39,7 +39,7 @@ def _configuration(namespace: str) -> dict[str, Any]:
     }
 
 
-RULES: Final = {"groups": [{"name": "targets", "rules": [{"alert": "TargetDown", "expr": "up == 0", "for": "10s"}]}]}
+RULES: Final = {"groups": [{"name": "targets", "rules": [{"alert": "TargetDown", "expr": "up == 0", "for": "30s"}]}]}
 """Far quicker to alarm than the usual ten minutes."""
 _NAME: Final = {"name": "prometheus"}
 

@@ -17,7 +17,7 @@ from .cluster import CHART, CODE, IMAGE, Namespace, Release
 from .command import run
 from .conftest import Install
 from .figures import Figures
-from .load import Connection
+from .load import Connection, Reply
 
 pytestmark = pytest.mark.proof
 
@@ -40,6 +40,7 @@ build:
   local: {{push: false}}
   artifacts:
     - image: {image}
+      context: {folder}
       sync: {{manual: [{{src: answer.py, dest: /answers}}]}}
 deploy:
   helm:
@@ -69,7 +70,14 @@ async def bytes_of(address: tuple[str, int]) -> list[tuple[int, str, bytes]]:
                     replies = [await connection.get(target, accept) for target, accept in QUESTIONS]
                 finally:
                     connection.close()
-                return [(reply.status, reply.headers["content-type"], reply.body) for reply in replies]
+                if replies[0].status != 503:  # it is still loading
+                    return [same(reply) for reply in replies]
+
+
+def same(reply: Reply) -> tuple[int, str, bytes]:
+    """Return what has to be alike wherever it is served: all but the request's id."""
+    body = reply.body.replace(reply.headers["x-request-id"].encode(), b"")
+    return reply.status, reply.headers["content-type"], body
 
 
 @contextlib.asynccontextmanager
@@ -92,9 +100,10 @@ async def running(*words: str, **variables: str) -> AsyncIterator[asyncio.subpro
 
 
 async def on_a_laptop() -> list[tuple[int, str, bytes]]:
-    """Serve the file with `askd serve`."""
-    port = free_port()
-    async with running(sys.executable, "-m", "service", "serve", str(CODE), ASKD_PORT=str(port)):
+    """Serve the file with `askd serve`; with an ops port, as the others have, the contract leaves its paths out."""
+    port, ops = free_port(), free_port()
+    ports = {"ASKD_PORT": str(port), "ASKD_OPS_PORT": str(ops)}
+    async with running(sys.executable, "-m", "service", "serve", str(CODE), **ports):
         return await bytes_of(("127.0.0.1", port))
 
 
@@ -123,16 +132,16 @@ def project(folder: Path, image: str, namespace: str) -> Path:
     """Write what `skaffold dev` needs beside the file, and return its configuration."""
     shutil.copy(CODE, folder / "answer.py")
     (folder / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY --chown=65532:65532 answer.py ./\n", encoding="utf-8")
-    text = SKAFFOLD.format(image=image, chart=Path(CHART).resolve(), namespace=namespace)
+    text = SKAFFOLD.format(image=image, folder=folder, chart=Path(CHART).resolve(), namespace=namespace)
     for word in ("REPO", "TAG"):
         text = text.replace(f"IMAGE_{word}", f"IMAGE_{word}_{image.replace('-', '_')}")
     (folder / "skaffold.yaml").write_text(text, encoding="utf-8")
     return folder / "skaffold.yaml"
 
 
-async def in_skaffold(namespace: Namespace, folder: Path) -> tuple[list[tuple[int, str, bytes]], str]:
+async def in_skaffold(folder: Path) -> tuple[list[tuple[int, str, bytes]], str]:
     """Serve a copy of the file with `skaffold dev`."""
-    image = f"askd-proof-{uuid.uuid4().hex[:8]}"
+    image, namespace = f"askd-proof-{uuid.uuid4().hex[:8]}", await Namespace.create("skaffold")
     file = project(folder, image, namespace.name)
     try:
         async with running("skaffold", "dev", "--filename", str(file), "--port-forward=off", "--tail=false"):
@@ -141,17 +150,17 @@ async def in_skaffold(namespace: Namespace, folder: Path) -> tuple[list[tuple[in
             await release.rolled()
             return await in_a_pod(release)
     finally:
-        tags = await run("docker", "images", "--quiet", image, check=False)
-        await run("docker", "rmi", "--force", *set(tags.split()), check=False)
+        await namespace.delete()
+        rows = (line.split() for line in (await run("docker", "images", check=False)).splitlines())
+        await run("docker", "rmi", *(f"{row[0]}:{row[1]}" for row in rows if row[0] == image), check=False)
 
 
-async def test_one_file_everywhere(install: Install, namespace: Namespace, figures: Figures, tmp_path: Path) -> None:
+async def test_one_file_everywhere(install: Install, figures: Figures, tmp_path: Path) -> None:
     """Laptop, `docker run`, chart and `skaffold dev` serve one file with the same bytes, and do not change it."""
     laptop = await on_a_laptop()
     places = {"docker run": await in_a_container(), "chart": await in_a_pod(await install())}
-    await run("helm", "uninstall", "askd", "--namespace", namespace.name, "--wait")
     if shutil.which("skaffold"):
-        places["skaffold dev"] = await in_skaffold(namespace, tmp_path)
+        places["skaffold dev"] = await in_skaffold(tmp_path)
     differing = [name for name, (found, hashed) in places.items() if (found, hashed) != (laptop, HASH)]
     assert [reply[0] for reply in laptop] == [200, 200, 200, 200, 400, 200]
     measured = f"laptop, {', '.join(places)}: {len(QUESTIONS)} replies each, sha256 {HASH[:8]}…; differing: {differing}"
