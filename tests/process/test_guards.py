@@ -4,7 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from .conftest import WAIT, Gate, Start
+from .conftest import BOUND, WAIT, Gate, Start
 
 SLOW = WAIT + "\ndef answer(text):\n    wait('asked')\n    return 'late'\n"
 NEVER = "import asyncio\n\nasync def answer(text):\n    await asyncio.Event().wait()\n"
@@ -66,8 +66,9 @@ async def test_the_same_question_is_one_call(start: Start, tmp_path: Path, gate:
     await process.event("ready")
     asked = [asyncio.create_task(process.get("/ask?q=x")) for _ in range(10)]
     await process.event("asked")
-    while 'askd_flight_results_total{result="joined"} 9.0' not in (await process.get("/metrics", ops=True)).text:
-        continue
+    async with asyncio.timeout(BOUND):
+        while 'askd_flight_results_total{result="joined"} 9.0' not in (await process.get("/metrics", ops=True)).text:
+            continue
     gate.open()
     replies = await asyncio.gather(*asked)
     assert {reply.text for reply in replies} == {'{"answer":"late"}'}
