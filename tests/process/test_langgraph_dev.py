@@ -60,6 +60,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def askd(server: str, start: Start) -> Process:
     """Give an askd that has found the server; where that is still starting, it goes on looking."""
     process = await start("serve", server)
+    await process.event("ready")  # of the process; the server may be found before that or after
     await process.event("upstream")
     return process
 

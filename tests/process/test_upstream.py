@@ -35,6 +35,7 @@ def real(folder: Path, port: int) -> Server:
 async def test_killed_during_load(server: Server, start: Start, unused_tcp_port: int) -> None:
     """Before: 200. Killed: 502 for what was under way, then 503 at once. Back: 200 again. Never 500, always alive."""
     askd = await start("serve", f"http://127.0.0.1:{unused_tcp_port}")
+    await askd.event("ready")
     await askd.event("upstream")
     load = Load(askd)
     assert await load.run("before", 80) == {200}
