@@ -117,6 +117,19 @@ class Cache:
         self._hits += 1
         return Kept(entry[0], (), age, shelf.life)
 
+    def again(self, key: Hashable, answer: Answer) -> Kept | None:
+        """Return what `get` does where this very answer is still given under this key, else None, and count nothing."""
+        shelf = self._answers
+        entry = shelf.entries.get(key)
+        if entry is None or entry[0] is not answer:
+            return None
+        age = self._clock() - entry[1]
+        if age >= shelf.life:
+            return None
+        shelf.entries.move_to_end(key)
+        self._hits += 1
+        return Kept(answer, (), age, shelf.life)
+
     def bypass(self) -> Missed:
         """Count a question that did not look here because its client said so; returns the reason, as `get` does."""
         if not self._capacity:

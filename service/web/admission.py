@@ -40,6 +40,11 @@ class Admission:
         self._policy = _policy(rate.quota) if rate else ""
 
     @property
+    def open(self) -> bool:
+        """Whether everybody is let in, and nothing of it is noted."""
+        return self._access is None and self._rate is None
+
+    @property
     def waits(self) -> bool:
         """Whether what `admit` returns may have to be awaited."""
         return self._rate is not None and self._rate.waits

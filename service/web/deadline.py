@@ -8,12 +8,20 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from multidict import istr
+
 from service.errors import BadQuestion
 
 WISH: Final = "X-Request-Timeout"
 ENVOY: Final = "X-Envoy-Expected-Rq-Timeout-Ms"
+_HEADERS: Final = istr(WISH), istr(ENVOY)
 _WISH: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s)?", re.ASCII)
 _MILLISECONDS: Final = re.compile(r"\d{1,12}", re.ASCII)
+
+
+def given(headers: Mapping[str, str]) -> bool:
+    """Say whether the client, or a proxy, tells of a time."""
+    return _HEADERS[0] in headers or _HEADERS[1] in headers
 
 
 def seconds(longest: float, headers: Mapping[str, str]) -> float:

@@ -15,6 +15,7 @@ from aiohttp import HttpVersion11, hdrs
 from aiohttp.http_parser import RawRequestMessage
 
 from service.errors import Overloaded, Problem
+from service.guards.limiter import Ticket, retry_after
 from service.pipeline import Pipeline
 from service.telemetry.exchange import CURRENT, Exchange
 from service.turn import Turn
@@ -58,7 +59,7 @@ class Door:
         self.observer = observer
         self.failures = failures
         self._refusals = Refusals(failures, observer, path)
-        self._hot = Hot()
+        self._hot = Hot(pipeline)
 
     def __call__(self, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway | None":
         """Return the answer, or the exchange that it will come from; None: the request goes the ordinary way."""
@@ -71,49 +72,69 @@ class Door:
         if STREAM in headers.get(hdrs.ACCEPT, ""):
             return None
         client = self._clients.of(intake.peer, headers)
+        ticket = None
+        if self._admission.open and self._pipeline.bare:  # nothing stands before the place
+            ticket = self._pipeline.limiter.admit(intake.arrived)
+            if ticket is None:
+                return self._shed(message, intake, client)
         record = self.observer.begin(message.method, _ROUTE, headers, client, intake.arrived, target=target)
         try:
-            return self._enter(record, message, intake)
+            return self._enter(record, message, intake, ticket)
         finally:
             CURRENT.set(None)  # what comes next in this context is another's
 
-    def _enter(self, record: Exchange, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway":
+    def _shed(self, message: RawRequestMessage, intake: Doorway, client: str) -> bytes:
+        """Refuse what is too much, without a record of it where that will do."""
+        closes = intake.closes(message)
+        data = self._refusals.at_once(message, intake.arrived, client, closes=closes)
+        if data is None:
+            headers, target = message.headers, message.path
+            record = self.observer.begin(message.method, _ROUTE, headers, client, intake.arrived, target=target)
+            try:
+                data = self._refusals.refuse(record, Overloaded(retry_after()), message, closes=closes)
+            finally:
+                CURRENT.set(None)
+        return data
+
+    def _enter(
+        self, record: Exchange, message: RawRequestMessage, intake: Doorway, ticket: Ticket | None
+    ) -> "bytes | Underway":
         try:
             self._admission.admit(message.headers, record)
-            return self._admitted(record, message, intake)
+            return self._admitted(record, message, intake, ticket)
         except Overloaded as error:
             return self._refusals.refuse(record, error, message, closes=intake.closes(message))
         except Exception as error:
             return self.finished(record, self.failed(message, error), message, intake)
 
-    def _admitted(self, record: Exchange, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway":
+    def _admitted(
+        self, record: Exchange, message: RawRequestMessage, intake: Doorway, ticket: Ticket | None
+    ) -> "bytes | Underway":
         """Answer what is at hand, at once where the same was asked before, or ask the code."""
-        headers, version = message.headers, self._pipeline.answerer.version
         plain = record.rate_limit is None and not self.observer.crosses and not intake.closes(message)
-        if plain and (data := self._hot.find(message, record, version)) is not None:
+        if plain and ticket is None and (data := self._hot.find(message, record)) is not None:
             self.observer.end(record, quiet=False)
             return data
-        turn, asked = self._begin(record, headers, message.path)
+        turn, asked = self._begin(record, message.headers, message.path, ticket)
         if turn.at_hand is None:
             return Underway(self, record, message=message, intake=intake, asked=asked, turn=turn)
-        found = reply.answered(turn, turn.at_hand, asked.manner.representation, headers, safe=True)
+        found = reply.answered(turn, turn.at_hand, asked.manner.representation, message.headers, safe=True)
         data = self.finished(record, found, message, intake)
         if plain:
             self._hot.keep(message, turn, found.status, data)
         return data
 
-    def _begin(self, record: Exchange, headers: Headers, target: str) -> tuple[Turn, Asked]:
+    def _begin(self, record: Exchange, headers: Headers, target: str, ticket: Ticket | None) -> tuple[Turn, Asked]:
         """Read the question, and begin its turn; where nothing can be at hand, its place is asked for first."""
-        pipeline, reader = self._pipeline, self._reader
-        if not pipeline.bare:
-            asked = reader.get(record, headers, target)
-            return pipeline.begin(asked.question, asked.wishes), asked
-        ticket = pipeline.guards.place(record.arrived)
+        pipeline = self._pipeline
+        if ticket is None and pipeline.bare:
+            ticket = pipeline.guards.place(record.arrived)
         try:
-            asked = reader.get(record, headers, target)
+            asked = self._reader.get(record, headers, target)
             return pipeline.begin(asked.question, asked.wishes, ticket=ticket), asked
         except BaseException:
-            ticket.leave()
+            if ticket is not None:
+                ticket.leave()
             raise
 
     def failed(self, message: RawRequestMessage, error: Exception) -> Reply:

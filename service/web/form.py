@@ -5,42 +5,47 @@ from typing import Final, NamedTuple
 
 from service.web import wire
 
-_SLOTS: Final = (
-    (re.compile(rb"(?<=\r\nX-Request-Id: )[^\r]*"), b"%(id)b"),
-    (re.compile(rb"(?<=\r\nServer-Timing: )[^\r]*"), b"%(timing)b"),
-    (re.compile(rb"(?<=\r\nDate: )[^\r]*"), b"%(date)b"),
+_CACHE: Final = re.compile(rb"(.*\r\n)Cache-Status: [^\r]*\r\nAge: [^\r]*\r\n(.*)", re.DOTALL)
+_REST: Final = re.compile(
+    rb"(.*\r\nX-Request-Id: )[^\r]*(\r\nServer-Timing: )[^\r]*(\r\n.*\r\nDate: )[^\r]*(.*)", re.DOTALL
 )
 _LENGTH: Final = re.compile(rb"(?<=\r\nContent-Length: )\d+")
 _END: Final = b"\r\n\r\n"
 
 
 class Form(NamedTuple):
-    """A whole response with places for what differs. `length` is that of the body without an id, where it has one."""
+    """A whole response in the parts between what differs, in the order in which `Observer.put_on` and `wire` write."""
 
-    pattern: bytes
-    length: int
+    start: bytes
+    """Up to what the cache says, where it says something."""
+    head: bytes
+    timing: bytes
+    date: bytes
+    rest: tuple[bytes, ...]
+    """What follows the date; the id stands between the parts."""
 
-    def fill(self, id: str, timing: str) -> bytes:
-        """Return the response of an exchange."""
-        name, date = id.encode(), wire.date().encode()
-        return self.pattern % {
-            b"id": name,
-            b"timing": timing.encode(),
-            b"date": date,
-            b"length": self.length + len(name),
-        }
-
-
-def cut(data: bytes, *, id: str | None = None) -> Form:
-    """Cut a form out of a response. `id`: that of its exchange, where the body has it, too; None: it has none."""
-    head, _, body = data.partition(_END)
-    head = head.replace(b"%", b"%%")
-    for found, slot in _SLOTS:
-        head = found.sub(slot, head, count=1)
-    length = len(body)
-    body = body.replace(b"%", b"%%")
-    if id is not None:
+    def fill(self, id: str, timing: str, cache: bytes = b"") -> bytes:
+        """Return the response of an exchange; `cache` has the lines that the cache says of it."""
         name = id.encode()
-        body, length = body.replace(name, b"%(id)b"), length - len(name)
-        head = _LENGTH.sub(b"%(length)d", head, count=1)
-    return Form(head + _END + body, length)
+        rest = self.rest[0] if len(self.rest) == 1 else name.join(self.rest)
+        start, head, before, after, _ = self
+        return b"".join((start, cache, head, name, before, timing.encode(), after, wire.date_bytes(), rest))
+
+
+def cut(data: bytes, *, id: str | None = None, length: int = 0) -> Form:
+    """Cut a form out of a response. `id`: that of its exchange, where the body has it, too; None: it has none.
+
+    Then the form is for ids of so many characters, as the body's length stands in it. Raises ValueError for what is
+    no response of askd's.
+    """
+    head, _, body = data.partition(_END)
+    if id is not None:
+        head = _LENGTH.sub(lambda found: b"%d" % (int(found[0]) + length - len(id)), head, count=1)
+    found = _REST.fullmatch(head)
+    if found is None:
+        raise ValueError(f"not a response of askd's: {head!r}")
+    first, timing, date, last = found.groups()
+    cached = _CACHE.fullmatch(first)
+    start, first = cached.groups() if cached else (b"", first)
+    rest = last + _END + body
+    return Form(start, first, timing, date, (rest,) if id is None else tuple(rest.split(id.encode())))

@@ -1,68 +1,96 @@
 """What is asked again and again and is always at hand: answered without being read again.
 
-Only answers that the answerer itself has at hand, as the book has those to its own questions: they hold as long as its
-version does. Everything that could make the answer another is in the key, or keeps the request from here.
+Only answers that the answerer itself has at hand, as the book has those to its own questions, which hold as long as its
+version does; and those that the cache has, as long as it has them. Everything that could make the answer another is in
+the key, or keeps the request from here.
 """
 
 from collections.abc import Mapping
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Final, NamedTuple
 
 from aiohttp import hdrs
 from aiohttp.http_parser import RawRequestMessage
 
+from service.guards.cache import Cache
+from service.guards.wishes import NONE
+from service.models import Answer
+from service.pipeline import Pipeline
 from service.telemetry.exchange import Exchange, server_timing
-from service.turn import Turn
-from service.web import deadline, form
+from service.turn import Key, Turn
+from service.web import cache_fields, deadline, form
 from service.web.form import Form
 
 ENTRIES: Final = 1024
 """Responses that are remembered; when there are more, all are forgotten."""
 LONGEST: Final = 512
-"""Characters of the longest target and `Accept` that are remembered, and bytes of the longest response over that."""
-_SPECIAL: Final = (deadline.WISH, deadline.ENVOY, hdrs.IF_NONE_MATCH)
-"""Headers with which a request is read."""
+"""Characters of the longest target and headers that are remembered, and an eighth of the bytes of a response."""
 
-Key = tuple[str, str, str]
+_Asked = tuple[str, str, str, str]
 
 
 class _Known(NamedTuple):
-    """A response, the version of the answerer that it is from, and its question."""
+    """A response, the version of the answerer that it is from, and its question.
+
+    `kept`: the key and the answer that the cache must still have; None: the answerer itself has it.
+    """
 
     form: Form
     version: str
     text: str
     status: int
+    kept: tuple[Key, Answer] | None
 
 
 class Hot:
-    """Remembers responses."""
+    """Remembers responses of one pipeline."""
 
-    def __init__(self) -> None:
-        self._known: dict[Key, _Known] = {}
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._known: dict[_Asked, _Known] = {}
 
-    def find(self, message: RawRequestMessage, record: Exchange, version: str) -> bytes | None:
+    def find(self, message: RawRequestMessage, record: Exchange) -> bytes | None:
         """Return the response to the same request as before, and note it on the record; None: there is none."""
         headers = message.headers
-        known = self._known.get((message.method, message.path, headers.get(hdrs.ACCEPT, "")))
-        if known is None or known.version != version or _special(headers):
+        known = self._known.get(_asked(message))
+        if known is None or known.version != self._pipeline.answerer.version or deadline.given(headers):
+            return None
+        cache = b"" if known.kept is None else _from(self._pipeline.cache, known.kept, headers, record)
+        if cache is None:
             return None
         now = monotonic()
         record.question, record.status, record.stages.render = known.text, known.status, 0.0
-        return known.form.fill(record.id, server_timing(record, now))
+        return known.form.fill(record.id, server_timing(record, now), cache)
 
     def keep(self, message: RawRequestMessage, turn: Turn, status: int, data: bytes) -> None:
         """Remember a response, if it may be given again."""
-        headers = message.headers
-        accept = headers.get(hdrs.ACCEPT, "")
-        own = turn.at_hand is not None and turn.kept is None and turn.keeps and status == 200
-        if not own or len(message.path) + len(accept) > LONGEST or len(data) > LONGEST * 8 or _special(headers):
+        if turn.at_hand is None or not turn.keeps or status not in {200, 304} or len(data) > LONGEST * 8:
             return
+        asked = _asked(message)
+        if sum(map(len, asked)) > LONGEST or deadline.given(message.headers):
+            return
+        kept = None
+        if turn.kept is not None:
+            if turn.key is None or turn.wishes is not NONE:
+                return
+            kept = turn.key, turn.at_hand
         if len(self._known) >= ENTRIES:
             self._known.clear()
-        key = message.method, message.path, accept
-        self._known[key] = _Known(form.cut(data), turn.guards.answerer.version, turn.question.text, status)
+        self._known[asked] = _Known(form.cut(data), turn.guards.answerer.version, turn.question.text, status, kept)
 
 
-def _special(headers: Mapping[str, str]) -> bool:
-    return any(name in headers for name in _SPECIAL)
+def _asked(message: RawRequestMessage) -> _Asked:
+    headers = message.headers
+    return message.method, message.path, headers.get(hdrs.ACCEPT, ""), headers.get(hdrs.IF_NONE_MATCH, "")
+
+
+def _from(cache: Cache, kept: tuple[Key, Answer], headers: Mapping[str, str], record: Exchange) -> bytes | None:
+    """Return the lines with which the cache gives the same answer again; None: it does not, or must be asked."""
+    if hdrs.CACHE_CONTROL in headers or hdrs.PRAGMA in headers:
+        return None
+    started = perf_counter()
+    found = cache.again(*kept)
+    if found is None:
+        return None
+    record.stages.cache = perf_counter() - started
+    return f"Cache-Status: {cache_fields.hit(found)}\r\nAge: {cache_fields.age(found)}\r\n".encode()

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, MutableMapping
 from time import monotonic
+from typing import Final
 
 import structlog
 from aiohttp import web
+from multidict import istr
 
 from service.guards.health import Health, Phase
 from service.telemetry.exchange import CURRENT, Exchange, request_id, server_timing, trace_id
@@ -15,6 +17,9 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.summary import Summary
 from service.telemetry.tracing import Tracing
 from service.web.cors import Cors
+
+REQUEST_ID: Final = istr("X-Request-Id")
+TRACEPARENT: Final = istr("traceparent")
 
 _log = structlog.get_logger("askd.exchange")
 
@@ -67,8 +72,8 @@ class Observer:
         `target` is its path and query as they were sent; None: it is no matter for a trace, as probes are none.
         """
         exchange = Exchange(
-            id=request_id(headers.get("X-Request-Id")),
-            trace_id=trace_id(headers.get("traceparent")),
+            id=request_id(headers.get(REQUEST_ID)),
+            trace_id=trace_id(headers.get(TRACEPARENT)),
             method=method,
             route=route,
             client=client,
@@ -94,6 +99,11 @@ class Observer:
         elif not quiet:
             self._log.write(exchange, duration)
 
+    def shed_at_once(self, route: str, method: str, status: int, duration: float, *, client: str) -> None:
+        """Count an exchange that was shed so early that there is no record of it, as `end` counts the others."""
+        self._tally.observe(route, method, status, duration)
+        self.shed.seen(client)
+
     def _trace(self, tracing: Tracing, exchange: Exchange, duration: float) -> None:
         tracing.end(exchange, duration)
         ids = dict(trace_id=exchange.trace_id, span_id=exchange.span_id)
@@ -108,6 +118,11 @@ class Observer:
         if self._health.phase is Phase.DRAINING:
             response.force_close()
             response.headers["Connection"] = "close"
+
+    @property
+    def traces(self) -> bool:
+        """Whether exchanges are parts of traces."""
+        return self._tracing is not None
 
     @property
     def crosses(self) -> bool:

@@ -9,17 +9,26 @@ from service.web.reply import Reply
 
 _LINES: Final = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n" for status in HTTPStatus}
 _BODILESS: Final = frozenset({204, 304})
-_second = [(-1, "")]
+_second = [(-1, "", b"")]
 
 
 def date() -> str:
     """Return the value of `Date`; made once a second."""
+    return _dates()[1]
+
+
+def date_bytes() -> bytes:
+    """Return the value of `Date` as it is sent."""
+    return _dates()[2]
+
+
+def _dates() -> tuple[int, str, bytes]:
     now = int(time.time())
-    known, text = _second[0]
-    if known != now:
+    known = _second[0]
+    if known[0] != now:
         text = formatdate(now, usegmt=True)
-        _second[0] = now, text
-    return text
+        known = _second[0] = now, text, text.encode()
+    return known
 
 
 def written(reply: Reply, *, head: bool, closes: bool) -> bytes:

@@ -184,6 +184,23 @@ def test_an_answer_ends_at_its_ttl_and_begins_anew_when_it_is_put() -> None:
     assert cache.statistics().expired == 1
 
 
+def test_the_same_answer_is_given_again_while_it_is_kept() -> None:
+    """`again` finds this very answer, as a hit, until its TTL ends or another is kept; no miss is counted."""
+    clock = Clock()
+    cache, answer = Cache(10_000, ttl=10.0, clock=clock), Answer("a")
+    assert cache.again("q", answer) is None
+    cache.put("q", answer)
+    clock.now += 4.0
+    kept = cache.again("q", answer)
+    assert kept is not None
+    assert (kept.answer, kept.age, kept.ttl) == (answer, 4.0, 6.0)
+    assert cache.again("q", Answer("a")) is None
+    clock.now += 6.0
+    assert cache.again("q", answer) is None
+    statistics = cache.statistics()
+    assert (statistics.hits, statistics.misses, statistics.expired, statistics.bypassed) == (1, 0, 0, 0)
+
+
 @pytest.mark.parametrize(("ttl", "life"), [(None, NO_ANSWER_TTL), (3600.0, NO_ANSWER_TTL), (1.0, 1.0)])
 def test_a_no_answer_is_kept_briefly(ttl: float | None, life: float) -> None:
     """It comes back with its suggestions, as a new error each time, for a few seconds and never for longer than TTL."""

@@ -1,15 +1,18 @@
 """The door, open and closed: the same answers, metrics and log, whatever is asked and however it comes."""
 
 import asyncio
+import contextlib
 import random
 import re
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any, NamedTuple
 
 import pytest
 
-from service.app import METRICS, OBSERVER
+from service.app import DOOR, METRICS, OBSERVER
 from service.guards import cache
+from service.models import Answerer
 from tests.fakes import Scripted, Upper, until
 from tests.telemetry.captured import Captured
 from tests.web.conftest import Log
@@ -40,6 +43,12 @@ HEADERS = [
     *("traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Authorization: Bearer x"),
 ]
 METHODS = [*(["GET"] * 12), *(["HEAD"] * 3), "OPTIONS", "DELETE"]
+
+
+class Bare(Upper):
+    """Has never an answer at hand, so that its places are asked for before anything else."""
+
+    at_hand = Answerer.at_hand
 
 
 class Response(NamedTuple):
@@ -170,9 +179,10 @@ async def test_what_waits_is_answered_in_order(wire: Wired) -> None:
     assert bodies == [b'{"answer":"WAIT"}', *[b'{"answer":"Hi"}'] * 3]
 
 
-async def test_a_flood_of_refusals_is_told_in_sum(wire: Wired, log: Log) -> None:
+@pytest.mark.parametrize("kind", [Upper, Bare])
+async def test_a_flood_of_refusals_is_told_in_sum(wire: Wired, log: Log, kind: type[Upper]) -> None:
     """Beyond the limit the answer is a ready 503 with the client's id, on a connection that stays; the log sums up."""
-    fake = Upper(deterministic=False)
+    fake = kind(deterministic=False)
     server = await wire(fake, concurrency="1", queue="0")
     async with server.open() as busy, server.open() as line:
         busy.send(get("/ask?q=wait"))
@@ -188,6 +198,78 @@ async def test_a_flood_of_refusals_is_told_in_sum(wire: Wired, log: Log) -> None
     assert server.counted(route="/ask", method="GET", code="503") == 20
     shed = log.lines("questions shed")
     assert (len(shed), [entry["status"] for entry in log.lines("exchange")]) == (1, [200])
+
+
+async def test_what_is_shed_before_it_has_a_record_is_told_the_same(wire: Wired) -> None:
+    """Ready refusals are, but for the order of `Retry-After` by chance, those of the ordinary way, to every client."""
+    chance = random.Random("shed")
+    faults = "Expect: more", "X-Request-Timeout: soon", "Accept: image/png", "Accept: text/html", "only-if-cached"
+    harmless = [each for each in HEADERS if not each.endswith(faults)]
+    harmless += ["X-Request-Id: " + "x" * 128, "X-Request-Id: x", "Accept: text/html, */*;q=0.1"]
+    servers = [(fake := Bare(deterministic=False), await wire(fake, closed=closed, concurrency="1", queue="0"))
+               for closed in (False, True)]  # fmt: skip
+    async with contextlib.AsyncExitStack() as stack:
+        for fake, server in servers:
+            (await stack.enter_async_context(server.open())).send(get("/ask?q=wait"))
+            await fake.waiting.wait()
+        for case in range(CASES // 5):
+            headers = chance.sample(harmless, chance.choice([0, 0, 1, 1, 2, 3]))
+            asked = [(method, get("/ask?q=one", *headers, method=method)) for method in ("GET", "HEAD")]
+            asked = [asked[chance.random() < 0.3], ("GET", get("/ask?q=one", "Connection: close"))]
+            methods, parts = [method for method, _ in asked], [data for _, data in asked]
+            seen = [parsed(await talk(server, parts), methods) for _, server in servers]
+            assert seen[0] == seen[1], f"case {case}: {asked}"
+            assert [reply.status for reply in seen[0]] == ["HTTP/1.1 503 Service Unavailable"] * 2, f"case {case}"
+        for fake, _ in servers:
+            fake.release.set()
+        for _, server in servers:
+            await until(lambda observer=server.app[OBSERVER]: observer.in_flight == 0)  # type: ignore[misc] # bound now
+        assert counted(servers[0][1]) == counted(servers[1][1])
+
+
+async def test_what_the_cache_has_is_given_again_as_long_as_it_has_it(wire: Wired) -> None:
+    """A kept answer's response is remembered with it: asked around the cache, or swept out, the code is asked anew."""
+    fake = Upper()
+    server = await wire(fake, cache_size="10000")
+    async with server.open() as line:
+
+        async def ask(target: str, *headers: str) -> tuple[int, str]:
+            line.send(get(target, *headers))
+            reply = await line.reply()
+            assert reply.body == (b'{"answer":"ONE"}' if reply.status == 200 and "one" in target else reply.body)
+            return reply.status, reply.headers["cache-status"]
+
+        hit, miss = "askd; hit", "askd; fwd=uri-miss; stored"
+        assert [await ask("/ask?q=one") for _ in range(4)] == [(200, miss), *[(200, hit)] * 3]
+        assert await ask("/ask?q=one", "Cache-Control: no-cache") == (200, "askd; fwd=request; stored")
+        assert [await ask("/ask?q=one") for _ in range(2)] == [(200, hit)] * 2
+        assert [await ask("/ask?q=one", "If-None-Match: *") for _ in range(3)] == [(304, hit)] * 3
+        assert [await ask("/ask?q=one", 'If-None-Match: "other"') for _ in range(3)] == [(200, hit)] * 3
+        asked = len(fake.asked)
+        for number in range(50):  # until there is no room for the first
+            await ask(f"/ask?q=another+{number}")
+        assert [await ask("/ask?q=one") for _ in range(2)] == [(200, miss), (200, hit)]
+        assert len(fake.asked) == asked + 51
+    assert server.app[METRICS].registry.get_sample_value("askd_cache_results_total", {"result": "hit"}) == 12
+
+
+async def test_a_kept_answer_ends_with_its_time(wire: Wired) -> None:
+    """Past its TTL the remembered response is not given; it says how old it is, and how long it still holds."""
+    server = await wire(Upper(), cache_ttl="60")
+    now = [monotonic()]
+    server.app[DOOR]._pipeline.cache._clock = lambda: now[0]
+    async with server.open() as line:
+
+        async def ask() -> tuple[str, str]:
+            line.send(get("/ask?q=one"))
+            reply = await line.reply()
+            return reply.headers["cache-status"], reply.headers.get("age", "")
+
+        await ask()
+        now[0] += 10.5
+        assert [await ask() for _ in range(3)] == [("askd; hit; ttl=49", "10")] * 3
+        now[0] += 49.5
+        assert [await ask() for _ in range(2)] == [("askd; fwd=stale; stored", ""), ("askd; hit; ttl=60", "0")]
 
 
 async def test_who_leaves_a_question_of_the_doors_stops_its_code(wire: Wired, log: Log) -> None:
