@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import msgspec
 
-from service.call import Bound, Call, Record, exceeded
+from service.call import Bound, Call, Deadlines, Record, exceeded
 from service.errors import NoAnswer, Overloaded
 from service.guards.cache import Cache, Kept, Missed
 from service.guards.flight import Flight, Flights
@@ -46,6 +46,7 @@ class Guards:
         self.shared = shared
         self.record = record
         self.longest = longest
+        self.deadlines = Deadlines()
         self.coming: set[Key] = set()
         """Keys of the calls that others may join, and that have a place and have not begun."""
 
@@ -105,7 +106,7 @@ class Turn:
             raise self.kept.no_answer()
         question = self.question
         if self.key is None:
-            async with Bound(question):
+            with Bound(question, self.guards.deadlines):
                 return await self._call(question, self.ticket)
         fly = self.guards.flights.fly
         try:
@@ -164,7 +165,7 @@ class Turn:
         return self.ticket
 
     async def _call(self, question: Question, ticket: Ticket | None) -> Answer:
-        if (found := await self._elsewhere()) is not None:
+        if self.key is not None and (found := await self._elsewhere()) is not None:
             return found
         await self._enter(question, ticket or self._placed())
         try:

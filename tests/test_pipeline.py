@@ -8,6 +8,7 @@ from time import monotonic
 
 import pytest
 
+from service import call
 from service.answerers.threads import Pool
 from service.errors import (
     AnswererFailed,
@@ -320,6 +321,39 @@ async def test_the_deadline_cancels_the_code(*, deterministic: bool) -> None:
         await it.ask("wait", time=0.05)
     await asyncio.wait_for(fake.stopped.wait(), 5)
     await until(lambda: not it.limiter.busy)
+
+
+async def test_a_far_deadline_is_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question that is far from its deadline gets its timer when that comes close; one that ends before, none."""
+    monkeypatch.setattr(call, "LOOK", 0.01)
+    monkeypatch.setattr(call, "SOON", 0.04)
+    fake = Upper(deterministic=False)
+    it = Piped(fake)
+    began = monotonic()
+    asking = asyncio.create_task(it.ask("wait", time=0.2))
+    await fake.waiting.wait()
+    deadlines = it.pipeline.guards.deadlines
+    assert len(deadlines._far) == 1
+    assert (await it.ask("abc", time=60.0)).text == "ABC"
+    assert len(deadlines._far) == 1
+    with pytest.raises(DeadlineExceeded):
+        await asking
+    assert monotonic() - began >= 0.2
+    assert (deadlines._far, fake.stopped.is_set()) == (set(), True)
+    await until(lambda: not deadlines._looking)
+
+
+async def test_a_deadline_is_not_taken_for_a_cancellation() -> None:
+    """Who is cancelled from outside at the same time is cancelled, and gets no 504."""
+    fake = Upper(deterministic=False)
+    it = Piped(fake)
+    asking = asyncio.create_task(it.ask("wait", time=60.0))
+    await fake.waiting.wait()
+    (bound,) = it.pipeline.guards.deadlines._far
+    bound._end()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 async def test_an_expired_question_costs_no_work() -> None:
