@@ -14,6 +14,11 @@ _encode: Final = msgspec.json.Encoder().encode
 _IN_EVERY_LINE: Final = ("timestamp", "level", "event", "id", "trace_id", "span_id")
 
 
+Plain = tuple[str, str, str, str, str, str]
+"""An exchange of which there is no more to tell: its kind (`kind_of`), its id, its trace id, how long it took and how
+long the cache did, and its client. Times are in milliseconds, as they are written. What does not apply is empty."""
+
+
 class ExchangeLog:
     """Writes one line for each exchange, at level info; with the question's text only where `questions` says so."""
 
@@ -28,8 +33,26 @@ class ExchangeLog:
         if output.json:
             output.soon((self._line, exchange, duration))
         else:
-            line: dict[str, Any] = msgspec.json.decode(self._line(exchange, duration))
-            self._other.info(line["event"], **{name: line[name] for name in line if name not in _IN_EVERY_LINE})
+            self._tell(self._line(exchange, duration))
+
+    def _tell(self, written: bytes) -> None:
+        """Log a line in the form that all others have."""
+        line: dict[str, Any] = msgspec.json.decode(written)
+        self._other.info(line["event"], **{name: line[name] for name in line if name not in _IN_EVERY_LINE})
+
+    @property
+    def plain(self) -> bool:
+        """Whether `write_plain` writes as `write` would."""
+        return not self._questions
+
+    def write_plain(self, exchange: Plain) -> None:
+        """Log an exchange whose answer was remembered."""
+        if output.level > logging.INFO:
+            return
+        if output.json:
+            output.soon((_plain, exchange, 0.0))
+        else:
+            self._tell(_plain(exchange, 0.0))
 
     def _line(self, exchange: Exchange, duration: float) -> bytes:
         """Return the line as JSON. Durations are in milliseconds; what does not apply is left out.
@@ -51,10 +74,20 @@ class ExchangeLog:
         leader = f',"leader":"{exchange.leader}"' if exchange.leader else ""
         return (
             f'{{"timestamp":"{now()}","level":"info","event":"exchange","id":"{exchange.id}"{trace}{span},'
-            f"{_kind(exchange.route, exchange.method, exchange.status)},"
+            f"{kind_of(exchange.route, exchange.method, exchange.status)},"
             f'"duration_ms":{duration * 1e3:.3f}{auth}{rate}{cache}{queue}{code}{render},'
             f'"client":{_client(exchange.client)}{caller}{leader}{question}}}'
         ).encode()
+
+
+def _plain(exchange: Plain, _: float) -> bytes:
+    kind, id, trace_id, duration, cache, client = exchange
+    trace = f',"trace_id":"{trace_id}"' if trace_id else ""
+    asked = f',"cache_ms":{cache}' if cache else ""
+    return (
+        f'{{"timestamp":"{now()}","level":"info","event":"exchange","id":"{id}"{trace},{kind},'
+        f'"duration_ms":{duration}{asked},"render_ms":0.000,"client":{_client(client)}}}'
+    ).encode()
 
 
 def _quoted(text: str) -> str:
@@ -67,5 +100,6 @@ def _client(address: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _kind(route: str, method: str, status: int) -> str:
+def kind_of(route: str, method: str, status: int) -> str:
+    """Return the members of a line that tell of the route, the method and the status."""
     return f'"route":{_quoted(route)},"method":{_quoted(method)},"status":{status}'

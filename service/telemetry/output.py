@@ -12,6 +12,8 @@ from typing import Any, BinaryIO, Final
 Later = tuple[Callable[[Any, float], bytes], Any, float]
 """A line that is yet to be made: what makes it, and what it is made from."""
 
+BATCH: Final = 0.01
+"""Seconds: a line comes late by less than people see, and a batch of a busy server has hundreds."""
 _ERASE: Final = b"\r\x1b[2K"
 
 
@@ -36,15 +38,18 @@ class Output:
     debug = info = warning = error = critical = exception = log = msg
 
     def soon(self, line: Later) -> None:
-        """Make and write one line when this turn of the running loop ends, with the others of the turn in one call.
+        """Make and write one line within `BATCH` of the running loop's time, with the others until then in one call.
 
         A system call for each line costs more than the line, and lines made one after another cost half of what they
-        cost between other work (measured). What is lost in a crash is one turn's lines.
+        cost between other work (measured). What is lost in a crash is one batch.
         """
-        self._soon.append(line)
-        with contextlib.suppress(IndexError):  # another thread has written it already
-            if self._soon[0] is line:  # who put the first line there sees to the rest
-                asyncio.get_running_loop().call_soon(self.flush)
+        waiting = self._soon
+        waiting.append(line)
+        try:
+            if waiting[0] is line:  # who put the first line there sees to the rest
+                asyncio.get_running_loop().call_later(BATCH, self.flush)
+        except IndexError:
+            pass  # another thread has written it already
 
     @property
     def terminal(self) -> bool:
@@ -82,14 +87,16 @@ output = Output(sys.stderr.buffer)
 
 
 _last = [(-1, "")]
-"""The second that was formatted last, and its text: one item, so that threads see both or neither."""
+"""The millisecond that was formatted last, and its text: one item, so that threads see both or neither."""
 
 
 def now() -> str:
     """Return the time in UTC to the millisecond, as RFC 3339 writes it."""
-    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    millisecond = time.time_ns() // 1_000_000
     known, text = _last[0]
-    if seconds != known:
-        text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(seconds))
-        _last[0] = seconds, text
-    return f"{text}{milliseconds:03d}Z"
+    if millisecond != known:
+        seconds, part = divmod(millisecond, 1000)
+        before = text[:20] if known // 1000 == seconds else time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(seconds))
+        text = f"{before}{part:03d}Z"
+        _last[0] = millisecond, text
+    return text

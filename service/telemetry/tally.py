@@ -49,7 +49,10 @@ class Tally:
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one exchange."""
-        cell = self._cells.get((route, method, status)) or self.cell(route, method, status)
+        self.count(self._cells.get((route, method, status)) or self.cell(route, method, status), seconds)
+
+    def count(self, cell: Cell, seconds: float) -> None:
+        """Count one exchange in its cell, which is known."""
         cell.counts[bisect_left(self._edges, seconds)] += 1
         cell.total += seconds
 

@@ -17,9 +17,9 @@ from aiohttp.http_parser import RawRequestMessage
 from service.errors import Overloaded, Problem
 from service.guards.limiter import Ticket, retry_after
 from service.pipeline import Pipeline
-from service.telemetry.exchange import CURRENT, Exchange
+from service.telemetry.exchange import CURRENT, Exchange, server_timing
 from service.turn import Turn
-from service.web import reply, wire
+from service.web import form, reply, wire
 from service.web.admission import Admission
 from service.web.asked import Asked, Headers, Reader
 from service.web.client import Clients
@@ -32,6 +32,8 @@ from service.web.observe import Observer
 from service.web.refusal import Refusals
 from service.web.reply import Reply
 
+FRAMES: Final = 64
+"""Kinds of answers of code whose headers are ready."""
 _ROUTE: Final = "/ask"
 _METHODS: Final = frozenset({"GET", "HEAD"})
 
@@ -59,10 +61,14 @@ class Door:
         self.observer = observer
         self.failures = failures
         self._refusals = Refusals(failures, observer, path)
-        self._hot = Hot(pipeline)
+        self._hot = Hot(pipeline, observer, clients)
+        self._frames: dict[tuple[int, tuple[str, ...]], form.Frame] = {}
+        self._remembers = admission.open and observer.plain
 
     def __call__(self, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway | None":
         """Return the answer, or the exchange that it will come from; None: the request goes the ordinary way."""
+        if self._remembers and (data := self._hot.give(message, intake)) is not None:
+            return data
         target = message.path
         if not (target.startswith(self._query) or target == self._path) or message.method not in _METHODS:
             return None
@@ -121,7 +127,7 @@ class Door:
         found = reply.answered(turn, turn.at_hand, asked.manner.representation, message.headers, safe=True)
         data = self.finished(record, found, message, intake)
         if plain:
-            self._hot.keep(message, turn, found.status, data)
+            self._hot.keep(message, turn, record, data)
         return data
 
     def _begin(self, record: Exchange, headers: Headers, target: str, ticket: Ticket | None) -> tuple[Turn, Asked]:
@@ -144,9 +150,25 @@ class Door:
     def finished(self, record: Exchange, found: Reply, message: RawRequestMessage, intake: Doorway) -> bytes:
         """End the record of an exchange, and return what is sent."""
         record.status = found.status
-        self.observer.put_on(message.headers, found.headers)
-        data = wire.written(found, head=message.method == "HEAD", closes=intake.closes(message))
+        head, closes = message.method == "HEAD", intake.closes(message)
+        if head or closes or record.rate_limit is not None or found.varies or self.observer.crosses:
+            self.observer.put_on(message.headers, found.headers)
+            data = wire.written(found, head=head, closes=closes)
+        else:
+            data = self._framed(record, found)
         self.observer.end(record, quiet=False)
+        return data
+
+    def _framed(self, record: Exchange, found: Reply) -> bytes:
+        """Return what is sent, where headers like these have been sent before, and frame it where not."""
+        kind = found.status, tuple(found.headers.values())
+        frame = self._frames.get(kind)
+        if frame is not None:
+            return frame.fill(record.id, server_timing(record, monotonic()), found.body)
+        self.observer.put_on({}, found.headers)
+        data = wire.written(found, head=False, closes=False)
+        if len(self._frames) < FRAMES:
+            self._frames[kind] = form.frame(data)
         return data
 
 
@@ -208,8 +230,8 @@ class Underway:
                     error.headers = {**error.headers, **reply.cached(turn)}
                     raise
             self._record.leader = turn.leader or ""
-            form = self._asked.manner.representation
-            return reply.answered(turn, answer, form, message.headers, safe=True)
+            way = self._asked.manner.representation
+            return reply.answered(turn, answer, way, message.headers, safe=True)
         except Exception as error:
             self._record.shed = isinstance(error, Overloaded)
             return self._door.failed(message, error)

@@ -38,11 +38,12 @@ _log = structlog.get_logger("askd.connection")
 class Doorway(Intake):
     """A connection that asks the door first; `door` None: every request goes the ordinary way."""
 
-    __slots__ = ("_door", "underway")
+    __slots__ = ("_door", "_peer", "underway")
 
     def __init__(self, *args: Any, door: Door | None, **options: Any) -> None:
         super().__init__(*args, **options)
         self._door = door
+        self._peer: str | None = None
         self.underway: Underway | None = None
         """What the door has begun for this connection; nothing else is begun meanwhile."""
 
@@ -59,8 +60,10 @@ class Doorway(Intake):
     @property
     def peer(self) -> str:
         """The address of whoever is at the other end; empty where there is none."""
-        name = self.peername
-        return str(name[0]) if isinstance(name, tuple) else ""
+        if self._peer is None:
+            name = self.peername
+            self._peer = str(name[0]) if isinstance(name, tuple) else ""
+        return self._peer
 
     def answered(self, answer: bytes, message: RawRequestMessage) -> None:
         """Send the answer of the exchange under way, and go on with what has come meanwhile."""
@@ -102,37 +105,29 @@ class Doorway(Intake):
 
     def _answer(self, door: Door) -> None:
         """Answer what is at hand, in order, up to the first request that is not."""
-        queue = self._messages
+        queue, stamps = self._messages, self._stamps
         while queue and self.underway is None and queue[0][1] is EMPTY_PAYLOAD and not self.writing_paused:
             message = queue[0][0]
             if not isinstance(message, RawRequestMessage) or message.upgrade:
                 return
-            self.arrived = self._stamps[0]
-            answer = self._ask(door, message)
+            self.arrived = stamps[0]
+            try:
+                answer = door(message, self)
+            except Exception:
+                _log.exception("the door failed")
+                return  # the ordinary way is left
             if answer is None:
                 return
-            self._take_off()
+            queue.popleft()
+            del stamps[0]
+            if self._parser is not None and self._manager is not None:  # not lost; what aiohttp does for each
+                self._parser.message_consumed()
+                self._manager.requests_count += 1
             if isinstance(answer, bytes):
                 self._send(answer, message)
             else:
                 self.underway = answer
                 self.began(answer)
-
-    def _ask(self, door: Door, message: RawRequestMessage) -> bytes | Underway | None:
-        """Ask the door; what goes wrong there goes the ordinary way."""
-        try:
-            return door(message, self)
-        except Exception:
-            _log.exception("the door failed")
-            return None
-
-    def _take_off(self) -> None:
-        """Take the first off the queue, with all that aiohttp does for one."""
-        self._messages.popleft()
-        del self._stamps[0]
-        if self._parser is not None and self._manager is not None:  # not lost
-            self._parser.message_consumed()
-            self._manager.requests_count += 1
 
     def _send(self, answer: bytes, message: RawRequestMessage) -> None:
         """Send an answer, and close where it is the last."""

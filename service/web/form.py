@@ -1,4 +1,4 @@
-"""Forms: responses that differ from one another in id, times and date only, cut from one that was rendered."""
+"""Forms and frames: responses that differ from one another in little, cut from one that was rendered."""
 
 import re
 from typing import Final, NamedTuple
@@ -14,7 +14,10 @@ _END: Final = b"\r\n\r\n"
 
 
 class Form(NamedTuple):
-    """A whole response in the parts between what differs, in the order in which `Observer.put_on` and `wire` write."""
+    """A whole response but for id, times and date, in the parts between them.
+
+    Their order is that in which `Observer.put_on` and `wire.written` write.
+    """
 
     start: bytes
     """Up to what the cache says, where it says something."""
@@ -30,6 +33,33 @@ class Form(NamedTuple):
         rest = self.rest[0] if len(self.rest) == 1 else name.join(self.rest)
         start, head, before, after, _ = self
         return b"".join((start, cache, head, name, before, timing.encode(), after, wire.date_bytes(), rest))
+
+
+class Frame(NamedTuple):
+    """A response but for id, times, date and body, in the parts between them."""
+
+    head: bytes
+    timing: bytes
+    length: bytes
+    date: bytes
+
+    def fill(self, id: str, timing: str, body: bytes) -> bytes:
+        """Return the response of an exchange."""
+        head, before, length, date = self
+        size = b"%d" % len(body)
+        return b"".join((head, id.encode(), before, timing.encode(), length, size, date, wire.date_bytes(), _END, body))
+
+
+def frame(data: bytes) -> Frame:
+    """Cut a frame out of a response that stays open. Raises ValueError for what is no response of askd's."""
+    found = _REST.fullmatch(data.partition(_END)[0])
+    if found is None:
+        raise ValueError(f"not a response of askd's: {data!r}")
+    head, timing, last, _ = found.groups()
+    length = _LENGTH.search(last)
+    if length is None:
+        raise ValueError(f"a response without a length: {data!r}")
+    return Frame(head, timing, last[: length.start()], last[length.end() :])
 
 
 def cut(data: bytes, *, id: str | None = None, length: int = 0) -> Form:

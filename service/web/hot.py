@@ -9,17 +9,20 @@ from collections.abc import Mapping
 from time import monotonic, perf_counter
 from typing import Final, NamedTuple
 
-from aiohttp import hdrs
+from aiohttp import HttpVersion11, hdrs
 from aiohttp.http_parser import RawRequestMessage
 
 from service.guards.cache import Cache
 from service.guards.wishes import NONE
 from service.models import Answer
 from service.pipeline import Pipeline
-from service.telemetry.exchange import Exchange, server_timing
+from service.telemetry.exchange import Exchange, request_id, server_timing, trace_id
 from service.turn import Key, Turn
 from service.web import cache_fields, deadline, form
+from service.web.client import Clients
+from service.web.doorway import Doorway
 from service.web.form import Form
+from service.web.observe import REQUEST_ID, TRACEPARENT, Kind, Observer
 
 ENTRIES: Final = 1024
 """Responses that are remembered; when there are more, all are forgotten."""
@@ -30,7 +33,7 @@ _Asked = tuple[str, str, str, str]
 
 
 class _Known(NamedTuple):
-    """A response, the version of the answerer that it is from, and its question.
+    """A response, the version of the answerer that it is from, its question, and what counts it.
 
     `kept`: the key and the answer that the cache must still have; None: the answerer itself has it.
     """
@@ -40,30 +43,70 @@ class _Known(NamedTuple):
     text: str
     status: int
     kept: tuple[Key, Answer] | None
+    kind: Kind
 
 
 class Hot:
     """Remembers responses of one pipeline."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, observer: Observer, clients: Clients) -> None:
         self._pipeline = pipeline
+        self._observer = observer
+        self._clients = clients
         self._known: dict[_Asked, _Known] = {}
+
+    def give(self, message: RawRequestMessage, intake: Doorway) -> bytes | None:
+        """Return the response to the same request as before, without a record of it; None: there is none.
+
+        Only where `Observer.plain` says so. Whoever is let in is asked before.
+        """
+        known = self._find(message)
+        headers = message.headers
+        if known is None or message.version != HttpVersion11 or hdrs.EXPECT in headers or intake.closes(message):
+            return None
+        cache, spent = b"", ""
+        if known.kept is not None:
+            started = perf_counter()
+            found = _from(self._pipeline.cache, known.kept, headers)
+            if found is None:
+                return None
+            cache, spent = found, f"{(perf_counter() - started) * 1e3:.3f}"
+        name = request_id(headers.get(REQUEST_ID))
+        total = self._observer.answered(
+            known.kind,
+            name,
+            intake.arrived,
+            client=self._clients.of(intake.peer, headers),
+            trace_id=trace_id(headers.get(TRACEPARENT)),
+            cache=spent,
+        )
+        before = f"cache;dur={spent}, " if spent else ""
+        return known.form.fill(name, f"{before}render;dur=0.000, total;dur={total}", cache)
 
     def find(self, message: RawRequestMessage, record: Exchange) -> bytes | None:
         """Return the response to the same request as before, and note it on the record; None: there is none."""
-        headers = message.headers
-        known = self._known.get(_asked(message))
-        if known is None or known.version != self._pipeline.answerer.version or deadline.given(headers):
+        known = self._find(message)
+        if known is None:
             return None
-        cache = b"" if known.kept is None else _from(self._pipeline.cache, known.kept, headers, record)
-        if cache is None:
-            return None
-        now = monotonic()
+        cache = b""
+        if known.kept is not None:
+            started = perf_counter()
+            found = _from(self._pipeline.cache, known.kept, message.headers)
+            if found is None:
+                return None
+            cache, record.stages.cache = found, perf_counter() - started
         record.question, record.status, record.stages.render = known.text, known.status, 0.0
-        return known.form.fill(record.id, server_timing(record, now), cache)
+        return known.form.fill(record.id, server_timing(record, monotonic()), cache)
 
-    def keep(self, message: RawRequestMessage, turn: Turn, status: int, data: bytes) -> None:
-        """Remember a response, if it may be given again."""
+    def _find(self, message: RawRequestMessage) -> _Known | None:
+        known = self._known.get(_asked(message))
+        if known is None or known.version != self._pipeline.answerer.version or deadline.given(message.headers):
+            return None
+        return known
+
+    def keep(self, message: RawRequestMessage, turn: Turn, record: Exchange, data: bytes) -> None:
+        """Remember the response of an exchange that has ended, if it may be given again."""
+        status = record.status
         if turn.at_hand is None or not turn.keeps or status not in {200, 304} or len(data) > LONGEST * 8:
             return
         asked = _asked(message)
@@ -76,7 +119,9 @@ class Hot:
             kept = turn.key, turn.at_hand
         if len(self._known) >= ENTRIES:
             self._known.clear()
-        self._known[asked] = _Known(form.cut(data), turn.guards.answerer.version, turn.question.text, status, kept)
+        version, text = turn.guards.answerer.version, turn.question.text
+        kind = self._observer.kind(record.route, record.method, status)
+        self._known[asked] = _Known(form.cut(data), version, text, status, kept, kind)
 
 
 def _asked(message: RawRequestMessage) -> _Asked:
@@ -84,13 +129,11 @@ def _asked(message: RawRequestMessage) -> _Asked:
     return message.method, message.path, headers.get(hdrs.ACCEPT, ""), headers.get(hdrs.IF_NONE_MATCH, "")
 
 
-def _from(cache: Cache, kept: tuple[Key, Answer], headers: Mapping[str, str], record: Exchange) -> bytes | None:
+def _from(cache: Cache, kept: tuple[Key, Answer], headers: Mapping[str, str]) -> bytes | None:
     """Return the lines with which the cache gives the same answer again; None: it does not, or must be asked."""
     if hdrs.CACHE_CONTROL in headers or hdrs.PRAGMA in headers:
         return None
-    started = perf_counter()
     found = cache.again(*kept)
     if found is None:
         return None
-    record.stages.cache = perf_counter() - started
     return f"Cache-Status: {cache_fields.hit(found)}\r\nAge: {cache_fields.age(found)}\r\n".encode()

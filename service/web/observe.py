@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, MutableMapping
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from aiohttp import web
@@ -12,9 +12,10 @@ from multidict import istr
 
 from service.guards.health import Health, Phase
 from service.telemetry.exchange import CURRENT, Exchange, request_id, server_timing, trace_id
-from service.telemetry.exchange_log import ExchangeLog
+from service.telemetry.exchange_log import ExchangeLog, kind_of
 from service.telemetry.metrics import Metrics
 from service.telemetry.summary import Summary
+from service.telemetry.tally import Cell
 from service.telemetry.tracing import Tracing
 from service.web.cors import Cors
 
@@ -22,6 +23,13 @@ REQUEST_ID: Final = istr("X-Request-Id")
 TRACEPARENT: Final = istr("traceparent")
 
 _log = structlog.get_logger("askd.exchange")
+
+
+class Kind(NamedTuple):
+    """What counts the exchanges of one route, method and status, and how their log lines name these."""
+
+    cell: Cell
+    name: str
 
 
 class Observer:
@@ -98,6 +106,26 @@ class Observer:
             self.shed.seen(exchange.client)
         elif not quiet:
             self._log.write(exchange, duration)
+
+    @property
+    def plain(self) -> bool:
+        """Whether `answered` tells all that is to be told of an exchange, so that it needs no record."""
+        return self._tracing is None and not self._cors.on and self._log.plain
+
+    def kind(self, route: str, method: str, status: int) -> Kind:
+        """Return what `answered` takes for exchanges of this kind."""
+        return Kind(self._tally.cell(route, method, status), kind_of(route, method, status))
+
+    def answered(self, kind: Kind, id: str, arrived: float, *, client: str, trace_id: str, cache: str) -> str:
+        """Count and log an exchange without a record, as `end` does others; returns how long it took, in milliseconds.
+
+        `cache` is how long the cache took, likewise; empty where it was not asked.
+        """
+        duration = monotonic() - arrived
+        self._tally.count(kind.cell, duration)
+        milliseconds = f"{duration * 1e3:.3f}"
+        self._log.write_plain((kind.name, id, trace_id, milliseconds, cache, client))
+        return milliseconds
 
     def shed_at_once(self, route: str, method: str, status: int, duration: float, *, client: str) -> None:
         """Count an exchange that was shed so early that there is no record of it, as `end` counts the others."""

@@ -1,5 +1,6 @@
 """Replies: status, headers and body, before any way of sending them; every way out of the server writes the same."""
 
+from http import HTTPStatus
 from time import perf_counter
 from typing import Final, NamedTuple
 
@@ -20,6 +21,11 @@ class Reply(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def varies(self) -> bool:
+        """Whether its headers are of this answer alone, or of this client."""
+        return self.status != HTTPStatus.OK or "ETag" in self.headers
 
     def response(self) -> web.Response:
         """Return it as aiohttp sends it."""
