@@ -112,6 +112,7 @@ class Connection(Doorway):
     def end(self, reason: Reason) -> None:
         """Close; at once where waiting for the client has been tried or makes no sense."""
         self._reason = self._reason or reason
+        self.clear()
         wire = self._wire
         if wire is None:
             return
@@ -135,6 +136,7 @@ class Connection(Doorway):
 
     def close(self) -> None:
         """Close after the exchange under way; aiohttp calls this, too, where the rest of a body did not come."""
+        self.clear()
         if self.unread:
             self.because(Reason.UNREAD)
         super().close()

@@ -12,6 +12,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from service.web.intake import Intake
+from service.web.outbox import LARGEST, Outbox
 
 
 class Underway(Protocol):
@@ -38,11 +39,14 @@ _log = structlog.get_logger("askd.connection")
 class Doorway(Intake):
     """A connection that asks the door first; `door` None: every request goes the ordinary way."""
 
-    __slots__ = ("_door", "_peer", "underway")
+    __slots__ = ("_door", "_outbox", "_peer", "posted", "underway")
 
-    def __init__(self, *args: Any, door: Door | None, **options: Any) -> None:
+    def __init__(self, *args: Any, door: Door | None, outbox: Outbox, **options: Any) -> None:
         super().__init__(*args, **options)
         self._door = door
+        self._outbox = outbox
+        self.posted = False
+        """Whether an answer waits in the outbox."""
         self._peer: str | None = None
         self.underway: Underway | None = None
         """What the door has begun for this connection; nothing else is begun meanwhile."""
@@ -89,6 +93,7 @@ class Doorway(Intake):
         waiter, door = self._waiter, self._door
         if door is None or waiter is None or waiter.done():
             return self._feed(data, now)
+        self._outbox.expect()
         self._waiter = None  # so that `start` is not woken for what is answered here
         try:
             took = self._feed(data, now)
@@ -133,8 +138,24 @@ class Doorway(Intake):
         """Send an answer, and close where it is the last."""
         if self.transport is None:
             return  # lost
-        self.transport.write(answer)
+        closes = self.closes(message)
+        if closes or self.posted or len(answer) > LARGEST:
+            self.clear()
+            self.transport.write(answer)
+        else:
+            self._outbox.expect()
+            self._outbox.put(self, answer)
         self.gave(answer)
-        if self.closes(message):
+        if closes:
             self._messages.clear()
             self.force_close()
+
+    def clear(self) -> None:
+        """Send what waits in the outbox, as something else follows it."""
+        if self.posted:
+            self._outbox.flush()
+
+    def force_close(self) -> None:
+        """Close; what was answered is sent."""
+        self.clear()
+        super().force_close()

@@ -13,6 +13,7 @@ from service.web.connection import Connection
 from service.web.doorway import Door
 from service.web.footing import SERVER_OBJECT, check, look_for
 from service.web.malformed import Malformed
+from service.web.outbox import Outbox
 from service.web.sweep import Sweep
 
 
@@ -42,6 +43,7 @@ class Server(web.Server):
             **options,
         )
         self.door = door
+        self._outbox = Outbox(loop)
         self._guard = guard
         self._malformed = malformed
         self._summaries = (malformed.summary, *summaries)
@@ -50,9 +52,8 @@ class Server(web.Server):
 
     def __call__(self) -> Connection:
         """Make the protocol of a new connection."""
-        return Connection(
-            self, loop=self._loop, guard=self._guard, malformed=self._malformed, door=self.door, **self._kwargs
-        )
+        options: dict[str, Any] = dict(guard=self._guard, malformed=self._malformed, outbox=self._outbox)
+        return Connection(self, loop=self._loop, door=self.door, **options, **self._kwargs)
 
     def sweep(self) -> None:
         """Close the connections that must be closed by now."""
