@@ -53,6 +53,20 @@ def test_it_waits_for_the_last_increase_to_show() -> None:
     assert loop.run(3 * INTERVAL, shown=False) == 2 * first
 
 
+def test_it_is_growing_until_it_was_too_high() -> None:
+    """From its first look at a loop that is on time, until that is late, or until there are no more places to have."""
+    loop = Loop(ceiling=2 * FIRST)
+    seen = [loop.auto.growing]
+    for full in (False, True):
+        loop.run(INTERVAL + 0.02, full=full)
+        seen.append(loop.auto.growing)
+    assert (seen, loop.auto.limit) == ([False, True, False], 2 * FIRST)
+    loop = Loop()
+    loop.run(STANDING + 0.1, lag=0.02)
+    loop.run(1.0, full=False)
+    assert not loop.auto.growing
+
+
 def test_places_that_nobody_wanted_do_not_grow() -> None:
     """Where the limit was not reached, it stays, however long the loop is on time."""
     assert Loop().run(60.0, full=False) == FIRST

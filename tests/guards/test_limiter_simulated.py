@@ -44,6 +44,13 @@ def test_code_that_waits_gets_hundreds(load: float) -> None:
     assert run.goodput(WARM, END) >= 0.95 * 500
 
 
+def test_code_that_waits_is_not_shed_at_the_start() -> None:
+    """A process that has just begun finds its limit while up to a queue's length waits; none is refused."""
+    run = Process(lambda process: process.wait(4.0), lambda _now: 15.0, 12.0).run()
+    assert run.shed == 0
+    assert run.goodput(7.0, 12.0) == pytest.approx(15.0, rel=0.2)
+
+
 def test_code_that_waits_in_threads_gets_them_all() -> None:
     """It has as many places as there are threads, and does at least 95 % of what these can do."""
     run = Process(lambda process: process.thread(0.1, 0.0), lambda _now: 6400.0, 6.0, threads=64).run()

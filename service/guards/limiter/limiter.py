@@ -156,7 +156,8 @@ class Limiter:
             return False
         self._full = True
         head = next(iter(places.line)).arrived if places.line else None
-        shed = self._standing.judge(min(beyond, places.queued), head, places.done, now)
+        patient = self._auto is not None and self._auto.growing
+        shed = self._standing.judge(min(beyond, places.queued), head, places.done, now, patient=patient)
         self._queue_full += shed is Shed.QUEUE_FULL
         self._overloaded += shed is Shed.OVERLOADED
         return shed is not None

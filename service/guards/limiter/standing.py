@@ -51,11 +51,11 @@ class Standing:
         self._done = 0
         self._calls = self._seconds = 0.0
 
-    def judge(self, waiting: int, head: float | None, done: int, now: float) -> Shed | None:
+    def judge(self, waiting: int, head: float | None, done: int, now: float, *, patient: bool = False) -> Shed | None:
         """Say whether one more may wait, None: it may.
 
         `waiting` beyond free places; `head`: when the first in line arrived, None: nobody is in line; `done`: calls
-        that have ended so far.
+        that have ended so far; `patient`: the queue may stand, as there will be more places soon.
         """
         age = 0.0 if head is None else now - head
         if now >= self._ends:
@@ -63,7 +63,7 @@ class Standing:
         shed = None
         if waiting >= self.queue:
             shed = Shed.QUEUE_FULL
-        elif waiting and (waiting >= self.bound or age > FAR_OVER * self._budget):
+        elif waiting and not patient and (waiting >= self.bound or age > FAR_OVER * self._budget):
             shed = Shed.OVERLOADED
         if shed:
             self._refused = now
