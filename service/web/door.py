@@ -118,7 +118,8 @@ class Door:
     ) -> "bytes | Underway":
         """Answer what is at hand, at once where the same was asked before, or ask the code."""
         plain = record.rate_limit is None and not self.observer.crosses and not intake.closes(message)
-        if plain and ticket is None and (data := self._hot.find(message, record)) is not None:
+        look = plain and not self._remembers  # else that has been done
+        if look and (data := self._hot.find(message, record)) is not None:
             self.observer.end(record, quiet=False)
             return data
         turn, asked = self._begin(record, message.headers, message.path, ticket)
