@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Final
 
+from tests.figures.excess import CODES, CONNECTIONS, COST, capacity, offer
 from tests.figures.load import LATE, generator_note
 from tests.figures.numbers import GAVE_UP, Sample, counted, recovered, total
 from tests.figures.phase import Phase, Step
@@ -11,15 +12,7 @@ from tests.figures.plan import loops
 from tests.figures.report import Section, mib, ms
 from tests.figures.run import Run
 
-CODES: Final = {
-    "never": "async that never awaits",
-    "often": "async that does",
-    "sync": "sync, in a thread",
-}
 FACTORS: Final = (0.5, 1.0, 2.5, 10.0)
-COST: Final = 0.004
-"""Seconds of processor time that a question costs."""
-CONNECTIONS: Final = 400
 BUDGET: Final = 0.1
 """The default of ASKD_QUEUE_BUDGET, in seconds."""
 UNLIMITED: Final = {"ASKD_CONCURRENCY": "100000", "ASKD_QUEUE": "100000", "ASKD_QUEUE_BUDGET": "60s"}
@@ -57,34 +50,24 @@ async def measure(run: Run) -> Section:
 async def _code(run: Run, code: str, turns: str) -> Found:
     async with run.askd(code, FIGURES_LOOPS=turns) as askd:
         unloaded = await run.closed(askd.port, connections=1, seconds=run.plan.seconds(4, 1), patience=5)
-        warm, counts = (Step(seconds=run.plan.seconds(each, 1.5)) for each in (3, 6))
-        closed = await run.shoot(Phase(port=askd.port, connections=4, steps=[warm, counts], patience=5))
-        capacity = closed[1].goodput
+        most = await capacity(run, askd.port)
         offered: dict[float, Sample] = {}
         before, recovery = 0, math.inf
         for factor in FACTORS:
             if factor <= 1:
                 before = askd.resident()
-            steps = _steps(run, factor * capacity)
-            if factor == FACTORS[-1]:
-                steps.append(Step(seconds=run.plan.seconds(6, 4), rate=FACTORS[0] * capacity))
-            samples = await run.shoot(Phase(port=askd.port, connections=CONNECTIONS, steps=steps))
+            calm = Step(seconds=run.plan.seconds(6, 4), rate=FACTORS[0] * most)
+            samples = await offer(run, askd.port, factor * most, *([calm] if factor == FACTORS[-1] else []))
             offered[factor] = samples[1]
         recovery = recovered(samples[2].windows, 2 * max(offered[FACTORS[0]].p99, unloaded.p99))
         memory = (before, askd.resident())
     async with run.askd(code, FIGURES_LOOPS=turns, **UNLIMITED) as askd:
         steps = [
-            Step(seconds=each, rate=FACTORS[-1] * capacity)
-            for each in (run.plan.seconds(5, 2), run.plan.seconds(10, 3))
+            Step(seconds=each, rate=FACTORS[-1] * most) for each in (run.plan.seconds(5, 2), run.plan.seconds(10, 3))
         ]
         collapsed = (await run.shoot(Phase(port=askd.port, connections=CONNECTIONS, steps=steps)))[1]
-    return Found(unloaded=unloaded, capacity=capacity, offered=offered, memory=memory, recovery=recovery,
+    return Found(unloaded=unloaded, capacity=most, offered=offered, memory=memory, recovery=recovery,
                  collapsed=collapsed)  # fmt: skip
-
-
-def _steps(run: Run, rate: float) -> list[Step]:
-    """Warm-up, then what counts."""
-    return [Step(seconds=run.plan.seconds(30, 2), rate=rate), Step(seconds=run.plan.seconds(10, 3), rate=rate)]
 
 
 def _show(section: Section, title: str, found: Found) -> None:
