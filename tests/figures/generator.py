@@ -12,7 +12,7 @@ from .phase import Phase, Step
 from .tally import Tally
 
 TICK: Final = 0.001
-"""Seconds between two looks at what is due."""
+"""Seconds between two looks at what is overdue."""
 RECONNECT: Final = 0.05
 """Seconds before a refused connection is tried again."""
 
@@ -129,7 +129,7 @@ class Pool:
                 self._ask(due, tally, now)
                 due += self._random.expovariate(rate)
             self._expire(now)
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(self._phase.tick)
 
     async def _ask_again(self, step: Step, tally: Tally) -> None:
         self._left = step.requests if step.requests is not None else 1 << 62

@@ -41,8 +41,8 @@ async def shoot(plan: Plan, phase: Phase) -> list[Sample]:
     return msgspec.json.decode(out, type=list[Sample])
 
 
-def generator_note(samples: list[Sample]) -> str:
-    """Say whether the generator kept up with what it was to offer."""
+def generator_note(samples: list[Sample], limit: float = LATE) -> str:
+    """Say whether the generator kept up with what it was to offer: late by at most `limit` seconds."""
     late, busy = max(sample.late for sample in samples), max(sample.busy for sample in samples)
-    verdict = "kept up" if late <= LATE else "COULD NOT KEEP UP, so that these figures say little of askd"
+    verdict = "kept up" if late <= limit else "COULD NOT KEEP UP, so that these figures say little of askd"
     return f"the generator {verdict}: late by {late * 1e3:.1f} ms at p99, {busy:.0%} of its core"

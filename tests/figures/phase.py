@@ -33,3 +33,5 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     window: float = 0.25
     """Length in seconds of the slices that a step is cut into."""
     seed: int = 1
+    tick: float = 0.001
+    """In an open loop: seconds between two looks at what is due; 0: one at each turn of the loop, which never rests."""

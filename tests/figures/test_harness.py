@@ -165,6 +165,12 @@ async def test_an_open_loop_counts_from_when_a_request_was_due(port: Serve) -> N
     assert sample.p50 > 0.05
 
 
+async def test_an_open_loop_may_never_rest(port: Serve) -> None:
+    """Looking at each turn of the loop for what is due loses nothing."""
+    sample = await shot(Phase(port=await port(Fake()), steps=[Step(seconds=0.25, rate=400)], tick=0))
+    assert sample.answers == sample.offered > 50
+
+
 async def test_who_waits_too_long_gives_up(port: Serve) -> None:
     """Requests without a response are given up after the client's patience, and their connections replaced."""
     fake, step = Fake(None), Step(seconds=0.1, rate=100)
