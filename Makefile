@@ -110,8 +110,8 @@ lint-image: $(LINT_VENV)/.installed ## check the Dockerfiles and the release wor
 	$(LINT_VENV)/bin/hadolint Dockerfile docs/examples/*/Dockerfile
 	$(LINT_VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-bench: $(BENCH_VENV)/.installed ## measure askd against other servers (needs wrk; takes about five minutes)
-	@if command -v wrk >/dev/null; then exec env PYTHONPATH=tests $(BENCH_VENV)/bin/python -m benchmark $(ARGS); \
+bench: $(BENCH_VENV)/.installed ## measure askd against other servers (needs wrk; takes about fifteen minutes)
+	@if command -v wrk >/dev/null; then exec $(BENCH_VENV)/bin/python -m tests.benchmark $(ARGS); \
 	else echo "skipped: make bench, wrk is not installed (Debian: apt-get install wrk)"; fi
 
 up: ## make a local cluster if there is none, and run askd and Prometheus in it (needs docker, kubectl, helm, kind or minikube)

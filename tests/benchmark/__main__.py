@@ -2,20 +2,24 @@
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from . import measure, report
-from .servers import ASKD, ASKD_ONE_PORT, BARE, CODE, FASTAPI, TRACED, Server, given, podinfo
+import msgspec
+
+from . import half, idle, measure, observing, overload, refusals, report
+from .servers import ASKD, ASKD_ONE_PORT, BARE, CODE, FASTAPI, RAW, TRACED, Server, given, podinfo
 
 ALL_CORES: Final = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-PARTS: Final = ("throughput", "code", "tracing", "start", "scrape", "million")
+KNOWN: Final = {"bare": BARE, "fastapi": FASTAPI, "raw": RAW}
+"""What `--against` can name."""
 MILLION: Final = Path(__file__).with_name("book_million.py")
 MILLION_LIMIT: Final = 180.0
 """Seconds that the book of a million entries may take."""
@@ -30,8 +34,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--starts", type=int, default=7, help="starts of each server (7)")
     parser.add_argument("--server-core", type=int, default=0, help="core that the servers run on (0)")
     parser.add_argument("--load-core", type=int, default=1, help="core that the load runs on (1)")
-    parser.add_argument("--only", action="append", choices=PARTS, help="only this part; may be repeated")
-    parser.add_argument("--against", action="append", choices=("bare", "fastapi"), help="only this peer; likewise")
+    parser.add_argument(
+        "--only", action="append", choices=["throughput", *PARTS], help="only this part; may be repeated"
+    )
+    parser.add_argument("--against", action="append", choices=KNOWN, help="only this peer; likewise")
     parser.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND=URL", type=given,
                         help="one more server; {port} in both becomes a free port; may be repeated")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
@@ -40,8 +46,7 @@ def arguments() -> argparse.Namespace:
 
 def peers(wanted: argparse.Namespace) -> list[Server]:
     """Return askd, then what it is measured against."""
-    known = {"bare": BARE, "fastapi": FASTAPI}
-    found = [ASKD, *(known[name] for name in wanted.against or known), *wanted.server]
+    found = [ASKD, *(KNOWN[name] for name in wanted.against or KNOWN), *wanted.server]
     binary = os.environ.get("BENCH_PODINFO")
     if not binary:
         say("skipped: podinfo, BENCH_PODINFO names no binary")
@@ -50,28 +55,16 @@ def peers(wanted: argparse.Namespace) -> list[Server]:
 
 def sections(wanted: argparse.Namespace, plan: measure.Plan) -> Iterator[tuple[str, Any, list[str]]]:
     """Measure one part after the other: its name, its figures, and its lines."""
-    parts = wanted.only or PARTS
-    if "throughput" in parts:
+    if not wanted.only or "throughput" in wanted.only:
         samples = measure.throughput(peers(wanted), plan)
         yield "throughput", samples, report.throughput(samples)
-    if "code" in parts:
-        samples = measure.throughput(list(CODE), plan)
-        yield "code", samples, report.code(samples)
-    if "tracing" in parts:
-        samples = measure.throughput(list(TRACED), plan)
-        yield "tracing", samples, report.tracing(samples)
-    if "start" in parts:
-        started = measure.starts([ASKD_ONE_PORT, BARE], plan)
-        yield "start", started, report.starts(started)
-    if "scrape" in parts:
-        scraped = measure.scrapes(ASKD, plan)
-        yield "scrape", scraped, report.scrapes(scraped)
-    if "million" in parts and MILLION.exists():
-        text = million()
-        yield "million", text, ["## A book of a million entries", "", "```", text, "```"]
+    for name, (run, lines) in PARTS.items():
+        if not wanted.only or name in wanted.only:
+            found = run(plan)
+            yield name, found, lines(found)
 
 
-def million() -> str:
+def million(plan: measure.Plan) -> str:
     """Return what the script for the book of a million entries prints; it pins the parts that are about one core."""
     command = ["taskset", "-c", ALL_CORES, sys.executable, str(MILLION)]
     try:
@@ -79,6 +72,21 @@ def million() -> str:
     except subprocess.TimeoutExpired:
         return f"Not done after {MILLION_LIMIT:.0f} s."
     return done.stdout.strip() if done.returncode == 0 else f"Failed: {done.stderr.strip()[-1000:]}"
+
+
+PARTS: Final[Mapping[str, tuple[Callable[[measure.Plan], Any], Callable[[Any], list[str]]]]] = {
+    "half": (half.run, half.lines),
+    "code": (functools.partial(measure.throughput, CODE), report.code),
+    "refusals": (refusals.run, refusals.lines),
+    "overload": (overload.run, overload.lines),
+    "idle": (idle.run, idle.lines),
+    "observing": (observing.run, observing.lines),
+    "tracing": (functools.partial(measure.throughput, TRACED), report.tracing),
+    "start": (functools.partial(measure.starts, [ASKD_ONE_PORT, BARE]), report.starts),
+    "scrape": (functools.partial(measure.scrapes, ASKD), report.scrapes),
+    "million": (million, report.million),
+}
+"""What follows throughput: how each part is measured, and how it is shown."""
 
 
 def say(*lines: str) -> None:
@@ -106,7 +114,9 @@ def main() -> int:
             say("", str(fault))
             return 1
     if wanted.json:
-        wanted.json.write_text(json.dumps(report.as_json(figures), indent=2) + "\n", encoding="utf-8")
+        wanted.json.write_text(
+            json.dumps(report.as_json(figures), indent=2, default=msgspec.to_builtins) + "\n", encoding="utf-8"
+        )
     return 0
 
 

@@ -1,28 +1,31 @@
 """What is measured: throughput, start-up and idle memory of several servers, and scrapes of askd under load."""
 
 import contextlib
+import functools
 import http.client
 import math
 import statistics
 import threading
 import time
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from . import load
 from .servers import Running, Server, running
 
+Taken = TypeVar("Taken")
+
 
 class Plan(NamedTuple):
-    """How to measure: rounds and their length in seconds, connections, and which core runs what."""
+    """How to measure: rounds and their length in seconds, connections, and which core runs what (None: any)."""
 
     rounds: int
     seconds: float
     connections: int
     starts: int
-    server_core: int
+    server_core: int | None
     load_core: int
     folder: Path
     """Where the servers' logs go."""
@@ -46,18 +49,34 @@ class Scrapes(NamedTuple):
 
 
 def throughput(servers: Sequence[Server], plan: Plan) -> dict[str, list[load.Sample]]:
-    """Load all servers in turns, `plan.rounds` times: what disturbs the machine for a while disturbs all of them."""
-    samples: dict[str, list[load.Sample]] = {server.name: [] for server in servers}
+    """Load all servers in turns."""
+    with started(servers, plan) as processes:
+        return turns({each.server.name: functools.partial(loaded, each, plan) for each in processes}, plan)
+
+
+@contextlib.contextmanager
+def started(servers: Sequence[Server], plan: Plan) -> Iterator[list[Running]]:
+    """Run servers until the block ends; each gives the answer that it should give."""
     with contextlib.ExitStack() as stack:
-        started = [stack.enter_context(running(each, core=plan.server_core, folder=plan.folder)) for each in servers]
-        for process in started:
+        processes = [stack.enter_context(running(each, core=plan.server_core, folder=plan.folder)) for each in servers]
+        for process in processes:
             process.wait_ready()
             process.check()
-            _load(process, plan, seconds=min(2.0, plan.seconds))  # warm-up
-        for _ in range(plan.rounds):
-            for process in started:
-                samples[process.server.name].append(_load(process, plan, seconds=plan.seconds))
-    return samples
+        yield processes
+
+
+def turns(takes: Mapping[str, Callable[[float], Taken]], plan: Plan) -> dict[str, list[Taken]]:
+    """Take each for so many seconds, one after the other, `plan.rounds` times, after a warm-up that does not count.
+
+    What disturbs the machine for a while disturbs all of them.
+    """
+    for take in takes.values():
+        take(min(2.0, plan.seconds))
+    taken: dict[str, list[Taken]] = {name: [] for name in takes}
+    for _ in range(plan.rounds):
+        for name, take in takes.items():
+            taken[name].append(take(plan.seconds))
+    return taken
 
 
 def starts(servers: Sequence[Server], plan: Plan) -> dict[str, list[Start]]:
@@ -77,14 +96,14 @@ def scrapes(server: Server, plan: Plan, *, interval: float = 0.05) -> Scrapes:
     """Scrape the ops port every `interval` seconds, on one connection, while the main port is under load."""
     with running(server, core=plan.server_core, folder=plan.folder) as process:
         process.wait_ready()
-        _load(process, plan, seconds=1)
+        loaded(process, plan, 1)
         done = threading.Event()
         times: list[float] = []
         sizes: list[int] = []
         thread = threading.Thread(target=_scrape, args=(process.ops, done, interval, times, sizes))
         thread.start()
         try:
-            sample = _load(process, plan, seconds=2 * plan.seconds)
+            sample = loaded(process, plan, 2 * plan.seconds)
         finally:
             done.set()
             thread.join()
@@ -96,9 +115,10 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
-def _load(process: Running, plan: Plan, *, seconds: float) -> load.Sample:
+def loaded(process: Running, plan: Plan, seconds: float, **more: Any) -> load.Sample:
+    """Load a server for so many seconds, and look at what that costs it. `more` is for `load.wrk`."""
     before = process.processor_time()
-    sample = load.wrk(process.url, core=plan.load_core, connections=plan.connections, seconds=seconds)
+    sample = load.wrk(process.url, core=plan.load_core, connections=plan.connections, seconds=seconds, **more)
     return sample._replace(cpu=(process.processor_time() - before) / max(sample.answers, 1))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import http.client
 import json
 import os
 import shlex
@@ -9,8 +10,10 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from email.message import Message
 from pathlib import Path
 from typing import Final
 
@@ -48,27 +51,29 @@ ASKD_ONE_PORT: Final = dataclasses.replace(
     command=f"{shlex.quote(sys.executable)} -m service --port {{port}} --log-format json",
     ready="http://127.0.0.1:{port}/readyz",
 )
-BARE: Final = dataclasses.replace(
-    ASKD, name="bare aiohttp", command=f"{shlex.quote(sys.executable)} {PEERS}/bare.py {{port}}", ready=""
-)
-FASTAPI: Final = dataclasses.replace(
-    BARE, name="FastAPI", command=f"{shlex.quote(sys.executable)} {PEERS}/fastapi_metrics.py {{port}}"
-)
 
 
-def _code(name: str, attribute: str) -> Server:
-    return dataclasses.replace(
-        ASKD, name=name, command=ASKD.command.replace(" --port", f" serve {PEERS}/trivial.py:{attribute} --port", 1)
-    )
+def _peer(name: str, file: str) -> Server:
+    command = f"{shlex.quote(sys.executable)} {PEERS}/{file} {{port}}"
+    return dataclasses.replace(ASKD, name=name, command=command, ready="")
+
+
+BARE: Final = _peer("bare aiohttp", "bare.py")
+FASTAPI: Final = _peer("FastAPI", "fastapi_metrics.py")
+RAW: Final = _peer("raw asyncio protocol", "raw.py")
+
+
+def code(name: str, attribute: str, **variables: str) -> Server:
+    """Askd that serves a function of `peers/trivial.py`, with further variables in its environment."""
+    command = ASKD.command.replace(" --port", f" serve {PEERS}/trivial.py:{attribute} --port", 1)
+    return dataclasses.replace(ASKD, name=name, command=command, environ=variables)
 
 
 CODE: Final = (
-    _code("askd, async function", "asynchronous"),
+    code("askd, async function", "asynchronous"),
     BARE,
-    _code("askd, sync function", "synchronous"),
-    dataclasses.replace(
-        BARE, name="bare aiohttp, thread", command=f"{shlex.quote(sys.executable)} {PEERS}/bare_thread.py {{port}}"
-    ),
+    code("askd, sync function", "synchronous"),
+    _peer("bare aiohttp, thread", "bare_thread.py"),
 )
 """A trivial function behind askd, and the same in a bare app: on the loop, and in a thread."""
 
@@ -116,6 +121,7 @@ class Running:
         ports = dict(zip(("port", "ops", "sink"), _free_ports(3), strict=True))
         self.server = server
         self.log = log
+        self.port = ports["port"]
         self.url, self.ready, self.ops = (
             text.format(**ports) for text in (server.url, server.ready or server.url, "http://127.0.0.1:{ops}")
         )
@@ -143,6 +149,14 @@ class Running:
             body = response.read()
         if self.server.answer is not None and json.loads(body) != self.server.answer:
             raise RuntimeError(f"{self.server.name} answers {body[:200]!r}, expected {self.server.answer}")
+
+    def ask(self, fields: Mapping[str, str] | None = None, *, url: str = "") -> tuple[int, Message, bytes]:
+        """Ask its URL or another, with further header fields; returns status, header fields and body of what comes."""
+        parts = urllib.parse.urlsplit(url or self.url)
+        with contextlib.closing(http.client.HTTPConnection(parts.netloc, timeout=5)) as connection:
+            connection.request("GET", f"{parts.path}?{parts.query}", headers=fields or {})
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
 
     def resident(self) -> int:
         """Resident memory in bytes, now."""
