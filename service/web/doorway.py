@@ -89,9 +89,14 @@ class Doorway(Intake):
             self.underway = None
 
     def _take(self, data: bytes, now: float) -> bool:
-        """Feed the parser, and answer what is at hand; says whether a request's headers ended."""
-        waiter, door = self._waiter, self._door
-        if door is None or waiter is None or waiter.done():
+        """Feed the parser, and answer what is at hand; says whether a request's headers ended.
+
+        That may be done while `start` waits; and for the one request that comes with a connection, before `start` has
+        begun: what stood behind that, it would begin by itself.
+        """
+        waiter, door, fresh = self._waiter, self._door, self._fresh
+        self._fresh = False
+        if door is None or (not fresh if waiter is None else waiter.done()):
             return self._feed(data, now)
         self._outbox.expect()
         self._waiter = None  # so that `start` is not woken for what is answered here
@@ -103,9 +108,9 @@ class Doorway(Intake):
         self._wake(waiter)
         return took
 
-    def _wake(self, waiter: asyncio.Future[None]) -> None:
-        """Let `start` take what is not for the door, once nothing is under way."""
-        if self._messages and self.underway is None and not waiter.done():
+    def _wake(self, waiter: asyncio.Future[None] | None) -> None:
+        """Let `start` take what is not for the door, once nothing is under way; None: it has still to begin."""
+        if waiter is not None and self._messages and self.underway is None and not waiter.done():
             waiter.set_result(None)
 
     def _answer(self, door: Door) -> None:

@@ -26,7 +26,7 @@ _received: Final = RequestHandler.data_received
 class Intake(RequestHandler):
     """The half of a connection that takes things in. `clock` returns seconds that only rise."""
 
-    __slots__ = ("_body", "_clock", "_had", "_rest", "_rest_at", "_stamps", "arrived", "head")
+    __slots__ = ("_body", "_clock", "_fresh", "_had", "_rest", "_rest_at", "_stamps", "arrived", "head")
 
     def __init__(self, *args: Any, clock: Callable[[], float], **options: Any) -> None:
         super().__init__(*args, **options)
@@ -35,6 +35,7 @@ class Intake(RequestHandler):
         """When the first byte of a request came whose headers are not complete."""
         self.arrived = 0.0
         """When the first byte of the request under way came, by the clock."""
+        self._fresh = True  # nothing has come yet
         self._stamps: list[float] = []  # the same for each in `_messages`
         self._rest, self._rest_at = b"", 0.0  # what was not fed to the parser yet, and when it came
         self._had = False  # a whole request has come, the last one aside
@@ -72,6 +73,7 @@ class Intake(RequestHandler):
         It forgets the requests before a malformed one that came with them; and what is at hand is answered only while
         nothing is queued. What there is no place for, in the queue or in this turn of the loop, waits as `_rest`.
         """
+        self._fresh = False
         now = self._rest_at if self._rest else self._clock()
         data, self._rest = self._rest + data, b""
         at, barren, at_once = 0, 0, AT_ONCE

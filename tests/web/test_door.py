@@ -13,9 +13,11 @@ import pytest
 from service.app import DOOR, METRICS, OBSERVER
 from service.guards import cache
 from service.models import Answerer
+from service.web.connection import Connection
 from tests.fakes import Scripted, Upper, until
 from tests.telemetry.captured import Captured
 from tests.web.conftest import Log
+from tests.web.pipe import Pipe
 from tests.web.wire import Wire, Wired, get, post
 
 CASES = 1000
@@ -284,6 +286,33 @@ async def test_who_leaves_a_question_of_the_doors_stops_its_code(wire: Wired, lo
     await until(lambda: log.lines("exchange"))
     assert [entry["status"] for entry in log.lines("exchange")] == [499]
     assert (await server.ask(get("/ask?q=abc"))).status == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "answers"),
+    [
+        (["hello"], [b"Hi"]),
+        (["abc"], [b"ABC"]),
+        (["hello", "abc"], [b"Hi", b"ABC"]),
+        (["abc", "hello", "def"], [b"ABC", b"Hi", b"DEF"]),
+    ],
+)
+async def test_what_comes_with_a_connection_is_answered_in_order(
+    wire: Wired, asked: list[str], answers: list[bytes]
+) -> None:
+    """Before aiohttp has begun with a connection, one request is answered at once; several are, one after the other."""
+    server = await wire(Upper(deterministic=False))
+    made, pipe = server.runner.server, Pipe()
+    assert made is not None
+    connection = made()
+    connection.connection_made(pipe)
+    connection.data_received(b"".join(get(f"/ask?q={text}") for text in asked))
+    assert isinstance(connection, Connection)
+    if len(asked) == 1:
+        assert connection.posted or connection.underway
+    await until(lambda: b"".join(pipe.written).count(b"HTTP/1.1 200") == len(answers))
+    assert re.findall(rb'"answer":"(\w+)"', b"".join(pipe.written)) == answers
+    connection.connection_lost(None)
 
 
 async def test_a_connection_may_be_kept_for_ever(wire: Wired) -> None:

@@ -7,19 +7,8 @@ import pytest
 from service.guards.connections import Reason
 from service.web.outbox import Outbox
 from tests.fakes import Upper
+from tests.web.pipe import Pipe
 from tests.web.wire import Wired, get
-
-
-class Pipe(asyncio.Transport):
-    """Notes what is written, in one list with others."""
-
-    def __init__(self, written: list[bytes]) -> None:
-        super().__init__()
-        self.written = written
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Note it."""
-        self.written.append(bytes(data))
 
 
 class Posting:
