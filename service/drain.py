@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from service.telemetry.output import output
 from service.telemetry.tracing import Tracing
 from service.web.exchanges import Exchanges
 from service.web.observe import Observer
@@ -80,14 +81,18 @@ async def close_executor(seconds: float) -> None:
 
 
 async def flush(traces: Tracing | None, seconds: float) -> None:
-    """Send what is left of traces, and end the loop's own threads meanwhile; `traces` None: there are none."""
+    """Send what is left of traces, write what is left of the log, and end the loop's own threads meanwhile.
+
+    `traces` None: there are none.
+    """
     sent = within(traces.close, seconds) if traces else asyncio.sleep(0, result=True)
-    _, in_time = await asyncio.gather(close_executor(seconds), sent)
+    written = within(lambda: output.close(seconds), seconds + FAREWELL)  # it keeps its time by itself
+    _, in_time, _ = await asyncio.gather(close_executor(seconds), sent, written)
     if not in_time:
         _log.warning("traces were left unsent", seconds=seconds)
 
 
-async def within(work: Callable[[], None], seconds: float) -> bool:
+async def within(work: Callable[[], object], seconds: float) -> bool:
     """Do work that blocks in a thread of its own, which keeps nothing from ending; False: it took longer than that."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 

@@ -39,6 +39,8 @@ from service.web.secure import SecureSite
 
 FAILED: Final = 2
 """Exit code where the start failed."""
+AT_ONCE: Final = 0.1
+"""Seconds that the log gets where a second signal says that there is no time."""
 
 _log = structlog.get_logger("askd")
 
@@ -64,7 +66,7 @@ def serve(server: "Server") -> int:
         code = runner.run(server.serve())
         if hanging := drain.left_over(server.patience):
             _log.warning("threads still run", names=hanging)
-            output.flush()
+            output.close(server.patience)
             os._exit(code)
     return code
 
@@ -197,6 +199,7 @@ class Server:
         """Stop gracefully at the first signal, at once at the second."""
         if self._stop.is_set():
             _log.warning("stopped at once", signal=number.name)
+            output.close(AT_ONCE)
             os._exit(128 + number)
         self._number = number
         self._stop.set()

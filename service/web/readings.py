@@ -13,6 +13,7 @@ from service.models import Statistics
 from service.pipeline import Pipeline
 from service.shared.line import Line
 from service.telemetry.metrics import gauge, results
+from service.telemetry.output import output
 from service.tls import Tls
 from service.web.admission import Taker
 from service.web.observe import Observer
@@ -40,6 +41,8 @@ def readings(
     yield from _rate(rate)
     yield from _redis(redis)
     yield from _connections(connections)
+    lost = "Log lines that were not written, because standard error was slow or broken."
+    yield CounterMetricFamily("askd_log_lines_dropped", lost, value=output.dropped)
 
 
 def _answerer(pipeline: Pipeline) -> Iterable[Metric]:

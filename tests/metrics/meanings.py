@@ -83,6 +83,7 @@ GROUPS: Final[dict[str, dict[str, Meaning]]] = {
         "askd_ready": Meaning("1 or 0", "Should questions be sent here?"),
         "askd_draining": Meaning("1 or 0", "Is it about to stop?"),
         "askd_event_loop_lag_seconds": Meaning("seconds", "Does code hold the event loop up?"),
+        "askd_log_lines_dropped_total": Meaning("lines", "Does what reads the log keep up?"),
         "askd_tls_certificate_expiry_timestamp_seconds": Meaning(
             "seconds since 1970", "When does the certificate end?", _TLS
         ),
