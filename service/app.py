@@ -79,7 +79,7 @@ def create_app(
     instance = socket.gethostname()
     longest = spec.question_max_length(settings, answerer)
     cors = Cors(settings.cors_origins)
-    log = ExchangeLog(questions=settings.log_questions)
+    log = ExchangeLog(questions=settings.log_questions, sample=settings.log_sample)
     observer = Observer(metrics, health, cors, log=log, instance=instance, tracing=tracing)
     failures = Failures(settings.prefix, _problem_page)
     redis = Line(Redis(settings.redis_url, [SCRIPT]), PROBE) if settings.redis_url else None

@@ -14,7 +14,7 @@ from service.variables import flag_name, variable_name
 
 Field = dataclasses.Field[Any]
 
-_KINDS: Final = {"a duration": "DURATION", "a size": "SIZE", "a whole number": "NUMBER"}
+_KINDS: Final = {"a duration": "DURATION", "a size": "SIZE", "a whole number": "NUMBER", "a number": "NUMBER"}
 _CHOICE: Final = "one of "
 _COLUMN: Final = 38
 
@@ -58,6 +58,7 @@ def _forms(value: Any) -> Iterator[str]:
             if value % factor == 0 and value:
                 yield f"{value / factor:g}{unit}"
         yield f"{value * 1000:g}ms" if 0 < value < 1 else f"{value:g}s"
+        yield f"{value:g}"
     yield str(value)
 
 

@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple
 _DURATION: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
+_SHARE: Final = re.compile(r"\d+(\.\d+)?(e-?\d+)?", re.ASCII | re.IGNORECASE)
 _RATE: Final = re.compile(r"(\d{1,9})\s*/\s*([smh])", re.ASCII)
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
@@ -75,6 +76,13 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def share(text: str) -> float:
+    """Read a share: a number from 0 to 1."""
+    if not _SHARE.fullmatch(text.strip()) or not 0 <= float(text) <= 1:
+        raise ValueError("a number from 0 to 1, such as 0.01")
+    return float(text)
 
 
 def choice(*words: str) -> Callable[[str], str]:

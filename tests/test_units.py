@@ -52,6 +52,19 @@ def test_size_refuses(text: str) -> None:
         units.size()(text)
 
 
+@pytest.mark.parametrize(("text", "share"), [("0", 0.0), ("1", 1.0), ("1.0", 1.0), (" 0.01 ", 0.01), ("1e-05", 1e-05)])
+def test_share_reads(text: str, share: float) -> None:
+    """A share is a number from 0 to 1, also as machines write it."""
+    assert units.share(text) == share
+
+
+@pytest.mark.parametrize("text", ["", "1%", "1.01", "-0", ".5", "nan", "inf", "0_1", "1e3", "٠", "1" * 5000])
+def test_share_refuses(text: str) -> None:
+    """Percentages, and what is no number from 0 to 1, are refused with an example."""
+    with pytest.raises(ValueError, match="a number from 0 to 1, such as"):
+        units.share(text)
+
+
 @pytest.mark.parametrize(("text", "number"), [("1", 1), (" 9 ", 9), ("007", 7)])
 def test_whole_reads(text: str, number: int) -> None:
     """A whole number may have spaces around and zeros before it."""

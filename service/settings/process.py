@@ -110,6 +110,13 @@ class Process:
     log_questions: bool = setting(
         False, units.boolean, "Log the text of questions. Off, because questions may be private.", group="log"
     )
+    log_sample: float = setting(
+        1.0,
+        units.share,
+        "Share of the exchanges with status 200 that are logged; their lines carry it as `sample`, so that counts can "
+        "be scaled. All others are always logged; metrics and traces are of all.",
+        group="log",
+    )
     debug: bool = setting(
         False,
         units.boolean,

@@ -1,7 +1,9 @@
 """The log line of an exchange: in the form of every other line, but put together by hand, for there is one for each."""
 
 import logging
+import random
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +13,8 @@ from service.telemetry.exchange import Exchange
 from service.telemetry.output import now, output
 
 _encode: Final = msgspec.json.Encoder().encode
+_OK: Final = int(HTTPStatus.OK)
+_IS_OK: Final = f'"status":{_OK}'
 _IN_EVERY_LINE: Final = ("timestamp", "level", "event", "id", "trace_id", "span_id")
 
 
@@ -20,15 +24,21 @@ long the cache did, and its client. Times are in milliseconds, as they are writt
 
 
 class ExchangeLog:
-    """Writes one line for each exchange, at level info; with the question's text only where `questions` says so."""
+    """Writes one line for each exchange, at level info; with the question's text only where `questions` says so.
 
-    def __init__(self, *, questions: bool = False) -> None:
+    `sample`: the share of the 200s that is logged, from 0 to 1; what is no 200 is logged always. A line that stands for
+    others says so by the share.
+    """
+
+    def __init__(self, *, questions: bool = False, sample: float = 1.0) -> None:
         self._questions = questions
+        self._sample = sample
+        self._sampled = f',"sample":{sample!r}' if sample < 1.0 else ""
         self._other = structlog.get_logger("askd.exchange")
 
     def write(self, exchange: Exchange, duration: float) -> None:
         """Log an exchange that took `duration` seconds."""
-        if output.level > logging.INFO:
+        if output.level > logging.INFO or (self._sampled and exchange.status == _OK and self._skips()):
             return
         if output.json:
             output.soon((self._line, exchange, duration))
@@ -49,10 +59,18 @@ class ExchangeLog:
         """Log an exchange whose answer was remembered."""
         if output.level > logging.INFO:
             return
+        if self._sampled and exchange[0].endswith(_IS_OK):
+            if self._skips():
+                return
+            exchange = (exchange[0] + self._sampled, *exchange[1:])
         if output.json:
             output.soon((_plain, exchange, 0.0))
         else:
             self._tell(_plain(exchange, 0.0))
+
+    def _skips(self) -> bool:
+        """Decide about a 200, by chance: ids come from clients and samplers, and by them the share would be another."""
+        return random.random() >= self._sample  # noqa: S311 - no secret
 
     def _line(self, exchange: Exchange, duration: float) -> bytes:
         """Return the line as JSON. Durations are in milliseconds; what does not apply is left out.
@@ -72,9 +90,10 @@ class ExchangeLog:
         caller = f',"caller":"{exchange.caller}"' if exchange.caller else ""
         question = f',"question":{_quoted(exchange.question)}' if self._questions and exchange.question else ""
         leader = f',"leader":"{exchange.leader}"' if exchange.leader else ""
+        sampled = self._sampled if exchange.status == _OK else ""
         return (
             f'{{"timestamp":"{now()}","level":"info","event":"exchange","id":"{exchange.id}"{trace}{span},'
-            f"{kind_of(exchange.route, exchange.method, exchange.status)},"
+            f"{kind_of(exchange.route, exchange.method, exchange.status)}{sampled},"
             f'"duration_ms":{duration * 1e3:.3f}{auth}{rate}{cache}{queue}{code}{render},'
             f'"client":{_client(exchange.client)}{caller}{leader}{question}}}'
         ).encode()

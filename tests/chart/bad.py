@@ -46,6 +46,8 @@ SCHEMA: Final[list[Bad]] = [
     ({"settings": {"trustedProxies": ["everyone"]}}, ("trustedProxies", "everyone")),
     ({"settings": {"corsOrigins": ["example.org"]}}, ("corsOrigins", "example.org")),
     ({"settings": {"logLevel": "trace"}}, ("logLevel", "debug")),
+    ({"settings": {"logSample": "1%"}}, ("logSample", "number")),
+    ({"settings": {"logSample": 1.5}}, ("logSample",)),
     ({"settings": {"prefix": "answers"}}, ("prefix", "answers")),
     ({"settings": {"latencyBuckets": []}}, ("latencyBuckets",)),
     ({"settings": {"host": "0.0.0.0"}}, ("settings", "host")),

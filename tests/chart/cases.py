@@ -78,6 +78,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
             "logLevel": "debug",
             "logFormat": "json",
             "logQuestions": True,
+            "logSample": 0.01,
             "latencyBuckets": [0.1, "1s"],
             "stallLimit": "1m",
             "drainDelay": 0,

@@ -28,6 +28,7 @@ _DURATION: Final = r"[0-9]+(\.[0-9]+)?\s*(ms|s|m|h)?"
 _SIZE_TEXT: Final = r"^[0-9]+(\.[0-9]+)?\s*(B|KiB|MiB|GiB)?$"
 _FIXED: Final[dict[Any, dict[str, Any]]] = {
     units.boolean: {"type": "boolean"},
+    units.share: {"type": "number", "minimum": 0, "maximum": 1},
     units.rate: {"type": "string", "pattern": r"^[1-9][0-9]{0,8}\s*/\s*[smh]$"},
     units.path: {"type": "string", "pattern": r"^((/[A-Za-z0-9._~-]+)+)?$"},
 }
@@ -69,6 +70,8 @@ def default(field: Field) -> Any:
         return text.split(",")
     if isinstance(field.default, tuple):
         return list(field.default)
+    if _reader(field) == "share":
+        return json.loads(options.default_text(field) or "null")
     if isinstance(field.default, float) or _SIZE.search(options.allowed(field) or ""):
         return options.default_text(field)
     return field.default

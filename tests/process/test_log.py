@@ -1,4 +1,4 @@
-"""The real process's log, where nobody reads it any more."""
+"""The real process's log: where nobody reads it any more, and where a share of the exchanges is enough."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from .conftest import BOUND, VARIABLES
+from .conftest import BOUND, VARIABLES, Start
 
 CODE: Final = "async def answer(q: str) -> str:\n    return 'ok'\n"
 LONG: Final = 60_000
@@ -170,3 +170,17 @@ async def test_a_second_signal_does_not_wait_for_the_log(read: Read) -> None:
             pass
     assert await process.ended() == 128 + signal.SIGTERM
     await first
+
+
+async def test_a_share_of_the_log(start: Start) -> None:
+    """With a share of 0 no 200 is logged, and what is none is; the metrics count all."""
+    process = await start("--log-sample", "0")
+    await process.event("ready")
+    for path in ("/ask?q=hello", "/ask?q=hello", "/docs", "/nowhere"):
+        await process.get(path)
+    await process.event("exchange", status=404)
+    metrics = (await process.get("/metrics")).text
+    assert 'askd_requests_total{code="200",method="GET",route="/ask"} 2.0' in metrics
+    assert await process.stop() == 0
+    assert [event["status"] for event in process.events("exchange")] == [404]
+    assert process.events("settings", log_sample=0.0)

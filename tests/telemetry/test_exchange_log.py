@@ -1,13 +1,16 @@
 """The log line of an exchange, which takes a short cut, and must not show it."""
 
+import random
 import re
+from collections import Counter
 
+import pytest
 import structlog
 
 from service.models import Stages
 from service.telemetry import logs
 from service.telemetry.exchange import CURRENT, Exchange
-from service.telemetry.exchange_log import ExchangeLog
+from service.telemetry.exchange_log import ExchangeLog, kind_of
 from tests.telemetry.captured import Captured
 
 
@@ -88,6 +91,36 @@ async def test_the_level_holds() -> None:
         logs.toggle_debug("warning")
         ExchangeLog().write(exchange(), 0.3)
         assert len(log.lines()) == 1
+
+
+async def test_a_share_of_the_200s_is_logged() -> None:
+    """About as many as the share says, on either way, each line with the share; what is no 200 is logged always."""
+    log_of = ExchangeLog(sample=0.25)
+    random.seed(1)
+    with Captured() as log:
+        for status in (200, 304, 404, 500):
+            made = exchange()
+            made.status = status
+            for _ in range(400):
+                log_of.write(made, 0.3)
+                log_of.write_plain((kind_of("/ask", "GET", status), "plain", "", "0.100", "", "10.0.0.1"))
+        lines = log.lines()
+    for id in ("mine", "plain"):
+        counts = Counter(line["status"] for line in lines if line["id"] == id)
+        assert 70 < counts.pop(200) < 130
+        assert counts == {304: 400, 404: 400, 500: 400}
+    assert {line["status"]: line.get("sample") for line in lines} == {200: 0.25, 304: None, 404: None, 500: None}
+
+
+@pytest.mark.parametrize(("sample", "lines"), [(0.0, 0), (1.0, 20)])
+async def test_none_or_all(sample: float, lines: int) -> None:
+    """A share of 0 logs no 200; one of 1 logs all, and says nothing of it."""
+    with Captured() as log:
+        for _ in range(10):
+            ExchangeLog(sample=sample).write(exchange(), 0.3)
+            ExchangeLog(sample=sample).write_plain((kind_of("/ask", "GET", 200), "plain", "", "0.1", "", "10.0.0.1"))
+        found = log.lines()
+    assert (len(found), any("sample" in line for line in found)) == (lines, False)
 
 
 async def test_on_a_terminal_it_is_for_people() -> None:
