@@ -91,6 +91,17 @@ class Process:
         assert len(found) >= nth, f"the log ended without {name!r} {fields}:\n{self.output}"
         return found[nth - 1]
 
+    async def line(self, text: str) -> str:
+        """Wait for a line that holds this text; output that ends without one fails the test."""
+        try:
+            async with asyncio.timeout(BOUND), self._news:
+                await self._news.wait_for(lambda: self._over or text in self.output)
+        except TimeoutError:
+            pytest.fail(f"{text!r} did not come:\n{self.output}")
+        found = [line for line in self._lines if text in line]
+        assert found, f"the output ended without {text!r}:\n{self.output}"
+        return found[0]
+
     async def url(self, *, ops: bool = False) -> str:
         """Wait until the process listens, and return its address, or that of its ops port."""
         return str(URL((await self.event("listening"))["ops_url" if ops else "url"]).origin())

@@ -9,10 +9,18 @@ import aiohttp
 from .conftest import Gate, Start
 
 STUCK = """
+import ctypes, os
+
+WITH_THE_LOCK = ctypes.PyDLL(None)  # calls without giving the interpreter's lock up, as many extensions do
+
 async def answer(q):
     if q == "block":
         with open("gate", "rb", buffering=0) as gate:
             gate.read(1)
+    if q == "hold":
+        pipe = os.open("gate", os.O_RDONLY)
+        WITH_THE_LOCK.read(pipe, ctypes.create_string_buffer(1), 1)
+        os.close(pipe)
     if q == "boom":
         raise ValueError("why")
     return q
@@ -42,6 +50,25 @@ async def test_a_stall_logs_its_place_by_itself(start: Start, tmp_path: Path, ga
     gate.open()
     assert (await asked).status == 200
     assert len(process.events("stacks")) == 1
+
+
+async def test_code_that_holds_the_lock_is_found_too(start: Start, tmp_path: Path, gate: Gate) -> None:
+    """No thread of Python's runs then: the stacks come as plain text, one line of the log says so, and that is all."""
+    (tmp_path / "main.py").write_text(STUCK)
+    process = await start("serve", "main.py:answer", "--ops-port", "0", ASKD_STALL_DUMP="1s")
+    await process.event("ready")
+    asked = asyncio.create_task(process.get("/ask?q=hold"))
+    place = STUCK.partition("WITH_THE_LOCK.read")[0].count("\n") + 1
+    await process.line(f'  File "{tmp_path}/main.py", line {place} in answer')
+    assert not process.events("stacks")
+    gate.open()
+    assert (await asked).status == 200
+    told = await process.event("stacks as plain text")
+    assert told["reason"].startswith("the interpreter's lock was held for ")
+    assert (await process.get("/livez", ops=True)).status == 200
+    process.send(signal.SIGUSR1)
+    await process.event("stacks", reason="SIGUSR1")
+    assert (len(process.events("stacks")), process.output.count("Timeout (")) == (1, 1)
 
 
 async def test_the_ops_port_logs_stacks_where_it_may(start: Start) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import io
+from pathlib import Path
+
+import pytest
 
 from service.telemetry import stacks
 from service.telemetry.watchdog import Watchdog
-from tests.fakes import settled
+from tests.fakes import Clock, settled
 from tests.telemetry.captured import Captured
 
 
@@ -54,16 +57,30 @@ async def test_different_stacks_are_bounded() -> None:
 
 
 def test_a_stall_is_told_once() -> None:
-    """Beyond the limit the stacks are logged, not again in the same stall, and again in the next."""
-    times = iter((4.9, 5.1, 9.0, 0.1, 6.0))
+    """Beyond the limit the stacks are logged, not again in the same stall, and again in the next, however soon."""
+    times = iter((4.9, 5.1, 9.0, 0.1, 6.0, 5.5))
     dog = Watchdog(lambda: next(times), 5.0)
     with Captured() as log:
-        for _ in range(5):
+        for _ in range(6):
             dog.look()
         assert [line["reason"].split(",")[0] for line in log.lines("stacks")] == [
             "the main loop has not moved for 5.1s",
             "the main loop has not moved for 6.0s",
+            "the main loop has not moved for 5.5s",
         ]
+
+
+@pytest.mark.parametrize(("held", "events"), [(5.9, ["stacks"]), (6.1, ["stacks as plain text"])])
+def test_a_stall_of_this_thread_too_is_told_once(tmp_path: Path, held: float, events: list[str]) -> None:
+    """Where the timer that needs no lock has written the stacks, one line says so, and they are not logged again."""
+    clock = Clock()
+    with (tmp_path / "text").open("w") as file, Captured() as log:
+        dog = Watchdog(lambda: held, 5.0, file=file, clock=clock)
+        clock.advance(held)
+        dog.woke()
+        dog.look()
+    assert [line["event"] for line in log.lines() if not line["event"].startswith("stack of")] == events
+    assert f"for {held:.1f}s, limit 5s" in log.lines(events[0])[0]["reason"]
 
 
 async def test_a_wish_is_heeded_by_the_thread() -> None:
