@@ -21,6 +21,7 @@ from service.guards.health import Health
 from service.settings import Settings
 from service.telemetry import logs
 from service.telemetry.metrics import Metrics
+from service.telemetry.watchdog import leave_signal
 from service.web.ops import Dump
 from service.web.runner import Runner
 
@@ -61,6 +62,7 @@ class OpsThread:
         self._thread.join(1.0)
 
     def _run(self) -> None:
+        leave_signal()
         try:
             self._loop.run_until_complete(self._serve())
         except Exception:

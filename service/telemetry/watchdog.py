@@ -8,6 +8,7 @@ When the lock is free again, one line tells that the timer has gone off: the sta
 import asyncio
 import faulthandler
 import io
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -98,6 +99,7 @@ class Watchdog:
             _log.warning("stacks as plain text", reason=reason)
 
     def _run(self) -> None:
+        leave_signal()
         while True:
             self._put_off()
             try:
@@ -124,6 +126,14 @@ class Watchdog:
             work()
         except Exception:
             _log.exception("the stacks could not be logged")
+
+
+def leave_signal() -> None:
+    """Leave SIGUSR1 to other threads than this one.
+
+    The main thread alone can heed it, and what it waits in is interrupted only where it is the one that gets it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
 
 def _standard_error() -> TextIO | None:

@@ -52,6 +52,25 @@ async def test_a_stall_logs_its_place_by_itself(start: Start, tmp_path: Path, ga
     assert len(process.events("stacks")) == 1
 
 
+async def test_each_stall_is_logged_and_a_signal_is_heeded_in_it(start: Start, tmp_path: Path, gate: Gate) -> None:
+    """A stall is told once however long it lasts, the next one again; SIGUSR1 logs the stacks while it lasts."""
+    (tmp_path / "main.py").write_text(STUCK)
+    process = await start("serve", "main.py:answer", ASKD_STALL_DUMP="1s")
+    await process.event("ready")
+    for number in (1, 2):
+        asked = asyncio.create_task(process.get("/ask?q=block"))
+        await process.event("stack of a thread", nth=2 * number - 1, thread="MainThread")
+        process.send(signal.SIGUSR1)
+        await process.event("stacks", nth=number, reason="SIGUSR1")
+        main = await process.event("stack of a thread", nth=2 * number, thread="MainThread")
+        assert "gate.read(1)" in main["stack"]
+        gate.open()
+        assert (await asked).status == 200
+        assert (await process.get("/ask?q=on")).status == 200
+    reasons = [event["reason"].partition(" for ")[0] for event in process.events("stacks")]
+    assert reasons == ["the main loop has not moved", "SIGUSR1"] * 2
+
+
 async def test_code_that_holds_the_lock_is_found_too(start: Start, tmp_path: Path, gate: Gate) -> None:
     """No thread of Python's runs then: the stacks come as plain text, one line of the log says so, and that is all."""
     (tmp_path / "main.py").write_text(STUCK)
