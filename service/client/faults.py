@@ -52,7 +52,7 @@ def refused(status: int, headers: Mapping[str, str], problem: Any, target: Targe
     said = problem if isinstance(problem, Mapping) else {}
     kind, detail = _text(said, "type").rpartition("#")[2], _text(said, "detail") or f"the server answered {status}"
     code, step, mend = _meaning(status, kind, headers, said, target)
-    if status >= 500 and (id := headers.get("X-Request-Id")):
+    if status >= 500 and kind != "overloaded" and (id := headers.get("X-Request-Id")):  # what is shed is logged in sum
         mend = f"{mend}\nits log has more under id {id}".strip()
     return Failed(code, step, detail, mend, status=status, problem=problem)
 
@@ -74,7 +74,7 @@ def _meaning(
         "recursion-limit": (UNREACHED, "code", ""),
     }
     path = f"see whether {target.url} is a server of askd, up to its --prefix"
-    token = f"it does not know the token in your file: {_TOKEN}" if target.token else _TOKEN
+    token = _UNKNOWN if target.token else _TOKEN
     statuses = {
         **dict.fromkeys((400, 406, 413, 414, 415, 422), (BAD_USE, "question", "")),
         **dict.fromkeys((401, 403), (UNREACHED, "token", token)),
@@ -94,6 +94,7 @@ _SPELLING: Final = (
 )
 _DROPPED: Final = "a firewall or a network policy may drop what is sent there, or the machine is down"
 _TOKEN: Final = "give one with --token-file; `askd token NAME` makes one, for the server's --tokens-file"  # noqa: S105 - a hint
+_UNKNOWN: Final = "see whether the server's --tokens-file has it; `askd token NAME` makes another"
 _TRUST: Final = "name the CA that signed it with --ca-file"
 
 
