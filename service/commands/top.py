@@ -1,6 +1,7 @@
 """`askd top`."""
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -44,6 +45,10 @@ def command(*, urls: Sequence[str], interval: str, once: bool, ca_file: str | No
     try:
         return asyncio.run(_once(servers, every) if once else _watch(servers, every))
     except KeyboardInterrupt:
+        if once:  # nothing was said yet
+            raise
+        if sys.stdout.isatty():
+            click.echo()  # the next prompt goes below
         return 0
 
 
@@ -65,7 +70,7 @@ async def _watch(servers: Sequence["Server"], every: float) -> int:
     async with contextlib.aclosing(looks(servers, every)) as times:
         async for _ in times:
             if terminal:
-                click.echo((CLEAR if first else "") + screen(servers), nl=False)
+                click.echo((CLEAR if first else "") + screen(servers, *shutil.get_terminal_size()), nl=False)
             elif first:
                 click.echo(table(servers)[0])
             else:

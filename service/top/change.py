@@ -22,7 +22,7 @@ class Change(NamedTuple):
 
 def change(before: Sample, after: Sample) -> Change:
     """Compare two scrapes; a server that was started anew in between counts from its start."""
-    if after.requests < before.requests:
+    if after.started > before.started or after.requests < before.requests:
         before = _NOTHING._replace(at=before.at)
     seconds = max(after.at - before.at, 1e-9)
     buckets = {bound: max(count - before.buckets.get(bound, 0.0), 0.0) for bound, count in after.buckets.items()}
@@ -54,4 +54,4 @@ def quantile(share: float, buckets: Mapping[float, float]) -> float:
     return math.nan
 
 
-_NOTHING = Sample(0.0, 0.0, 0.0, {}, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, "", "")
+_NOTHING = Sample(0.0, 0.0, 0.0, 0.0, {}, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, "", "")

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 ROUTE: Final = "/ask"
+_STARTED: Final = "process_start_time_seconds"
 
 
 class Sample(NamedTuple):
@@ -17,6 +18,8 @@ class Sample(NamedTuple):
     """
 
     at: float
+    started: float
+    """When its process began, in seconds of the Unix epoch."""
     requests: float
     failed: float
     """Answers with a status of 5xx."""
@@ -43,6 +46,7 @@ def sample(text: str, at: float) -> Sample:
     results = found.by("askd_cache_results_total", "result")
     return Sample(
         at=at,
+        started=found.gauge(_STARTED),
         requests=sum(found.by("askd_requests_total", "code").values()),
         failed=sum(count for code, count in found.by("askd_requests_total", "code").items() if code.startswith("5")),
         buckets={float(le): n for le, n in found.by("askd_request_duration_seconds_bucket", "le").items()},
@@ -65,7 +69,7 @@ class _Found:
     def __init__(self, text: str) -> None:
         self._samples: defaultdict[str, list[tuple[Mapping[str, str], float]]] = defaultdict(list)
         for family in text_string_to_metric_families(text):
-            for each in family.samples if family.name.startswith("askd_") else ():
+            for each in family.samples if family.name.startswith("askd_") or family.name == _STARTED else ():
                 if each.labels.get("route", ROUTE).endswith(ROUTE):
                     self._samples[each.name].append((each.labels, each.value))
         self.version = self._label("askd_build_info", "version")

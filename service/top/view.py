@@ -65,6 +65,15 @@ def panel(seen: Seen, history: Sequence[Change]) -> Iterator[str]:
     yield f"{'queue':<10}{number(now.queue) + ' of ' + number(now.queue_limit):>14}"
 
 
+def fitted(lines: Sequence[str], columns: int, rows: int) -> list[str]:
+    """Return the lines cut to so many columns and rows; the last row says how many are left out."""
+    shown = [line[:columns] for line in lines]
+    if len(shown) <= rows:
+        return shown
+    keep = max(rows - 1, 0)
+    return [*shown[:keep], f"… {len(shown) - keep} more; a higher terminal shows them"[:columns]]
+
+
 def line(values: Sequence[float]) -> str:
     """Return a line of ticks from 0 to the largest; where there is no value, or all are 0, it is blank."""
     known = [value for value in values if math.isfinite(value)]

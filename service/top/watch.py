@@ -15,7 +15,7 @@ from service.client.session import Session
 from service.client.target import Target
 from service.top.change import Change, change
 from service.top.sample import Sample, sample
-from service.top.view import HISTORY, Seen, head, panel, row
+from service.top.view import HISTORY, Seen, fitted, head, panel, row
 
 METRICS: Final = "/metrics"
 LONGEST: Final = 5.0
@@ -77,10 +77,11 @@ async def looks(servers: Sequence[Server], every: float, wait: Wait = asyncio.sl
             await wait(every)
 
 
-def screen(servers: Sequence[Server]) -> str:
-    """Return what a terminal shows: the panel of one server, or a row for each of several."""
+def screen(servers: Sequence[Server], columns: int, rows: int) -> str:
+    """Return what a terminal of this size shows: the panel of one server, or a row for each of several."""
     lines = [*panel(servers[0].seen, servers[0].history)] if len(servers) == 1 else table(servers)
-    return HOME + "".join(f"{line}{_TO_END}\n" for line in lines) + _BELOW
+    shown = fitted(lines, columns - 1, rows - 1)  # a full last line or column would move what stands above it
+    return HOME + "".join(f"{line}{_TO_END}\n" for line in shown) + _BELOW
 
 
 def table(servers: Sequence[Server]) -> list[str]:

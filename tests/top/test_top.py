@@ -8,7 +8,7 @@ from service.cli import main
 from service.telemetry.metrics import Metrics
 from service.top.change import change, quantile
 from service.top.sample import sample
-from service.top.view import WIDTH, Seen, head, line, panel, row, time
+from service.top.view import WIDTH, Seen, fitted, head, line, panel, row, time
 from tests.client.served import Served
 from tests.fakes import Upper
 from tests.telemetry.captured import Captured
@@ -42,6 +42,26 @@ def test_a_restart_counts_from_its_start() -> None:
     """Counts that fell are those of a new process: nothing is negative."""
     one, two = (sample(SCRAPE.format(ok=ok, bad=0), at) for ok, at in ((100, 0.0), (10, 1.0)))
     assert change(one, two).rate == 10.0
+
+
+def test_a_restart_shows_by_when_the_process_began() -> None:
+    """A new process that has been asked more often than the old one is a new one all the same."""
+    began = SCRAPE + "process_start_time_seconds {began}\n"
+    one, two = (
+        sample(began.format(ok=ok, bad=bad, began=began_at), at)
+        for ok, bad, began_at, at in ((10, 9, 1000.5, 0.0), (20, 0, 1007.25, 1.0))
+    )
+    found = change(one, two)
+    assert (found.rate, found.shed, found.hits) == (20.0, 0.0, 1.0)
+
+
+def test_a_small_terminal_says_what_it_leaves_out() -> None:
+    """Lines are cut at the right, and rows at the end, where the last one says how many are not shown."""
+    lines = ["server", "one", "two", "three"]
+    assert fitted(lines, 79, 4) == lines
+    assert fitted(lines, 3, 4) == ["ser", "one", "two", "thr"]
+    assert fitted(lines, 79, 3) == ["server", "one", "… 2 more; a higher terminal shows them"]
+    assert fitted(lines, 79, 1) == ["… 4 more; a higher terminal shows them"]
 
 
 def test_quantiles_are_those_of_prometheus() -> None:
