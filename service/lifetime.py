@@ -9,7 +9,7 @@ import structlog
 from service.guards.health import Health
 from service.guards.heartbeat import ask_ready, beat, watch_ready
 from service.guards.limiter import watch
-from service.models import Answerer
+from service.models import Answerer, Step
 from service.pipeline import Pipeline
 from service.telemetry import loading
 from service.telemetry.metrics import Metrics
@@ -56,7 +56,8 @@ class Lifetime:
 
             def progress(line: str) -> None:
                 show(line)
-                health.progress(line.replace(answerer.name, name))
+                share = f" ({line.share:.0%})" if isinstance(line, Step) else ""
+                health.progress(line.replace(answerer.name, name) + share)
 
             await answerer.load(progress)
         self._pipeline.limiter.bound(answerer.places)

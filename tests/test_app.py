@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from service.app import HEALTH, LOADED, LONGEST, METRICS, create_app, line_limit
 from service.errors import LoadError, SpecError
 from service.guards.tokens import Tokens, pair
-from service.models import Answer, Answerer, Progress, Question
+from service.models import Answer, Answerer, Progress, Question, Step
 from service.settings import Settings
 from tests.fakes import Upper
 from tests.telemetry.captured import Captured
@@ -184,6 +184,28 @@ async def test_probes_do_not_tell_where_the_code_lies() -> None:
     await app[LOADED]
     shown = await (await client.get("/readyz?verbose")).text()
     assert ("main.py:answer" in shown, "someone" in shown) == (True, False)
+    await client.close()
+
+
+class Counted(Upper):
+    """Knows how far its load is."""
+
+    async def load(self, progress: Progress) -> None:
+        """Wait for `load_now`."""
+        progress(Step.of("read 3,000 entries", 0.25))
+        await self.load_now.wait()
+
+
+async def test_probes_tell_how_far_the_load_is() -> None:
+    """Where the share is known, readiness and startup have it beside the line."""
+    fake = Counted(slow_load=True)
+    app = create_app(Settings(), answerer=fake)
+    client = await started(app)
+    for path in ("/readyz?verbose", "/startupz?verbose"):
+        reply = await client.get(path)
+        assert (reply.status, "read 3,000 entries (25%)" in await reply.text()) == (503, True)
+    fake.load_now.set()
+    await app[LOADED]
     await client.close()
 
 

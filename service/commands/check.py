@@ -12,9 +12,11 @@ from service.settings import Settings
 
 def _check(settings: Settings, variables: Variables) -> int:
     from service.check import report  # noqa: PLC0415 - answerers are imported only where one is wanted
+    from service.telemetry import logs  # noqa: PLC0415 - not for help
 
     export(variables)
     warn(variables)
+    logs.configure(settings.log_level, settings.log_format)
     for line in report(settings):
         click.echo(_wrapped(line) if sys.stdout.isatty() else line)
     return 0

@@ -8,9 +8,11 @@ from service.settings import Settings
 
 def _openapi(settings: Settings, variables: Variables) -> int:
     from service.check import contract  # noqa: PLC0415 - answerers are imported only where one is wanted
+    from service.telemetry import logs  # noqa: PLC0415 - not for help
 
     export(variables)
     warn(variables)
+    logs.configure(settings.log_level, settings.log_format)
     click.echo(contract(settings))
     return 0
 

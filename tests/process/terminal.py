@@ -98,7 +98,8 @@ class Terminal:
         self._process = process
         self._end, self._other = ends
         self._screen = screen
-        self._frames: list[list[str]] = []
+        self.frames: list[list[str]] = []
+        """Every screen, as lines, after each piece that was written."""
         self._looked = 0
         self._over = False
         self._news = asyncio.Event()
@@ -126,7 +127,7 @@ class Terminal:
             data = b""
         if data:
             self._screen.feed(data)
-            self._frames.append(self._screen.lines)
+            self.frames.append(self._screen.lines)
         else:
             self._over = True
             asyncio.get_running_loop().remove_reader(self._end)
@@ -140,16 +141,16 @@ class Terminal:
     @property
     def widest(self) -> int:
         """The length of the longest line that was ever shown."""
-        return max(len(line) for frame in self._frames for line in frame)
+        return max(len(line) for frame in self.frames for line in frame)
 
     async def shows(self, condition: Callable[[list[str]], object]) -> list[str]:
         """Wait for a screen of which the condition holds, after the last that was waited for; its lines."""
         try:
             async with asyncio.timeout(BOUND):
                 while True:
-                    while self._looked < len(self._frames):
+                    while self._looked < len(self.frames):
                         self._looked += 1
-                        if condition(frame := self._frames[self._looked - 1]):
+                        if condition(frame := self.frames[self._looked - 1]):
                             return frame
                     assert not self._over, f"it ended without:\n{self._shown}"
                     self._news.clear()

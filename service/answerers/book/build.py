@@ -21,8 +21,8 @@ from service.models import Progress, Step
 
 _RULES: Final = b"askd book 1"
 """Part of the version: raise the number when normalisation, terms, threshold or ranking change."""
-_REPORT: Final = 100_000
-"""Entries between two lines of progress."""
+_REPORT: Final = 0.1
+"""Seconds between two lines of progress, at least."""
 _READING: Final = 0.8
 """Share of the load that is reading. How far it is, is told by the bytes of the texts among those of the files."""
 _BREATH: Final = 0.0001
@@ -82,6 +82,7 @@ class _Build:
         self._exact = Lookup(lambda number: normalise(question(number)))
         self._stripped = Lookup(lambda number: bare(normalise(question(number))))
         self._ambiguous: set[int] = set()
+        self._told = time.monotonic()
         self._paths: list[Path] = []
         self._firsts: list[int] = []
 
@@ -107,8 +108,9 @@ class _Build:
             fault = self._add(entry)
             if fault:
                 raise Fault(line_of(number - first), fault)
-        if self._store.entries // _REPORT > before // _REPORT:
-            line = f"read {self._store.entries // _REPORT * _REPORT:,} entries"
+        if (now := time.monotonic()) >= self._told + _REPORT:
+            self._told = now
+            line = f"read {self._store.entries:,} entries"
             self._progress(Step.of(line, self._store.size / max(self._size, 1) * _READING))
         self._pause()
 

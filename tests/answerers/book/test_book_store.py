@@ -53,11 +53,12 @@ def test_a_store_gives_back_what_it_took(entries: list[tuple[list[str], str]]) -
 
 def test_progress_is_told_every_so_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large book says how far it has come."""
-    monkeypatch.setattr(build, "_REPORT", 1000)
+    monkeypatch.setattr(build, "_REPORT", 0.0)
     path, lines = tmp_path / "a.json", list[str]()
     path.write_text("[" + ",".join(f'{{"ask": "a{n}", "answer": "b"}}' for n in range(2500)) + "]", encoding="utf-8")
     build.build_edition(path, lines.append, threading.Event())
-    assert lines == ["read 1,000 entries", "read 2,000 entries", "read 2,500 entries, building the index"]
+    read = [f"read {count} entries" for count in ("1,000", "2,000", "2,500")]
+    assert lines == [*read, "read 2,500 entries, building the index"]
 
 
 def test_a_cancelled_build_stops(tmp_path: Path) -> None:
