@@ -44,6 +44,8 @@ class Exchange(msgspec.Struct, frozen=True, omit_defaults=True):
     steps: list[Step]
     server_timing: dict[str, float]
     problem: Any = None
+    cache: str = ""
+    """What caches on the way say, the server's among them: `Cache-Status` (RFC 9211)."""
 
 
 async def measure(session: Session, wanted: Wanted) -> tuple[Exchange, Failed | None]:
@@ -70,6 +72,7 @@ async def measure(session: Session, wanted: Wanted) -> tuple[Exchange, Failed | 
             steps=steps(marks.spans(), timing),
             server_timing=timing,
             problem=found if failed else None,
+            cache=", ".join(response.headers.getall("Cache-Status", [])),
         )
     return exchange, failed
 

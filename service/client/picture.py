@@ -29,13 +29,14 @@ def picture(question: str, exchange: Exchange) -> Iterator[str]:
 
 
 def facts(exchange: Exchange) -> Iterator[str]:
-    """Yield who answered, how it was reached, and under which id its log has the exchange."""
+    """Yield who answered and how it was reached, what caches say, and under which id the log has the exchange."""
     names = ", ".join(exchange.addresses)
     found = {
         "asked": exchange.url,
         "found at": names if len(exchange.addresses) > 1 else "",
         "answered by": " at ".join(filter(None, (exchange.served_by, exchange.address))),
         "with": f"status {exchange.status}, {exchange.protocol}",
+        "cache": exchange.cache,
         "id": exchange.id,
     }
     for label, text in found.items():

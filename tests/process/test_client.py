@@ -183,6 +183,17 @@ async def test_a_server_that_loads_is_told_of(start: Start, tmp_path: Path, gate
     await process.event("ready")
 
 
+async def test_a_cached_answer_is_told_from_a_new_one(start: Start, tmp_path: Path) -> None:
+    """The timeline of the first has the code, that of the second has none, and says what the cache said."""
+    (tmp_path / "main.py").write_text("def answer(text):\n    return text\n\nanswer.deterministic = True\n")
+    process = await start("serve", "main.py:answer")
+    await process.event("ready")
+    new, cached = [await askd("explain", "x", "--url", await process.url()) for _ in range(2)]
+    assert [said.code for said in (new, cached)] == [0, 0]
+    assert ["\n  code " in said.out for said in (new, cached)] == [True, False]
+    assert ["\ncache       askd; hit" in said.out for said in (new, cached)] == [False, True]
+
+
 async def test_past_the_deadline_it_is_told_so(start: Start, tmp_path: Path) -> None:
     """The server's 504 and the client's own time-out are both 3, and are told apart."""
     (tmp_path / "main.py").write_text(NEVER)
