@@ -14,6 +14,7 @@ from service.guards.tokens import pair
 from tests.certificates import CA, issue, trusting, write
 
 from .conftest import BOUND, WAIT, Gate, Start
+from .terminal import Terminal
 
 SLOW = WAIT + "\ndef answer(text):\n    wait('asked')\n    return 'late'\n"
 NEVER = "import asyncio\n\nasync def answer(text):\n    await asyncio.Event().wait()\n"
@@ -192,6 +193,23 @@ async def test_a_cached_answer_is_told_from_a_new_one(start: Start, tmp_path: Pa
     assert [said.code for said in (new, cached)] == [0, 0]
     assert ["\n  code " in said.out for said in (new, cached)] == [True, False]
     assert ["\ncache       askd; hit" in said.out for said in (new, cached)] == [False, True]
+
+
+async def test_at_a_terminal_the_answer_is_shown_as_it_comes(start: Start, tmp_path: Path, gate: Gate) -> None:
+    """The first words stand there before there are others, and what the code sends cannot control the terminal."""
+    (tmp_path / "main.py").write_text(
+        WAIT + "\ndef answer(text):\n    yield 'one \\x1b[2J'\n    wait('said')\n    yield 'two'\n"
+    )
+    process = await start("serve", "main.py:answer")
+    await process.event("ready")
+    terminal = await Terminal.start(tmp_path, "ask", "x", "--url", await process.url())
+    try:
+        await terminal.shows(lambda frame: frame[0] == "one \N{REPLACEMENT CHARACTER}[2J")
+        gate.open()
+        await terminal.shows(lambda frame: frame[:2] == ["one \N{REPLACEMENT CHARACTER}[2Jtwo", ""])
+        assert await terminal.ended() == 0
+    finally:
+        await terminal.close()
 
 
 async def test_past_the_deadline_it_is_told_so(start: Start, tmp_path: Path) -> None:
