@@ -1,17 +1,20 @@
 """Errors that nothing catches: one line each, in the form of all others."""
 
 import asyncio
+import contextvars
 import gc
 import json
 import os
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 
 import pytest
 
 from service.telemetry import logs
+from service.telemetry.exchange import CURRENT, Exchange
 from tests.telemetry.captured import Captured
 
 
@@ -59,6 +62,38 @@ async def test_what_the_loop_is_told_is_logged() -> None:
         logs.loop_failed(loop, {"message": "odd"})
         lines = log.lines("uncaught error in the event loop")
     assert [(line["detail"], "exception" in line) for line in lines] == [("odd", True), ("odd", False)]
+
+
+async def test_what_a_task_of_an_exchange_lets_escape_has_its_id() -> None:
+    """An error of a task that the code made is under the id that the client got, where Python tells it."""
+    context = contextvars.copy_context()
+    context.run(CURRENT.set, Exchange(id="abc", method="GET", route="/ask", arrived=0.0))
+    task = types.SimpleNamespace(get_context=lambda: context)
+    with Captured() as log:
+        logs.loop_failed(asyncio.get_running_loop(), {"message": "odd", "exception": ValueError("why"), "task": task})
+        logs.loop_failed(asyncio.get_running_loop(), {"message": "odd", "future": object()})
+        lines = log.lines("uncaught error in the event loop")
+    assert [line.get("id") for line in lines] == ["abc", None]
+
+
+@pytest.mark.skipif(not hasattr(asyncio.Task, "get_context"), reason="Python 3.11 tells no task's context")
+async def test_a_real_task_tells_its_exchange() -> None:
+    """A task that was made in an exchange, and is dropped with its error, is logged under that exchange's id."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(logs.loop_failed)
+
+    async def fail() -> None:
+        raise ValueError("why")
+
+    with Captured() as log:
+        CURRENT.set(Exchange(id="abc", method="GET", route="/ask", arrived=0.0))
+        tasks = [asyncio.create_task(fail())]
+        CURRENT.set(None)
+        await asyncio.wait(tasks)
+        tasks.clear()
+        gc.collect()
+        (line,) = log.lines("uncaught error in the event loop")
+    assert (line["id"], "ValueError: why" in line["exception"]) == ("abc", True)
 
 
 def test_a_process_that_dies_says_so_in_json() -> None:
