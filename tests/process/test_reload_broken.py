@@ -69,9 +69,9 @@ async def test_a_worker_that_dies_is_shown(start: Start, tmp_path: Path) -> None
     dying = asyncio.create_task(process.get("/ask?q=x"))  # lost, or asked again by the client
     await process.event("worker ended", fault=ENDED)
     await asyncio.wait({dying})
+    await process.event("broken")  # until then the one that stands in is still being loaded
     reply = await process.get("/ask?q=x")
     assert (reply.status, json.loads(reply.text)["detail"]) == (503, ENDED)
-    await process.event("broken")
     save(tmp_path / "main.py", says("mended"))
     await process.event("reloaded")
     assert (await answer(process)).startswith("mended ")
