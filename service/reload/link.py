@@ -55,6 +55,13 @@ class Link:
         with contextlib.suppress(OSError):
             self.socket.sendall(msgspec.json.encode(said) + b"\n")
 
+    def heard(self) -> list[str]:
+        """Return the supervisor's words, once there are some; none: it has ended, with a reset where it left ours."""
+        try:
+            return self.socket.recv(256).decode().split()
+        except ConnectionError:
+            return []
+
     def listeners(self) -> list[socket.socket]:
         """Return the sockets for questions."""
         return [_adopted(number) for number in self.post.listeners]

@@ -99,7 +99,7 @@ class Worker(Server):
 
     def _commanded(self) -> None:
         """Do what the supervisor says; where it has ended, leave too."""
-        words = self._link.socket.recv(256).decode().split()
+        words = self._link.heard()
         if not words:
             asyncio.get_running_loop().remove_reader(self._link.socket)
         if self._stop.is_set():

@@ -155,3 +155,17 @@ async def test_without_a_supervisor_the_worker_ends(start: Start, tmp_path: Path
     process = await reloading(start, tmp_path)
     assert await process.stop(signal.SIGKILL) == -signal.SIGKILL  # read until the log ends, and the worker holds it too
     assert process.events("stopped")
+
+
+async def test_a_supervisor_that_dies_with_words_unread_is_missed_too(start: Start, tmp_path: Path, gate: Gate) -> None:
+    """What the worker said and nobody read makes the link's end a reset, and not an end of file: the worker leaves."""
+    (tmp_path / "main.py").write_text(WAIT + "wait('importing')\n\ndef answer(text):\n    return text\n")
+    process = await start("serve", "main.py:answer", "--reload")
+    await process.event("importing")
+    process.send(signal.SIGSTOP)
+    gate.open()
+    await process.event("ready")
+    assert (await process.get("/ask?q=x")).status == 200  # by now it has told the supervisor all that it has to tell
+    assert await process.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert process.events("stopped")
+    assert not process.events("uncaught error in the event loop")
