@@ -44,7 +44,6 @@ class Auto:
         "_knee",
         "_last",
         "_late",
-        "_on_time",
         "_part",
         "_samples",
         "_starting",
@@ -57,7 +56,6 @@ class Auto:
         self.ceiling = ceiling
         self.limit = min(FIRST, ceiling)
         self._starting = True
-        self._on_time = False
         self._knee = 0  # where the loop was late last
         self._step = 1
         self._part = DECREASE
@@ -66,8 +64,8 @@ class Auto:
 
     @property
     def growing(self) -> bool:
-        """Whether it has not yet been too high, and the loop is on time: who waits, waits for it to grow."""
-        return self._starting and self._on_time and self.limit < self.ceiling
+        """Whether it has not been too high yet, which shows within 0.5 s: who waits, waits for it to grow."""
+        return self._starting and self.limit < self.ceiling
 
     def sample(self, lag: float, door: float, now: float) -> bool:
         """Take a sample; say whether a verdict may be due.
@@ -91,10 +89,9 @@ class Auto:
         a call has ended that began after the last change.
         """
         share = self._late / self._samples
-        self._on_time = share < ON_TIME
         if not shown and now - self._changed < ROUND:
             self._samples = self._late = 0
-        elif self._on_time:
+        elif share < ON_TIME:
             self._samples = self._late = 0
             self._part = DECREASE
             self._rise(now) if full else self._rest()
