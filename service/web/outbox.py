@@ -7,8 +7,12 @@ a row, a hit costs a tenth less, and a refusal under ten times the load, between
 import asyncio
 from typing import Final, Protocol
 
+import structlog
+
 LARGEST: Final = 4096
 """Bytes of the largest answer that waits: larger ones are bounded by what their client reads."""
+
+_log = structlog.get_logger("askd.connection")
 
 
 class Sender(Protocol):
@@ -44,8 +48,11 @@ class Outbox:
         waiting, self._waiting = self._waiting, []
         for sender, answer in waiting:
             sender.posted = False
-            if sender.transport is not None:
-                sender.transport.write(answer)
+            try:
+                if sender.transport is not None:
+                    sender.transport.write(answer)
+            except Exception:  # one that is closed already must not cost the others theirs
+                _log.exception("an answer could not be written")
 
     def _turn(self) -> None:
         self._expecting = False

@@ -7,6 +7,7 @@ import pytest
 from service.guards.connections import Reason
 from service.web.outbox import Outbox
 from tests.fakes import Upper
+from tests.web.conftest import Log
 from tests.web.pipe import Pipe
 from tests.web.wire import Wired, get
 
@@ -37,6 +38,25 @@ async def test_answers_leave_at_the_end_of_the_turn_in_order() -> None:
     outbox.put(last, b"again")
     outbox.flush()
     assert written[-1] == b"again"
+
+
+class Closed(Pipe):
+    """Takes nothing any more, as a transport does whose handle is closed."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Refuse."""
+        raise RuntimeError("the handler is closed")
+
+
+async def test_one_that_cannot_be_written_costs_nobody_else_an_answer(log: Log) -> None:
+    """The fault is logged, and those behind it have theirs."""
+    written: list[bytes] = []
+    outbox = Outbox(asyncio.get_running_loop())
+    for sender in (Posting(Closed()), Posting(Pipe(written))):
+        outbox.put(sender, b"answer")
+    outbox.flush()
+    assert written == [b"answer"]
+    assert len(log.lines("an answer could not be written")) == 1
 
 
 @pytest.mark.parametrize("end", ["close", "force_close", "end"])
