@@ -6,9 +6,11 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 import msgspec
+from multidict import istr
 
 from service.models import Stages
 
+TRACEPARENT: Final = istr("traceparent")
 _ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 _TRACEPARENT: Final = re.compile(
     r"(?!ff|00-.{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"

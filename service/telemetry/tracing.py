@@ -7,7 +7,7 @@ nothing is traced.
 
 import os
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -24,11 +24,19 @@ PROTOCOL: Final = "http/protobuf"
 _log = structlog.get_logger("askd.tracing")
 
 
+Sampled = Any
+"""What was decided of an exchange that is traced: the tracing's own, passed from `decide` to `begin`."""
+
+
 class Tracing(Protocol):
     """Makes a trace of exchanges. Nothing of it raises, or waits for anybody."""
 
-    def begin(self, exchange: Exchange, headers: Mapping[str, str], target: str) -> None:
-        """Decide whether the exchange is traced, and note its ids on it. `target` is its path and query as sent."""
+    def decide(self, method: str, headers: Mapping[str, str]) -> Sampled | None:
+        """Decide whether an exchange is traced, before there is a record of it; None: it is not."""
+        ...
+
+    def begin(self, exchange: Exchange, headers: Mapping[str, str], target: str, sampled: Sampled | None) -> None:
+        """Begin the trace that was decided on, and note its ids on the exchange. `target` is path and query as sent."""
         ...
 
     def end(self, exchange: Exchange, seconds: float) -> None:

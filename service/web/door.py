@@ -18,6 +18,7 @@ from service.errors import Overloaded, Problem
 from service.guards.limiter import Ticket, retry_after
 from service.pipeline import Pipeline
 from service.telemetry.exchange import CURRENT, Exchange, server_timing
+from service.telemetry.tracing import Sampled
 from service.turn import Turn
 from service.web import form, reply, wire
 from service.web.admission import Admission
@@ -67,7 +68,8 @@ class Door:
 
     def __call__(self, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway | None":
         """Return the answer, or the exchange that it will come from; None: the request goes the ordinary way."""
-        if self._remembers and (data := self._hot.give(message, intake)) is not None:
+        sampled = self.observer.decide(message.method, message.headers)
+        if self._remembers and sampled is None and (data := self._hot.give(message, intake)) is not None:
             return data
         target = message.path
         if not (target.startswith(self._query) or target == self._path) or message.method not in _METHODS:
@@ -82,20 +84,25 @@ class Door:
         if self._admission.open and self._pipeline.bare:  # nothing stands before the place
             ticket = self._pipeline.limiter.admit(intake.arrived)
             if ticket is None:
-                return self._shed(message, intake, client)
-        record = self.observer.begin(message.method, _ROUTE, headers, client, intake.arrived, target=target)
+                return self._shed(message, intake, client, sampled)
+        record = self._record(message, intake, client, sampled)
         try:
             return self._enter(record, message, intake, ticket)
         finally:
             CURRENT.set(None)  # what comes next in this context is another's
 
-    def _shed(self, message: RawRequestMessage, intake: Doorway, client: str) -> bytes:
+    def _record(self, message: RawRequestMessage, intake: Doorway, client: str, sampled: Sampled | None) -> Exchange:
+        begin, target = self.observer.begin, message.path
+        return begin(message.method, _ROUTE, message.headers, client, intake.arrived, target=target, sampled=sampled)
+
+    def _shed(self, message: RawRequestMessage, intake: Doorway, client: str, sampled: Sampled | None) -> bytes:
         """Refuse what is too much, without a record of it where that will do."""
         closes = intake.closes(message)
-        data = self._refusals.at_once(message, intake.arrived, client, closes=closes)
+        data = None
+        if sampled is None:
+            data = self._refusals.at_once(message, intake.arrived, client, closes=closes)
         if data is None:
-            headers, target = message.headers, message.path
-            record = self.observer.begin(message.method, _ROUTE, headers, client, intake.arrived, target=target)
+            record = self._record(message, intake, client, sampled)
             try:
                 data = self._refusals.refuse(record, Overloaded(retry_after()), message, closes=closes)
             finally:
@@ -118,7 +125,7 @@ class Door:
     ) -> "bytes | Underway":
         """Answer what is at hand, at once where the same was asked before, or ask the code."""
         plain = record.rate_limit is None and not self.observer.crosses and not intake.closes(message)
-        look = plain and not self._remembers  # else that has been done
+        look = plain and not (self._remembers and record.span is None)  # else that has been done
         if look and (data := self._hot.find(message, record)) is not None:
             self.observer.end(record, quiet=False)
             return data

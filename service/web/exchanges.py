@@ -39,8 +39,14 @@ class Exchanges:
         async def exchange(request: web.Request) -> web.StreamResponse:
             headers = request.headers
             client = client_of(request.remote, headers)
-            target, arrived = None if route.quiet else request.raw_path, connection.arrived(request)
-            record = observer.begin(request.method, route.template, headers, client, arrived, target=target)
+            method, arrived = request.method, connection.arrived(request)
+            if route.quiet:
+                record = observer.begin(method, route.template, headers, client, arrived)
+            else:
+                target, sampled = request.raw_path, observer.decide(method, headers)
+                record = observer.begin(
+                    method, route.template, headers, client, arrived, target=target, sampled=sampled
+                )
             try:
                 try:
                     if guarded and (admitted := admit(headers, record)) is not None:

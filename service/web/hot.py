@@ -16,13 +16,13 @@ from service.guards.cache import Cache
 from service.guards.wishes import NONE
 from service.models import Answer
 from service.pipeline import Pipeline
-from service.telemetry.exchange import Exchange, request_id, server_timing, trace_id
+from service.telemetry.exchange import TRACEPARENT, Exchange, request_id, server_timing, trace_id
 from service.turn import Key, Turn
 from service.web import cache_fields, deadline, form
 from service.web.client import Clients
 from service.web.doorway import Doorway
 from service.web.form import Form
-from service.web.observe import REQUEST_ID, TRACEPARENT, Kind, Observer
+from service.web.observe import REQUEST_ID, Kind, Observer
 
 ENTRIES: Final = 1024
 """Responses that are remembered; when there are more, all are forgotten."""
@@ -58,7 +58,7 @@ class Hot:
     def give(self, message: RawRequestMessage, intake: Doorway) -> bytes | None:
         """Return the response to the same request as before, without a record of it; None: there is none.
 
-        Only where `Observer.plain` says so. Whoever is let in is asked before.
+        Only where `Observer.plain` says so, and it is not traced. Whoever is let in is asked before.
         """
         known = self._find(message)
         headers = message.headers

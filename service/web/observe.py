@@ -11,16 +11,15 @@ from aiohttp import web
 from multidict import istr
 
 from service.guards.health import Health, Phase
-from service.telemetry.exchange import CURRENT, Exchange, request_id, server_timing, trace_id
+from service.telemetry.exchange import CURRENT, TRACEPARENT, Exchange, request_id, server_timing, trace_id
 from service.telemetry.exchange_log import ExchangeLog, kind_of
 from service.telemetry.metrics import Metrics
 from service.telemetry.summary import Summary
 from service.telemetry.tally import Cell
-from service.telemetry.tracing import Tracing
+from service.telemetry.tracing import Sampled, Tracing
 from service.web.cors import Cors
 
 REQUEST_ID: Final = istr("X-Request-Id")
-TRACEPARENT: Final = istr("traceparent")
 
 _log = structlog.get_logger("askd.exchange")
 
@@ -65,6 +64,10 @@ class Observer:
                 await self._idle.wait()
         return self.in_flight == 0
 
+    def decide(self, method: str, headers: Mapping[str, str]) -> Sampled | None:
+        """Decide whether an exchange is traced; None: it is not, and `answered` may do for it."""
+        return None if self._tracing is None else self._tracing.decide(method, headers)
+
     def begin(
         self,
         method: str,
@@ -74,10 +77,12 @@ class Observer:
         arrived: float,
         *,
         target: str | None = None,
+        sampled: Sampled | None = None,
     ) -> Exchange:
         """Open the record of an exchange, whose first byte `arrived` then, and make it the current one.
 
         `target` is its path and query as they were sent; None: it is no matter for a trace, as probes are none.
+        `sampled` is what `decide` returned for it.
         """
         exchange = Exchange(
             id=request_id(headers.get(REQUEST_ID)),
@@ -90,7 +95,7 @@ class Observer:
         CURRENT.set(exchange)
         self.in_flight += 1
         if self._tracing is not None and target is not None:
-            self._tracing.begin(exchange, headers, target)
+            self._tracing.begin(exchange, headers, target, sampled)
         return exchange
 
     def end(self, exchange: Exchange, *, quiet: bool) -> None:
@@ -109,8 +114,8 @@ class Observer:
 
     @property
     def plain(self) -> bool:
-        """Whether `answered` tells all that is to be told of an exchange, so that it needs no record."""
-        return self._tracing is None and not self._cors.on and self._log.plain
+        """Whether `answered` tells all that is to be told of an exchange that is not traced: it needs no record."""
+        return not self._cors.on and self._log.plain
 
     def kind(self, route: str, method: str, status: int) -> Kind:
         """Return what `answered` takes for exchanges of this kind."""
@@ -146,11 +151,6 @@ class Observer:
         if self._health.phase is Phase.DRAINING:
             response.force_close()
             response.headers["Connection"] = "close"
-
-    @property
-    def traces(self) -> bool:
-        """Whether exchanges are parts of traces."""
-        return self._tracing is not None
 
     @property
     def crosses(self) -> bool:

@@ -36,10 +36,10 @@ class Refusals:
     def at_once(self, message: RawRequestMessage, arrived: float, client: str, *, closes: bool) -> bytes | None:
         """Return what is sent to a client whose question is shed before there is a record of it.
 
-        None: it needs one, as what is said depends on more than on the id, or it is part of a trace.
+        None: it needs one, as what is said depends on more than on the id. What is traced needs one in any case.
         """
         observer, headers = self._observer, message.headers
-        if closes or observer.crosses or observer.traces or message.method != "GET" or _html(headers):
+        if closes or observer.crosses or message.method != "GET" or _html(headers):
             return None
         name, now = request_id(headers.get(REQUEST_ID)), monotonic()
         seconds = now - arrived

@@ -11,6 +11,7 @@ from aiohttp import web
 from service.app import CONNECTIONS, DOOR, LOADED, METRICS, OBSERVER, create_app, line_limit
 from service.models import Answerer
 from service.settings import Settings
+from service.telemetry.tracing import Tracing
 from service.web.connection import Connection
 from service.web.doorway import Door
 from service.web.runner import Runner, Server
@@ -132,9 +133,10 @@ async def wiring() -> AsyncIterator[Wired]:
         clock: Clock | None = None,
         door: Door | None = None,
         closed: bool = False,
+        tracing: Tracing | None = None,
         **settings: str,
     ) -> Wire:
-        app = create_app(Settings.load(settings, {}), answerer=answerer or Upper())
+        app = create_app(Settings.load(settings, {}), answerer=answerer or Upper(), tracing=tracing)
         options: dict[str, Any] = dict(
             handler_cancellation=True, lingering_time=0.2, max_line_size=line_limit(app), summaries=[app[OBSERVER].shed]
         )

@@ -23,7 +23,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, format_span_id, form
 
 from service import __version__
 from service.models import LEAVING
-from service.telemetry.exchange import Exchange
+from service.telemetry.exchange import TRACEPARENT, Exchange, trace_id
 from service.telemetry.metrics import UNMATCHED
 from service.telemetry.otel.ids import LOW, Ids, Unsampled, root_bound
 from service.telemetry.otel.legs import PROPAGATOR, Departure
@@ -34,6 +34,13 @@ LEFT: Final = 499
 _NOTHING: Final = Context()
 _UNSAMPLED: Final = set_span_in_context(Unsampled(), _NOTHING)
 _SAMPLED: Final = Decision.RECORD_AND_SAMPLE
+
+
+class Chosen(NamedTuple):
+    """An exchange that is sampled: its parent, which has nothing in it where there is none, and its trace's id."""
+
+    parent: Context
+    trace_id: int
 
 
 class Begun(NamedTuple):
@@ -63,28 +70,32 @@ class Traces:
         self._prefix = prefix
         self._questions = questions
 
-    def begin(self, exchange: Exchange, headers: Mapping[str, str], target: str) -> None:
-        """Decide whether the exchange is sampled; only then is there a span."""
-        LEAVING.set(self._leave)
-        known = exchange.trace_id
-        trace_id = int(known, 16) if known else getrandbits(128) or 1
-        if not known and self._bound is not None and trace_id & LOW >= self._bound:
-            attach(_UNSAMPLED)
-            return
+    def decide(self, method: str, headers: Mapping[str, str]) -> Chosen | None:
+        """Decide whether an exchange is sampled: by its parent where it has one, else by an id that it gets then."""
+        given = headers.get(TRACEPARENT)
+        known = trace_id(given) if given else ""
+        id = int(known, 16) if known else getrandbits(128) or 1
+        if not known and self._bound is not None and id & LOW >= self._bound:
+            return None
         parent = PROPAGATOR.extract(headers, _NOTHING) if known else _NOTHING
-        if self._sampler.should_sample(parent, trace_id, exchange.method, SpanKind.SERVER).decision is not _SAMPLED:
+        decision = self._sampler.should_sample(parent, id, method, SpanKind.SERVER).decision
+        return Chosen(parent, id) if decision is _SAMPLED else None
+
+    def begin(self, exchange: Exchange, headers: Mapping[str, str], target: str, sampled: Chosen | None) -> None:
+        """Begin the span of an exchange that is sampled; the others have none, and what their code begins neither."""
+        LEAVING.set(self._leave)
+        if sampled is None:
+            parent = PROPAGATOR.extract(headers, _NOTHING) if exchange.trace_id else _NOTHING
             attach(parent or _UNSAMPLED)
             return
-        self._begin(exchange, headers, target, parent, trace_id)
+        self._begin(exchange, headers, target, sampled)
 
-    def _begin(
-        self, exchange: Exchange, headers: Mapping[str, str], target: str, parent: Context, trace_id: int
-    ) -> None:
+    def _begin(self, exchange: Exchange, headers: Mapping[str, str], target: str, sampled: Chosen) -> None:
         """Begin the span. Its context is never detached: the next exchange has its own."""
-        method = exchange.method
+        method, parent = exchange.method, sampled.parent
         at = time_ns() - int((monotonic() - exchange.arrived) * 1e9)
         if not parent:  # below a parent the SDK takes the parent's, and this would be left for a stranger
-            self._ids.decided(trace_id)
+            self._ids.decided(sampled.trace_id)
         path = target.partition("?")[0]
         route = self._route(exchange.route, path)
         name = f"{method if method in METHODS else 'HTTP'} {route}".strip()
