@@ -46,6 +46,8 @@ class Observer:
     ) -> None:
         self._tally = metrics.tally()
         self._tracing = tracing
+        self.decide = tracing.decide if tracing else _never
+        """Decides, by method and headers, whether an exchange is traced; None: it is not, `answered` may do for it."""
         self._health = health
         self._cors = cors
         self._log = log
@@ -63,10 +65,6 @@ class Observer:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         return self.in_flight == 0
-
-    def decide(self, method: str, headers: Mapping[str, str]) -> Sampled | None:
-        """Decide whether an exchange is traced; None: it is not, and `answered` may do for it."""
-        return None if self._tracing is None else self._tracing.decide(method, headers)
 
     def begin(
         self,
@@ -169,3 +167,7 @@ class Observer:
         response["X-Content-Type-Options"] = "nosniff"
         response["Server"] = "askd"
         self._cors.expose(request, response)
+
+
+def _never(_method: str, _headers: Mapping[str, str]) -> None:
+    """Trace nothing."""

@@ -9,8 +9,6 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanCont
 
 from service.telemetry.exchange import CURRENT
 
-LOW: Final = TraceIdRatioBased.TRACE_ID_LIMIT
-"""Mask of the bits that a share is taken by."""
 _BY_PARENT: Final = (ParentBased, ParentBasedTraceIdRatio)
 _random: Final = RandomIdGenerator()
 

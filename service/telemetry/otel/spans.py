@@ -25,7 +25,7 @@ from service import __version__
 from service.models import LEAVING
 from service.telemetry.exchange import TRACEPARENT, Exchange, trace_id
 from service.telemetry.metrics import UNMATCHED
-from service.telemetry.otel.ids import LOW, Ids, Unsampled, root_bound
+from service.telemetry.otel.ids import Ids, Unsampled, root_bound
 from service.telemetry.otel.legs import PROPAGATOR, Departure
 from service.telemetry.tally import METHODS
 
@@ -72,11 +72,11 @@ class Traces:
 
     def decide(self, method: str, headers: Mapping[str, str]) -> Chosen | None:
         """Decide whether an exchange is sampled: by its parent where it has one, else by an id that it gets then."""
-        given = headers.get(TRACEPARENT)
-        known = trace_id(given) if given else ""
-        id = int(known, 16) if known else getrandbits(128) or 1
-        if not known and self._bound is not None and id & LOW >= self._bound:
+        known = trace_id(headers[TRACEPARENT]) if TRACEPARENT in headers else ""
+        low = getrandbits(64)
+        if not known and self._bound is not None and low >= self._bound:
             return None
+        id = int(known, 16) if known else getrandbits(64) << 64 | low or 1
         parent = PROPAGATOR.extract(headers, _NOTHING) if known else _NOTHING
         decision = self._sampler.should_sample(parent, id, method, SpanKind.SERVER).decision
         return Chosen(parent, id) if decision is _SAMPLED else None

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import (
 
 from service import __version__
 from service.telemetry.otel import Traces, sdk
-from service.telemetry.otel.ids import LOW, Ids, root_bound
+from service.telemetry.otel.ids import Ids, root_bound
 from service.telemetry.otel.said import EVERY, Said
 from tests.fakes import Clock
 from tests.telemetry.captured import Captured
@@ -95,8 +95,9 @@ def test_the_short_cut_decides_as_the_sampler(share: float) -> None:
     for sampler in (alone, ParentBased(alone), ParentBasedTraceIdRatio(share)):
         bound = root_bound(sampler)
         assert bound is not None
-        for low in (1, bound - 1, bound, bound + 1, LOW):
-            trace_id = (7 << 64) | (low & LOW)
+        edges = (1, bound - 1, bound, bound + 1, TraceIdRatioBased.TRACE_ID_LIMIT)
+        for low in (each for each in edges if 0 <= each <= TraceIdRatioBased.TRACE_ID_LIMIT):
+            trace_id = (7 << 64) | low
             taken = sampler.should_sample(Context(), trace_id, "x").decision is Decision.RECORD_AND_SAMPLE
-            assert (trace_id & LOW < bound) is taken
+            assert (low < bound) is taken
     assert [root_bound(each) for each in (ALWAYS_ON, DEFAULT_ON)] == [None, None]
