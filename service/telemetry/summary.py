@@ -19,11 +19,15 @@ class Summary:
         self._last = ""
         self._next = float("-inf")
 
-    def seen(self, client: str) -> None:
-        """Take note of one, caused by this client; the first is told at once, the others with the next `sum_up`."""
+    def seen(self, client: str, now: float | None = None) -> None:
+        """Take note of one, caused by this client; the first is told at once, the others with the next `sum_up`.
+
+        `now` is the time by the clock; None: the clock is asked.
+        """
         self._since += 1
         self._last = client
-        self.sum_up()
+        if now is None or now >= self._next:
+            self.sum_up()
 
     def sum_up(self) -> None:
         """Tell what came since the last line, where that is a second ago; called now and then, so that all is told."""

@@ -69,7 +69,8 @@ class Door:
     def __call__(self, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway | None":
         """Return the answer, or the exchange that it will come from; None: the request goes the ordinary way."""
         sampled = self.observer.decide(message.method, message.headers)
-        if self._remembers and sampled is None and (data := self._hot.give(message, intake)) is not None:
+        bare = self._pipeline.bare
+        if self._remembers and not bare and sampled is None and (data := self._hot.give(message, intake)) is not None:
             return data
         target = message.path
         if not (target.startswith(self._query) or target == self._path) or message.method not in _METHODS:
@@ -81,7 +82,7 @@ class Door:
             return None
         client = self._clients.of(intake.peer, headers)
         ticket = None
-        if self._admission.open and self._pipeline.bare:  # nothing stands before the place
+        if bare and self._admission.open:  # nothing stands before the place
             ticket = self._pipeline.limiter.admit(intake.arrived)
             if ticket is None:
                 return self._shed(message, intake, client, sampled)

@@ -130,10 +130,16 @@ class Observer:
         self._log.write_plain((kind.name, id, trace_id, milliseconds, cache, client))
         return milliseconds
 
-    def shed_at_once(self, route: str, method: str, status: int, duration: float, *, client: str) -> None:
-        """Count an exchange that was shed so early that there is no record of it, as `end` counts the others."""
-        self._tally.observe(route, method, status, duration)
-        self.shed.seen(client)
+    def shed_at_once(self, kind: Kind, arrived: float, *, client: str) -> float:
+        """Count an exchange that was shed so early that there is no record of it, as `end` counts the others.
+
+        Returns how long it took, in seconds.
+        """
+        now = monotonic()
+        duration = now - arrived
+        self._tally.count(kind.cell, duration)
+        self.shed.seen(client, now)
+        return duration
 
     def _trace(self, tracing: Tracing, exchange: Exchange, duration: float) -> None:
         tracing.end(exchange, duration)

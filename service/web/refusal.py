@@ -16,7 +16,7 @@ from service.telemetry.exchange import CURRENT, Exchange, request_id, server_tim
 from service.web import form, wire
 from service.web.failures import Failures, fault
 from service.web.negotiate import prefers_html
-from service.web.observe import REQUEST_ID, Observer
+from service.web.observe import REQUEST_ID, Kind, Observer
 
 _MARK: Final = "0askd0id0"
 """The id of the refusal that others are cut from; long enough not to stand for anything else in it."""
@@ -32,6 +32,7 @@ class Refusals:
         self._observer = observer
         self._path = path
         self._made: dict[tuple[int, int], form.Form] = {}  # by Retry-After and length of the id
+        self._kind: Kind | None = None  # of those that have no record; None: there was none yet
 
     def at_once(self, message: RawRequestMessage, arrived: float, client: str, *, closes: bool) -> bytes | None:
         """Return what is sent to a client whose question is shed before there is a record of it.
@@ -41,9 +42,10 @@ class Refusals:
         observer, headers = self._observer, message.headers
         if closes or observer.crosses or message.method != "GET" or _html(headers):
             return None
-        name, now = request_id(headers.get(REQUEST_ID)), monotonic()
-        seconds = now - arrived
-        observer.shed_at_once("/ask", "GET", int(Overloaded.status), seconds, client=client)
+        name = request_id(headers.get(REQUEST_ID))
+        if self._kind is None:
+            self._kind = observer.kind("/ask", "GET", int(Overloaded.status))
+        seconds = observer.shed_at_once(self._kind, arrived, client=client)
         return self._ready(retry_after(), name).fill(name, f"total;dur={seconds * 1e3:.3f}")
 
     def refuse(self, record: Exchange, error: Overloaded, message: RawRequestMessage, *, closes: bool) -> bytes:
