@@ -19,6 +19,8 @@ from typing import Final
 
 PEERS: Final = Path(__file__).parent / "peers"
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+UNUSUAL: Final = frozenset({"PYTHONDONTWRITEBYTECODE"})
+"""Variables that servers do not inherit: modules would be compiled at each start, as nobody's are who runs a server."""
 START_LIMIT: Final = 30.0
 """Seconds that a server may take from exec to its first 200."""
 
@@ -127,7 +129,8 @@ class Running:
         )
         pin = [] if core is None else ["taskset", "-c", str(core)]
         command = [*pin, *(part.format(**ports) for part in shlex.split(server.command))]
-        environ = os.environ | {name: text.format(**ports) for name, text in server.environ.items()}
+        inherited = {name: text for name, text in os.environ.items() if name not in UNUSUAL}
+        environ = inherited | {name: text.format(**ports) for name, text in server.environ.items()}
         with log.open("ab") as output:
             beside = [*shlex.split(server.beside), str(ports["sink"])] if server.beside else []
             self.beside = subprocess.Popen(beside, stdout=output, stderr=output) if beside else None
