@@ -5,6 +5,9 @@ the guard's sweep does its work.
 """
 
 import asyncio
+import contextlib
+import socket
+import struct
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final, cast
@@ -28,6 +31,9 @@ _Make = Callable[
 
 NO_PATH: Final = URL("*", encoded=True)
 """Where CONNECT leads: nowhere, as `OPTIONS *`. In the address that it names, aiohttp would not look for our routes."""
+
+RESET: Final = struct.pack("ii", 1, 0)
+"""For SO_LINGER: on, for no time at all."""
 
 _log = structlog.get_logger("askd.connection")
 
@@ -123,6 +129,8 @@ class Connection(Doorway):
             wire.write(overdue)
             self.force_close()
         elif wire.is_closing() or self.busy or self.unsent or wire.get_extra_info("sslcontext"):
+            if self.unsent:
+                _drop_unsent(wire)
             wire.abort()
         else:
             self.force_close()
@@ -227,3 +235,14 @@ def because(request: web.BaseRequest, reason: Reason) -> None:
     connection = request.protocol
     if isinstance(connection, Connection):
         connection.because(reason)
+
+
+def _drop_unsent(wire: asyncio.Transport) -> None:
+    """Have the kernel drop what it has not sent either when the connection is closed, and reset it.
+
+    It would keep megabytes for each client that takes nothing, for minutes, until there were none for the others.
+    """
+    found = wire.get_extra_info("socket")
+    if found is not None:
+        with contextlib.suppress(OSError):  # the client has reset it by now
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
