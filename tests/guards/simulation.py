@@ -44,6 +44,8 @@ class Threads:
         self._running: list[Job] = []  # the first has the interpreter
         self._ended: list[Callable[[], object]] = []
         self._number = 0
+        self.spent = 0.0
+        """The CPU's seconds that they have used."""
 
     def start(self, now: float, waits: float, burns: float, end: Callable[[], object]) -> None:
         """Begin a call that first waits, then burns."""
@@ -92,6 +94,7 @@ class Threads:
         job = self._running[0]
         lasts = min(job.left, until - now, SWITCH if len(self._running) > 1 else until - now)
         job.left -= lasts
+        self.spent += lasts
         if job.left <= 1e-12:
             self._running.remove(job)
             self._ended.append(job.end)
@@ -106,6 +109,7 @@ class Loop(asyncio.BaseEventLoop):
     def __init__(self, arrivals: Iterator[float], arrive: Callable[[float], None], chance: random.Random) -> None:
         super().__init__()
         self.now = 0.0
+        self._spent = 0.0
         self.threads = Threads(chance)
         self._arrivals, self._arrive = arrivals, arrive
         self._next = next(arrivals, float("inf"))
@@ -119,6 +123,11 @@ class Loop(asyncio.BaseEventLoop):
     def burn(self, seconds: float) -> None:
         """Use the CPU, and let nobody else."""
         self.now += seconds
+        self._spent += seconds
+
+    def spent(self) -> float:
+        """Tell the CPU's seconds that the process has used."""
+        return self._spent + self.threads.spent
 
     async def elapse(self, seconds: float) -> None:
         """Wait until so much time has passed, which takes none."""
@@ -131,7 +140,7 @@ class Loop(asyncio.BaseEventLoop):
 
     def select(self, timeout: float | None) -> list[Callable[[], object]]:
         """Wait as a selector does, and return what has come."""
-        self.now += TURN
+        self.burn(TURN)
         if timeout != 0:
             until = min(self._next, float("inf") if timeout is None else self.now + timeout)
             self.now = self.threads.run(self.now, max(until, self.now))
@@ -195,7 +204,8 @@ class Process:
         self.code, self._seconds = code, seconds
         self.chance = random.Random(seed)
         self.loop = Loop(self._arrivals(rate), self._arrive, self.chance)
-        self.limiter = Limiter(places, queue=queue, budget=budget, ceiling=threads, clock=self.loop.time)
+        time, cpu = self.loop.time, self.loop.spent
+        self.limiter = Limiter(places, queue=queue, budget=budget, ceiling=threads, clock=time, cpu=cpu)
         self.answers: list[tuple[float, float]] = []
         """When each answer was there, and the seconds that it took since the question arrived."""
         self.shed = 0

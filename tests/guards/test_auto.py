@@ -22,6 +22,7 @@ class Loop:
         *,
         door: float = 0.0,
         every: float = 0.01,
+        spent: float = 0.0,
         full: bool = True,
         shown: bool = True,
         in_flight: int = 0,
@@ -31,7 +32,7 @@ class Loop:
         end = self.now + seconds
         while self.now < end - 1e-9:
             self.now += max(every, lag)
-            if self.auto.sample(lag, door, self.now):
+            if self.auto.sample(lag, door, self.now, self.now * spent):
                 most = self.auto.limit if peak is None else peak
                 self.auto.decide(in_flight=in_flight, peak=most, full=full, shown=shown, now=self.now)
         return self.auto.limit
@@ -113,6 +114,18 @@ def test_some_lateness_is_what_a_busy_cpu_looks_like() -> None:
         loop.run(0.03, 0.01)
         loop.run(0.01)
     assert loop.auto.limit == 50
+
+
+@pytest.mark.parametrize(
+    ("late", "timely", "spent", "expected"), [(3, 1, 0.9, 50), (3, 1, 1.0, 1), (1, 2, 1.0, 50), (0, 4, 1.0, 1000)]
+)
+def test_where_the_cpu_is_spent_less_lateness_is_too_much(late: int, timely: int, spent: float, expected: int) -> None:
+    """With three of four samples late it shrinks, with one of three it stays, and only while on time it grows."""
+    loop = Loop(50)
+    for _ in range(300):
+        loop.run(0.01 * late, 0.01, spent=spent)
+        loop.run(0.01 * timely, spent=spent)
+    assert loop.auto.limit == expected
 
 
 def test_it_comes_back_by_halves_and_then_feels_its_way() -> None:

@@ -26,7 +26,7 @@ def limiter(
     loop: Loop, places: Any = 1, *, queue: int = 64, budget: float = 0.1, ceiling: int | None = None
 ) -> Limiter:
     """Make a limiter on that clock."""
-    return Limiter(places, queue=queue, budget=budget, ceiling=ceiling, clock=loop.time)
+    return Limiter(places, queue=queue, budget=budget, ceiling=ceiling, clock=loop.time, cpu=lambda: 0.0)
 
 
 def admitted(limiter: Limiter, loop: Loop) -> Ticket:

@@ -38,7 +38,8 @@ class Interleavings(RuleBasedStateMachine):
     def begin(self, places: int, queue: int) -> None:
         """Make a limiter of any size."""
         self.queue = queue
-        self.limiter = Limiter(places, queue=queue, budget=0.1, ceiling=20, clock=self.loop.time)
+        time = self.loop.time
+        self.limiter = Limiter(places, queue=queue, budget=0.1, ceiling=20, clock=time, cpu=lambda: 0.0)
         self.highest = self.limiter.limit
 
     @rule(patiences=st.lists(st.none() | st.floats(0.0, 0.5), min_size=1, max_size=6), turns=st.integers(0, 3))

@@ -20,7 +20,8 @@ class Limiter:
 
     `concurrency` is the number of places, or `auto`; never more than `ceiling`, as there are threads (None: a number is
     not bounded, auto by 1000). At most `queue` wait; where they keep waiting for more than `budget` seconds, fewer.
-    `clock` returns seconds that only rise; `soon` has a function called in the loop's next turn, None: `call_soon`.
+    `clock` returns seconds that only rise, `cpu` the CPU's seconds that the process has used so far. `soon` has a
+    function called in the loop's next turn, None: `call_soon`.
     """
 
     def __init__(
@@ -31,12 +32,13 @@ class Limiter:
         budget: float,
         ceiling: int | None,
         clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.process_time,
         soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self._concurrency = concurrency
         self._auto = Auto(ceiling or CEILING) if concurrency == "auto" else None
         self._standing = Standing(queue, budget)
-        self._clock = clock
+        self._clock, self._cpu = clock, cpu
         self._places = Places(self._wanted(ceiling), self._standing, clock, soon or _next_turn)
         self._admitted = self._queue_full = self._overloaded = 0
         self._full = False
@@ -72,7 +74,7 @@ class Limiter:
         auto, places, now = self._auto, self._places, self._clock()
         if places.lost:
             places.recover(now)
-        if auto is None or not auto.sample(seconds, door, now):
+        if auto is None or not auto.sample(seconds, door, now, self._cpu()):
             return
         full = self._full or places.abandoned >= places.limit
         auto.decide(in_flight=places.in_flight, peak=places.peak, full=full, shown=places.shown, now=now)
