@@ -64,10 +64,10 @@ async def _once(servers: Sequence["Server"], every: float) -> int:
 
 async def _watch(servers: Sequence["Server"], every: float) -> int:
     """Show for ever. The first look in a pipe is not told: nothing can be said of what came before it."""
-    from service.top.watch import CLEAR, looks, screen, table  # noqa: PLC0415 - not for help
+    from service.top.watch import CLEAR, PATIENCE, looks, screen, table  # noqa: PLC0415 - not for help
 
     terminal, first = sys.stdout.isatty(), True
-    async with contextlib.aclosing(looks(servers, every)) as times:
+    async with contextlib.aclosing(looks(servers, every, patience=PATIENCE)) as times:
         async for _ in times:
             if terminal:
                 click.echo((CLEAR if first else "") + screen(servers, *shutil.get_terminal_size()), nl=False)

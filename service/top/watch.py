@@ -20,6 +20,8 @@ from service.top.view import HISTORY, Seen, fitted, head, panel, row
 METRICS: Final = "/metrics"
 LONGEST: Final = 5.0
 """Seconds for a scrape."""
+PATIENCE: Final = 1.0
+"""Seconds for which all rows wait for one."""
 HOME: Final = "\x1b[H"
 CLEAR: Final = "\x1b[2J"
 _TO_END: Final = "\x1b[K"
@@ -39,6 +41,23 @@ class Server:
         self.history: deque[Change] = deque(maxlen=HISTORY)
         self._clock = clock
         self._last: Sample | None = None
+        self._looking: asyncio.Task[None] | None = None
+
+    async def looked(self, seconds: float | None) -> None:
+        """Look once, or go on with the last look. After so many seconds, what is seen is that none came yet."""
+        looking = self._looking = self._looking or asyncio.create_task(self.look())
+        await asyncio.wait({looking}, timeout=seconds)
+        if looking.done():
+            self._looking = None
+            looking.result()
+        else:
+            self.seen = Seen(self.seen.name, fault=f"answer: none within {seconds:g} s")
+
+    async def leave(self) -> None:
+        """Give up a look that is under way."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
 
     async def look(self) -> None:
         """Scrape once. What is wrong becomes what was seen, and the next look compares with the last that went well."""
@@ -66,13 +85,19 @@ class Server:
                 raise faults.senseless(200, why) from None
 
 
-async def looks(servers: Sequence[Server], every: float, wait: Wait = asyncio.sleep) -> AsyncGenerator[None, None]:
-    """Look at all servers at once, every so many seconds; yield after each time."""
+async def looks(
+    servers: Sequence[Server], every: float, wait: Wait = asyncio.sleep, *, patience: float | None = None
+) -> AsyncGenerator[None, None]:
+    """Look at all servers at once, every so many seconds, and yield after each time.
+
+    One that is slow holds the others up for `patience` seconds; None: for as long as a scrape may take.
+    """
     async with contextlib.AsyncExitStack() as sessions:
         for server in servers:
             await sessions.enter_async_context(server.session)
+            sessions.push_async_callback(server.leave)
         while True:
-            await asyncio.gather(*(server.look() for server in servers))
+            await asyncio.gather(*(server.looked(patience) for server in servers))
             yield
             await wait(every)
 

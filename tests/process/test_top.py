@@ -130,6 +130,23 @@ async def test_several_servers_are_a_row_each(start: Start, top: Top, refusing: 
     assert (terminal.widest <= 79, terminal.scrolled) == (True, 0)
 
 
+async def test_a_server_that_hangs_holds_nobody_up(start: Start, top: Top) -> None:
+    """Its row says that no answer comes, again and again, while the other's figures move; and it comes back."""
+    processes = [await served(start), await served(start)]
+    terminal = await top(*[await process.url() for process in processes])
+    await terminal.shows(lambda frame: idle(1, frame) and idle(2, frame))
+    processes[1].send(signal.SIGSTOP)
+    try:
+        await terminal.shows(lambda frame: frame[2].endswith("answer: none within 1 s"))
+        asking = asyncio.create_task(ask(processes[0]))
+        await terminal.shows(lambda frame: "ms" in frame[1] and frame[2].endswith("answer: none within 1 s"))
+        asking.cancel()
+        await asyncio.wait({asking})
+    finally:
+        processes[1].send(signal.SIGCONT)
+    await terminal.shows(lambda frame: idle(1, frame) and idle(2, frame))
+
+
 async def test_more_servers_than_rows_leave_the_heads_in_place(start: Start, top: Top) -> None:
     """What does not fit is a number in the last row, and nothing scrolls."""
     url = await (await served(start)).url()
