@@ -111,6 +111,13 @@ def serving(parameters: Parameters) -> Iterator[Alert]:
         summary="{{ $labels.namespace }}/{{ $labels.horizontalpodautoscaler }}: it wants {{ $value }} replicas "
         "and may not have more",
     )
+    yield Alert(
+        name="AskdLogLinesDropped",
+        severity=TICKET,
+        expr=f"sum {FLEET} (rate({series('askd_log_lines_dropped_total')}[{window}])) > 0",
+        lasts=5 * MINUTE,
+        summary=f"{_WHERE}: {{{{ $value | humanize }}}} log lines a second are lost: they are not taken in time",
+    )
 
 
 _CLOSED: Final = 'state="closed"'

@@ -20,6 +20,7 @@ _READY: Final = f"askd_ready{{{_FLEET}}}"
 _OTHER: Final = _READY.replace('"a"', '"b"')
 _CLOSED: Final = f'askd_upstream_circuit_state{{{_FLEET},state="closed"}}'
 _OTHER_CLOSED: Final = _CLOSED.replace('"a"', '"b"')
+_DROPPED: Final = f"askd_log_lines_dropped_total{{{_FLEET}}}"
 _REFUSED: Final = f'askd_shed_total{{{_FLEET},reason="queue_full"}}'
 _HPA: Final = 'namespace="web",horizontalpodautoscaler="askd",job="kube-state-metrics"'
 _WANTED: Final = f"kube_horizontalpodautoscaler_status_desired_replicas{{{_HPA}}}"
@@ -139,6 +140,9 @@ CASES: Final = [
          series={_WANTED: "9x40", _MOST: "10x40", _LEAST: "2x40"}),
     Case(alert="AskdAutoscalerAtMaximum", fires=False, at="30m", about="a fixed number",
          series={_WANTED: "2x40", _MOST: "2x40", _LEAST: "2x40"}),
+    Case(alert="AskdLogLinesDropped", fires=True, at="15m", series={_DROPPED: "0+60x30"}),
+    Case(alert="AskdLogLinesDropped", fires=False, at="15m", about="a pause of the reader's",
+         series={_DROPPED: "0x2 60x30"}),
     *_file("AskdBookNotReloaded", "book"),
     *_file("AskdTokensNotRead", "tokens"),
     *_file("AskdCertificateNotRead", "tls"),
