@@ -63,15 +63,17 @@ class Door:
         self.failures = failures
         self._refusals = Refusals(failures, observer, path)
         self._hot = Hot(pipeline, observer, clients)
+        self._known = self._hot.known
         self._frames: dict[tuple[int, tuple[str, ...]], form.Frame] = {}
         self._remembers = admission.open and observer.plain
 
     def __call__(self, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway | None":
         """Return the answer, or the exchange that it will come from; None: the request goes the ordinary way."""
         sampled = self.observer.decide(message.method, message.headers)
-        bare = self._pipeline.bare
-        if self._remembers and not bare and sampled is None and (data := self._hot.give(message, intake)) is not None:
-            return data
+        if self._known and sampled is None and self._remembers:
+            data = self._hot.give(message, intake)
+            if data is not None:
+                return data
         target = message.path
         if not (target.startswith(self._query) or target == self._path) or message.method not in _METHODS:
             return None
@@ -82,7 +84,7 @@ class Door:
             return None
         client = self._clients.of(intake.peer, headers)
         ticket = None
-        if bare and self._admission.open:  # nothing stands before the place
+        if self._pipeline.bare and self._admission.open:  # nothing stands before the place
             ticket = self._pipeline.limiter.admit(intake.arrived)
             if ticket is None:
                 return self._shed(message, intake, client, sampled)

@@ -53,7 +53,8 @@ class Hot:
         self._pipeline = pipeline
         self._observer = observer
         self._clients = clients
-        self._known: dict[_Asked, _Known] = {}
+        self.known: dict[_Asked, _Known] = {}
+        """What is remembered; empty where nothing is ever at hand. Always the same object."""
 
     def give(self, message: RawRequestMessage, intake: Doorway) -> bytes | None:
         """Return the response to the same request as before, without a record of it; None: there is none.
@@ -99,7 +100,7 @@ class Hot:
         return known.form.fill(record.id, server_timing(record, monotonic()), cache)
 
     def _find(self, message: RawRequestMessage) -> _Known | None:
-        known = self._known.get(_asked(message))
+        known = self.known.get(_asked(message))
         if known is None or known.version != self._pipeline.answerer.version or deadline.given(message.headers):
             return None
         return known
@@ -117,11 +118,11 @@ class Hot:
             if turn.key is None or turn.wishes is not NONE:
                 return
             kept = turn.key, turn.at_hand
-        if len(self._known) >= ENTRIES:
-            self._known.clear()
+        if len(self.known) >= ENTRIES:
+            self.known.clear()
         version, text = turn.guards.answerer.version, turn.question.text
         kind = self._observer.kind(record.route, record.method, status)
-        self._known[asked] = _Known(form.cut(data), version, text, status, kept, kind)
+        self.known[asked] = _Known(form.cut(data), version, text, status, kept, kind)
 
 
 def _asked(message: RawRequestMessage) -> _Asked:
