@@ -27,7 +27,11 @@ from service.web.observe import REQUEST_ID, Kind, Observer
 ENTRIES: Final = 1024
 """Responses that are remembered; when there are more, all are forgotten."""
 LONGEST: Final = 512
-"""Characters of the longest target and headers that are remembered, and an eighth of the bytes of a response."""
+"""Characters of the longest target and headers that are remembered."""
+LARGEST: Final = 256 << 10
+"""Bytes of the largest response that is remembered: what making one anew costs is little beside sending more."""
+MOST: Final = 16 << 20
+"""Bytes of all responses that are remembered; when there are more, all are forgotten."""
 
 _Asked = tuple[str, str, str, str]
 
@@ -55,6 +59,7 @@ class Hot:
         self._clients = clients
         self.known: dict[_Asked, _Known] = {}
         """What is remembered; empty where nothing is ever at hand. Always the same object."""
+        self._bytes = 0
 
     def give(self, message: RawRequestMessage, intake: Doorway) -> bytes | None:
         """Return the response to the same request as before, without a record of it; None: there is none.
@@ -108,7 +113,7 @@ class Hot:
     def keep(self, message: RawRequestMessage, turn: Turn, record: Exchange, data: bytes) -> None:
         """Remember the response of an exchange that has ended, if it may be given again."""
         status = record.status
-        if turn.at_hand is None or not turn.keeps or status not in {200, 304} or len(data) > LONGEST * 8:
+        if turn.at_hand is None or not turn.keeps or status not in {200, 304} or len(data) > LARGEST:
             return
         asked = _asked(message)
         if sum(map(len, asked)) > LONGEST or deadline.given(message.headers):
@@ -118,8 +123,10 @@ class Hot:
             if turn.key is None or turn.wishes is not NONE:
                 return
             kept = turn.key, turn.at_hand
-        if len(self.known) >= ENTRIES:
+        self._bytes += len(data)
+        if len(self.known) >= ENTRIES or self._bytes > MOST:
             self.known.clear()
+            self._bytes = len(data)
         version, text = turn.guards.answerer.version, turn.question.text
         kind = self._observer.kind(record.route, record.method, status)
         self.known[asked] = _Known(form.cut(data), version, text, status, kept, kind)

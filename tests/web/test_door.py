@@ -12,7 +12,8 @@ import pytest
 
 from service.app import DOOR, METRICS, OBSERVER
 from service.guards import cache
-from service.models import Answerer
+from service.models import Answer, Answerer, Question
+from service.web import hot
 from service.web.connection import Connection
 from tests.fakes import Scripted, Upper, until
 from tests.telemetry.captured import Captured
@@ -51,6 +52,14 @@ class Bare(Upper):
     """Has never an answer at hand, so that its places are asked for before anything else."""
 
     at_hand = Answerer.at_hand
+
+
+class Large(Upper):
+    """Answers with as many characters as the question says."""
+
+    async def answer(self, question: Question) -> Answer:
+        """Do so."""
+        return Answer("x" * int(question.text))
 
 
 class Response(NamedTuple):
@@ -253,6 +262,23 @@ async def test_what_the_cache_has_is_given_again_as_long_as_it_has_it(wire: Wire
         assert [await ask("/ask?q=one") for _ in range(2)] == [(200, miss), (200, hit)]
         assert len(fake.asked) == asked + 51
     assert server.app[METRICS].registry.get_sample_value("askd_cache_results_total", {"result": "hit"}) == 12
+
+
+async def test_what_is_remembered_is_bounded_in_bytes(wire: Wired, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large responses are remembered, too, but not too large ones, and never more in all than there is room for."""
+    monkeypatch.setattr(hot, "LARGEST", 10_000)
+    monkeypatch.setattr(hot, "MOST", 35_000)
+    server = await wire(Large())
+    known = server.app[DOOR]._hot.known
+    held = []
+    async with server.open() as line:
+        for length in (9000, 11_000, 9001, 9002, 9003, 9004):
+            for _ in range(3):
+                line.send(get(f"/ask?q={length}"))
+                assert len((await line.reply()).body) == length + len('{"answer":""}')
+            held.append([target for _, target, _, _ in known])
+    kept = [[f"/ask?q={length}" for length in each] for each in ([9000], [9000, 9001], [9000, 9001, 9002], [9003])]
+    assert held == [kept[0], kept[0], *kept[1:], ["/ask?q=9003", "/ask?q=9004"]]
 
 
 async def test_a_kept_answer_ends_with_its_time(wire: Wired) -> None:
