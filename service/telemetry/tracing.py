@@ -43,6 +43,12 @@ class Tracing(Protocol):
         """Finish the trace of an exchange that has one, and that took so long."""
         ...
 
+    def whole(
+        self, exchange: Exchange, headers: Mapping[str, str], target: str, sampled: Sampled, seconds: float
+    ) -> None:
+        """Do at once what `begin` and `end` do, for an exchange that is over and in which no code ran."""
+        ...
+
     def close(self) -> None:
         """Send what is left; this one blocks, for as long as whoever receives it takes."""
         ...

@@ -6,15 +6,13 @@ own, and nothing else. Admission, reading, pipeline, rendering and observation a
 which everything else goes: bodies, streams, pages, HTTP/1.0, `Expect`, and rates that are shared over a network.
 """
 
-import asyncio
-from http import HTTPStatus
 from time import monotonic
 from typing import Final
 
 from aiohttp import HttpVersion11, hdrs
 from aiohttp.http_parser import RawRequestMessage
 
-from service.errors import Overloaded, Problem
+from service.errors import Overloaded
 from service.guards.limiter import Ticket, retry_after
 from service.pipeline import Pipeline
 from service.telemetry.exchange import CURRENT, Exchange, server_timing
@@ -25,13 +23,13 @@ from service.web.admission import Admission
 from service.web.asked import Asked, Headers, Reader
 from service.web.client import Clients
 from service.web.doorway import Doorway
-from service.web.exchanges import LEFT
 from service.web.failures import Failures, known
 from service.web.hot import Hot
 from service.web.negotiate import STREAM
 from service.web.observe import Observer
 from service.web.refusal import Refusals
 from service.web.reply import Reply
+from service.web.underway import Underway
 
 FRAMES: Final = 64
 """Kinds of answers of code whose headers are ready."""
@@ -67,11 +65,11 @@ class Door:
         self._frames: dict[tuple[int, tuple[str, ...]], form.Frame] = {}
         self._remembers = admission.open and observer.plain
 
-    def __call__(self, message: RawRequestMessage, intake: Doorway) -> "bytes | Underway | None":
+    def __call__(self, message: RawRequestMessage, intake: Doorway) -> bytes | Underway | None:
         """Return the answer, or the exchange that it will come from; None: the request goes the ordinary way."""
         sampled = self.observer.decide(message.method, message.headers)
-        if self._known and sampled is None and self._remembers:
-            data = self._hot.give(message, intake)
+        if self._known and self._remembers:
+            data = self._hot.give(message, intake, sampled)
             if data is not None:
                 return data
         target = message.path
@@ -114,7 +112,7 @@ class Door:
 
     def _enter(
         self, record: Exchange, message: RawRequestMessage, intake: Doorway, ticket: Ticket | None
-    ) -> "bytes | Underway":
+    ) -> bytes | Underway:
         try:
             self._admission.admit(message.headers, record)
             return self._admitted(record, message, intake, ticket)
@@ -125,10 +123,10 @@ class Door:
 
     def _admitted(
         self, record: Exchange, message: RawRequestMessage, intake: Doorway, ticket: Ticket | None
-    ) -> "bytes | Underway":
+    ) -> bytes | Underway:
         """Answer what is at hand, at once where the same was asked before, or ask the code."""
         plain = record.rate_limit is None and not self.observer.crosses and not intake.closes(message)
-        look = plain and not (self._remembers and record.span is None)  # else that has been done
+        look = plain and not self._remembers  # else that has been done
         if look and (data := self._hot.find(message, record)) is not None:
             self.observer.end(record, quiet=False)
             return data
@@ -181,73 +179,3 @@ class Door:
         if len(self._frames) < FRAMES:
             self._frames[kind] = form.frame(data)
         return data
-
-
-class Underway:
-    """An exchange that waits for the code, in a task of its own."""
-
-    __slots__ = ("_asked", "_begun", "_door", "_intake", "_message", "_record", "_task", "_turn", "due")
-
-    def __init__(
-        self,
-        door: Door,
-        record: Exchange,
-        *,
-        message: RawRequestMessage,
-        intake: Doorway,
-        asked: Asked,
-        turn: Turn,
-    ) -> None:
-        self._door = door
-        self._record = record
-        self._message = message
-        self._intake = intake
-        self._asked = asked
-        self._turn = turn
-        self._begun = False
-        self.due: float | None = asked.manner.until
-        """When it must have ended, in seconds of `time.monotonic`."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    def cancel(self) -> None:
-        """End it: its client has left, or the server cannot wait any longer."""
-        if not self._begun and not self._task.done():  # its own clean-up would never run
-            self._turn.__exit__()
-            self._left()
-        self._task.cancel()
-
-    async def _run(self) -> None:
-        self._begun = True
-        try:
-            found = await self._answer()
-        except asyncio.CancelledError:
-            ending, task = self._door.failures.ending, asyncio.current_task()
-            if ending is None or task is None or self._intake.transport is None:
-                self._left()
-                raise
-            task.uncancel()
-            found = self._door.failed(self._message, ending)
-        data = self._door.finished(self._record, found, self._message, self._intake)
-        self._intake.answered(data, self._message)
-
-    async def _answer(self) -> Reply:
-        """Return the answer, or what went wrong."""
-        turn, message = self._turn, self._message
-        try:
-            with turn:
-                try:
-                    answer = await turn.answer()
-                except Problem as error:
-                    error.headers = {**error.headers, **reply.cached(turn)}
-                    raise
-            self._record.leader = turn.leader or ""
-            way = self._asked.manner.representation
-            return reply.answered(turn, answer, way, message.headers, safe=True)
-        except Exception as error:
-            self._record.shed = isinstance(error, Overloaded)
-            return self._door.failed(message, error)
-
-    def _left(self) -> None:
-        overdue = self.due is not None and monotonic() >= self.due  # the connection has told the client so
-        self._record.status = HTTPStatus.GATEWAY_TIMEOUT if overdue else LEFT
-        self._door.observer.end(self._record, quiet=False)

@@ -17,6 +17,7 @@ from service.guards.wishes import NONE
 from service.models import Answer
 from service.pipeline import Pipeline
 from service.telemetry.exchange import TRACEPARENT, Exchange, request_id, server_timing, trace_id
+from service.telemetry.tracing import Sampled
 from service.turn import Key, Turn
 from service.web import cache_fields, deadline, form
 from service.web.client import Clients
@@ -44,6 +45,7 @@ class _Known(NamedTuple):
 
     form: Form
     version: str
+    route: str
     text: str
     status: int
     kept: tuple[Key, Answer] | None
@@ -61,10 +63,10 @@ class Hot:
         """What is remembered; empty where nothing is ever at hand. Always the same object."""
         self._bytes = 0
 
-    def give(self, message: RawRequestMessage, intake: Doorway) -> bytes | None:
-        """Return the response to the same request as before, without a record of it; None: there is none.
+    def give(self, message: RawRequestMessage, intake: Doorway, sampled: Sampled | None = None) -> bytes | None:
+        """Return the response to the same request as before, and tell of it all at once; None: there is none.
 
-        Only where `Observer.plain` says so, and it is not traced. Whoever is let in is asked before.
+        Only where `Observer.plain` says so. Whoever is let in is asked before. `sampled`: what `Observer.decide` said.
         """
         known = self._find(message)
         headers = message.headers
@@ -78,6 +80,11 @@ class Hot:
                 return None
             cache, spent = found, f"{(perf_counter() - started) * 1e3:.3f}"
         name = request_id(headers.get(REQUEST_ID))
+        if sampled is not None:
+            record = self._record(message, intake, known, name)
+            record.stages.cache = float(spent) / 1e3 if spent else None
+            self._observer.whole(record, headers, message.path, sampled)
+            return known.form.fill(name, server_timing(record, monotonic()), cache)
         total = self._observer.answered(
             known.kind,
             name,
@@ -88,6 +95,22 @@ class Hot:
         )
         before = f"cache;dur={spent}, " if spent else ""
         return known.form.fill(name, f"{before}render;dur=0.000, total;dur={total}", cache)
+
+    def _record(self, message: RawRequestMessage, intake: Doorway, known: _Known, name: str) -> Exchange:
+        """Return the record of an exchange that gets a remembered response; `name` is its id."""
+        headers = message.headers
+        record = Exchange(
+            id=name,
+            trace_id=trace_id(headers.get(TRACEPARENT)),
+            method=message.method,
+            route=known.route,
+            client=self._clients.of(intake.peer, headers),
+            arrived=intake.arrived,
+            status=known.status,
+            question=known.text,
+        )
+        record.stages.render = 0.0
+        return record
 
     def find(self, message: RawRequestMessage, record: Exchange) -> bytes | None:
         """Return the response to the same request as before, and note it on the record; None: there is none."""
@@ -129,7 +152,7 @@ class Hot:
             self._bytes = len(data)
         version, text = turn.guards.answerer.version, turn.question.text
         kind = self._observer.kind(record.route, record.method, status)
-        self.known[asked] = _Known(form.cut(data), version, text, status, kept, kind)
+        self.known[asked] = _Known(form.cut(data), version, record.route, text, status, kept, kind)
 
 
 def _asked(message: RawRequestMessage) -> _Asked:

@@ -112,7 +112,7 @@ class Observer:
 
     @property
     def plain(self) -> bool:
-        """Whether `answered` tells all that is to be told of an exchange that is not traced: it needs no record."""
+        """Whether `answered` tells all that is to be told of an exchange that is not traced, and `whole` of another."""
         return not self._cors.on and self._log.plain
 
     def kind(self, route: str, method: str, status: int) -> Kind:
@@ -130,6 +130,15 @@ class Observer:
         self._log.write_plain((kind.name, id, trace_id, milliseconds, cache, client))
         return milliseconds
 
+    def whole(self, exchange: Exchange, headers: Mapping[str, str], target: str, sampled: Sampled) -> None:
+        """Count, log and trace an exchange that is over, and was never the current one, as `end` does others."""
+        duration = monotonic() - exchange.arrived
+        self._tally.observe(exchange.route, exchange.method, exchange.status, duration)
+        if self._tracing is not None:
+            self._tracing.whole(exchange, headers, target, sampled, duration)
+            self._keep(exchange, duration)
+        self._log.write(exchange, duration)
+
     def shed_at_once(self, kind: Kind, arrived: float, *, client: str) -> float:
         """Count an exchange that was shed so early that there is no record of it, as `end` counts the others.
 
@@ -143,6 +152,10 @@ class Observer:
 
     def _trace(self, tracing: Tracing, exchange: Exchange, duration: float) -> None:
         tracing.end(exchange, duration)
+        self._keep(exchange, duration)
+
+    def _keep(self, exchange: Exchange, duration: float) -> None:
+        """Keep its ids as those of an example of how long exchanges take."""
         ids = dict(trace_id=exchange.trace_id, span_id=exchange.span_id)
         self._tally.keep(exchange.route, exchange.method, exchange.status, duration, **ids)
 

@@ -92,19 +92,41 @@ class Traces:
 
     def _begin(self, exchange: Exchange, headers: Mapping[str, str], target: str, sampled: Chosen) -> None:
         """Begin the span. Its context is never detached: the next exchange has its own."""
-        method, parent = exchange.method, sampled.parent
         at = time_ns() - int((monotonic() - exchange.arrived) * 1e9)
+        span = self._start(exchange, headers, target, sampled, at=at)
+        exchange.span = Begun(span, at)
+        attach(set_span_in_context(span, _NOTHING))
+
+    def _start(
+        self,
+        exchange: Exchange,
+        headers: Mapping[str, str],
+        target: str,
+        sampled: Chosen,
+        *,
+        at: int,
+        known: dict[str, str | int] | None = None,
+    ) -> Span:
+        """Start the server's span with what is `known` of its end, and note its ids on the exchange."""
+        method, parent = exchange.method, sampled.parent
         if not parent:  # below a parent the SDK takes the parent's, and this would be left for a stranger
             self._ids.decided(sampled.trace_id)
         path = target.partition("?")[0]
         route = self._route(exchange.route, path)
         name = f"{method if method in METHODS else 'HTTP'} {route}".strip()
-        attributes = self._attributes(exchange, headers, path, route)
+        attributes = self._attributes(exchange, headers, path, route) | (known or {})
         span = self._tracer.start_span(name, parent, SpanKind.SERVER, attributes, start_time=at)
         ids = span.get_span_context()
         exchange.trace_id, exchange.span_id = format_trace_id(ids.trace_id), format_span_id(ids.span_id)
-        exchange.span = Begun(span, at)
-        attach(set_span_in_context(span, _NOTHING))
+        return span
+
+    def whole(
+        self, exchange: Exchange, headers: Mapping[str, str], target: str, sampled: Chosen, seconds: float
+    ) -> None:
+        """Make the span of an exchange that is over; all its attributes at once, which takes half the time."""
+        ended = time_ns()
+        at, known = ended - int(seconds * 1e9), self._outcome(exchange, "")
+        self._start(exchange, headers, target, sampled, at=at, known=known).end(ended)
 
     def end(self, exchange: Exchange, seconds: float) -> None:
         """Add the stages and what became of the exchange, and end its span."""

@@ -73,8 +73,8 @@ async def test_what_is_remembered_is_traced_where_it_is_sampled(wire: Wired, log
     assert [(ids(span)[0], below(span)) for span in servers] == [(TRACE, PARENT)] * headers.count((SAMPLED,))
 
 
-async def test_what_is_not_sampled_needs_no_record(wire: Wired, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where tracing is on, what is remembered is given as where it is off; only what is sampled is looked up anew."""
+async def test_what_is_remembered_is_not_looked_up_again(wire: Wired, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where tracing is on, what is remembered is given as where it is off, sampled or not."""
     given: list[bool] = []
     give = Hot.give
 
@@ -87,7 +87,7 @@ async def test_what_is_not_sampled_needs_no_record(wire: Wired, monkeypatch: pyt
     async with (await wire(tracing=Kept(NONE).tracing)).open() as line:
         for headers in ((), (), (UNSAMPLED,), (SAMPLED,), ()):
             await ask(line, *headers)
-    assert given == [True] * 3
+    assert given == [True] * 4
 
 
 async def test_a_refusal_is_traced_where_it_is_sampled(wire: Wired, log: Captured) -> None:
