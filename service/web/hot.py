@@ -72,19 +72,20 @@ class Hot:
         headers = message.headers
         if known is None or message.version != HttpVersion11 or hdrs.EXPECT in headers or intake.closes(message):
             return None
-        cache, spent = b"", ""
+        cache, seconds = b"", None
         if known.kept is not None:
             started = perf_counter()
             found = _from(self._pipeline.cache, known.kept, headers)
             if found is None:
                 return None
-            cache, spent = found, f"{(perf_counter() - started) * 1e3:.3f}"
+            cache, seconds = found, perf_counter() - started
         name = request_id(headers.get(REQUEST_ID))
         if sampled is not None:
             record = self._record(message, intake, known, name)
-            record.stages.cache = float(spent) / 1e3 if spent else None
+            record.stages.cache = seconds
             self._observer.whole(record, headers, message.path, sampled)
             return known.form.fill(name, server_timing(record, monotonic()), cache)
+        spent = "" if seconds is None else f"{seconds * 1e3:.3f}"
         total = self._observer.answered(
             known.kind,
             name,
