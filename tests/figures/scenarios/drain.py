@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from tests.figures import wire
 from tests.figures.numbers import counted, total
+from tests.figures.polling import poll
 from tests.figures.raw import Client, Failure, outcome
 from tests.figures.report import Section
 from tests.figures.run import Run
@@ -20,6 +21,8 @@ STREAMS: Final = 5
 """Clients whose questions take no time, 4 s, and 4 s as a stream."""
 END: Final = 60.0
 """Seconds after which a process that was told to stop is taken to hang."""
+BEGUN: Final = 1.5
+"""Seconds in which all of those that will be cut off have come into the code; less than their deadline."""
 LEFT: Final = 3
 """Questions, and streams, that outlast the drain time-out."""
 
@@ -87,7 +90,12 @@ async def _cut_off(run: Run, section: Section) -> None:
     stops = {"ASKD_DRAIN_DELAY": "200ms", "ASKD_DRAIN_TIMEOUT": "2s", "ASKD_DEADLINE": "2s"}
     async with run.askd("steps", **stops) as askd:
         asking = [asyncio.create_task(_late(askd, stream=number >= LEFT)) for number in range(2 * LEFT)]
-        await asyncio.sleep(1)
+
+        async def begun() -> bool:
+            return (await askd.metrics())["askd_answerer_in_flight"] == len(asking)
+
+        if await poll(begun, BEGUN) is None:
+            raise RuntimeError(f"not all of {len(asking)} questions are in the code after {BEGUN:g} s")
         askd.send(signal.SIGTERM)
         code = await askd.ended(END)
         found = Counter(await asyncio.gather(*asking))
