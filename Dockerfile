@@ -90,6 +90,7 @@ ENV PATH=/app/venv/bin:/packages/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     ASKD_HOST=0.0.0.0 \
+    ASKD_PORT=2024 \
     ASKD_OPS_PORT=2025
 WORKDIR /answers
 EXPOSE 2024 2025

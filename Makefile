@@ -27,8 +27,8 @@ find_python = $(shell for name in $(or $(PYTHON),python3 python3.14 python3.13 p
 help: ## list what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-run: $(VENV)/.installed ## serve the built-in book on port 2024
-	@exec $(BIN)/askd $(ARGS)
+run: $(VENV)/.installed ## serve the built-in book on port 2024, or the next free one (PORT=8080 ARGS="serve main.py:answer")
+	@exec $(BIN)/askd $(ARGS) $(if $(PORT),--port=$(PORT))
 
 test: $(VENV)/.installed-test ## run the suite; what cannot run here is listed in its last lines
 	@$(MAKE) --quiet $(LANGGRAPH_VENV)/.installed || echo "skipped: tests against langgraph dev, it cannot be installed"

@@ -88,10 +88,10 @@ def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "tokens": _tokens(settings),
         "TLS": _certificate(settings),
         "connections": _connections(settings),
-        "address": _url(settings.host, settings.port, settings.prefix, secure=secure),
+        "address": _url(settings.host, settings.main_port, settings.prefix, secure=secure),
         "ops endpoints": _url(
             settings.host,
-            settings.port if settings.ops_port is None else settings.ops_port,
+            settings.main_port if settings.ops_port is None else settings.ops_port,
             "/metrics",
             secure=secure and settings.ops_port is None,
         ),

@@ -30,6 +30,7 @@ from service.errors import LoadError
 from service.lifetime import meanwhile
 from service.ops_thread import OpsThread
 from service.settings import Settings
+from service.settings.process import DEFAULT_PORT
 from service.telemetry import logs, tracing
 from service.telemetry.output import output
 from service.telemetry.watchdog import Watchdog
@@ -53,11 +54,10 @@ def run(settings: Settings, *, unknown: Mapping[str, str | None]) -> int:
     """
     announce(settings, unknown)
     app = create_app(settings, tracing=tracing.begun(settings))
-    listeners = sockets.listen(settings.host, settings.port)
-    ops = None
-    if settings.ops_port is not None:
-        ops = sockets.listen(settings.host, settings.ops_port, flag="--ops-port")
-    return serve(Server(settings, app, listeners, ops))
+    opened = sockets.open_listeners(settings.host, settings.port, settings.ops_port, default_port=DEFAULT_PORT)
+    if opened.conflict:
+        _log.warning("port_in_use", detail=opened.conflict, hint="pass --port to choose one")
+    return serve(Server(settings, app, opened.main, opened.ops))
 
 
 def serve(server: "Server") -> int:

@@ -7,16 +7,32 @@ and takes a new port for each address where port 0 is asked for.
 import contextlib
 import errno
 import socket
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from service.errors import ListenError
 from service.holders import holder
+
+
+class Listeners(NamedTuple):
+    """The open listening sockets of one server."""
+
+    main: list[socket.socket]
+    ops: list[socket.socket] | None
+    """None if metrics and probes share the main port."""
+    conflict: str
+    """One sentence if the default port was taken and the next free one is used; else empty."""
+
+
+class PortTaken(ListenError):
+    """Another process holds the port."""
+
 
 BACKLOG: Final = 1024
 """Connections that wait to be accepted; the kernel lowers it to net.core.somaxconn. Pass it on: asyncio's
 create_server and aiohttp's SockSite call listen() again, with theirs."""
 
 _ATTEMPTS: Final = 20
+_NEARBY: Final = 20
 _ABSENT: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _EVERYWHERE: Final = "0.0.0.0 for every IPv4 address, :: for every address of both families"
 
@@ -37,6 +53,43 @@ def listen(host: str, port: int, *, flag: str = "--port") -> list[socket.socket]
         except _FreePortTaken:
             continue
     raise ListenError(f"no port is free on all addresses of {host}: pass {flag} with a number")
+
+
+def open_listeners(host: str, port: int | None, ops_port: int | None, *, default_port: int) -> Listeners:
+    """Open the sockets of a server.
+
+    Args:
+        host: As for `listen`.
+        port: Port for questions. None takes `default_port`, or the next free port if that is taken.
+        ops_port: Port for metrics and probes. None: they share the main port.
+        default_port: The port to try first if `port` is None.
+
+    Raises:
+        ListenError: An explicit port is taken or not permitted, or none of the `_NEARBY` ports is free.
+    """
+    # The ops port first, so that the search for a free main port does not take it.
+    ops = None if ops_port is None else listen(host, ops_port, flag="--ops-port")
+    try:
+        if port is not None:
+            return Listeners(listen(host, port), ops, "")
+        return _listen_nearby(host, default_port, ops)
+    except ListenError:
+        for opened in ops or ():
+            opened.close()
+        raise
+
+
+def _listen_nearby(host: str, default_port: int, ops: list[socket.socket] | None) -> Listeners:
+    try:
+        return Listeners(listen(host, default_port), ops, "")
+    except PortTaken as error:
+        taken = error
+    for port in range(default_port + 1, default_port + 1 + _NEARBY):
+        with contextlib.suppress(PortTaken):
+            opened = listen(host, port)
+            owner = holder(_places(host, port)[0][1][0], default_port) or "another process"
+            return Listeners(opened, ops, f"port {default_port} is held by {owner}: using port {port}")
+    raise taken
 
 
 class _FreePortTaken(Exception):
@@ -69,7 +122,8 @@ def _listen_on_all(places: list[_Place], port: int, flag: str) -> list[socket.so
             except OSError as fault:
                 if fault.errno == errno.EADDRINUSE and shared and not port:
                     raise _FreePortTaken from None
-                problem = ListenError(_explanation(fault, place, flag))
+                failure = PortTaken if fault.errno == errno.EADDRINUSE else ListenError
+                problem = failure(_explanation(fault, place, flag))
                 if fault.errno not in _ABSENT:
                     raise problem from None
                 absent.append(problem)

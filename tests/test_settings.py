@@ -43,7 +43,7 @@ def test_defaults() -> None:
     """Nothing given: this machine only, port 2024, the built-in book."""
     settings = Settings.load({}, {})
     assert settings == Settings()
-    assert (settings.host, settings.port, settings.ops_port, settings.answerer) == ("127.0.0.1", 2024, None, None)
+    assert (settings.host, settings.main_port, settings.ops_port, settings.answerer) == ("127.0.0.1", 2024, None, None)
 
 
 def test_flag_beats_variable() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from service import sockets
 from service.errors import ListenError
-from service.sockets import BACKLOG, listen
+from service.sockets import BACKLOG, Listeners, listen, open_listeners
 
 Listen = Callable[..., list[socket.socket]]
 
@@ -210,3 +210,46 @@ def test_each_refusal_of_the_system_is_explained(number: int, host: str, port: i
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     fault = OSError(number, os.strerror(number))
     assert sockets._explanation(fault, (family, (host, port)), "--port").startswith(expected)
+
+
+def close(listeners: Listeners) -> None:
+    """Close every socket of a server."""
+    for opened in [*listeners.main, *(listeners.ops or [])]:
+        opened.close()
+
+
+def test_a_taken_default_port_gives_the_next_free_one(held: int) -> None:
+    """If no port is given and the default is taken, the next free port is used and the holder is named."""
+    listeners = open_listeners("127.0.0.1", None, None, default_port=held)
+    port = port_of(listeners.main)
+    close(listeners)
+    assert held < port <= held + 20
+    assert f"port {held} is held by " in listeners.conflict
+    assert f"(pid {os.getpid()}): using port {port}" in listeners.conflict
+
+
+def test_a_free_default_port_is_used(held: int) -> None:
+    """A default port that is free is used without a word about it."""
+    free = sockets._free_port((socket.AF_INET, ("127.0.0.1", held)))
+    assert free
+    listeners = open_listeners("127.0.0.1", None, None, default_port=free)
+    port = port_of(listeners.main)
+    close(listeners)
+    assert (port, listeners.conflict) == (free, "")
+
+
+def test_the_next_free_port_is_never_the_ops_port(held: int) -> None:
+    """The ops port is opened first, so that the search for a main port passes it over."""
+    free = sockets._free_port((socket.AF_INET, ("127.0.0.1", held)))
+    assert free
+    listeners = open_listeners("127.0.0.1", None, free, default_port=held)
+    assert listeners.ops
+    ports = port_of(listeners.main), port_of(listeners.ops)
+    close(listeners)
+    assert ports[1] == free < ports[0]
+
+
+def test_an_explicit_port_that_is_taken_is_an_error(held: int) -> None:
+    """An explicit port is never replaced by another, and the ops port is released."""
+    with pytest.raises(ListenError, match=f"port {held} of 127.0.0.1 is held by"):
+        open_listeners("127.0.0.1", held, 0, default_port=2024)

@@ -19,6 +19,7 @@ from service.reload.link import SWAP, Said
 from service.reload.places import Places
 from service.reload.watch import Watch
 from service.settings import Settings
+from service.settings.process import DEFAULT_PORT
 from service.telemetry import logs
 
 REFUSED: Final = 2
@@ -30,12 +31,11 @@ _log = structlog.get_logger("askd.reload")
 def supervise(settings: Settings, *, env_files: Sequence[str]) -> int:
     """Supervise until a signal comes; return the exit code. Raises ListenError."""
     logs.configure(settings.log_level, settings.log_format)
-    listeners = sockets.listen(settings.host, settings.port)
-    ops_listeners = None
-    if settings.ops_port is not None:
-        ops_listeners = sockets.listen(settings.host, settings.ops_port, flag="--ops-port")
+    opened = sockets.open_listeners(settings.host, settings.port, settings.ops_port, default_port=DEFAULT_PORT)
+    if opened.conflict:
+        _log.warning("port_in_use", detail=opened.conflict, hint="pass --port to choose one")
     command = [sys.executable, *sys.orig_argv[1:]]
-    launcher = Launcher(settings, listeners, ops_listeners, command=command, environment=dict(os.environ))
+    launcher = Launcher(settings, opened.main, opened.ops, command=command, environment=dict(os.environ))
     return asyncio.run(_supervised(launcher, Places(settings.answerer, env_files, program=_edited())))
 
 

@@ -48,7 +48,7 @@ class Settings(Process, Exchange):
     def contradictions(self) -> list[str]:
         """Return one line for each pair of settings that cannot both hold, with the mend."""
         faults = []
-        if self.ops_port and self.ops_port == self.port:
+        if self.ops_port and self.ops_port == self.main_port:
             faults.append(f"--ops-port={self.ops_port} is --port as well: give another, or leave it out to share one")
         if self.rate is None and self.rate_burst is not None:
             faults.append(f"--rate-burst={self.rate_burst} bounds nothing without --rate: give one, such as 100/s")

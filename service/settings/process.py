@@ -6,12 +6,18 @@ from typing import Final
 from service import units
 from service.settings.manual import setting
 
+DEFAULT_PORT: Final = 2024
 LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Process:
     """Access, connections, addresses, the log and the end."""
+
+    @property
+    def main_port(self) -> int:
+        """The port for questions: the explicit one, or the default, which is the first that is tried."""
+        return DEFAULT_PORT if self.port is None else self.port
 
     tokens_file: str | None = setting(
         None,
@@ -77,8 +83,11 @@ class Process:
         "reached from this machine only.",
         group="listen",
     )
-    port: int = setting(
-        2024, units.whole(0, 65535), "Port for questions; 0 takes a free one and logs which.", group="listen"
+    port: int | None = setting(
+        None,
+        units.whole(0, 65535),
+        "Port for questions; 0 takes a free one and logs which. Unset: 2024, or the next free port if that is taken.",
+        group="listen",
     )
     ops_port: int | None = setting(
         None,

@@ -1,6 +1,7 @@
 """What the running process answers: questions, probes, on each family, whatever its environment holds."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -8,6 +9,8 @@ import socket
 from pathlib import Path
 
 import pytest
+
+from service.settings.process import DEFAULT_PORT
 
 from .conftest import Start
 
@@ -153,6 +156,20 @@ async def test_prefix(start: Start) -> None:
     await process.event("ready")
     for path, status in (("/answers/ask?q=hello", 200), ("/ask?q=hello", 404), ("/livez", 200)):
         assert (await process.get(path)).status == status
+
+
+async def test_a_taken_default_port(start: Start) -> None:
+    """If no port is given and the default is taken, another one is served, and one line names both and the holder."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # if another process holds it, that is as good
+            stack.enter_context(socket.create_server(("127.0.0.1", DEFAULT_PORT)))
+        process = await start(ASKD_PORT="")
+        conflict = await process.event("port_in_use")
+        assert conflict["detail"].startswith(f"port {DEFAULT_PORT} is held by ")
+        port = int(conflict["detail"].rpartition(" ")[2])
+        assert (await process.url()) == f"http://127.0.0.1:{port}"
+        await process.event("ready")
+        assert (await process.get("/ask?q=hello")).status == 200
 
 
 @pytest.mark.parametrize("flag", ["--port", "--ops-port"])

@@ -54,9 +54,9 @@ def _fault(url: SplitResult, *, askd: bool) -> str:
 
 def _refuse_own(spec: str, host: str, port: int, settings: Settings) -> None:
     """A server that asks itself never answers. Another name for this machine is found by the hops, when it is asked."""
-    if port == 0 or port not in {settings.port, settings.ops_port} or not _is_here(host, settings.host):
+    if port == 0 or port not in {settings.main_port, settings.ops_port} or not _is_here(host, settings.host):
         return
-    flag = "--port" if port == settings.port else "--ops-port"
+    flag = "--port" if port == settings.main_port else "--ops-port"
     free = port + 1 if port == 8080 else 8080
     raise SpecError(f"{spec} is the address that askd itself is to listen on: give askd another, {flag} {free}")
 
