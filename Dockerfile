@@ -1,11 +1,10 @@
-# The image of askd, and what goes with it; docs/image.md tells how to use each. It builds with BuildKit, Podman and
-# Buildah alike.
+# Images of askd; docs/how-to/build-an-image.md describes their use. Builds with BuildKit, Podman and Buildah.
 #
 #   docker build -t askd .                     the server: target `runtime`, the default
-#   docker build -t askd:pip --target pip .    pip for images that build on the server's: mounted there, never in them
-#   docker build -t askd:dev --target dev .    for development: files may be replaced while it runs, code is reloaded
+#   docker build -t askd:pip --target pip .    pip for derived images: mounted during their build, never in them
+#   docker build -t askd:dev --target dev .    for development: files can be replaced while it runs, code is reloaded
 
-# The interpreter. Who needs the very same bytes a year from now gives a digest: --build-arg PYTHON=python@sha256:…
+# The interpreter. For identical bytes a year from now, pin a digest: --build-arg PYTHON=python@sha256:…
 ARG PYTHON=python:3.13-slim
 
 FROM ${PYTHON} AS base
@@ -17,29 +16,28 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /build
 
 
-# What pyproject.toml wants, as a list: the layer of the dependencies is made anew when the list changes, and not when
-# anything else in that file does.
-FROM base AS wanted
-# An extra that pyproject.toml does not declare is passed over.
+# The requirements of pyproject.toml as a list, so that the layer of the dependencies is rebuilt only if the list changes,
+# not if anything else in that file does.
+FROM base AS requirements
+# Extras that pyproject.toml does not declare are ignored.
 ARG EXTRAS=redis,otel
-COPY image/wanted.py pyproject.toml ./
-RUN python wanted.py "${EXTRAS}" >wanted.txt
+COPY tools/image/list_requirements.py pyproject.toml ./
+RUN python list_requirements.py "${EXTRAS}" >requirements.txt
 
 
-# The dependencies, at the versions of the lock, from wheels alone: nothing is compiled here but to bytecode. That is
-# never compared with its source (unchecked-hash), which starts faster and has no time in it. `strip` takes 30 MB of
-# what only a debugger of C reads.
+# The dependencies at the versions of the lock, from wheels only. Bytecode is never compared with its source
+# (unchecked-hash), which starts faster and contains no timestamp. `strip` removes 30 MB of debug symbols.
 FROM base AS dependencies
-# hadolint ignore=DL3008 # any version strips, and Debian keeps only its newest
+# hadolint ignore=DL3008 # every version can strip, and Debian keeps only the newest
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends binutils \
  && rm -rf /var/lib/apt/lists/*
 COPY requirements.lock ./
-COPY --from=wanted /build/wanted.txt ./
+COPY --from=requirements /build/requirements.txt ./
 RUN python -m venv --without-pip /app/venv \
  && rm /app/venv/bin/[aA]ctivate* \
  && pip --python /app/venv/bin/python install --no-compile --only-binary :all: \
-      --constraint requirements.lock --requirement wanted.txt \
+      --constraint requirements.lock --requirement requirements.txt \
  && find /app/venv/lib -name '*.so*' -type f -exec strip --strip-unneeded {} + \
  && pip --python /app/venv/bin/python freeze >/app/constraints.txt \
  && echo 'import site; site.addsitedir("/packages/lib/python%d.%d/site-packages" % sys.version_info[:2])' \
@@ -47,43 +45,43 @@ RUN python -m venv --without-pip /app/venv \
  && python -m compileall -q --invalidation-mode unchecked-hash /app/venv/lib
 
 
-# askd itself, in a tree of its own that is laid over the dependencies'.
+# askd itself, in a separate tree that is copied over the dependencies.
 FROM dependencies AS package
 ARG HATCHLING=1.33.0
 RUN pip install --no-compile "hatchling==${HATCHLING}"
 COPY pyproject.toml README.md LICENSE ./
 COPY service ./service
-# hadolint ignore=DL3013 # the package is this folder, which has one version
+# hadolint ignore=DL3013 # the package is this directory, which has one version
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && pip --python /app/venv/bin/python install --no-deps --no-compile --no-index --find-links /wheels \
       --prefix /own askd \
  && cp -r /own /edited \
- && rm -r /edited/lib/python3.13/site-packages/service \
+ && rm -r /edited/lib/python3.13/site-packages/askd \
  && echo /app >/edited/lib/python3.13/site-packages/askd.pth \
  && python -m compileall -q --invalidation-mode unchecked-hash -s /own -p /app/venv /own/lib
 
 
-# pip, and the versions that it has to leave as they are, to be mounted where an image with packages is built.
+# pip and the versions that it must not change, to be mounted while an image with packages is built.
 FROM dependencies AS installer
 ARG PIP=26.3
 RUN pip install --no-compile --target /pip "pip==${PIP}" \
  && cp /app/constraints.txt /pip/
-COPY image/pip.py /pip/__main__.py
+COPY tools/image/pip_wrapper.py /pip/__main__.py
 
 FROM scratch AS pip
 COPY --from=installer /pip /
 
 
-# What server and development share: the interpreter without what installs, its library compiled (the official image
-# leaves that to the first start, and under a read-only root to every start), and the dependencies.
+# Common to server and development: the interpreter without installers, its library compiled (the official image leaves
+# that to the first start, or with a read-only root to every start), and the dependencies.
 FROM ${PYTHON} AS common
-COPY image/interpreter.py /tmp/
-RUN python -I /tmp/interpreter.py \
- && rm /tmp/interpreter.py \
+COPY tools/image/prepare_interpreter.py /tmp/
+RUN python -I /tmp/prepare_interpreter.py \
+ && rm /tmp/prepare_interpreter.py \
  && mkdir /packages \
  && chown 65532:65532 /packages
 COPY --from=dependencies /app /app
-# LOGNAME: the user has no entry in /etc/passwd, where getpass.getuser() would look for a name otherwise.
+# LOGNAME: getpass.getuser() would look for the user in /etc/passwd, which has no entry for it.
 ENV PATH=/app/venv/bin:/packages/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     LOGNAME=askd \
@@ -100,7 +98,7 @@ ENTRYPOINT ["askd"]
 
 FROM common AS dev
 COPY --from=package /edited /app/venv
-COPY --chown=65532:65532 service /app/service
+COPY --chown=65532:65532 service/askd /app/askd
 RUN chown 65532:65532 /answers
 ENV ASKD_RELOAD=true \
     PYTHONDONTWRITEBYTECODE=
@@ -109,8 +107,8 @@ USER 65532:65532
 
 FROM common AS runtime
 COPY --from=package /own /app/venv
-# By bash, in 3 ms: an interpreter would take 20 every time. `healthy` is ready to answer; while the code loads,
-# for at most five minutes, the state is `starting`. Kubernetes has probes of its own, and heeds none of this.
+# In bash, because starting an interpreter takes 20 ms instead of 3. The state is `starting` while the code loads (at most
+# five minutes), then `healthy`. Kubernetes ignores it and uses the probes of the chart.
 HEALTHCHECK --interval=10s --timeout=3s --retries=3 --start-period=300s CMD ["bash", "-c", \
   "exec 3<>/dev/tcp/127.0.0.1/${ASKD_OPS_PORT:-${ASKD_PORT:-2024}} && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [[ $status == 200 ]]"]
 USER 65532:65532

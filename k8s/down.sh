@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make down: removes all that make up has made, and the cluster too where make up made that.
+# make down: remove everything that make up created, including the cluster if make up created it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=k8s/lib.sh

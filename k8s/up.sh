@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make up: a cluster if there is none, the image, askd by its chart, Prometheus; prints where they are.
-# Needs docker, kubectl, helm, and kind or minikube. Again: brings what has changed.
+# make up: create a cluster if necessary, build the image, install askd and Prometheus, print their addresses.
+# Needs docker, kubectl, helm, and kind or minikube. A second call applies changes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=k8s/lib.sh
@@ -9,50 +9,50 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 need docker kubectl helm
 refuse_foreign
 
-# The namespace's annotation remembers that `make down` may delete the cluster as well.
+# An annotation of the namespace records that `make down` may delete the cluster as well.
 made=false
 if [[ -z $(context) ]]; then
-  say "a cluster"
+  say "creating a cluster"
   if command -v kind >/dev/null; then
     kind create cluster --name "$CLUSTER" --config k8s/kind.yaml
   elif command -v minikube >/dev/null; then
     minikube start --profile minikube
   else
-    fail "There is no cluster, and neither kind nor minikube to make one: install one of them"
+    fail "no cluster, and neither kind nor minikube is installed to create one: install one of them"
   fi
   made=true
   refuse_foreign
 fi
 context=$(context)
-kubectl version >/dev/null 2>&1 || fail "The cluster of context $context does not answer: start it, or remove the context"
+kubectl version >/dev/null 2>&1 || fail "the cluster of context $context does not respond: start it, or remove the context"
 
-say "the image"
+say "building the image"
 docker build --tag askd:dev .
-# A tag of its own for each content: pods roll when it has changed, and only then.
+# The tag is derived from the content, so that pods are replaced only if the image changed.
 id=$(docker image inspect --format '{{.Id}}' askd:dev)
 id=${id#sha256:}
 tag=dev-${id:0:12}
 docker tag askd:dev "askd:$tag"
 
-say "into the cluster"
+say "loading the image into the cluster"
 case $context in
   kind-*) kind load docker-image "askd:$tag" --name "${context#kind-}" ;;
   minikube*) minikube --profile "$context" image load "askd:$tag" ;;
   k3d-*) k3d image import "askd:$tag" --cluster "${context#k3d-}" ;;
-  *) echo "$context shares its images with docker" ;;
+  *) echo "$context uses the images of docker" ;;
 esac
 
-say "askd"
+say "installing askd"
 helm upgrade --install askd chart --namespace "$NAMESPACE" --create-namespace --wait --timeout 5m \
   --set "image.tag=$tag" --set service.type=NodePort --set service.nodePort=30024 "$@" >/dev/null
 kubectl label namespace "$NAMESPACE" --overwrite pod-security.kubernetes.io/enforce=restricted >/dev/null
 if $made; then kubectl annotate namespace "$NAMESPACE" --overwrite askd/cluster=made-by-make-up >/dev/null; fi
 
-say "Prometheus"
+say "installing Prometheus"
 kubectl apply --kustomize k8s/prometheus >/dev/null
 kubectl --namespace "$MONITORING" rollout status deployment/prometheus --timeout 5m
 
-# reach LOCAL NODE_PORT PATH: the address that answers, localhost's mapped port or the node's.
+# reach LOCAL NODE_PORT PATH: print the address that responds, the mapped port of localhost or the node's.
 reach() {
   local address url
   address=$(kubectl get nodes --output jsonpath='{.items[0].status.addresses[?(@.type=="InternalIP")].address}')
@@ -67,4 +67,4 @@ if command -v curl >/dev/null; then
   printf '\nAsk:         curl "%s/ask?q=hello"\nPages:       %s/ and %s/docs\nPrometheus:  %s\n' \
     "$askd" "$askd" "$askd" "$(reach 9090 30090 /-/ready)"
 fi
-printf 'Test it:     helm test askd --namespace %s\nEnd it:      make down\n' "$NAMESPACE"
+printf 'Test it:     helm test askd --namespace %s\nRemove it:   make down\n' "$NAMESPACE"

@@ -1,1 +1,1 @@
-"""Measures askd against other servers: `make bench`. It measures, and decides nothing: the suite does not run it."""
+"""Comparison of askd with other servers: `make bench`. The test suite does not run it."""

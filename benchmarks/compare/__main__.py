@@ -1,4 +1,4 @@
-"""`make bench`: measure, and print the figures as Markdown."""
+"""`make bench`: measure askd and other servers, and print the results as Markdown."""
 
 import argparse
 import contextlib
@@ -14,108 +14,135 @@ from typing import Any, Final
 
 import msgspec
 
-from . import half, idle, measure, observing, overload, refusals, report
-from .servers import ASKD, ASKD_ONE_PORT, BARE, CODE, FASTAPI, RAW, TRACED, Server, given, podinfo
+from benchmarks.compare import (
+    half_load_latency,
+    idle_connections,
+    measure,
+    observability_cost,
+    overload,
+    report,
+    responses_without_code,
+)
+from benchmarks.compare.servers import (
+    ASKD,
+    ASKD_ONE_PORT,
+    BARE,
+    FASTAPI,
+    FUNCTION_SERVERS,
+    RAW,
+    TRACED_SERVERS,
+    Server,
+    parse_server,
+    podinfo_server,
+)
 
 ALL_CORES: Final = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-KNOWN: Final = {"bare": BARE, "fastapi": FASTAPI, "raw": RAW}
-"""What `--against` can name."""
-MILLION: Final = Path(__file__).with_name("book_million.py")
-MILLION_LIMIT: Final = 180.0
-"""Seconds that the book of a million entries may take."""
+PEER_SERVERS: Final = {"bare": BARE, "fastapi": FASTAPI, "raw": RAW}
+"""Choices of `--against`."""
+MILLION_SCRIPT: Final = Path(__file__).with_name("million_entry_book.py")
+MILLION_TIMEOUT: Final = 180.0
+"""Maximum seconds for the book of a million entries."""
 
 
-def arguments() -> argparse.Namespace:
-    """Read the command line."""
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="turns in which each server is loaded (5)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of one turn in seconds (5)")
-    parser.add_argument("--connections", type=int, default=32, help="keep-alive connections (32)")
-    parser.add_argument("--starts", type=int, default=7, help="starts of each server (7)")
-    parser.add_argument("--server-core", type=int, default=0, help="core that the servers run on (0)")
-    parser.add_argument("--load-core", type=int, default=1, help="core that the load runs on (1)")
     parser.add_argument(
-        "--only", action="append", choices=["throughput", *PARTS], help="only this part; may be repeated"
+        "--rounds", type=int, default=5, help="number of rounds; each server is measured once in a round (%(default)s)"
     )
-    parser.add_argument("--against", action="append", choices=KNOWN, help="only this peer; likewise")
-    parser.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND=URL", type=given,
-                        help="one more server; {port} in both becomes a free port; may be repeated")  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds of one measurement (%(default)g)")
+    parser.add_argument("--connections", type=int, default=32, help="number of keep-alive connections (%(default)s)")
+    parser.add_argument("--starts", type=int, default=7, help="number of starts of each server (%(default)s)")
+    parser.add_argument("--server-core", type=int, default=0, help="CPU core of the servers (%(default)s)")
+    parser.add_argument("--load-core", type=int, default=1, help="CPU core of the load generator (%(default)s)")
+    parser.add_argument(
+        "--only", action="append", choices=["throughput", *PARTS], help="run only this part; may be repeated"
+    )
+    parser.add_argument(
+        "--against", action="append", choices=PEER_SERVERS, help="compare with this server only; may be repeated"
+    )
+    parser.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND=URL", type=parse_server,
+                        help="an additional server; {port} is replaced by a free port; may be repeated")  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to this file")
     return parser.parse_args()
 
 
-def peers(wanted: argparse.Namespace) -> list[Server]:
-    """Return askd, then what it is measured against."""
-    found = [ASKD, *(KNOWN[name] for name in wanted.against or KNOWN), *wanted.server]
+def selected_servers(options: argparse.Namespace) -> list[Server]:
+    """Return askd and the servers to compare it with."""
+    servers = [ASKD, *(PEER_SERVERS[name] for name in options.against or PEER_SERVERS), *options.server]
     binary = os.environ.get("BENCH_PODINFO")
     if not binary:
-        say("skipped: podinfo, BENCH_PODINFO names no binary")
-    return [*found, podinfo(binary)] if binary else found
+        say("skipped: podinfo, set BENCH_PODINFO to its binary")
+    return [*servers, podinfo_server(binary)] if binary else servers
 
 
-def sections(wanted: argparse.Namespace, plan: measure.Plan) -> Iterator[tuple[str, Any, list[str]]]:
-    """Measure one part after the other: its name, its figures, and its lines."""
-    if not wanted.only or "throughput" in wanted.only:
-        samples = measure.throughput(peers(wanted), plan)
+def run_parts(options: argparse.Namespace, plan: measure.Plan) -> Iterator[tuple[str, Any, list[str]]]:
+    """Measure one part after the other. Yields its name, its results, and the lines of its report."""
+    if not options.only or "throughput" in options.only:
+        samples = measure.measure_throughput(selected_servers(options), plan)
         yield "throughput", samples, report.throughput(samples)
     for name, (run, lines) in PARTS.items():
-        if not wanted.only or name in wanted.only:
-            found = run(plan)
-            yield name, found, lines(found)
+        if not options.only or name in options.only:
+            part_results = run(plan)
+            yield name, part_results, lines(part_results)
 
 
-def million(plan: measure.Plan) -> str:
-    """Return what the script for the book of a million entries prints; it pins the parts that are about one core."""
-    command = ["taskset", "-c", ALL_CORES, sys.executable, str(MILLION)]
+def run_million_entry_book(plan: measure.Plan) -> str:
+    """Run the script for the book of a million entries on all cores, and return its output."""
+    command = ["taskset", "-c", ALL_CORES, sys.executable, str(MILLION_SCRIPT)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=MILLION_LIMIT, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=MILLION_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
-        return f"Not done after {MILLION_LIMIT:.0f} s."
-    return done.stdout.strip() if done.returncode == 0 else f"Failed: {done.stderr.strip()[-1000:]}"
+        return f"Not finished after {MILLION_TIMEOUT:.0f} s."
+    return result.stdout.strip() if result.returncode == 0 else f"Failed: {result.stderr.strip()[-1000:]}"
 
 
 PARTS: Final[Mapping[str, tuple[Callable[[measure.Plan], Any], Callable[[Any], list[str]]]]] = {
-    "half": (half.run, half.lines),
-    "code": (functools.partial(measure.throughput, CODE), report.code),
-    "refusals": (refusals.run, refusals.lines),
+    "half": (half_load_latency.run, half_load_latency.lines),
+    "code": (functools.partial(measure.measure_throughput, FUNCTION_SERVERS), report.functions),
+    "refusals": (responses_without_code.run, responses_without_code.lines),
     "overload": (overload.run, overload.lines),
-    "idle": (idle.run, idle.lines),
-    "observing": (observing.run, observing.lines),
-    "tracing": (functools.partial(measure.throughput, TRACED), report.tracing),
-    "start": (functools.partial(measure.starts, [ASKD_ONE_PORT, BARE]), report.starts),
-    "scrape": (functools.partial(measure.scrapes, ASKD), report.scrapes),
-    "million": (million, report.million),
+    "idle": (idle_connections.run, idle_connections.lines),
+    "observing": (observability_cost.run, observability_cost.lines),
+    "tracing": (functools.partial(measure.measure_throughput, TRACED_SERVERS), report.tracing),
+    "start": (functools.partial(measure.measure_startup, [ASKD_ONE_PORT, BARE]), report.startup),
+    "scrape": (functools.partial(measure.measure_scrapes, ASKD), report.scrapes),
+    "million": (run_million_entry_book, report.million),
 }
-"""What follows throughput: how each part is measured, and how it is shown."""
+"""The parts after throughput: functions that measure them and that format their results."""
 
 
 def say(*lines: str) -> None:
-    """Print at once, so that a long run shows how far it is."""
+    """Print lines immediately, as progress of a long run."""
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
 
 def main() -> int:
-    """Measure what was asked for; returns 1 if a server could not be measured."""
-    wanted = arguments()
-    os.sched_setaffinity(0, {wanted.load_core})
-    figures: dict[str, Any] = {"versions": report.versions()}
-    say("# askd, measured", "", *(f"- {name} {version}" for name, version in figures["versions"].items()))
+    """Measure the selected parts. Returns 1 if a server could not be measured."""
+    options = parse_arguments()
+    os.sched_setaffinity(0, {options.load_core})
+    results: dict[str, Any] = {"versions": report.versions()}
+    say(
+        "# askd compared with other servers",
+        "",
+        *(f"- {name} {version}" for name, version in results["versions"].items()),
+    )
     with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory() as folder:
         plan = measure.Plan(
-            rounds=wanted.rounds, seconds=wanted.seconds, connections=wanted.connections, starts=wanted.starts,
-            server_core=wanted.server_core, load_core=wanted.load_core, folder=Path(folder),
+            rounds=options.rounds, seconds=options.seconds, connections=options.connections, starts=options.starts,
+            server_core=options.server_core, load_core=options.load_core, folder=Path(folder),
         )  # fmt: skip
         try:
-            for name, found, lines in sections(wanted, plan):
-                figures[name] = found
+            for name, part_results, lines in run_parts(options, plan):
+                results[name] = part_results
                 say("", *lines)
-        except RuntimeError as fault:
-            say("", str(fault))
+        except RuntimeError as error:
+            say("", str(error))
             return 1
-    if wanted.json:
-        wanted.json.write_text(
-            json.dumps(report.as_json(figures), indent=2, default=msgspec.to_builtins) + "\n", encoding="utf-8"
+    if options.json:
+        options.json.write_text(
+            json.dumps(report.as_json(results), indent=2, default=msgspec.to_builtins) + "\n", encoding="utf-8"
         )
     return 0
 

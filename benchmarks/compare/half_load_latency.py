@@ -1,4 +1,4 @@
-"""How long answers take at half of what askd can do, against the bare app at the same rate."""
+"""Latency at half of askd's maximum throughput, compared with the bare app at the same rate."""
 
 import asyncio
 import functools
@@ -6,74 +6,86 @@ import statistics
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from tests.figures import plan as figures
-from tests.figures.load import generator_note, shoot
-from tests.figures.numbers import ANSWERED, Sample
-from tests.figures.phase import Phase, Step
-
-from . import measure, report
-from .servers import ASKD, BARE, Running
+from benchmarks.compare import measure, report
+from benchmarks.compare.servers import ASKD, BARE, RunningServer
+from benchmarks.load import plan as load_plan
+from benchmarks.load.generator_process import generator_note, run_phase
+from benchmarks.load.phases import Phase, Step
+from benchmarks.load.samples import OK_STATUS, Sample
 
 AIM: Final = 1.0
-"""p99 of askd as a multiple of the bare app's, at most."""
-SHARE: Final = 0.8
-"""Share of its maximum up to which the bare app, and the generator, can be asked without a queue that grows."""
+"""Maximum p99 of askd, as a multiple of the bare app's."""
+MAX_LOAD_SHARE: Final = 0.8
+"""Share of its maximum at which the bare app, or the generator, works without a growing queue."""
 
 
-class Half(NamedTuple):
-    """What came of it: questions offered a second, what that rate is, and the samples of each server."""
+class HalfLoadResult(NamedTuple):
+    """Offered requests per second, the reason for that rate, and the samples of each server."""
 
     rate: float
-    why: str
+    reason: str
     samples: dict[str, list[Sample]]
 
 
-def run(plan: measure.Plan) -> Half:
-    """Measure what each can do, then offer both the same, in turns, whatever comes back."""
-    with measure.started([ASKD, BARE], plan) as processes:
-        loads = {each.server.name: functools.partial(measure.loaded, each, plan) for each in processes}
-        askd, bare = (runs[0].rate for runs in measure.turns(loads, plan._replace(rounds=1)).values())
-        generator = _offer(processes[0], plan, None, plan.seconds).goodput
-        rate, why = offered(askd, bare, generator)
-        takes = {each.server.name: functools.partial(_offer, each, plan, rate) for each in processes}
-        return Half(rate, why, measure.turns(takes, plan))
+def run(plan: measure.Plan) -> HalfLoadResult:
+    """Measure the maximum of each server, then offer both the same rate in an open loop, alternately."""
+    with measure.running_servers([ASKD, BARE], plan) as processes:
+        loads = {server.server.name: functools.partial(measure.measure_load, server, plan) for server in processes}
+        askd, bare = (runs[0].rate for runs in measure.run_alternately(loads, plan._replace(rounds=1)).values())
+        generator = _run_at_rate(processes[0], plan, None, plan.seconds).goodput
+        rate, reason = choose_rate(askd, bare, generator)
+        loads_at_rate = {
+            server.server.name: functools.partial(_run_at_rate, server, plan, rate) for server in processes
+        }
+        return HalfLoadResult(rate, reason, measure.run_alternately(loads_at_rate, plan))
 
 
-def offered(askd: float, bare: float, generator: float) -> tuple[float, str]:
-    """Choose a rate that all can keep up with, by what each can do a second; returns it, and what it is."""
+def choose_rate(askd: float, bare: float, generator: float) -> tuple[float, str]:
+    """Return a rate that askd, the bare app and the generator can sustain, and the reason for it.
+
+    The arguments are their maximum requests per second.
+    """
     rates = {
         "half of askd's maximum": askd / 2,
-        f"{SHARE * 100:.0f} % of the bare app's maximum, as half of askd's is more": SHARE * bare,
-        f"{SHARE * 100:.0f} % of what the generator can do, as half of askd's maximum is more": SHARE * generator,
+        f"{MAX_LOAD_SHARE * 100:.0f} % of the bare app's maximum, which is less than half of askd's": MAX_LOAD_SHARE
+        * bare,
+        f"{MAX_LOAD_SHARE * 100:.0f} % of the generator's maximum, which is less than half of askd's": MAX_LOAD_SHARE
+        * generator,
     }
-    why = min(rates, key=rates.__getitem__)
-    return rates[why], why
+    reason = min(rates, key=rates.__getitem__)
+    return rates[reason], reason
 
 
-def lines(found: Half) -> list[str]:
-    """Table of latencies, counted from when a question was due."""
-    p99s = {name: _middle(samples, "p99") for name, samples in found.samples.items()}
+def lines(result: HalfLoadResult) -> list[str]:
+    """Return the table of latencies, which are measured from the due time of a request."""
+    p99s = {name: _median(samples, "p99") for name, samples in result.samples.items()}
     rows = []
-    for name, samples in found.samples.items():
+    for name, samples in result.samples.items():
         ratio = p99s[name] / p99s[BARE.name]
         aim = report.verdict(f"≤ {AIM:.1f}", met=ratio <= AIM) if name == ASKD.name else ""
-        times = [f"{value * 1e3:.2f}" for value in (_middle(samples, "p50"), p99s[name])]
-        failures = sum(sum(sample.other_than(ANSWERED).values()) for sample in samples)
-        rows.append([name, f"{_middle(samples, 'goodput'):,.0f}", *times, f"{ratio:.2f}", aim, str(failures)])
-    every = [sample for samples in found.samples.values() for sample in samples]
-    head = ("server", "answers/s", "p50 ms", "p99 ms", "÷ bare", "aim", "failures")
-    note = f"{found.rate:,.0f} questions a second: {found.why}; {generator_note(every, min(p99s.values()) / 2)}."
-    return ["## At half of its maximum", "", *report.table(head, rows), "", note]
+        times = [f"{value * 1e3:.2f}" for value in (_median(samples, "p50"), p99s[name])]
+        failures = sum(sum(sample.outcomes_except(OK_STATUS).values()) for sample in samples)
+        rows.append([name, f"{_median(samples, 'goodput'):,.0f}", *times, f"{ratio:.2f}", aim, str(failures)])
+    all_samples = [sample for samples in result.samples.values() for sample in samples]
+    head = ("server", "responses/s", "p50 ms", "p99 ms", "÷ bare", "aim", "failures")
+    generator = generator_note(all_samples, min(p99s.values()) / 2)
+    note = f"{result.rate:,.0f} requests per second: {result.reason}; {generator}."
+    return ["## Latency at half of the maximum throughput", "", *report.table(head, rows), "", note]
 
 
-def _offer(process: Running, plan: measure.Plan, rate: float | None, seconds: float) -> Sample:
-    """Offer a server so many questions a second; None: as many as it and the generator can do."""
+def _run_at_rate(process: RunningServer, plan: measure.Plan, rate: float | None, seconds: float) -> Sample:
+    """Offer a server this number of requests per second; None runs a closed loop."""
     step = Step(seconds=seconds, rate=rate)
     phase = Phase(
-        port=process.port, target="/ask?q=hello", connections=plan.connections, steps=[step], patience=5, tick=0
+        port=process.port,
+        target="/ask?q=hello",
+        connections=plan.connections,
+        steps=[step],
+        timeout=5,
+        poll_interval=0,
     )
-    return asyncio.run(shoot(figures.Plan(folder=plan.folder, load_core=plan.load_core), phase))[0]
+    return asyncio.run(run_phase(load_plan.Plan(folder=plan.folder, load_core=plan.load_core), phase))[0]
 
 
-def _middle(samples: Sequence[Sample], field: str) -> float:
+def _median(samples: Sequence[Sample], field: str) -> float:
     return float(statistics.median(getattr(sample, field) for sample in samples))

@@ -1,4 +1,4 @@
-"""Memory of idle connections, each of which has asked once, of askd and of the bare app."""
+"""Memory of idle connections after one request, in askd and in the bare app."""
 
 import contextlib
 import dataclasses
@@ -8,77 +8,86 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tests.figures import wire
-
-from . import measure, report
-from .servers import ASKD, BARE, Running
+from benchmarks.compare import measure, report
+from benchmarks.compare.servers import ASKD, BARE, RunningServer
+from benchmarks.load import raw_http
 
 AIM: Final = 1.2
-"""Memory of a connection as a multiple of the bare app's, at most."""
+"""Maximum memory of a connection, as a multiple of the bare app's."""
 CONNECTIONS: Final = 1000
-BEFORE: Final = 100
-"""Connections that are made first and do not count: what the first ones need, the others find there."""
-FILES: Final = 2048
-"""Files that this process and the servers may have open at once."""
-ROOMY: Final = dataclasses.replace(ASKD, environ={"ASKD_MAX_CONNECTIONS": "2000"})
+WARMUP_CONNECTIONS: Final = 100
+"""Connections that are opened first and not counted, because the first ones allocate shared structures."""
+OPEN_FILES: Final = 2048
+"""Limit of open files for this process and the servers."""
+ASKD_MANY_CONNECTIONS: Final = dataclasses.replace(ASKD, environ={"ASKD_MAX_CONNECTIONS": "2000"})
 
 
 def run(plan: measure.Plan) -> dict[str, list[float]]:
-    """Start the servers in turns, `plan.rounds` times; returns bytes for each connection."""
-    _allow_files()
-    found: dict[str, list[float]] = {ROOMY.name: [], BARE.name: []}
+    """Start the servers alternately, `plan.rounds` times. Returns the bytes per connection of each round."""
+    _raise_open_file_limit()
+    sizes: dict[str, list[float]] = {ASKD_MANY_CONNECTIONS.name: [], BARE.name: []}
     for _ in range(plan.rounds):
-        for server in (ROOMY, BARE):
-            with measure.started([server], plan) as (process,):
-                found[server.name].append(_growth(process))
-    return found
+        for server in (ASKD_MANY_CONNECTIONS, BARE):
+            with measure.running_servers([server], plan) as (process,):
+                sizes[server.name].append(_bytes_per_connection(process))
+    return sizes
 
 
-def lines(found: Mapping[str, Sequence[float]]) -> list[str]:
-    """Table of the memory of a connection, against the bare app."""
-    rows, bare = [], statistics.median(found[BARE.name])
-    for name, sizes in found.items():
+def lines(results: Mapping[str, Sequence[float]]) -> list[str]:
+    """Return the table of the memory per connection, compared with the bare app."""
+    rows, bare = [], statistics.median(results[BARE.name])
+    for name, sizes in results.items():
         size = statistics.median(sizes)
-        aim = report.verdict(f"≤ {AIM:g}", met=size / bare <= AIM) if name == ROOMY.name else ""
+        aim = report.verdict(f"≤ {AIM:g}", met=size / bare <= AIM) if name == ASKD_MANY_CONNECTIONS.name else ""
         spread = f"{min(sizes) / 1024:.1f}–{max(sizes) / 1024:.1f}"
         rows.append([name, f"{size / 1024:.1f}", spread, f"{size / bare:.2f}", aim])
-    head = ("server", "KiB a connection", "lowest–highest", "÷ bare", "aim")
+    head = ("server", "KiB per connection", "lowest–highest", "÷ bare", "aim")
     return [f"## {CONNECTIONS:,} idle connections", "", *report.table(head, rows)]
 
 
-def _allow_files() -> None:
-    """Let this process, and the servers that it starts, have enough open files. Raises RuntimeError."""
+def _raise_open_file_limit() -> None:
+    """Raise the limit of open files for this process and its servers.
+
+    Raises:
+        RuntimeError: The hard limit is too low.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard in range(FILES):  # it is below 0 where there is no limit
-        raise RuntimeError(f"idle connections need {FILES} open files, and only {hard} are allowed: see ulimit -Hn")
-    if soft in range(FILES):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+    if hard in range(OPEN_FILES):  # negative if unlimited
+        raise RuntimeError(
+            f"idle connections need {OPEN_FILES} open files, but the limit is {hard}: raise it, see ulimit -Hn"
+        )
+    if soft in range(OPEN_FILES):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, hard))
 
 
-def _growth(process: Running) -> float:
-    """Return the bytes by which a connection lets the server grow. Raises RuntimeError where it does not keep all."""
+def _bytes_per_connection(process: RunningServer) -> float:
+    """Return the memory growth per connection in bytes.
+
+    Raises:
+        RuntimeError: The server closed an idle connection.
+    """
     with contextlib.ExitStack() as stack:
-        kept = [stack.enter_context(_asked(process.port)) for _ in range(BEFORE)]
-        before = process.resident()
-        kept += [stack.enter_context(_asked(process.port)) for _ in range(CONNECTIONS)]
-        after = process.resident()
-        if gone := sum(not _open(each) for each in kept):
-            raise RuntimeError(f"{process.server.name} has closed {gone} of {len(kept)} idle connections")
+        connections = [stack.enter_context(_connect_and_ask(process.port)) for _ in range(WARMUP_CONNECTIONS)]
+        before = process.resident_bytes()
+        connections += [stack.enter_context(_connect_and_ask(process.port)) for _ in range(CONNECTIONS)]
+        after = process.resident_bytes()
+        if closed := sum(not _is_open(connection) for connection in connections):
+            raise RuntimeError(f"{process.server.name} closed {closed} of {len(connections)} idle connections")
     return (after - before) / CONNECTIONS
 
 
-def _asked(port: int) -> socket.socket:
-    """Connect, and ask once."""
+def _connect_and_ask(port: int) -> socket.socket:
+    """Open a connection and send one request."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=10)
-    connection.sendall(wire.get("/ask?q=hello"))
+    connection.sendall(raw_http.get_request("/ask?q=hello"))
     data = b""
-    while wire.read(data) is None:
+    while raw_http.parse_response(data) is None:
         data += connection.recv(1 << 16)
-    connection.setblocking(False)  # from now on it is only looked at
+    connection.setblocking(False)  # so that _is_open() returns immediately
     return connection
 
 
-def _open(connection: socket.socket) -> bool:
+def _is_open(connection: socket.socket) -> bool:
     try:
         return bool(connection.recv(1))
     except BlockingIOError:

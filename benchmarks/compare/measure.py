@@ -1,4 +1,4 @@
-"""What is measured: throughput, start-up and idle memory of several servers, and scrapes of askd under load."""
+"""Measurements: throughput, start-up and idle memory of servers, and scrapes of askd under load."""
 
 import contextlib
 import functools
@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from . import load
-from .servers import Running, Server, running
+from benchmarks.compare import wrk
+from benchmarks.compare.servers import RunningServer, Server, running_server
 
-Taken = TypeVar("Taken")
+Result = TypeVar("Result")
 
 
 class Plan(NamedTuple):
-    """How to measure: rounds and their length in seconds, connections, and which core runs what (None: any)."""
+    """Options of all measurements. `seconds` is the length of one measurement; a core of None is any core."""
 
     rounds: int
     seconds: float
@@ -28,105 +28,113 @@ class Plan(NamedTuple):
     server_core: int | None
     load_core: int
     folder: Path
-    """Where the servers' logs go."""
+    """Directory of the servers' logs."""
 
 
-class Start(NamedTuple):
-    """One start: seconds from exec to the first 200, and resident bytes when idle after it."""
+class StartupSample(NamedTuple):
+    """One start: seconds from exec to the first 200, and resident memory in bytes after it."""
 
     seconds: float
     resident: int
 
 
-class Scrapes(NamedTuple):
-    """Scrapes of the ops port under load: how many, their size in bytes, latencies in seconds, the load meanwhile."""
+class ScrapeResult(NamedTuple):
+    """Scrapes under load: count, size in bytes, latencies in seconds, and the sample of the load."""
 
-    times: int
+    scrapes: int
     size: int
     p50: float
     p99: float
-    load: load.Sample
+    load: wrk.Sample
 
 
-def throughput(servers: Sequence[Server], plan: Plan) -> dict[str, list[load.Sample]]:
-    """Load all servers in turns."""
-    with started(servers, plan) as processes:
-        return turns({each.server.name: functools.partial(loaded, each, plan) for each in processes}, plan)
+def measure_throughput(servers: Sequence[Server], plan: Plan) -> dict[str, list[wrk.Sample]]:
+    """Measure the throughput of all servers, alternately."""
+    with running_servers(servers, plan) as processes:
+        return run_alternately(
+            {process.server.name: functools.partial(measure_load, process, plan) for process in processes}, plan
+        )
 
 
 @contextlib.contextmanager
-def started(servers: Sequence[Server], plan: Plan) -> Iterator[list[Running]]:
-    """Run servers until the block ends; each gives the answer that it should give."""
+def running_servers(servers: Sequence[Server], plan: Plan) -> Iterator[list[RunningServer]]:
+    """Run servers during the block. Each one is ready and has returned the expected response."""
     with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(running(each, core=plan.server_core, folder=plan.folder)) for each in servers]
+        processes = [
+            stack.enter_context(running_server(server, core=plan.server_core, folder=plan.folder)) for server in servers
+        ]
         for process in processes:
             process.wait_ready()
             process.check()
         yield processes
 
 
-def turns(takes: Mapping[str, Callable[[float], Taken]], plan: Plan) -> dict[str, list[Taken]]:
-    """Take each for so many seconds, one after the other, `plan.rounds` times, after a warm-up that does not count.
+def run_alternately(measurements: Mapping[str, Callable[[float], Result]], plan: Plan) -> dict[str, list[Result]]:
+    """Run each measurement once per round, after a warm-up that is not counted.
 
-    What disturbs the machine for a while disturbs all of them.
+    Measurements alternate, so that a temporary disturbance of the machine affects all of them.
+
+    Args:
+        measurements: Functions by name, which are called with their duration in seconds.
+        plan: Number of rounds and duration.
     """
-    for take in takes.values():
-        take(min(2.0, plan.seconds))
-    taken: dict[str, list[Taken]] = {name: [] for name in takes}
+    for measurement in measurements.values():
+        measurement(min(2.0, plan.seconds))
+    results: dict[str, list[Result]] = {name: [] for name in measurements}
     for _ in range(plan.rounds):
-        for name, take in takes.items():
-            taken[name].append(take(plan.seconds))
-    return taken
+        for name, measurement in measurements.items():
+            results[name].append(measurement(plan.seconds))
+    return results
 
 
-def starts(servers: Sequence[Server], plan: Plan) -> dict[str, list[Start]]:
-    """Start and end the servers in turns; the first turn only fills the disk's cache and is left out."""
-    found: dict[str, list[Start]] = {server.name: [] for server in servers}
-    for turn in range(plan.starts + 1):
+def measure_startup(servers: Sequence[Server], plan: Plan) -> dict[str, list[StartupSample]]:
+    """Start and stop the servers alternately. The first round fills the page cache and is not counted."""
+    samples: dict[str, list[StartupSample]] = {server.name: [] for server in servers}
+    for number in range(plan.starts + 1):
         for server in servers:
-            with running(server, core=plan.server_core, folder=plan.folder) as process:
+            with running_server(server, core=plan.server_core, folder=plan.folder) as process:
                 seconds = process.wait_ready()
                 process.check()
-                if turn:
-                    found[server.name].append(Start(seconds, process.resident()))
-    return found
+                if number:
+                    samples[server.name].append(StartupSample(seconds, process.resident_bytes()))
+    return samples
 
 
-def scrapes(server: Server, plan: Plan, *, interval: float = 0.05) -> Scrapes:
-    """Scrape the ops port every `interval` seconds, on one connection, while the main port is under load."""
-    with running(server, core=plan.server_core, folder=plan.folder) as process:
+def measure_scrapes(server: Server, plan: Plan, *, interval: float = 0.05) -> ScrapeResult:
+    """Scrape the ops port every `interval` seconds over one connection, while the main port is under load."""
+    with running_server(server, core=plan.server_core, folder=plan.folder) as process:
         process.wait_ready()
-        loaded(process, plan, 1)
+        measure_load(process, plan, 1)
         done = threading.Event()
         times: list[float] = []
         sizes: list[int] = []
-        thread = threading.Thread(target=_scrape, args=(process.ops, done, interval, times, sizes))
+        thread = threading.Thread(target=_scrape, args=(process.ops_url, done, interval, times, sizes))
         thread.start()
         try:
-            sample = loaded(process, plan, 2 * plan.seconds)
+            sample = measure_load(process, plan, 2 * plan.seconds)
         finally:
             done.set()
             thread.join()
-    return Scrapes(len(times), max(sizes), statistics.median(times), percentile(times, 0.99), sample)
+    return ScrapeResult(len(times), max(sizes), statistics.median(times), percentile(times, 0.99), sample)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` of the values do not exceed."""
+    """Return the percentile by the nearest-rank method; `share` is from 0 to 1."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
-def loaded(process: Running, plan: Plan, seconds: float, **more: Any) -> load.Sample:
-    """Load a server for so many seconds, and look at what that costs it. `more` is for `load.wrk`."""
-    before = process.processor_time()
-    sample = load.wrk(process.url, core=plan.load_core, connections=plan.connections, seconds=seconds, **more)
-    return sample._replace(cpu=(process.processor_time() - before) / max(sample.answers, 1))
+def measure_load(process: RunningServer, plan: Plan, seconds: float, **options: Any) -> wrk.Sample:
+    """Run wrk and measure the CPU time of the server. `options` are passed to `wrk.run_wrk`."""
+    before = process.cpu_time()
+    sample = wrk.run_wrk(process.url, core=plan.load_core, connections=plan.connections, seconds=seconds, **options)
+    return sample._replace(cpu=(process.cpu_time() - before) / max(sample.responses, 1))
 
 
 def _scrape(base: str, done: threading.Event, interval: float, times: list[float], sizes: list[int]) -> None:
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(base).netloc, timeout=10)
     while not done.wait(interval):
-        begin = time.perf_counter()
+        started_at = time.perf_counter()
         connection.request("GET", "/metrics")
         sizes.append(len(connection.getresponse().read()))
-        times.append(time.perf_counter() - begin)
+        times.append(time.perf_counter() - started_at)
     connection.close()

@@ -1,8 +1,8 @@
-"""Measures a book of a million entries: `python tests/benchmark/book_million.py [ENTRIES]`.
+"""Measure a book of a million entries: `python benchmarks/compare/million_entry_book.py [ENTRIES]`.
 
-Prints load time, memory at rest and its peak while a new version loads, the times of fuzzy and exact questions, and
-the worst lag of the event loop meanwhile. Each measurement has a process of its own, pinned to one core where it says
-so. Linux only: memory is read from /proc. Needs some 600 MB in the folder for temporary files.
+It prints the load time, memory at rest and while a new version loads, durations of fuzzy and exact lookups, and the
+maximum lag of the event loop. Each measurement runs in a separate process. It needs Linux, because memory is read from
+/proc, and 600 MB in the directory for temporary files.
 """
 
 import asyncio
@@ -22,21 +22,30 @@ from typing import Any
 
 import structlog
 
-from service.answerers.book import Book
-from service.errors import NoAnswer
-from service.models import Question
+from askd.answerers.book.answerer import BookAnswerer
+from askd.errors import NoAnswer
+from askd.models import Question
 
 WORDS = 60_000
-"""Distinct words, drawn by Zipf's law as in natural text."""
-FUZZY = 3000
-"""Fuzzy questions asked."""
-TICK = 0.005
-"""Seconds between two looks at the loop."""
-STARTS = ("what is the", "how do i", "why does my", "when should a", "where is the", "can i", "who has the", "")
+"""Number of distinct words, with frequencies by Zipf's law as in natural text."""
+FUZZY_QUESTIONS = 3000
+"""Number of fuzzy lookups."""
+SAMPLE_INTERVAL = 0.005
+"""Seconds between two measurements of the event-loop lag."""
+QUESTION_STARTS = (
+    "what is the",
+    "how do i",
+    "why does my",
+    "when should a",
+    "where is the",
+    "can i",
+    "who has the",
+    "",
+)
 
 
-def vocabulary() -> tuple[list[str], list[float]]:
-    """Return made-up words, the short ones often, and their cumulated weights."""
+def generate_vocabulary() -> tuple[list[str], list[float]]:
+    """Return random words, of which short ones are frequent, and their cumulative weights."""
     syllables = [consonant + vowel for consonant in "bcdfghjklmnprstvwz" for vowel in "aeiou"]
     rng = random.Random(1)
     words: dict[str, None] = {}
@@ -50,143 +59,154 @@ def vocabulary() -> tuple[list[str], list[float]]:
     return list(words), weights
 
 
-def generate(path: Path, entries: int) -> None:
-    """Write a book of questions of about ten words and answers of about twenty-five."""
-    words, weights = vocabulary()
+def generate_book(path: Path, entries: int) -> None:
+    """Write a book with questions of about 10 words and answers of about 25 words."""
+    words, weights = generate_vocabulary()
     rng = random.Random(2)
     with path.open("w", encoding="utf-8") as file:
         for number in range(entries):
-            ask = f"{rng.choice(STARTS)} {' '.join(rng.choices(words, cum_weights=weights, k=rng.randint(6, 9)))}"
+            start = rng.choice(QUESTION_STARTS)
+            ask = f"{start} {' '.join(rng.choices(words, cum_weights=weights, k=rng.randint(6, 9)))}"
             answer = " ".join(rng.choices(words, cum_weights=weights, k=rng.randint(18, 32)))
             entry = {"ask": f"{ask.strip().capitalize()} {number % 9973}?", "answer": f"{answer.capitalize()}."}
             file.write(("[" if not number else ",\n ") + json.dumps(entry))
         file.write("]\n")
 
 
-def memory(name: str) -> float:
-    """Return VmRSS or VmHWM of this process in GiB."""
+def memory_gib(name: str) -> float:
+    """Return a field of /proc/self/status, such as VmRSS or VmHWM, in GiB."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(name)) / (1 << 20)
 
 
 def say(line: str) -> None:
-    """Print a line at once, since other processes print too."""
-    print(line, flush=True)  # noqa: T201 - printing is what this script is for
+    """Print a line immediately, because other processes print as well."""
+    print(line, flush=True)
 
 
-class Lag:
-    """The longest time in which the loop, asked to wake every TICK, did not."""
+class LoopLagSampler:
+    """Measures the maximum lag of the event loop."""
 
     def __init__(self) -> None:
-        self.worst = 0.0
+        self._maximum = 0.0
         self._task = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
         while True:
-            began = time.perf_counter()
-            await asyncio.sleep(TICK)
-            self.worst = max(self.worst, time.perf_counter() - began - TICK)
+            started_at = time.perf_counter()
+            await asyncio.sleep(SAMPLE_INTERVAL)
+            self._maximum = max(self._maximum, time.perf_counter() - started_at - SAMPLE_INTERVAL)
 
     def stop(self) -> float:
-        """Return the longest lag in seconds."""
+        """Stop measuring and return the maximum lag in seconds."""
         self._task.cancel()
-        return self.worst
+        return self._maximum
 
 
-async def load(path: Path) -> None:
-    """Load once; then ask exactly."""
-    book, lag, began = Book(path), Lag(), time.perf_counter()
+async def measure_load(path: Path) -> None:
+    """Measure loading, memory and exact lookups."""
+    book, lag, started_at = BookAnswerer(path), LoopLagSampler(), time.perf_counter()
     await book.load(lambda line: None)
-    took = time.perf_counter() - began
-    worst = lag.stop()
+    seconds = time.perf_counter() - started_at
+    max_lag = lag.stop()
     entries = json.loads("[" + path.open(encoding="utf-8").readline()[1:].rstrip().rstrip(",") + "]")
-    say(f"load                      {took:8.2f} s     worst loop lag {worst * 1e3:.0f} ms")
-    say(f"memory at rest            {memory('VmRSS'):8.3f} GiB   peak of the first load {memory('VmHWM'):.3f} GiB")
+    say(f"load                      {seconds:8.2f} s     maximum loop lag {max_lag * 1e3:.0f} ms")
+    peak = memory_gib("VmHWM")
+    say(f"memory at rest            {memory_gib('VmRSS'):8.3f} GiB   peak of the first load {peak:.3f} GiB")
     question = Question(text=entries[0]["ask"])
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     for _ in range(100_000):
-        book.at_hand(question)
-    say(f"exact, asked again        {(time.perf_counter() - began) * 1e4:8.0f} ns")
-    cold = [Question(text=text) for text in asked(path, exact=True)]
-    began = time.perf_counter()
-    found = sum(book.at_hand(question) is not None for question in cold)
-    took = time.perf_counter() - began
-    say(f"exact, first time         {took / len(cold) * 1e9:8.0f} ns    {found} of {len(cold)} found")
+        book.try_immediate(question)
+    say(f"exact, repeated           {(time.perf_counter() - started_at) * 1e4:8.0f} ns")
+    questions = [Question(text=text) for text in sample_questions(path, exact=True)]
+    started_at = time.perf_counter()
+    answered = sum(book.try_immediate(question) is not None for question in questions)
+    seconds = time.perf_counter() - started_at
+    say(
+        f"exact, first time         {seconds / len(questions) * 1e9:8.0f} ns    {answered} of {len(questions)} answered"
+    )
     await book.close()
 
 
-def asked(path: Path, *, exact: bool) -> list[str]:
-    """Return questions from all over the book; unless exact, with a word left out and two exchanged."""
+def sample_questions(path: Path, *, exact: bool) -> list[str]:
+    """Return random questions of the book; unless `exact`, one word is removed and the last two are swapped."""
     rng = random.Random(3)
     texts: list[str] = []
     size = path.stat().st_size
     with path.open("rb") as file:
-        while len(texts) < FUZZY:
+        while len(texts) < FUZZY_QUESTIONS:
             file.seek(rng.randrange(size - 4096))
             file.readline()
             text = json.loads(file.readline().strip().rstrip(b",]"))["ask"]
-            parts = text.split()
-            del parts[rng.randrange(3, len(parts))]
-            parts[-1], parts[-2] = parts[-2], parts[-1]
-            texts.append(text if exact else " ".join(parts))
+            words = text.split()
+            del words[rng.randrange(3, len(words))]
+            words[-1], words[-2] = words[-2], words[-1]
+            texts.append(text if exact else " ".join(words))
     return texts
 
 
-async def fuzzy(path: Path) -> None:
-    """Ask one after the other, on one core, with the loop's lag beside."""
-    book = Book(path)
+async def measure_fuzzy_search(path: Path) -> None:
+    """Measure sequential fuzzy lookups on one core."""
+    book = BookAnswerer(path)
     await book.load(lambda line: None)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    words, weights = vocabulary()
+    words, weights = generate_vocabulary()
     rng = random.Random(4)
-    strange = [" ".join(rng.choices(words, cum_weights=weights, k=10)) for _ in range(FUZZY)]
-    for name, texts in (("fuzzy, a word left out", asked(path, exact=False)), ("fuzzy, ten other words", strange)):
-        times, answered, lag = [], 0, Lag()
+    unknown = [" ".join(rng.choices(words, cum_weights=weights, k=10)) for _ in range(FUZZY_QUESTIONS)]
+    for name, texts in (
+        ("fuzzy, one word removed", sample_questions(path, exact=False)),
+        ("fuzzy, random words", unknown),
+    ):
+        times, answered, lag = [], 0, LoopLagSampler()
         for text in texts:
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             with contextlib.suppress(NoAnswer):
                 answered += bool(await book.answer(Question(text=text)))
-            times.append(time.perf_counter() - began)
+            times.append(time.perf_counter() - started_at)
         times.sort()
         p50, p99 = times[len(times) // 2] * 1e3, times[len(times) * 99 // 100] * 1e3
-        worst = lag.stop() * 1e3
-        say(f"{name:25} {p50:8.2f} ms    p99 {p99:.2f} ms, answered {answered / len(texts):.1%}, lag {worst:.0f} ms")
+        max_lag = lag.stop() * 1e3
+        say(f"{name:25} {p50:8.2f} ms    p99 {p99:.2f} ms, answered {answered / len(texts):.1%}, lag {max_lag:.0f} ms")
     await book.close()
 
 
-def changed(path: Path) -> Path:
-    """Write the next version beside the book; return where."""
-    new = path.with_name("next.tmp")
-    subprocess.run(["sed", '1s/"answer": "/"answer": "New /', path], stdout=new.open("wb"), check=True)
-    return new
+def write_changed_book(path: Path) -> Path:
+    """Write a new version of the book next to it and return the path."""
+    new_path = path.with_name("next.tmp")
+    subprocess.run(["sed", '1s/"answer": "/"answer": "New /', path], stdout=new_path.open("wb"), check=True)
+    return new_path
 
 
-def count_peak() -> None:
-    """Let the peak of this process's memory count from now."""
+def reset_peak_memory() -> None:
+    """Reset the peak memory (VmHWM) of this process."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-async def reload(path: Path) -> None:
-    """Put a new version in place while the old one serves."""
-    book = Book(path)
+async def measure_reload(path: Path) -> None:
+    """Measure the reload of a new version."""
+    book = BookAnswerer(path)
     await book.load(lambda line: None)
-    outcomes, new = book.outcomes(), changed(path)
-    count_peak()
-    lag, began = Lag(), time.perf_counter()
-    new.replace(path)
+    outcomes, new_path = book.subscribe_reloads(), write_changed_book(path)
+    reset_peak_memory()
+    lag, started_at = LoopLagSampler(), time.perf_counter()
+    new_path.replace(path)
     outcome = await outcomes.get()
-    took = time.perf_counter() - began
-    say(f"new version               {took:8.2f} s     {outcome}, worst loop lag {lag.stop() * 1e3:.0f} ms")
-    say(f"peak while it loads       {memory('VmHWM'):8.3f} GiB")
+    seconds = time.perf_counter() - started_at
+    say(f"reload                    {seconds:8.2f} s     {outcome}, maximum loop lag {lag.stop() * 1e3:.0f} ms")
+    say(f"peak during the reload    {memory_gib('VmHWM'):8.3f} GiB")
     await book.close()
-    say(f"at rest after             {memory('VmRSS'):8.3f} GiB")
+    say(f"memory after closing      {memory_gib('VmRSS'):8.3f} GiB")
 
 
-MEASUREMENTS: dict[str, Callable[[Path], Coroutine[Any, Any, None]]] = {"load": load, "fuzzy": fuzzy, "reload": reload}
+MEASUREMENTS: dict[str, Callable[[Path], Coroutine[Any, Any, None]]] = {
+    "load": measure_load,
+    "fuzzy": measure_fuzzy_search,
+    "reload": measure_reload,
+}
 
 
 def main() -> None:
-    """Generate the book and start a process for each measurement, or be one of these."""
+    """Generate the book and run each measurement in a process. With the name of a measurement, run only that."""
     if sys.argv[1:2] and sys.argv[1] in MEASUREMENTS:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         asyncio.run(MEASUREMENTS[sys.argv[1]](Path(sys.argv[2])))
@@ -195,7 +215,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="askd-book-"))
     try:
         book = folder / "million.json"
-        generate(book, entries)
+        generate_book(book, entries)
         say(f"{entries:,} entries, {book.stat().st_size / 1e6:.0f} MB of JSON")
         for name in MEASUREMENTS:
             subprocess.run([sys.executable, __file__, name, str(book)], check=True)

@@ -1,4 +1,4 @@
-"""Answers that call no code: one from the cache, a 304 and a 503, each against the bare app's only answer."""
+"""Responses that call no code: a cached answer, a 304 and a 503, compared with the bare app's response."""
 
 import contextlib
 import dataclasses
@@ -9,68 +9,81 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.figures import wire
-
-from . import load, measure, report
-from .servers import ASKD, BARE, Running, code
+from benchmarks.compare import measure, report, wrk
+from benchmarks.compare.servers import ASKD, BARE, RunningServer, function_server
+from benchmarks.load import raw_http
 
 AIM: Final = 1.5
-"""Throughput of each as a multiple of the bare app's, at least."""
-CACHED: Final = code("askd, cached answer", "deterministic")
-UNCHANGED: Final = dataclasses.replace(ASKD, name="askd, 304")
-FULL: Final = code("askd, 503", "holding", ASKD_CONCURRENCY="1", ASKD_QUEUE="0", ASKD_DEADLINE="3600s")
-HOLD_LIMIT: Final = 5.0
-"""Seconds within which the one that holds the only place must have it."""
+"""Minimum throughput of each, as a multiple of the bare app's."""
+ASKD_CACHED: Final = function_server("askd, cached answer", "deterministic")
+ASKD_NOT_MODIFIED: Final = dataclasses.replace(ASKD, name="askd, 304")
+ASKD_AT_LIMIT: Final = function_server(
+    "askd, 503", "blocking", ASKD_CONCURRENCY="1", ASKD_QUEUE_SIZE="0", ASKD_DEADLINE="3600s"
+)
+HOLD_TIMEOUT: Final = 5.0
+"""Seconds within which the holding request must occupy the only permit."""
 
 
-def run(plan: measure.Plan) -> dict[str, list[load.Sample]]:
-    """Load the three and the bare app in turns."""
-    with measure.started([CACHED, UNCHANGED, FULL, BARE], plan) as (cached, unchanged, full, bare), _held(full):
-        hit = cached.ask()[1].get("Cache-Status", "")
-        if "hit" not in hit:
-            raise RuntimeError(f"{CACHED.name} says of its cache {hit!r}, expected a hit")
-        takes = {
-            CACHED.name: functools.partial(measure.loaded, cached, plan),
-            UNCHANGED.name: functools.partial(measure.loaded, unchanged, plan, script=_script(unchanged, plan.folder)),
-            FULL.name: functools.partial(measure.loaded, full, plan, status=503),
-            BARE.name: functools.partial(measure.loaded, bare, plan),
+def run(plan: measure.Plan) -> dict[str, list[wrk.Sample]]:
+    """Measure the three responses and the bare app, alternately."""
+    with (
+        measure.running_servers([ASKD_CACHED, ASKD_NOT_MODIFIED, ASKD_AT_LIMIT, BARE], plan) as (
+            cached,
+            not_modified,
+            at_limit,
+            bare,
+        ),
+        _occupied_slot(at_limit),
+    ):
+        cache_status = cached.ask()[1].get("Cache-Status", "")
+        if "hit" not in cache_status:
+            raise RuntimeError(f"{ASKD_CACHED.name} sent Cache-Status {cache_status!r}, expected a hit")
+        measurements = {
+            ASKD_CACHED.name: functools.partial(measure.measure_load, cached, plan),
+            ASKD_NOT_MODIFIED.name: functools.partial(
+                measure.measure_load, not_modified, plan, script=_conditional_get_script(not_modified, plan.folder)
+            ),
+            ASKD_AT_LIMIT.name: functools.partial(measure.measure_load, at_limit, plan, status=503),
+            BARE.name: functools.partial(measure.measure_load, bare, plan),
         }
-        return measure.turns(takes, plan)
+        return measure.run_alternately(measurements, plan)
 
 
-def lines(samples: Mapping[str, Sequence[load.Sample]]) -> list[str]:
-    """Table of what each gives, against the bare app; failures are what is not the status that is meant."""
-    rows, bare = [], load.median(samples[BARE.name])
+def lines(samples: Mapping[str, Sequence[wrk.Sample]]) -> list[str]:
+    """Return the table of throughput, compared with the bare app. Statuses other than the expected one are failures."""
+    rows, bare = [], wrk.median(samples[BARE.name])
     for name, runs in samples.items():
-        each = load.median(runs)
-        ratio = each.rate / bare.rate
+        median = wrk.median(runs)
+        ratio = median.rate / bare.rate
         aim = "" if name == BARE.name else report.verdict(f"≥ {AIM:g}", met=ratio >= AIM)
-        costs = (f"{each.cpu * 1e6:.1f}", f"{bare.cpu / each.cpu:.2f}")
-        times = (f"{each.p50 * 1e3:.2f}", f"{each.p99 * 1e3:.2f}")
-        rows.append([name, f"{each.rate:,.0f}", f"{ratio:.2f}", aim, *costs, *times, str(each.failures)])
-    head = ("server", "answers/s", "÷ bare", "aim", "CPU µs each", "by CPU", "p50 ms", "p99 ms", "failures")
+        costs = (f"{median.cpu * 1e6:.1f}", f"{bare.cpu / median.cpu:.2f}")
+        times = (f"{median.p50 * 1e3:.2f}", f"{median.p99 * 1e3:.2f}")
+        rows.append([name, f"{median.rate:,.0f}", f"{ratio:.2f}", aim, *costs, *times, str(median.failures)])
+    head = ("server", "responses/s", "÷ bare", "aim", "CPU µs per request", "by CPU", "p50 ms", "p99 ms", "failures")
     return ["## Without calling the code", "", *report.table(head, rows)]
 
 
-def _script(process: Running, folder: Path) -> Path:
-    """Write what makes wrk say that it has the answer. Raises RuntimeError where that is no 304."""
+def _conditional_get_script(process: RunningServer, folder: Path) -> Path:
+    """Write a script for wrk that sends the ETag in `If-None-Match`. Raises RuntimeError if it gets no 304."""
     etag = process.ask()[1]["ETag"]
     status, *_ = process.ask({"If-None-Match": etag})
     if status != 304:
-        raise RuntimeError(f"{UNCHANGED.name} answers {status} to its own ETag {etag}, expected 304")
-    script = folder / "unchanged.lua"
+        raise RuntimeError(f"{ASKD_NOT_MODIFIED.name} responded with {status} to its ETag {etag}, expected 304")
+    script = folder / "not_modified.lua"
     script.write_text(f"wrk.headers['If-None-Match'] = [[{etag}]]\n", encoding="utf-8")
     return script
 
 
 @contextlib.contextmanager
-def _held(process: Running) -> Iterator[None]:
-    """Let one question hold the only place until the block ends. Raises RuntimeError where others are served still."""
+def _occupied_slot(process: RunningServer) -> Iterator[None]:
+    """Occupy the only permit during the block. Raises RuntimeError if other requests are still served."""
     with socket.create_connection(("127.0.0.1", process.port)) as holder:
-        holder.sendall(wire.get("/ask?q=hold"))
-        end = time.monotonic() + HOLD_LIMIT
+        holder.sendall(raw_http.get_request("/ask?q=hold"))
+        end = time.monotonic() + HOLD_TIMEOUT
         while (status := process.ask()[0]) != 503:
             if time.monotonic() > end:
-                raise RuntimeError(f"{FULL.name} answers {status} though its only place is held, expected 503")
+                raise RuntimeError(
+                    f"{ASKD_AT_LIMIT.name} responded with {status} while its only permit was held, expected 503"
+                )
             time.sleep(0.01)
         yield

@@ -1,4 +1,4 @@
-"""The servers that are measured: how each is started, what it must answer, and that it is ended in the end."""
+"""Servers to measure: their commands, expected responses and processes."""
 
 import contextlib
 import dataclasses
@@ -18,85 +18,85 @@ from pathlib import Path
 from typing import Final
 
 PEERS: Final = Path(__file__).parent / "peers"
-_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-UNUSUAL: Final = frozenset({"PYTHONDONTWRITEBYTECODE"})
-"""Variables that servers do not inherit: modules would be compiled at each start, as nobody's are who runs a server."""
-START_LIMIT: Final = 30.0
-"""Seconds that a server may take from exec to its first 200."""
+_DIRECT_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+NOT_INHERITED: Final = frozenset({"PYTHONDONTWRITEBYTECODE"})
+"""Variables that servers do not inherit: without bytecode, each start would compile all modules."""
+START_TIMEOUT: Final = 30.0
+"""Maximum seconds from exec to the first 200."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Server:
-    """One server to measure. `{port}` and `{ops}` in `command`, URLs and `environ` become free ports."""
+    """A server to measure. `{port}` and `{ops}` in `command`, URLs and `environ` are replaced by free ports."""
 
     name: str
     command: str
     url: str
     ready: str = ""
-    """URL that is 200 as soon as the server can answer; empty: `url` itself."""
+    """URL that returns 200 as soon as the server is ready. Empty uses `url`."""
     answer: object = None
-    """The JSON that `url` must give; None: any 200 will do."""
+    """Expected JSON of `url`. None accepts any 200."""
     environ: dict[str, str] = dataclasses.field(default_factory=dict)
-    beside: str = ""
-    """Command of what runs beside it, on the port `{sink}`, which `environ` may name; empty: nothing does."""
+    sidecar: str = ""
+    """Command of a second process on the port `{sink}`, which `environ` may contain. Empty starts none."""
 
 
 ASKD: Final = Server(
     name="askd",
-    command=f"{shlex.quote(sys.executable)} -m service --port {{port}} --ops-port {{ops}} --log-format json",
+    command=f"{shlex.quote(sys.executable)} -m askd --port {{port}} --ops-port {{ops}} --log-format json",
     url="http://127.0.0.1:{port}/ask?q=hello",
     ready="http://127.0.0.1:{ops}/readyz",
     answer={"answer": "Hi"},
 )
 ASKD_ONE_PORT: Final = dataclasses.replace(
     ASKD,
-    command=f"{shlex.quote(sys.executable)} -m service --port {{port}} --log-format json",
+    command=f"{shlex.quote(sys.executable)} -m askd --port {{port}} --log-format json",
     ready="http://127.0.0.1:{port}/readyz",
 )
 
 
-def _peer(name: str, file: str) -> Server:
+def _peer_server(name: str, file: str) -> Server:
     command = f"{shlex.quote(sys.executable)} {PEERS}/{file} {{port}}"
     return dataclasses.replace(ASKD, name=name, command=command, ready="")
 
 
-BARE: Final = _peer("bare aiohttp", "bare.py")
-FASTAPI: Final = _peer("FastAPI", "fastapi_metrics.py")
-RAW: Final = _peer("raw asyncio protocol", "raw.py")
+BARE: Final = _peer_server("bare aiohttp", "bare_aiohttp.py")
+FASTAPI: Final = _peer_server("FastAPI", "fastapi_metrics.py")
+RAW: Final = _peer_server("raw asyncio protocol", "asyncio_protocol.py")
 
 
-def code(name: str, attribute: str, **variables: str) -> Server:
-    """Askd that serves a function of `peers/trivial.py`, with further variables in its environment."""
-    command = ASKD.command.replace(" --port", f" serve {PEERS}/trivial.py:{attribute} --port", 1)
+def function_server(name: str, attribute: str, **variables: str) -> Server:
+    """Return askd with a function of `peers/trivial_functions.py` and additional environment variables."""
+    command = ASKD.command.replace(" --port", f" serve {PEERS}/trivial_functions.py:{attribute} --port", 1)
     return dataclasses.replace(ASKD, name=name, command=command, environ=variables)
 
 
-CODE: Final = (
-    code("askd, async function", "asynchronous"),
+FUNCTION_SERVERS: Final = (
+    function_server("askd, async function", "asynchronous"),
     BARE,
-    code("askd, sync function", "synchronous"),
-    _peer("bare aiohttp, thread", "bare_thread.py"),
+    function_server("askd, sync function", "synchronous"),
+    _peer_server("bare aiohttp, thread", "bare_aiohttp_thread.py"),
 )
-"""A trivial function behind askd, and the same in a bare app: on the loop, and in a thread."""
+"""A trivial function in askd and in a bare app, on the event loop and in a thread."""
 
 
-def _traced(name: str, share: str) -> Server:
-    """Nobody reads the traces: what is measured is what they cost askd, the batches and their sending included."""
+def _traced_server(name: str, share: str) -> Server:
+    """Return askd with this share of traced requests, which are exported to a sink that discards them."""
     variables = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:{sink}",
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": share,
     }
     sink = f"{shlex.quote(sys.executable)} {PEERS}/otlp_sink.py"
-    return dataclasses.replace(ASKD, name=name, environ=variables, beside=sink)
+    return dataclasses.replace(ASKD, name=name, environ=variables, sidecar=sink)
 
 
-TRACED: Final = (ASKD, _traced("askd, traced 1 %", "0.01"), _traced("askd, traced 100 %", "1"))
-"""askd without traces, and with them; nothing else differs."""
+TRACED_SERVERS: Final = (ASKD, _traced_server("askd, traced 1 %", "0.01"), _traced_server("askd, traced 100 %", "1"))
+"""askd without and with tracing."""
 
 
-def podinfo(binary: str) -> Server:
-    """Podinfo on one core, asked for what costs it least."""
+def podinfo_server(binary: str) -> Server:
+    """Return podinfo on one core, with its cheapest endpoint."""
     return Server(
         name="podinfo",
         command=f"{shlex.quote(binary)} --port={{port}} --level=error",
@@ -105,97 +105,103 @@ def podinfo(binary: str) -> Server:
     )
 
 
-def given(text: str) -> Server:
-    """Read `NAME=COMMAND=URL`; the command may hold further `=`. Raises ValueError."""
+def parse_server(text: str) -> Server:
+    """Parse `NAME=COMMAND=URL`, whose command may contain `=`. Raises ValueError."""
     name, _, rest = text.partition("=")
-    cut = rest.rfind("=http")
-    if not name or cut < 1:
+    position = rest.rfind("=http")
+    if not name or position < 1:
         raise ValueError(
-            f"{text!r}: give NAME=COMMAND=URL, such as 'mine=./mine --port {{port}}=http://127.0.0.1:{{port}}/'"
+            f"invalid server {text!r}: give NAME=COMMAND=URL, such as 'mine=./mine --port {{port}}=http://127.0.0.1:{{port}}/'"
         )
-    return Server(name=name, command=rest[:cut], url=rest[cut + 1 :])
+    return Server(name=name, command=rest[:position], url=rest[position + 1 :])
 
 
-class Running:
-    """A server's process, pinned to one core (None: to none), with its output in a file."""
+class RunningServer:
+    """The process of a server, pinned to one core unless `core` is None, with its output in a file."""
 
     def __init__(self, server: Server, core: int | None, log: Path) -> None:
         ports = dict(zip(("port", "ops", "sink"), _free_ports(3), strict=True))
         self.server = server
         self.log = log
         self.port = ports["port"]
-        self.url, self.ready, self.ops = (
+        self.url, self.ready, self.ops_url = (
             text.format(**ports) for text in (server.url, server.ready or server.url, "http://127.0.0.1:{ops}")
         )
         pin = [] if core is None else ["taskset", "-c", str(core)]
         command = [*pin, *(part.format(**ports) for part in shlex.split(server.command))]
-        inherited = {name: text for name, text in os.environ.items() if name not in UNUSUAL}
+        inherited = {name: text for name, text in os.environ.items() if name not in NOT_INHERITED}
         environ = inherited | {name: text.format(**ports) for name, text in server.environ.items()}
         with log.open("ab") as output:
-            beside = [*shlex.split(server.beside), str(ports["sink"])] if server.beside else []
-            self.beside = subprocess.Popen(beside, stdout=output, stderr=output) if beside else None
-            self.started = time.perf_counter()
+            sidecar = [*shlex.split(server.sidecar), str(ports["sink"])] if server.sidecar else []
+            self.sidecar = subprocess.Popen(sidecar, stdout=output, stderr=output) if sidecar else None
+            self._started_at = time.perf_counter()
             self.process = subprocess.Popen(command, stdout=output, stderr=output, env=environ)
 
     def wait_ready(self) -> float:
-        """Return the seconds from exec to the first 200. Raises RuntimeError, with the end of the log."""
-        while (elapsed := time.perf_counter() - self.started) < START_LIMIT and self.process.poll() is None:
-            with contextlib.suppress(OSError), _DIRECT.open(self.ready, timeout=5):
-                return time.perf_counter() - self.started
+        """Wait for the first 200. Returns the seconds since exec.
+
+        Raises:
+            RuntimeError: The server exited or took too long; the message contains the end of its log.
+        """
+        while (elapsed := time.perf_counter() - self._started_at) < START_TIMEOUT and self.process.poll() is None:
+            with contextlib.suppress(OSError), _DIRECT_OPENER.open(self.ready, timeout=5):
+                return time.perf_counter() - self._started_at
             time.sleep(0.001)
         tail = self.log.read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"{self.server.name} gave no 200 at {self.ready} in {elapsed:.0f} s. Its log ends:\n{tail}")
+        raise RuntimeError(
+            f"{self.server.name} returned no 200 at {self.ready} in {elapsed:.0f} s; end of its log:\n{tail}"
+        )
 
     def check(self) -> None:
-        """Make sure of the answer before it is measured how fast it comes. Raises RuntimeError."""
-        with _DIRECT.open(self.url, timeout=5) as response:
+        """Check the response before measuring. Raises RuntimeError if it is not the expected one."""
+        with _DIRECT_OPENER.open(self.url, timeout=5) as response:
             body = response.read()
         if self.server.answer is not None and json.loads(body) != self.server.answer:
-            raise RuntimeError(f"{self.server.name} answers {body[:200]!r}, expected {self.server.answer}")
+            raise RuntimeError(f"{self.server.name} returned {body[:200]!r}, expected {self.server.answer}")
 
-    def ask(self, fields: Mapping[str, str] | None = None, *, url: str = "") -> tuple[int, Message, bytes]:
-        """Ask its URL or another, with further header fields; returns status, header fields and body of what comes."""
+    def ask(self, headers: Mapping[str, str] | None = None, *, url: str = "") -> tuple[int, Message, bytes]:
+        """Send a request to `url`, by default the server's URL. Returns status, headers and body of any response."""
         parts = urllib.parse.urlsplit(url or self.url)
         with contextlib.closing(http.client.HTTPConnection(parts.netloc, timeout=5)) as connection:
-            connection.request("GET", f"{parts.path}?{parts.query}", headers=fields or {})
+            connection.request("GET", f"{parts.path}?{parts.query}", headers=headers or {})
             response = connection.getresponse()
             return response.status, response.headers, response.read()
 
-    def resident(self) -> int:
-        """Resident memory in bytes, now."""
+    def resident_bytes(self) -> int:
+        """Return the resident memory in bytes."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def processor_time(self) -> float:
-        """Seconds that the process has run so far, in its own code and in the kernel, on all its threads."""
+    def cpu_time(self) -> float:
+        """Return the CPU time of the process so far in seconds, user and system, of all threads."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def end(self) -> None:
-        """Stop the process: asked first, killed after 10 s."""
+    def stop(self) -> None:
+        """Terminate the process; kill it after 10 s."""
         self.process.terminate()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if self.beside:
-            self.beside.kill()
-            self.beside.wait()
+        if self.sidecar:
+            self.sidecar.kill()
+            self.sidecar.wait()
 
 
 @contextlib.contextmanager
-def running(server: Server, *, core: int | None, folder: Path) -> Iterator[Running]:
-    """Run a server until the block ends, whatever happens in it."""
+def running_server(server: Server, *, core: int | None, folder: Path) -> Iterator[RunningServer]:
+    """Run a server during the block."""
     log = folder / f"{server.name.replace(' ', '-').replace('/', '-')}.log"
-    process = Running(server, core, log)
+    process = RunningServer(server, core, log)
     try:
         yield process
     finally:
-        process.end()
+        process.stop()
 
 
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in held]
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [listener.getsockname()[1] for listener in listeners]

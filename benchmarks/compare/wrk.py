@@ -1,4 +1,4 @@
-"""The load: wrk on a core of its own, and what it says of a server."""
+"""wrk, the load generator, and its report."""
 
 import re
 import statistics
@@ -7,60 +7,69 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-_UNIT: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+_UNIT_SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
 class Sample(NamedTuple):
-    """One run of the load: answers and answers a second, latencies in seconds, and how many answers were none."""
+    """One run: number and rate (per second) of responses, latencies in seconds, and number of failures."""
 
-    answers: int
+    responses: int
     rate: float
     p50: float
     p99: float
     failures: int
     cpu: float = float("nan")
-    """Seconds of the server's processor time for one answer: what disturbs the rate hardly disturbs this."""
+    """CPU time of the server per response in seconds, which varies less than the rate."""
 
 
-def wrk(
+def run_wrk(
     url: str, *, core: int, connections: int, seconds: float, script: Path | None = None, status: int = 200
 ) -> Sample:
-    """Ask `url` over keep-alive connections, one thread, for so long. Raises RuntimeError if wrk fails.
+    """Run wrk with one thread and keep-alive connections.
 
-    `script` is one of wrk's own, in Lua; None: none is needed. `status` is what the server should give.
+    Args:
+        url: URL of the requests.
+        core: CPU core of wrk.
+        connections: Number of connections.
+        seconds: Duration, rounded to whole seconds.
+        script: Lua script of wrk; None runs none.
+        status: Expected status; others are failures.
+
+    Raises:
+        RuntimeError: wrk failed.
     """
     options = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"]
     options += ["-s", str(script)] if script else []
     command = ["taskset", "-c", str(core), "wrk", *options, url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
-    if done.returncode:
-        raise RuntimeError(f"wrk failed on {url}: {done.stderr or done.stdout}")
-    return parse(done.stdout, status)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
+    if result.returncode:
+        raise RuntimeError(f"wrk failed on {url}: {result.stderr or result.stdout}")
+    return parse_report(result.stdout, status)
 
 
-def parse(text: str, status: int = 200) -> Sample:
-    """Read wrk's report. Raises RuntimeError when it has no rate.
+def parse_report(text: str, status: int = 200) -> Sample:
+    """Parse the report of wrk. Raises RuntimeError if it has no rate.
 
-    wrk tells apart only 2xx and 3xx from the rest: where `status` is of the rest, those that are not are the failures.
+    wrk counts only whether a status is 2xx or 3xx. If `status` is another one, responses with 2xx and 3xx are failures.
     """
-    rate, answers = re.search(r"Requests/sec:\s+([\d.]+)", text), re.search(r"(\d+) requests in ", text)
-    if rate is None or answers is None:
-        raise RuntimeError(f"no rate in wrk's report:\n{text}")
-    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    rate, responses = re.search(r"Requests/sec:\s+([\d.]+)", text), re.search(r"(\d+) requests in ", text)
+    if rate is None or responses is None:
+        raise RuntimeError(f"no rate in the report of wrk:\n{text}")
+    socket_errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     other = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    refused = int(other[1]) if other else 0
-    failures = sum(map(int, errors.groups())) if errors else 0
-    failures += int(answers[1]) - refused if status >= 400 else refused
-    return Sample(int(answers[1]), float(rate[1]), _latency(text, 50), _latency(text, 99), failures)
+    error_statuses = int(other[1]) if other else 0
+    failures = sum(map(int, socket_errors.groups())) if socket_errors else 0
+    failures += int(responses[1]) - error_statuses if status >= 400 else error_statuses
+    return Sample(int(responses[1]), float(rate[1]), _latency(text, 50), _latency(text, 99), failures)
 
 
 def median(samples: Sequence[Sample]) -> Sample:
-    """The median of each figure on its own; the answers and the failures are summed."""
-    answers, rates, p50s, p99s, failures, cpus = zip(*samples, strict=True)
-    middle = statistics.median
-    return Sample(sum(answers), middle(rates), middle(p50s), middle(p99s), sum(failures), middle(cpus))
+    """Return the median of each value; responses and failures are summed."""
+    responses, rates, p50s, p99s, failures, cpus = zip(*samples, strict=True)
+    median = statistics.median
+    return Sample(sum(responses), median(rates), median(p50s), median(p99s), sum(failures), median(cpus))
 
 
 def _latency(text: str, percentile: int) -> float:
-    found = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)\s*$", text, re.MULTILINE)
-    return float(found[1]) * _UNIT[found[2]] if found else float("nan")
+    match = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)\s*$", text, re.MULTILINE)
+    return float(match[1]) * _UNIT_SECONDS[match[2]] if match else float("nan")

@@ -1,1 +1,1 @@
-"""The guards under load: `make test-process`. Real processes, real sockets, bounded load, on loopback alone."""
+"""Load tests of the guards with real processes and sockets on the loopback interface: `make bench-load`."""

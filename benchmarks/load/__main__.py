@@ -1,4 +1,4 @@
-"""`make test-process`: put the guards under load, print the figures and the aims; the exit code is 1 for a miss."""
+"""`make bench-load`: run load scenarios and compare the results with their aims. A missed aim is exit code 1."""
 
 import argparse
 import asyncio
@@ -9,83 +9,85 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import report
-from .plan import Plan, cores
-from .report import Section
-from .run import Run, Scenario, Skipped
-from .scenarios import SCENARIOS
+from benchmarks.load import report
+from benchmarks.load.plan import Plan, choose_cores
+from benchmarks.load.report import Section
+from benchmarks.load.scenario_run import Scenario, ScenarioRun, ScenarioSkipped
+from benchmarks.load.scenarios import SCENARIOS
 
 
-def arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="make test-process", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"which (all): {', '.join(SCENARIOS)}")
-    parser.add_argument("--quick", action="store_true", help="a smoke: short and small")
-    parser.add_argument("--markdown", action="store_true", help="print Markdown")
-    parser.add_argument("--baseline", default="", metavar="REV", help="commit that the cost is measured against")
-    found = parser.parse_args()
-    if unknown := set(found.scenarios) - SCENARIOS.keys():
-        parser.error(f"no scenario is called {', '.join(sorted(unknown))}: choose from {', '.join(SCENARIOS)}")
-    return found
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="make bench-load", description=__doc__)
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO", help=f"scenarios to run (default: all): {', '.join(SCENARIOS)}"
+    )
+    parser.add_argument("--quick", action="store_true", help="short smoke test")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
+    parser.add_argument("--baseline", default="", metavar="REV", help="commit that `cost` compares with")
+    options = parser.parse_args()
+    if unknown := set(options.scenarios) - SCENARIOS.keys():
+        parser.error(f"unknown scenario {', '.join(sorted(unknown))}: choose from {', '.join(SCENARIOS)}")
+    return options
 
 
-async def attempt(name: str, scenario: Scenario, run: Run) -> Section:
-    """Run one scenario; one that cannot be run is shown, and one that fails is a miss."""
-    began = time.monotonic()
+async def run_scenario(name: str, scenario: Scenario, run: ScenarioRun) -> Section:
+    """Run one scenario. A skipped one has no verdict; an exception is a missed aim."""
+    started_at = time.monotonic()
     try:
         section = await scenario(run)
-    except Skipped as reason:
+    except ScenarioSkipped as error:
         section = Section(title=name)
-        section.judge(name, "to be run", f"skipped: {reason}", met=None)
-    except Exception as fault:
+        section.add_verdict(name, "runs", f"skipped: {error}", met=None)
+    except Exception as error:
         section = Section(title=name)
-        last = str(fault).strip().splitlines() or [""]
-        section.judge(name, "to be run", f"failed: {type(fault).__name__}: {last[0]}", met=False)
-        section.notes += last[1:]
-    section.notes.append(f"took {time.monotonic() - began:.0f} s")
+        lines = str(error).strip().splitlines() or [""]
+        section.add_verdict(name, "runs", f"failed: {type(error).__name__}: {lines[0]}", met=False)
+        section.notes += lines[1:]
+    section.notes.append(f"took {time.monotonic() - started_at:.0f} s")
     return section
 
 
-async def measure(wanted: argparse.Namespace, plan: Plan) -> list[Section]:
-    """Run what is wanted, one after the other, and print each as soon as it is over."""
-    run, sections = Run(plan), []
-    for name in wanted.scenarios or SCENARIOS:
-        sections.append(await attempt(name, SCENARIOS[name], run))
-        say(*sections[-1].lines(markdown=wanted.markdown))
-    if run.watch.times or run.watch.failures:
-        sections.append(run.watch.section())
-        say(*sections[-1].lines(markdown=wanted.markdown))
+async def run_scenarios(options: argparse.Namespace, plan: Plan) -> list[Section]:
+    """Run the selected scenarios one after the other, and print each result immediately."""
+    run, sections = ScenarioRun(plan), []
+    for name in options.scenarios or SCENARIOS:
+        sections.append(await run_scenario(name, SCENARIOS[name], run))
+        say(*sections[-1].lines(markdown=options.markdown))
+    if run.ops_probe.times or run.ops_probe.failures:
+        sections.append(run.ops_probe.section())
+        say(*sections[-1].lines(markdown=options.markdown))
     return sections
 
 
 def say(*lines: str) -> None:
-    """Print at once, so that a long run shows how far it is."""
+    """Print lines immediately, as progress of a long run."""
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
 
 async def main() -> int:
-    """Run the suite."""
-    wanted = arguments()
+    """Run the scenarios."""
+    options = parse_arguments()
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)  # so that every block ends the processes that it started
-    server_core, load_core = cores()
-    say("# askd's guards under load", "")
-    say(report.header(server_core=server_core, load_core=load_core, quick=wanted.quick), "")
-    with contextlib.suppress(asyncio.CancelledError), tempfile.TemporaryDirectory(prefix="askd-figures-") as folder:
+        loop.add_signal_handler(number, task.cancel)  # cancels, so that all processes are stopped
+    server_core, load_core = choose_cores()
+    say("# Guards of askd under load", "")
+    say(report.header(server_core=server_core, load_core=load_core, quick=options.quick), "")
+    with contextlib.suppress(asyncio.CancelledError), tempfile.TemporaryDirectory(prefix="askd-load-") as folder:
         plan = Plan(
             folder=Path(folder),
-            quick=wanted.quick,
+            quick=options.quick,
             server_core=server_core,
             load_core=load_core,
-            baseline=wanted.baseline,
+            baseline=options.baseline,
         )
-        sections = await measure(wanted, plan)
-        say(*report.summary(sections, markdown=wanted.markdown))
-        return int(any(each.met is False for section in sections for each in section.verdicts))
-    say("stopped")
+        sections = await run_scenarios(options, plan)
+        say(*report.summary(sections, markdown=options.markdown))
+        return int(any(verdict.met is False for section in sections for verdict in section.verdicts))
+    say("interrupted")
     return 130
 
 

@@ -1,4 +1,4 @@
-"""Load from a process of its own, on a core of its own: what it costs is not the server's."""
+"""The load generator in a separate process on a separate core, so that it does not slow the server down."""
 
 import asyncio
 import sys
@@ -7,22 +7,22 @@ from typing import Final
 
 import msgspec
 
-from .numbers import Sample
-from .phase import Phase
-from .plan import Plan
+from benchmarks.load.phases import Phase
+from benchmarks.load.plan import Plan
+from benchmarks.load.samples import Sample
 
 ROOT: Final = Path(__file__).parents[2]
-SPARE: Final = 60.0
-"""Seconds beyond its steps after which a load is taken to hang."""
-LATE: Final = 0.02
-"""Seconds by which a generator may be late at the 99th percentile before its figures say more of it than of askd."""
+EXTRA_TIMEOUT: Final = 60.0
+"""Seconds in addition to the steps after which the generator is considered hung."""
+MAX_GENERATOR_LAG: Final = 0.02
+"""Maximum p99 lag of the generator in seconds; above it, the results depend on the generator more than on askd."""
 
 
-async def shoot(plan: Plan, phase: Phase) -> list[Sample]:
-    """Make one phase's load; returns a sample for each step. Raises RuntimeError if the generator fails."""
+async def run_phase(plan: Plan, phase: Phase) -> list[Sample]:
+    """Run one phase. Returns a sample for each step. Raises RuntimeError if the generator fails."""
     process = await asyncio.create_subprocess_exec(
-        *plan.on(plan.load_core),
-        *(sys.executable, "-m", "tests.figures.worker"),
+        *plan.pin_command(plan.load_core),
+        *(sys.executable, "-m", "benchmarks.load.generator_worker"),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -30,19 +30,22 @@ async def shoot(plan: Plan, phase: Phase) -> list[Sample]:
         start_new_session=True,
     )
     try:
-        async with asyncio.timeout(sum(step.seconds for step in phase.steps) + phase.patience + SPARE):
-            out, err = await process.communicate(msgspec.json.encode(phase))
+        async with asyncio.timeout(sum(step.seconds for step in phase.steps) + phase.timeout + EXTRA_TIMEOUT):
+            output, errors = await process.communicate(msgspec.json.encode(phase))
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode:
-        raise RuntimeError(f"the generator failed: {err.decode(errors='replace').strip()[-500:]}")
-    return msgspec.json.decode(out, type=list[Sample])
+        raise RuntimeError(f"the generator failed: {errors.decode(errors='replace').strip()[-500:]}")
+    return msgspec.json.decode(output, type=list[Sample])
 
 
-def generator_note(samples: list[Sample], limit: float = LATE) -> str:
-    """Say whether the generator kept up with what it was to offer: late by at most `limit` seconds."""
-    late, busy = max(sample.late for sample in samples), max(sample.busy for sample in samples)
-    verdict = "kept up" if late <= limit else "COULD NOT KEEP UP, so that these figures say little of askd"
-    return f"the generator {verdict}: late by {late * 1e3:.1f} ms at p99, {busy:.0%} of its core"
+def generator_note(samples: list[Sample], limit: float = MAX_GENERATOR_LAG) -> str:
+    """Describe whether the generator sent its requests on time: late by at most `limit` seconds at p99."""
+    lag, cpu_share = (
+        max(sample.generator_lag for sample in samples),
+        max(sample.generator_cpu_share for sample in samples),
+    )
+    verdict = "kept up" if lag <= limit else "COULD NOT KEEP UP, so these results say little about askd"
+    return f"the generator {verdict}: late by {lag * 1e3:.1f} ms at p99, {cpu_share:.0%} of its core"

@@ -1,4 +1,4 @@
-"""The process that makes the load: reads a phase as JSON from its input, writes a sample for each step."""
+"""The process of the load generator: reads a phase as JSON from stdin and writes a sample for each step."""
 
 import gc
 import sys
@@ -7,24 +7,24 @@ import time
 import msgspec
 import uvloop
 
-from .generator import Pool
-from .numbers import Sample
-from .phase import Phase
+from benchmarks.load.generator import ConnectionPool
+from benchmarks.load.phases import Phase
+from benchmarks.load.samples import Sample
 
 
-async def shoot(phase: Phase) -> list[Sample]:
-    """Make the load of one phase."""
-    pool, began, used = Pool(phase), time.perf_counter(), time.process_time()
-    tallies = await pool.run()
-    busy = (time.process_time() - used) / (time.perf_counter() - began)
-    return [tally.sample(window=phase.window, busy=busy) for tally in tallies]
+async def run_phase(phase: Phase) -> list[Sample]:
+    """Run one phase."""
+    pool, started_at, cpu_time = ConnectionPool(phase), time.perf_counter(), time.process_time()
+    recorders = await pool.run()
+    cpu_share = (time.process_time() - cpu_time) / (time.perf_counter() - started_at)
+    return [recorder.summarise(window=phase.window, cpu_share=cpu_share) for recorder in recorders]
 
 
 def main() -> None:
-    """Be the process."""
-    gc.disable()  # a phase is short, and a pause of the generator would be counted against the server
+    """Read the phase, run it, and write the samples."""
+    gc.disable()  # a phase is short, and pauses of the generator would count as latency of the server
     phase = msgspec.json.decode(sys.stdin.buffer.read(), type=Phase)
-    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(shoot(phase))))
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(run_phase(phase))))
 
 
 if __name__ == "__main__":

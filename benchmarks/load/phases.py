@@ -1,37 +1,38 @@
-"""What a load is: phases of steps, as they are sent to the process that makes it."""
+"""Description of a load: phases of steps, as sent to the generator process."""
 
 import msgspec
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of a phase. With a rate it is an open loop: requests are due at random times, whatever comes back.
+    """A part of a phase.
 
-    Without one it is a closed loop: each connection asks again when it has been answered.
+    With a rate (requests per second) it is an open loop: requests are due at random times, independent of responses.
+    Without one it is a closed loop: each connection sends the next request after a response.
     """
 
     seconds: float
     rate: float | None = None
     requests: int | None = None
-    """In a closed loop: end after so many."""
+    """Number of requests after which a closed loop ends; None disables the limit."""
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """One load on one port of 127.0.0.1, over keep-alive connections; one request at a time on each."""
+    """A load on one port of 127.0.0.1, over keep-alive connections with one request at a time."""
 
     port: int
     steps: list[Step]
     target: str = "/ask?q=x"
     fields: list[str] = []
-    """Further header lines. `{address}` in one becomes another IPv4 address in each request, of 10.0.0.0/8."""
+    """Additional header lines. `{address}` is replaced by another IPv4 address of 10.0.0.0/8 in each request."""
     first_address: int = 0
-    """How many addresses come before the first."""
+    """Offset of the first address."""
     connections: int = 32
-    patience: float = 1.0
+    timeout: float = 1.0
     """Seconds after which a client gives up and closes its connection."""
     pause: float = 0.0
-    """In a closed loop: seconds, within 50 % by chance, before a client asks again that got no answer."""
+    """Seconds, randomized by 50 %, before a client in a closed loop sends a request after another status than 200."""
     window: float = 0.25
-    """Length in seconds of the slices that a step is cut into."""
+    """Length of a window of the sample in seconds."""
     seed: int = 1
-    tick: float = 0.001
-    """In an open loop: seconds between two looks at what is due; 0: one at each turn of the loop, which never rests."""
+    poll_interval: float = 0.001
+    """Seconds between two checks for due requests in an open loop; 0 checks in every iteration of the event loop."""

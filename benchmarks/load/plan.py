@@ -1,4 +1,4 @@
-"""How to measure: how long, on which cores, against what."""
+"""Options of a run: duration, cores, baseline."""
 
 import dataclasses
 import os
@@ -6,46 +6,46 @@ import shutil
 import time
 from pathlib import Path
 
-from .served import burn
+from benchmarks.load.workloads import burn_cpu
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What holds for all scenarios of one run. A core of None: pinned to none."""
+    """Options of one run. A core of None does not pin processes."""
 
     folder: Path
-    """Where logs and scratch files go."""
+    """Directory for logs and temporary files."""
     quick: bool = False
-    """A smoke: short and small, its figures mean little."""
+    """Short smoke test, whose results mean little."""
     server_core: int | None = None
     load_core: int | None = None
     baseline: str = ""
-    """The commit before the guards; empty: the one that is found by its subject."""
+    """Commit to compare with. Empty uses the last commit before the guards."""
 
     def seconds(self, full: float, quick: float) -> float:
-        """Choose a duration."""
+        """Return a duration for this run."""
         return quick if self.quick else full
 
     def count(self, full: int, quick: int) -> int:
-        """Choose a number."""
+        """Return a count for this run."""
         return quick if self.quick else full
 
-    def on(self, core: int | None) -> list[str]:
-        """Begin a command line that pins what follows to a core."""
+    def pin_command(self, core: int | None) -> list[str]:
+        """Return the prefix of a command that pins it to a core, empty if it is not pinned."""
         return [] if core is None or not shutil.which("taskset") else ["taskset", "-c", str(core)]
 
 
-def cores() -> tuple[int | None, int | None]:
-    """A core for the servers and one for the load; none where there are not two."""
-    found = sorted(os.sched_getaffinity(0))
-    return (found[0], found[1]) if len(found) > 1 else (None, None)
+def choose_cores() -> tuple[int | None, int | None]:
+    """Return a core for servers and one for the load; None for both if there is only one core."""
+    cores = sorted(os.sched_getaffinity(0))
+    return (cores[0], cores[1]) if len(cores) > 1 else (None, None)
 
 
-def loops(seconds: float) -> int:
-    """How many turns of `burn` take so much processor time, here and now; the best of several tries counts."""
-    tries, turns = [], 200_000
+def calibrate_loops(seconds: float) -> int:
+    """Return the number of loops with which `burn_cpu` takes this CPU time, by the best of seven measurements."""
+    durations, loops = [], 200_000
     for _ in range(7):
-        began = time.thread_time()
-        burn(turns)
-        tries.append(time.thread_time() - began)
-    return round(turns * seconds / min(tries))
+        started_at = time.thread_time()
+        burn_cpu(loops)
+        durations.append(time.thread_time() - started_at)
+    return round(loops * seconds / min(durations))

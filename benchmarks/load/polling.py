@@ -1,15 +1,15 @@
-"""Looking again and again, for what nobody tells of: another process's log, port or socket."""
+"""Polling for states without a notification, such as another process's log or port."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
 
-async def poll(true: Callable[[], Awaitable[bool]], limit: float, pause: float = 0.05) -> float | None:
-    """Look until it is true; returns the seconds that took, None: it was not within `limit` seconds."""
-    began = time.monotonic()
-    while time.monotonic() - began < limit:
-        if await true():
-            return time.monotonic() - began
-        await asyncio.sleep(pause)
+async def poll(condition: Callable[[], Awaitable[bool]], timeout: float, interval: float = 0.05) -> float | None:
+    """Wait until a condition holds. Returns the seconds that it took, or None after `timeout` seconds."""
+    started_at = time.monotonic()
+    while time.monotonic() - started_at < timeout:
+        if await condition():
+            return time.monotonic() - started_at
+        await asyncio.sleep(interval)
     return None

@@ -1,68 +1,71 @@
-"""HTTP/1.1 as bytes: requests that are ready to be sent, and the least that reads a response."""
+"""HTTP/1.1 as bytes: GET requests, and a minimal parser of responses."""
 
 from typing import Final, NamedTuple
 
-END: Final = b"\r\n\r\n"
+HEAD_END: Final = b"\r\n\r\n"
 
 
-class Reply(NamedTuple):
-    """One complete response. `size` is how many bytes of the buffer it took."""
+class Response(NamedTuple):
+    """A complete response. `size` is its number of bytes in the buffer."""
 
     status: int
     head: bytes
-    """Status line and fields, in lower case."""
+    """Status line and headers in lowercase."""
     body: bytes
     size: int
 
     @property
-    def closes(self) -> bool:
-        """Whether the server ends the connection after it."""
+    def closes_connection(self) -> bool:
+        """Whether the response has `Connection: close`."""
         return b"\r\nconnection: close" in self.head
 
-    def field(self, name: bytes) -> str:
-        """One field's value, empty where it is missing; `name` in lower case."""
-        return _field(self.head, name).decode()
+    def header(self, name: bytes) -> str:
+        """Return the value of a header, empty if it is missing. `name` must be lowercase."""
+        return _header(self.head, name).decode()
 
 
-def get(target: str, *fields: str, host: str = "127.0.0.1") -> bytes:
-    """A GET request; `fields` are whole lines, such as `Accept: text/event-stream`."""
+def get_request(target: str, *fields: str, host: str = "127.0.0.1") -> bytes:
+    """Return a GET request; `fields` are header lines such as `Accept: text/event-stream`."""
     return "\r\n".join((f"GET {target} HTTP/1.1", f"Host: {host}", *fields, "", "")).encode()
 
 
-def read(buffer: bytes) -> Reply | None:
-    """Read the response that the buffer begins with; None: it is not complete yet. Raises ValueError for no HTTP.
+def parse_response(buffer: bytes) -> Response | None:
+    """Return the response at the beginning of the buffer, or None if it is incomplete.
 
-    A body without length or chunks has none here: every response of askd says where it ends.
+    A response without length and chunks has an empty body, because askd always sends one of them.
+
+    Raises:
+        ValueError: The buffer does not contain HTTP.
     """
-    cut = buffer.find(END)
-    if cut < 0:
+    head_end = buffer.find(HEAD_END)
+    if head_end < 0:
         return None
-    head, start = buffer[:cut].lower(), cut + len(END)
+    head, start = buffer[:head_end].lower(), head_end + len(HEAD_END)
     if b"\r\ntransfer-encoding: chunked" in head:
-        return _chunked(buffer, head, start)
-    end = start + int(_field(head, b"content-length") or 0)
-    return Reply(int(head[9:12]), head, buffer[start:end], end) if len(buffer) >= end else None
+        return _parse_chunked(buffer, head, start)
+    end = start + int(_header(head, b"content-length") or 0)
+    return Response(int(head[9:12]), head, buffer[start:end], end) if len(buffer) >= end else None
 
 
-def _chunked(buffer: bytes, head: bytes, start: int) -> Reply | None:
+def _parse_chunked(buffer: bytes, head: bytes, start: int) -> Response | None:
     parts: list[bytes] = []
-    at = start
-    while (line := buffer.find(b"\r\n", at)) >= 0:
-        size = int(buffer[at:line].partition(b";")[0], 16)
+    position = start
+    while (line := buffer.find(b"\r\n", position)) >= 0:
+        size = int(buffer[position:line].partition(b";")[0], 16)
         end = line + 2 + size + 2
         if len(buffer) < end:
             return None
         if not size:
-            return Reply(int(head[9:12]), head, b"".join(parts), end)
+            return Response(int(head[9:12]), head, b"".join(parts), end)
         parts.append(buffer[line + 2 : end - 2])
-        at = end
+        position = end
     return None
 
 
-def _field(head: bytes, name: bytes) -> bytes:
-    at = head.find(b"\r\n" + name + b":")
-    if at < 0:
+def _header(head: bytes, name: bytes) -> bytes:
+    position = head.find(b"\r\n" + name + b":")
+    if position < 0:
         return b""
-    start = at + len(name) + 3
+    start = position + len(name) + 3
     end = head.find(b"\r\n", start)
     return head[start : end if end >= 0 else len(head)].strip()

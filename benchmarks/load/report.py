@@ -1,4 +1,4 @@
-"""Tables for people, and as Markdown: one for each scenario, and what became of the aims in the end."""
+"""Reports as text or Markdown: a section for each scenario, and a summary of the aims."""
 
 import dataclasses
 import os
@@ -14,22 +14,22 @@ PACKAGES: Final = ("askd", "aiohttp", "uvloop")
 
 
 class Verdict(NamedTuple):
-    """One aim, and what was seen; `met` None: shown, not judged."""
+    """An aim and its measured result. `met` is None if the result is only shown."""
 
-    what: str
+    subject: str
     aim: str
-    seen: str
+    measured: str
     met: bool | None
 
     @property
-    def word(self) -> str:
-        """The verdict as a word."""
+    def label(self) -> str:
+        """The verdict as text."""
         return {True: "pass", False: "MISS", None: "—"}[self.met]
 
 
 @dataclasses.dataclass(kw_only=True)
 class Section:
-    """What one scenario gives: a table, lines below it, and its verdicts."""
+    """Results of one scenario: a table, notes and verdicts."""
 
     title: str
     head: Sequence[str] = ()
@@ -37,55 +37,61 @@ class Section:
     notes: list[str] = dataclasses.field(default_factory=list)
     verdicts: list[Verdict] = dataclasses.field(default_factory=list)
 
-    def judge(self, what: str, aim: str, seen: str, *, met: bool | None) -> None:
+    def add_verdict(self, subject: str, aim: str, measured: str, *, met: bool | None) -> None:
         """Add a verdict."""
-        self.verdicts.append(Verdict(what, aim, seen, met))
+        self.verdicts.append(Verdict(subject, aim, measured, met))
 
     def lines(self, *, markdown: bool) -> list[str]:
-        """Show it."""
-        found = [f"## {self.title}", ""]
+        """Return the section as lines of text."""
+        lines = [f"## {self.title}", ""]
         if self.rows:
-            found += [*table(self.head, self.rows, markdown=markdown), ""]
-        found += [f"- {note}" for note in self.notes]
-        return found + [f"- {each.word}: {each.what}: {each.seen} (aim: {each.aim})" for each in self.verdicts] + [""]
+            lines += [*table(self.head, self.rows, markdown=markdown), ""]
+        lines += [f"- {note}" for note in self.notes]
+        lines += [f"- {item.label}: {item.subject}: {item.measured} (aim: {item.aim})" for item in self.verdicts]
+        return [*lines, ""]
 
 
 def summary(sections: Iterable[Section], *, markdown: bool) -> list[str]:
-    """All aims in one table."""
-    rows = [(each.what, each.aim, each.seen, each.word) for section in sections for each in section.verdicts]
-    return ["## Summary", "", *table(("what", "aim", "seen", "ok"), rows, markdown=markdown)]
+    """Return a table of all verdicts."""
+    verdicts = [verdict for section in sections for verdict in section.verdicts]
+    rows = [(verdict.subject, verdict.aim, verdict.measured, verdict.label) for verdict in verdicts]
+    return ["## Summary", "", *table(("subject", "aim", "measured", "ok"), rows, markdown=markdown)]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, markdown: bool) -> list[str]:
-    """Lines of a table, in columns, or with the bars of Markdown as well."""
-    found = [tuple(head), *(tuple(row) for row in rows)]
-    widths = [max(len(row[column]) for row in found) for column in range(len(head))]
-    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in found]
+    """Return the lines of a table in aligned columns, as text or Markdown."""
+    all_rows = [tuple(head), *(tuple(row) for row in rows)]
+    widths = [max(len(row[column]) for row in all_rows) for column in range(len(head))]
+    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in all_rows]
     lines.insert(1, ["-" * width for width in widths])
     return [f"| {' | '.join(line)} |" if markdown else "  ".join(line).rstrip() for line in lines]
 
 
 def header(*, server_core: int | None, load_core: int | None, quick: bool) -> str:
-    """What the figures depend on, in one line."""
+    """Return one line with the versions, the machine and its load."""
     parts = [f"{name} {metadata.version(name)}" for name in PACKAGES]
     command = ["git", "describe", "--always", "--dirty"]
     commit = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     parts[0] += f" ({commit.stdout.strip() or 'no checkout'})"
-    parts += [f"Python {platform.python_version()}", f"Linux {platform.release()}", f"{os.cpu_count()} × {_cpu()}"]
+    parts += [
+        f"Python {platform.python_version()}",
+        f"Linux {platform.release()}",
+        f"{os.cpu_count()} × {_cpu_model()}",
+    ]
     parts += [f"server on core {server_core}, load on core {load_core}", f"load average {os.getloadavg()[0]:.1f}"]
-    return ", ".join(parts) + (", QUICK: a smoke, no figures" if quick else "")
+    return ", ".join(parts) + (", QUICK: smoke test, the results mean little" if quick else "")
 
 
-def _cpu() -> str:
+def _cpu_model() -> str:
     names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     return names[0] if names else platform.machine()
 
 
-def ms(seconds: float) -> str:
-    """Seconds as milliseconds; below 0: there is none."""
+def format_ms(seconds: float) -> str:
+    """Format seconds as milliseconds; a negative value means no data."""
     return f"{seconds * 1e3:.1f} ms" if seconds >= 0 else "—"
 
 
-def mib(size: float) -> str:
-    """Bytes as MiB."""
+def format_mib(size: float) -> str:
+    """Format bytes as MiB."""
     return f"{size / 2**20:.1f} MiB"

@@ -1,29 +1,30 @@
-"""More questions than a server can answer: how many it can, and what it does with a multiple of them."""
+"""Capacity of a server, and loads that exceed it."""
 
 from typing import Final
 
-from .numbers import Sample
-from .phase import Phase, Step
-from .run import Run
+from benchmarks.load.phases import Phase, Step
+from benchmarks.load.samples import Sample
+from benchmarks.load.scenario_run import ScenarioRun
 
-CODES: Final = {
+CPU_WORKLOADS: Final = {
     "never": "async that never awaits",
-    "often": "async that does",
+    "often": "async that awaits",
     "sync": "sync, in a thread",
 }
-"""The functions of `served.py` that cost processor time, and what they are."""
-COST: Final = 0.004
-"""Seconds of processor time that a question costs."""
+"""Functions of `workloads.py` that use CPU time, with their descriptions."""
+CPU_SECONDS: Final = 0.004
+"""CPU time of a request in seconds."""
 CONNECTIONS: Final = 400
 
 
-async def capacity(run: Run, port: int) -> float:
-    """Answers a second to clients that wait for them: a closed loop over 4 connections."""
-    warm, counts = (Step(seconds=run.plan.seconds(each, 1.5)) for each in (3, 6))
-    return (await run.shoot(Phase(port=port, connections=4, steps=[warm, counts], patience=5)))[1].goodput
+async def measure_capacity(run: ScenarioRun, port: int) -> float:
+    """Return the goodput per second of a closed loop over 4 connections."""
+    warm_up, measured = (Step(seconds=run.plan.seconds(seconds, 1.5)) for seconds in (3, 6))
+    phase = Phase(port=port, connections=4, steps=[warm_up, measured], timeout=5)
+    return (await run.run_phase(phase))[1].goodput
 
 
-async def offer(run: Run, port: int, rate: float, *after: Step) -> list[Sample]:
-    """Offer so many questions a second: a warm-up, then what counts, then further steps; a sample for each."""
-    warm, counts = (Step(seconds=run.plan.seconds(*each), rate=rate) for each in ((30, 2), (10, 3)))
-    return await run.shoot(Phase(port=port, connections=CONNECTIONS, steps=[warm, counts, *after]))
+async def offer_load(run: ScenarioRun, port: int, rate: float, *after: Step) -> list[Sample]:
+    """Offer requests at a rate per second: a warm-up, a measured step, and further steps. Returns their samples."""
+    warm_up, measured = (Step(seconds=run.plan.seconds(*seconds), rate=rate) for seconds in ((30, 2), (10, 3)))
+    return await run.run_phase(Phase(port=port, connections=CONNECTIONS, steps=[warm_up, measured, *after]))

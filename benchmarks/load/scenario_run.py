@@ -1,56 +1,58 @@
-"""One run of the suite: the plan, and the watch on the ops endpoints of every server that a scenario starts."""
+"""Context of the scenarios: the plan, servers with probed ops endpoints, and loads."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from .load import shoot
-from .numbers import Sample
-from .phase import Phase, Step
-from .plan import Plan
-from .report import Section
-from .server import SERVED, Askd, running
-from .watch import Watch
+from benchmarks.load.askd_process import WORKLOADS_FILE, AskdProcess, running_askd
+from benchmarks.load.generator_process import run_phase
+from benchmarks.load.ops_probe import OpsProbe
+from benchmarks.load.phases import Phase, Step
+from benchmarks.load.plan import Plan
+from benchmarks.load.report import Section
+from benchmarks.load.samples import Sample
 
 
-class Run:
-    """What a scenario works with."""
+class ScenarioRun:
+    """Plan and helpers of a scenario."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.watch = Watch()
+        self.ops_probe = OpsProbe()
 
     @contextlib.asynccontextmanager
-    async def askd(self, code: str, **variables: str) -> AsyncIterator[Askd]:
-        """Serve a function of `served.py`, with its ops endpoints watched, until the block ends."""
-        async with self.askd_of(f"{SERVED}:{code}", **variables) as askd:
+    async def serve_workload(self, function: str, **variables: str) -> AsyncIterator[AskdProcess]:
+        """Serve a function of `workloads.py` during the block, and probe its ops endpoints."""
+        async with self.serve_spec(f"{WORKLOADS_FILE}:{function}", **variables) as askd:
             yield askd
 
     @contextlib.asynccontextmanager
-    async def askd_of(self, spec: str, **variables: str) -> AsyncIterator[Askd]:
-        """Serve whatever askd can."""
-        async with running(self.plan, "serve", spec, python_path=None, **variables) as askd, self.watch.on(askd):
+    async def serve_spec(self, spec: str, **variables: str) -> AsyncIterator[AskdProcess]:
+        """Serve a spec during the block, and probe its ops endpoints."""
+        async with (
+            running_askd(self.plan, "serve", spec, python_path=None, **variables) as askd,
+            self.ops_probe.probing(askd),
+        ):
             yield askd
 
-    async def closed(self, port: int, *, connections: int, seconds: float, **more: Any) -> Sample:
-        """Ask in a closed loop for so long. `more` are further fields of the phase."""
-        return (
-            await shoot(self.plan, Phase(port=port, connections=connections, steps=[Step(seconds=seconds)], **more))
-        )[0]
+    async def closed_loop(self, port: int, *, connections: int, seconds: float, **options: Any) -> Sample:
+        """Run a closed loop. `options` are further fields of the phase."""
+        phase = Phase(port=port, connections=connections, steps=[Step(seconds=seconds)], **options)
+        return (await run_phase(self.plan, phase))[0]
 
-    async def open(self, port: int, *, rate: float, seconds: float, connections: int, **more: Any) -> Sample:
-        """Offer so many questions a second for so long."""
+    async def open_loop(self, port: int, *, rate: float, seconds: float, connections: int, **options: Any) -> Sample:
+        """Run an open loop with `rate` requests per second. `options` are further fields of the phase."""
         step = Step(seconds=seconds, rate=rate)
-        return (await shoot(self.plan, Phase(port=port, connections=connections, steps=[step], **more)))[0]
+        return (await run_phase(self.plan, Phase(port=port, connections=connections, steps=[step], **options)))[0]
 
-    async def shoot(self, phase: Phase) -> list[Sample]:
-        """Make one phase's load."""
-        return await shoot(self.plan, phase)
-
-
-Scenario = Callable[[Run], Awaitable[Section]]
-"""Raises Skipped where it cannot run here."""
+    async def run_phase(self, phase: Phase) -> list[Sample]:
+        """Run one phase. Returns a sample for each step."""
+        return await run_phase(self.plan, phase)
 
 
-class Skipped(Exception):
-    """A scenario cannot run here; the message says what it needs."""
+Scenario = Callable[[ScenarioRun], Awaitable[Section]]
+"""Raises ScenarioSkipped if it cannot run on this machine."""
+
+
+class ScenarioSkipped(Exception):
+    """A scenario cannot run on this machine; the message contains the missing requirement."""

@@ -1,67 +1,74 @@
-"""What came of the requests of one step, collected cheaply while it runs and summed up after it."""
+"""Results of the requests of one step: recorded cheaply during the step, and summarised after it."""
 
 import math
 from array import array
 from collections import Counter
 from typing import Final
 
-from .numbers import ANSWERED, GAVE_UP, Sample, Window, percentile
-from .phase import Step
+from benchmarks.load.phases import Step
+from benchmarks.load.samples import CLIENT_TIMEOUT, OK_STATUS, Sample, Window, percentile
 
-_ANSWERED: Final = str(ANSWERED)
-_TAKEN: Final = (_ANSWERED, GAVE_UP)
+_OK_STATUS: Final = str(OK_STATUS)
+_ADMITTED: Final = (_OK_STATUS, CLIENT_TIMEOUT)
 
 
-class Tally:
-    """The results of one step. Times are those of `time.monotonic`: a loop of uvloop counts whole milliseconds."""
+class StepRecorder:
+    """Results of one step. Times are from `time.monotonic`, because uvloop's `loop.time()` has a resolution of 1 ms."""
 
-    def __init__(self, step: Step, started: float) -> None:
+    def __init__(self, step: Step, started_at: float) -> None:
         self.step = step
-        self.started = started
-        self.ended = started
+        self.started_at = started_at
+        self.ended_at = started_at
         self.offered = 0
-        self.late = array("d")
-        self._due = array("d")
+        self.generator_lags = array("d")
+        self._due_times = array("d")
         self._seconds = array("d")
         self._outcomes: list[str] = []
         self._retry_after: Counter[str] = Counter()
 
-    def add(self, due: float, seconds: float, outcome: str, retry_after: str = "") -> None:
-        """Count one request that is over."""
-        self._due.append(due)
+    def record(self, due_at: float, seconds: float, outcome: str, retry_after: str = "") -> None:
+        """Record a finished request."""
+        self._due_times.append(due_at)
         self._seconds.append(seconds)
         self._outcomes.append(outcome)
         if retry_after:
             self._retry_after[retry_after] += 1
 
-    def sample(self, *, window: float, busy: float) -> Sample:
-        """Sum it up; `busy` is the generator's share of its core."""
-        taken = [s for s, outcome in zip(self._seconds, self._outcomes, strict=True) if outcome in _TAKEN]
+    def summarise(self, *, window: float, cpu_share: float) -> Sample:
+        """Return the sample of the step.
+
+        Args:
+            window: Length of a window in seconds.
+            cpu_share: Share of its core that the generator used.
+        """
+        latencies = [
+            seconds for seconds, outcome in zip(self._seconds, self._outcomes, strict=True) if outcome in _ADMITTED
+        ]
         return Sample(
-            seconds=self.ended - self.started,
+            seconds=self.ended_at - self.started_at,
             offered=self.offered,
             outcomes=dict(Counter(self._outcomes)),
-            p50=_number(percentile(taken, 0.5)),
-            p99=_number(percentile(taken, 0.99)),
+            p50=_without_nan(percentile(latencies, 0.5)),
+            p99=_without_nan(percentile(latencies, 0.99)),
             retry_after=dict(self._retry_after),
-            late=_number(percentile(self.late, 0.99)),
-            busy=busy,
+            generator_lag=_without_nan(percentile(self.generator_lags, 0.99)),
+            generator_cpu_share=cpu_share,
             windows=self._windows(window),
         )
 
     def _windows(self, length: float) -> list[Window]:
-        slices: dict[int, tuple[list[float], int]] = {}
-        for due, seconds, outcome in zip(self._due, self._seconds, self._outcomes, strict=True):
-            number = int((due - self.started) / length)
-            answers, others = slices.get(number, ([], 0))
-            if outcome == _ANSWERED:
+        windows: dict[int, tuple[list[float], int]] = {}
+        for due_at, seconds, outcome in zip(self._due_times, self._seconds, self._outcomes, strict=True):
+            number = int((due_at - self.started_at) / length)
+            answers, others = windows.get(number, ([], 0))
+            if outcome == _OK_STATUS:
                 answers.append(seconds)
-            slices[number] = (answers, others + (outcome != _ANSWERED))
+            windows[number] = (answers, others + (outcome != _OK_STATUS))
         return [
-            Window(number * length, len(answers), others, _number(percentile(answers, 0.99)))
-            for number, (answers, others) in sorted(slices.items())
+            Window(number * length, len(answers), others, _without_nan(percentile(answers, 0.99)))
+            for number, (answers, others) in sorted(windows.items())
         ]
 
 
-def _number(value: float) -> float:
-    return -1.0 if math.isnan(value) else value  # JSON has no NaN; no time is below 0
+def _without_nan(value: float) -> float:
+    return -1.0 if math.isnan(value) else value  # JSON cannot express NaN, and times are never negative

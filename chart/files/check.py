@@ -1,7 +1,7 @@
-"""What `helm test` does: ask from inside the cluster, and look at what a cluster looks at.
+"""The test that `helm test` runs inside the cluster: a request, docs, an error, the health checks and the metrics.
 
-Arguments: the service's address, the ops address, a question, and how to ask: open, token, or refused where tokens are
-on and none was given to the test.
+Arguments: URL of the service, URL of the ops port, a question, and the access to the service: `open`, `token`, or
+`unauthorized` if tokens are required but the test lacks one.
 """
 
 import json
@@ -14,61 +14,69 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-Reply = tuple[int, str, str]
-Holds = Callable[[str, str], bool]
+Response = tuple[int, str, str]
+Check = Callable[[str, str], bool]
 
-CONTEXT = ssl._create_unverified_context()  # noqa: S323, SLF001 - the address here is the Service's, not the certificate's name
+# The certificate is not verified, because it is not for the name of the Service.
+CONTEXT = ssl._create_unverified_context()  # noqa: S323, SLF001
+TOKEN_FILE = Path("/etc/askd/test/token")
 
 
-def get(url: str, token: str = "") -> Reply:
-    """Return status, content type and body, whatever the status is."""
+def get(url: str, token: str = "") -> Response:
+    """Return status, content type and body of any response."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the chart gives the address
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the URL is from the chart
     try:
-        reply = urllib.request.urlopen(request, timeout=30, context=CONTEXT)  # noqa: S310 - as above
-    except urllib.error.HTTPError as refused:
-        reply = refused
-    with reply:
-        return reply.status, reply.headers.get("Content-Type", ""), reply.read().decode()
+        response = urllib.request.urlopen(request, timeout=30, context=CONTEXT)  # noqa: S310 - as above
+    except urllib.error.HTTPError as error:
+        response = error
+    with response:
+        return response.status, response.headers.get("Content-Type", ""), response.read().decode()
 
 
-def wait(url: str, seconds: float = 20) -> Reply:
-    """Return when something listens: a Service reaches a node a second or two after its pods are ready."""
+def wait_until_reachable(url: str, seconds: float = 20) -> None:
+    """Wait for a connection: a Service becomes reachable on a node a second or two after its pods are ready."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
-            return get(url)
-        except urllib.error.URLError as nobody:
-            print(f"waiting  {url}: {nobody.reason}", flush=True)
+            get(url)
+        except urllib.error.URLError as error:
+            print(f"waiting  {url}: {error.reason}", flush=True)
             time.sleep(0.5)
-    sys.exit(f"{url} was not reached within {seconds} s: do the Service's endpoints and a NetworkPolicy allow it?")
+        else:
+            return
+    sys.exit(f"{url} was not reachable for {seconds} s: check the Service's endpoints and the NetworkPolicy")
 
 
-def expect(name: str, found: Reply, *statuses: int, holds: Holds = lambda _type, _body: True) -> None:
-    """Print what was looked at; a status or body that is not as it must be ends the test."""
-    status, content_type, body = found
-    good = status in statuses and holds(content_type, body)
-    print(f"{'ok    ' if good else 'FAILED'} {name}: {status} {content_type}", flush=True)
-    if not good:
+def expect(name: str, response: Response, *statuses: int, check: Check = lambda _type, _body: True) -> None:
+    """Print the result of a request. An unexpected status, content type or body ends the test."""
+    status, content_type, body = response
+    ok = status in statuses and check(content_type, body)
+    print(f"{'ok    ' if ok else 'FAILED'} {name}: {status} {content_type}", flush=True)
+    if not ok:
         sys.exit(f"{name}: expected {' or '.join(map(str, statuses))}, got {status}: {body[:500]}")
 
 
-def main(service: str, ops: str, question: str, how: str) -> None:
-    """Ask, then look at docs, a fault, the probes and the metrics."""
-    token = Path("/etc/askd/test/token").read_text(encoding="utf-8").strip() if how == "token" else ""
-    wait(f"{ops}/livez")
-    wait(f"{service}/")
-    asked = get(f"{service}/ask?{urllib.parse.urlencode({'q': question})}", token)
-    if how == "refused":
-        expect("a question without a token", asked, 401)
-    else:  # a book or code of one's own may have no answer to this question, and says so
-        expect("a question", asked, 200, 404, holds=lambda _, body: {"answer", "detail"} & json.loads(body).keys())
-    nowhere = get(f"{service}/no-such-page", token)
-    expect("a fault", nowhere, 404, 401, holds=lambda kind, _: "problem+json" in kind)
-    expect("docs", get(f"{service}/openapi.json", token), *((200, 401) if how == "refused" else (200,)))
+def main(service: str, ops: str, question: str, access: str) -> None:
+    """Run the test."""
+    token = TOKEN_FILE.read_text(encoding="utf-8").strip() if access == "token" else ""
+    wait_until_reachable(f"{ops}/livez")
+    wait_until_reachable(f"{service}/")
+    response = get(f"{service}/ask?{urllib.parse.urlencode({'q': question})}", token)
+    if access == "unauthorized":
+        expect("request without a token", response, 401)
+    else:
+        # A user's book or code may not know this question, which is a 404 with a problem document.
+        expect(
+            "request", response, 200, 404, check=lambda _, body: bool({"answer", "detail"} & json.loads(body).keys())
+        )
+    response = get(f"{service}/no-such-page", token)
+    expect("error", response, 404, 401, check=lambda content_type, _: "problem+json" in content_type)
+    docs_statuses = (200, 401) if access == "unauthorized" else (200,)
+    expect("docs", get(f"{service}/openapi.json", token), *docs_statuses)
     for probe in ("livez", "readyz", "startupz"):
         expect(probe, get(f"{ops}/{probe}"), 200)
-    expect("metrics", get(f"{ops}/metrics"), 200, holds=lambda _, body: "askd_build_info" in body)
+    expect("metrics", get(f"{ops}/metrics"), 200, check=lambda _, body: "askd_build_info" in body)
 
 
 main(*sys.argv[1:])

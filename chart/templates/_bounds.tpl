@@ -1,21 +1,21 @@
-{{/* Made from service/settings/ by `make chart-files`: change it there. A schema bounds durations that are
-     numbers, this those that are texts: milliseconds from, to, and what to give. */}}
+{{/* Generated from service/askd/config/ by `make chart-files`. The schema bounds durations that are
+     numbers; this table bounds text: minimum and maximum in milliseconds, and the accepted text. */}}
 {{- define "askd.durationBounds" -}}
 {
-  "deadline": [1.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.001s, at most 3600s"],
-  "streamDeadline": [1.0, 86400000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.001s, at most 86400s"],
-  "queueBudget": [1.0, 60000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.001s, at most 60s"],
-  "cacheTtl": [1.0, 1000000000000000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.001s"],
-  "headerTimeout": [100.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.1s, at most 3600s"],
-  "bodyTimeout": [100.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.1s, at most 3600s"],
-  "writeTimeout": [100.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.1s, at most 3600s"],
-  "keepalive": [100.0, 86400000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.1s, at most 86400s"],
-  "connectionMaxAge": [0.0, 86400000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 86400s"],
-  "stallLimit": [6000.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 6s, at most 3600s"],
-  "stallDump": [500.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at least 0.5s, at most 3600s"],
-  "drainDelay": [0.0, 600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 600s"],
-  "drainTimeout": [0.0, 3600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 3600s"],
-  "shutdownTimeout": [0.0, 600000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 600s"],
-  "flushTimeout": [0.0, 60000.0, "a duration such as 500ms, 10s, 2m or a number of seconds, at most 60s"]
+  "deadline": [1.0, 3600000.0, "a duration such as 500ms, 10s or 2m, at least 0.001s, at most 3600s"],
+  "streamDeadline": [1.0, 86400000.0, "a duration such as 500ms, 10s or 2m, at least 0.001s, at most 86400s"],
+  "queueTargetDelay": [1.0, 60000.0, "a duration such as 500ms, 10s or 2m, at least 0.001s, at most 60s"],
+  "cacheTtl": [1.0, 1000000000000000.0, "a duration such as 500ms, 10s or 2m, at least 0.001s"],
+  "headerTimeout": [100.0, 3600000.0, "a duration such as 500ms, 10s or 2m, at least 0.1s, at most 3600s"],
+  "bodyTimeout": [100.0, 3600000.0, "a duration such as 500ms, 10s or 2m, at least 0.1s, at most 3600s"],
+  "writeTimeout": [100.0, 3600000.0, "a duration such as 500ms, 10s or 2m, at least 0.1s, at most 3600s"],
+  "keepaliveTimeout": [100.0, 86400000.0, "a duration such as 500ms, 10s or 2m, at least 0.1s, at most 86400s"],
+  "connectionMaxAge": [0.0, 86400000.0, "a duration such as 500ms, 10s or 2m, at most 86400s"],
+  "stallTimeout": [6000.0, 3600000.0, "a duration such as 500ms, 10s or 2m, at least 6s, at most 3600s"],
+  "stallDumpAfter": [500.0, 3600000.0, "a duration such as 500ms, 10s or 2m, at least 0.5s, at most 3600s"],
+  "drainDelay": [0.0, 600000.0, "a duration such as 500ms, 10s or 2m, at most 600s"],
+  "drainTimeout": [0.0, 3600000.0, "a duration such as 500ms, 10s or 2m, at most 3600s"],
+  "shutdownTimeout": [0.0, 600000.0, "a duration such as 500ms, 10s or 2m, at most 600s"],
+  "flushTimeout": [0.0, 60000.0, "a duration such as 500ms, 10s or 2m, at most 60s"]
 }
 {{- end }}

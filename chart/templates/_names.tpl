@@ -15,14 +15,14 @@
 {{- end -}}
 {{- end }}
 
-{{/* What never changes in a release: selectors are immutable. */}}
+{{/* Selector labels, which never change in a release because selectors are immutable. */}}
 {{- define "askd.selector" -}}
 app.kubernetes.io/name: {{ include "askd.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: server
 {{- end }}
 
-{{/* Labels of every object. The user's go first, so that none of them can take a selector's place. */}}
+{{/* Labels of every object. The user's come first, so that they cannot replace a selector label. */}}
 {{- define "askd.labels" -}}
 {{- $own := dict
   "app.kubernetes.io/name" (include "askd.name" .)
@@ -49,7 +49,7 @@ app.kubernetes.io/component: server
 {{- with .Values.image.digest }}@{{ . }}{{ end -}}
 {{- end }}
 
-{{/* What the pods and the test pod have in common. */}}
+{{/* Pull Secrets of the pods and the test pod. */}}
 {{- define "askd.pullSecrets" -}}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
@@ -59,7 +59,7 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{/* The family decides where to listen: :: is every address of both, 0.0.0.0 works where IPv6 is off. */}}
+{{/* Listen address: :: covers both families, 0.0.0.0 works without IPv6. */}}
 {{- define "askd.host" -}}
 {{- $dual := has .Values.service.ipFamilyPolicy (list "PreferDualStack" "RequireDualStack") -}}
 {{- if or $dual (has "IPv6" .Values.service.ipFamilies) -}}::{{- else -}}0.0.0.0{{- end -}}

@@ -1,6 +1,6 @@
-{{/* What the rules and the dashboard in files/ have placeholders for. */}}
+{{/* Values for the placeholders of the rules and the dashboard in files/. */}}
 
-{{/* Text with the values in the places of @availability@ and the like. Prometheus' own braces are left alone. */}}
+{{/* Replaces @availability@ and the other placeholders in a text. Prometheus' braces are left alone. */}}
 {{- define "askd.filled" -}}
 {{- $text := .text -}}
 {{- range $name, $value := include "askd.objectives" .root | fromJson -}}

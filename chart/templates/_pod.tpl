@@ -1,7 +1,7 @@
-{{/* What stands in askd's container. */}}
+{{/* Environment, volumes and mounts of the container of askd. */}}
 
-{{/* Every setting that has a value, as its variable. They stand in the pod's template and not in a ConfigMap: a setting
-     that is wrong must not reach pods which run already, not even when one of them starts anew. */}}
+{{/* Every setting with a value, as its variable. They are in the pod template and not in a ConfigMap, so that a wrong
+     setting never reaches running pods, not even when one of them restarts. */}}
 {{- define "askd.env" -}}
 {{- with .Values.answerer.spec }}
 - name: ASKD_ANSWERER
@@ -24,7 +24,7 @@
   value: /etc/askd/tls/tls.key
 {{- end }}
 {{- if .Values.answerer.upstreamKey.existingSecret }}
-- name: ASKD_UPSTREAM_KEY_FILE
+- name: ASKD_UPSTREAM_API_KEY_FILE
   value: /etc/askd/upstream/key
 {{- end }}
 {{- with .Values.redis.existingSecret }}
@@ -62,7 +62,7 @@
 {{- end }}
 {{- end }}
 
-{{/* Where the answerer's files are: files, a ConfigMap or a volume; nothing: the image has them, or none are needed. */}}
+{{/* Source of the answerer's files: files, a ConfigMap or a volume. Empty if the image has them or none are needed. */}}
 {{- define "askd.answers" -}}
 {{- with .Values.answerer }}
 {{- if .files }}
@@ -115,7 +115,7 @@ configMap:
 {{- end }}
 {{- end }}
 
-{{/* Folders, never subPath: what is mounted so is not renewed when it changes. */}}
+{{/* Directories, never subPath, because a subPath mount is not updated when its source changes. */}}
 {{- define "askd.volumeMounts" -}}
 - name: tmp
   mountPath: /tmp

@@ -1,14 +1,14 @@
-{{/* Who owns `spec.replicas`, and what of it is rendered. */}}
+{{/* Ownership of `spec.replicas`, and the number to render. */}}
 
-{{/* Whether the chart leaves the number to others. */}}
+{{/* Non-empty if something else scales the Deployment. */}}
 {{- define "askd.scaledByOthers" -}}
 {{- if or (ne .Values.autoscaling.type "none") (kindIs "invalid" .Values.replicaCount) -}}yes{{- end -}}
 {{- end }}
 
-{{/* How the Deployment that is there was deployed, as JSON: `owner` is whoever set its selector, which nobody else does.
-     applied: server-side, and nobody else owns the number, so that an upgrade without it would make it 1
-     updated: client-side, where an upgrade without what the last manifest had would make it 1
-     Without a cluster (helm template, GitOps) nothing is known, and nothing is there to lose. */}}
+{{/* How the live Deployment was deployed, as JSON. `owner` is the field manager that set its selector.
+     applied: server-side, and no other manager owns the number, so an upgrade without it would set it to 1
+     updated: client-side, so an upgrade without the number of the last manifest would set it to 1
+     Without a cluster (helm template, GitOps) the live state is unknown. */}}
 {{- define "askd.live" -}}
 {{- $live := lookup "apps/v1" "Deployment" .Release.Namespace (include "askd.fullname" .) -}}
 {{- $state := dict "applied" false "updated" false "replicas" 1 -}}
@@ -29,7 +29,7 @@
 {{- toJson $state -}}
 {{- end }}
 
-{{/* The number to render; empty: none. */}}
+{{/* The number to render; empty renders none. */}}
 {{- define "askd.replicas" -}}
 {{- if not (include "askd.scaledByOthers" .) -}}
 {{- .Values.replicaCount | int64 -}}
@@ -39,7 +39,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* The fewest replicas that are certain; 0 where others decide. */}}
+{{/* The guaranteed number of replicas; 0 if something else decides. */}}
 {{- define "askd.certainReplicas" -}}
 {{- if ne .Values.autoscaling.type "none" -}}
 {{- .Values.autoscaling.minReplicas | int64 -}}
@@ -48,13 +48,13 @@
 {{- end -}}
 {{- end }}
 
-{{/* How much of the limit is in use, in replicas: questions in the code on average (Little's law: seconds in the code per
-     second), and those shed, each with the time that it would have taken, over what one replica may hold. */}}
+{{/* Used concurrency in replicas: the mean number of calls in flight (Little's law: call seconds per second), plus shed
+     requests times the mean call duration, divided by the limit of one replica. */}}
 {{- define "askd.saturationQuery" -}}
 {{- $pods := printf "namespace=%q,pod=~%q" .Release.Namespace (printf "%s-[a-z0-9]+-[a-z0-9]+" (include "askd.fullname" .)) -}}
 {{- $rate := dict -}}
-{{- range $name := list "inflight_seconds_total" "shed_total" "answerer_duration_seconds_sum" "answerer_duration_seconds_count" -}}
+{{- range $name := list "in_flight_seconds_total" "shed_total" "answerer_duration_seconds_sum" "answerer_duration_seconds_count" -}}
 {{- $_ := set $rate $name (printf "sum(rate(askd_%s{%s}[%s]))" $name $pods $.Values.autoscaling.saturation.window) -}}
 {{- end -}}
-({{ $rate.inflight_seconds_total }} + {{ $rate.shed_total }} * ({{ $rate.answerer_duration_seconds_sum }} / ({{ $rate.answerer_duration_seconds_count }} > 0) or vector(0))) / avg(askd_concurrency_limit{ {{- $pods -}} })
+({{ $rate.in_flight_seconds_total }} + {{ $rate.shed_total }} * ({{ $rate.answerer_duration_seconds_sum }} / ({{ $rate.answerer_duration_seconds_count }} > 0) or vector(0))) / avg(askd_concurrency_limit{ {{- $pods -}} })
 {{- end }}

@@ -1,6 +1,6 @@
-{{/* Durations, in whole milliseconds unless it says otherwise, and what is computed from them. */}}
+{{/* Durations, in whole milliseconds unless stated otherwise, and values computed from them. */}}
 
-{{/* A duration as askd reads it, 500ms, 10s, 2m, 1h or seconds, as milliseconds. */}}
+{{/* Milliseconds of a duration of askd: 500ms, 10s, 2m, 1h or seconds. */}}
 {{- define "askd.milliseconds" -}}
 {{- $text := include "askd.text" . -}}
 {{- $number := regexFind "^[0-9.]+" $text -}}
@@ -9,7 +9,7 @@
 {{- mulf (float64 $number) (get $factors ($unit | default "s")) | ceil | int64 -}}
 {{- end }}
 
-{{/* A number as people write it: Helm reads 1000000 as a float and would write 1e+06. */}}
+{{/* A number as text: Helm reads 1000000 as a float and would print 1e+06. */}}
 {{- define "askd.text" -}}
 {{- if kindIs "float64" . -}}
 {{- if eq . (floor .) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
@@ -18,7 +18,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* The spec, or the name that askd looks for where none is given, as far as the chart knows the files. */}}
+{{/* The spec, or the default file that askd would find among the known files. */}}
 {{- define "askd.spec" -}}
 {{- $found := list -}}
 {{- range $name := list "answer.py" "langgraph.json" "book.yaml" "book.yml" "book.json" "book.md" -}}
@@ -27,7 +27,7 @@
 {{- .Values.answerer.spec | default (first $found | default "") -}}
 {{- end }}
 
-{{/* book, code, remote, or empty: the built-in book, or what an image or a volume has. A folder counts as code. */}}
+{{/* book, code, remote, or empty for the built-in book or the content of an image or volume. A folder counts as code. */}}
 {{- define "askd.kind" -}}
 {{- $spec := include "askd.spec" . -}}
 {{- if not $spec -}}
@@ -39,14 +39,13 @@
 {{- end -}}
 {{- end }}
 
-{{/* The longest time for an answer: what is set, else 10 s for a book and 60 s for everything else, also for what is not
-     known: an image may bring code along. */}}
+{{/* The deadline: the setting, else 10 s for a book and 60 s otherwise, because an image may contain code. */}}
 {{- define "askd.deadline" -}}
 {{- $unset := ternary "10s" "60s" (eq (include "askd.kind" .) "book") -}}
 {{- include "askd.milliseconds" (.Values.settings.deadline | default $unset) -}}
 {{- end }}
 
-{{/* The longest wait for what is in flight at the end: what is set, else the deadline and 5 s more. */}}
+{{/* The drain time-out: the setting, else the deadline plus 5 s. */}}
 {{- define "askd.drainTimeout" -}}
 {{- if kindIs "invalid" .Values.settings.drainTimeout -}}
 {{- add (include "askd.deadline" .) 5000 -}}
@@ -55,7 +54,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* The grace period in seconds: every step of the stop one after the other, and 5 s for what none of them counts. */}}
+{{/* The grace period in seconds: the sum of all shutdown steps, plus 5 s. */}}
 {{- define "askd.gracePeriod" -}}
 {{- $steps := add
   (mul .Values.stop.preStop 1000)
@@ -66,7 +65,7 @@
 {{- add (divf $steps 1000 | ceil) 5 -}}
 {{- end }}
 
-{{/* A time-out for what stands before askd, in the Gateway API's form: 2 s more, so that askd's own 504 comes first. */}}
+{{/* A time-out for a proxy in front of askd, as the Gateway API writes it: 2 s more, so that askd's 504 comes first. */}}
 {{- define "askd.timeoutBefore" -}}
 {{- add (divf . 1000 | ceil) 2 -}}s
 {{- end }}

@@ -1,9 +1,9 @@
-"""Ask for a while, and report: kept and fresh connections, no retries, so that every failure shows.
+"""Send requests for a while and report the results, over keep-alive and new connections, without retries.
 
-    python load.py http://localhost:2024 --seconds 30 --kept 8 --fresh 2 --path '/ask?q=hello'
+    python load.py http://localhost:2024 --seconds 30 --keepalive 8 --new 2 --path '/ask?q=hello'
 
-A kept connection is used until a response says `Connection: close`; a fresh one for one request. Whatever goes wrong
-from then on, also a connection that is closed while a request is under way, is a failure. It needs nothing but Python.
+A keep-alive connection is used until a response has `Connection: close`, a new connection for one request. Everything
+else is counted as a failure, including a connection that closes during a request. The script needs only Python.
 """
 
 import argparse
@@ -14,61 +14,71 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-LIMIT = 70.0
-"""Seconds after which an answer is taken never to come."""
+REQUEST_TIMEOUT = 70.0
+"""Seconds for one request, connecting included: more than the default deadline of code, so that its 504 is seen."""
+MAX_BODIES = 10
+"""Distinct response bodies that are stored for each kind of request."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Kind:
-    """One kind of request: where it goes, how often each connection sends it (pause in seconds), what it accepts."""
+class RequestKind:
+    """One kind of request, and the number of connections that send it."""
 
     name: str = "ask"
     path: str = "/ask?q=hello"
     accept: str = "application/json"
-    holds: str = "answer"
-    """Text that a good body has."""
-    kept: int = 8
-    fresh: int = 2
+    expected_text: str = "answer"
+    """Text that the body must contain."""
+    keepalive_connections: int = 8
+    new_connections: int = 2
+    """Number of workers that open a new connection for each request."""
     pause: float = 0.1
+    """Seconds between a response and the next request of the same worker."""
 
 
 @dataclasses.dataclass
-class Tally:
-    """What was seen of one kind."""
+class Results:
+    """Results of one kind of request."""
 
-    good: int = 0
+    succeeded: int = 0
     failures: list[str] = dataclasses.field(default_factory=list)
-    seconds: list[float] = dataclasses.field(default_factory=list)
+    latencies: list[float] = dataclasses.field(default_factory=list)
+    """Seconds of each successful request."""
     servers: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    """Successful requests by the server's `X-Served-By`."""
     bodies: set[bytes] = dataclasses.field(default_factory=set)
 
+    @property
+    def requests(self) -> int:
+        """Number of finished requests."""
+        return self.succeeded + len(self.failures)
+
     def report(self) -> dict[str, Any]:
-        """Return figures: counts, failures by what they were, latencies in milliseconds, answers per server."""
-        told = collections.Counter(self.failures)
+        """Return the results for JSON: counts, the ten most common failures, and latencies in milliseconds."""
         return {
-            "requests": self.good + len(self.failures),
+            "requests": self.requests,
             "failed": len(self.failures),
-            "failures": dict(told.most_common(10)),
-            "p50_ms": self._quantile(0.5),
-            "p99_ms": self._quantile(0.99),
+            "failures": dict(collections.Counter(self.failures).most_common(10)),
+            "p50_ms": self._percentile_ms(0.5),
+            "p99_ms": self._percentile_ms(0.99),
             "servers": dict(self.servers),
         }
 
-    def _quantile(self, share: float) -> float | None:
-        ordered = sorted(self.seconds)
+    def _percentile_ms(self, share: float) -> float | None:
+        ordered = sorted(self.latencies)
         return round(ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000, 1) if ordered else None
 
 
-class Faulty(Exception):
-    """A response that is not what was asked for."""
+class UnexpectedResponse(Exception):
+    """A response with another status or body than expected."""
 
 
 class Connection:
-    """One connection, and what is read from it; from RFC 9112."""
+    """A client connection that sends one request at a time (RFC 9112)."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -79,15 +89,17 @@ class Connection:
         """Connect."""
         return cls(*await asyncio.open_connection(host, port))
 
-    async def exchange(self, host: str, kind: Kind) -> tuple[int, dict[str, str], bytes]:
-        """Send one request and return status, headers (names in lower case) and body."""
+    async def send_request(self, host: str, kind: RequestKind) -> tuple[int, dict[str, str], bytes]:
+        """Send one request and return status, headers (with lowercase names) and body of the response."""
         head = f"GET {kind.path} HTTP/1.1\r\nHost: {host}\r\nAccept: {kind.accept}\r\n\r\n"
         self._writer.write(head.encode())
         lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): text.strip() for name, _, text in (line.partition(":") for line in lines[1:] if line)}
-        return int(lines[0].split()[1]), headers, await self._body(headers)
+        headers = {
+            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)
+        }
+        return int(lines[0].split()[1]), headers, await self._read_body(headers)
 
-    async def _body(self, headers: dict[str, str]) -> bytes:
+    async def _read_body(self, headers: dict[str, str]) -> bytes:
         if headers.get("transfer-encoding", "").lower() != "chunked":
             return await self._reader.readexactly(int(headers.get("content-length", "0")))
         body = b""
@@ -97,26 +109,29 @@ class Connection:
         return body
 
     def close(self) -> None:
-        """Close, and wait for nothing."""
+        """Close the connection without waiting."""
         with contextlib.suppress(Exception):
             self._writer.close()
 
 
-class Load:
-    """So many connections that ask until they are told to stop; `tallies` by kind can be read at any time."""
+class LoadGenerator:
+    """Sends requests over all connections until it is stopped. `results` by kind can be read at any time."""
 
-    def __init__(self, url: str, kinds: list[Kind]) -> None:
+    def __init__(self, url: str, kinds: list[RequestKind]) -> None:
         address = urlsplit(url)
         self._host, self._port = address.hostname or "localhost", address.port or 80
-        self._name = address.netloc
+        self._host_header = address.netloc
         self._kinds = kinds
-        self.tallies = {kind.name: Tally() for kind in kinds}
-        self._over = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self.results = {kind.name: Results() for kind in kinds}
 
-    async def reach(self, seconds: float = 30.0) -> None:
-        """Return when something listens: a Service reaches a node a second or two after its pods are ready.
+    async def wait_until_reachable(self, seconds: float = 30.0) -> None:
+        """Wait until the server accepts connections.
 
-        Raises TimeoutError after so many seconds.
+        A Service becomes reachable on a node a second or two after its pods are ready.
+
+        Raises:
+            TimeoutError: The server did not accept a connection within `seconds`.
         """
         async with asyncio.timeout(seconds):
             while True:
@@ -126,90 +141,117 @@ class Load:
                 await self._pause(0.1)
 
     async def run(self, seconds: float = 3600.0) -> None:
-        """Ask for so long, or until `stop`; what is under way then is finished and counted."""
+        """Send requests for `seconds` or until `stop()`. Requests in flight are finished and counted."""
         workers = [asyncio.create_task(worker) for worker in self._workers()]
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._over.wait(), seconds)
+            await asyncio.wait_for(self._stopped.wait(), seconds)
         self.stop()
         await asyncio.gather(*workers)
 
     def stop(self) -> None:
-        """Ask no more."""
-        self._over.set()
+        """Send no more requests."""
+        self._stopped.set()
 
     def report(self) -> dict[str, Any]:
-        """Return the figures of every kind."""
-        return {name: tally.report() for name, tally in self.tallies.items()}
+        """Return the results by kind, for JSON."""
+        return {name: results.report() for name, results in self.results.items()}
 
     @property
     def failed(self) -> int:
-        """Return how many requests failed until now."""
-        return sum(len(tally.failures) for tally in self.tallies.values())
+        """Number of failed requests so far."""
+        return sum(len(results.failures) for results in self.results.values())
 
-    def _workers(self) -> Iterator[Any]:
+    def _workers(self) -> Iterator[Coroutine[Any, Any, None]]:
         for kind in self._kinds:
-            for number in range(kind.kept + kind.fresh):
-                yield self._ask_on(kind, keep=number < kind.kept, first=kind.pause * number / (kind.kept + kind.fresh))
+            count = kind.keepalive_connections + kind.new_connections
+            for number in range(count):
+                # Starts are spread over one pause, so that the requests do not come in bursts.
+                yield self._run_worker(
+                    kind, keepalive=number < kind.keepalive_connections, delay=kind.pause * number / count
+                )
 
-    async def _ask_on(self, kind: Kind, *, keep: bool, first: float) -> None:
-        """Ask again and again; the connections begin one after the other, over one pause."""
+    async def _run_worker(self, kind: RequestKind, *, keepalive: bool, delay: float) -> None:
         connection = None
-        await self._pause(first)
-        while not self._over.is_set():
+        await self._pause(delay)
+        while not self._stopped.is_set():
             try:
-                async with asyncio.timeout(LIMIT):
+                async with asyncio.timeout(REQUEST_TIMEOUT):
                     connection = connection or await Connection.open(self._host, self._port)
-                    closes = await self._ask(connection, kind)
-            except (OSError, EOFError, TimeoutError, ValueError, Faulty, asyncio.LimitOverrunError) as fault:
-                kept = "kept" if keep else "fresh"
-                self.tallies[kind.name].failures.append(f"{kept}: {type(fault).__name__} {fault}"[:160])
-                closes = True
-            if connection and (closes or not keep):
+                    must_close = await self._send_request(connection, kind)
+            except (
+                OSError,
+                EOFError,
+                TimeoutError,
+                ValueError,
+                UnexpectedResponse,
+                asyncio.LimitOverrunError,
+            ) as error:
+                prefix = "keep-alive" if keepalive else "new"
+                self.results[kind.name].failures.append(f"{prefix}: {type(error).__name__} {error}"[:160])
+                must_close = True
+            if connection and (must_close or not keepalive):
                 connection.close()
                 connection = None
             await self._pause(kind.pause)
         if connection:
             connection.close()
 
-    async def _ask(self, connection: Connection, kind: Kind) -> bool:
-        """Ask once, and return whether the connection ends with it."""
-        tally, started = self.tallies[kind.name], time.monotonic()
-        status, headers, body = await connection.exchange(self._name, kind)
-        if status != 200 or kind.holds.encode() not in body:
-            raise Faulty(f"{status} {body[:80]!r}")
-        tally.good += 1
-        tally.seconds.append(time.monotonic() - started)
-        tally.servers[headers.get("x-served-by", "?")] += 1
-        if len(tally.bodies) < 10:
-            tally.bodies.add(body)
+    async def _send_request(self, connection: Connection, kind: RequestKind) -> bool:
+        """Send one request and count it. Returns whether the server closes the connection after it."""
+        results, started_at = self.results[kind.name], time.monotonic()
+        status, headers, body = await connection.send_request(self._host_header, kind)
+        if status != 200 or kind.expected_text.encode() not in body:
+            raise UnexpectedResponse(f"{status} {body[:80]!r}")
+        results.succeeded += 1
+        results.latencies.append(time.monotonic() - started_at)
+        results.servers[headers.get("x-served-by", "?")] += 1
+        if len(results.bodies) < MAX_BODIES:
+            results.bodies.add(body)
         return headers.get("connection", "").lower() == "close"
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._over.wait(), seconds)
+            await asyncio.wait_for(self._stopped.wait(), seconds)
 
 
 def main() -> int:
-    """Ask as the command line says, print figures as JSON, and return 1 where a request failed."""
+    """Send requests and print the results as JSON. Returns 1 if a request failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("url", help="address of the server, such as http://localhost:2024")
-    parser.add_argument("--path", default=Kind.path, help="what is asked, with its query")
-    parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--kept", type=int, default=Kind.kept, help="connections that are kept")
-    parser.add_argument("--fresh", type=int, default=Kind.fresh, help="workers that connect anew each time")
-    parser.add_argument("--pause", type=float, default=Kind.pause, help="seconds between two requests of a worker")
-    given = parser.parse_args()
+    parser.add_argument("url", help="URL of the server, such as http://localhost:2024")
+    parser.add_argument("--path", default=RequestKind.path, help="path and query of the requests (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="duration in seconds (%(default)g)")
+    parser.add_argument(
+        "--keepalive",
+        type=int,
+        default=RequestKind.keepalive_connections,
+        help="number of keep-alive connections (%(default)s)",
+    )
+    parser.add_argument(
+        "--new",
+        type=int,
+        default=RequestKind.new_connections,
+        help="number of workers that open a new connection for each request (%(default)s)",
+    )
+    parser.add_argument(
+        "--pause", type=float, default=RequestKind.pause, help="seconds between two requests of a worker (%(default)s)"
+    )
+    options = parser.parse_args()
 
-    async def run() -> Load:
-        kind = Kind(path=given.path, kept=given.kept, fresh=given.fresh, pause=given.pause)
-        load = Load(given.url, [kind])
-        await load.reach()
-        await load.run(given.seconds)
-        return load
+    async def run() -> LoadGenerator:
+        kind = RequestKind(
+            path=options.path,
+            keepalive_connections=options.keepalive,
+            new_connections=options.new,
+            pause=options.pause,
+        )
+        generator = LoadGenerator(options.url, [kind])
+        await generator.wait_until_reachable()
+        await generator.run(options.seconds)
+        return generator
 
-    load = asyncio.run(run())
-    print(json.dumps(load.report()["ask"], indent=2))
-    return 1 if load.failed else 0
+    generator = asyncio.run(run())
+    print(json.dumps(generator.report()["ask"], indent=2))
+    return 1 if generator.failed else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""`python -m service` is `askd`."""
+"""`python -m askd` is the same as `askd`."""
 
 import sys
 
-from service.cli import main
+from askd.cli.main import main
 
 sys.exit(main())

@@ -1,4 +1,4 @@
-"""The app: what is wired to what, and nothing else."""
+"""Assemble the app: create every component once and connect it to the others."""
 
 import asyncio
 import socket
@@ -7,56 +7,55 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from service.answerers import spec
-from service.guards.cache import Cache
-from service.guards.connections import Connections
-from service.guards.connections import Limits as ConnectionLimits
-from service.guards.flight import Flights
-from service.guards.health import Health
-from service.guards.limiter import Limiter
-from service.guards.rate import Rate
-from service.guards.tokens import Tokens
-from service.lifetime import Lifetime, meanwhile
-from service.models import Answerer
-from service.pipeline import Pipeline
-from service.settings import Settings
-from service.shared.cache import SharedCache
-from service.shared.line import Line
-from service.shared.rate import PROBE, SCRIPT, SharedRate
-from service.shared.redis import Redis
-from service.telemetry.exchange_log import ExchangeLog
-from service.telemetry.metrics import Metrics
-from service.telemetry.tracing import Tracing
-from service.turn import Guards
-from service.web.admission import Admission, Taker
-from service.web.ask import Ask
-from service.web.asked import Limits, Reader
-from service.web.client import Clients
-from service.web.cors import Cors
-from service.web.door import Door
-from service.web.exchanges import Exchanges
-from service.web.failures import Failures
-from service.web.observe import Observer
-from service.web.ops import Dump, Ops
-from service.web.readings import access, readings
-from service.web.routes import Routes
-from service.web.runner import Runner
-from service.web.site import Site
-from service.web.stream import Streams
+from askd.answerers import registry
+from askd.api.ask import AskHandlers
+from askd.api.auth import AdmissionControl, RateLimiter
+from askd.api.collectors import collect_metrics, collect_token_metrics
+from askd.api.docs import DocsHandlers
+from askd.api.fast_path import FastPath
+from askd.api.instrumentation import Instrumentation, MalformedRequestCounter
+from askd.api.middleware import RequestMiddleware
+from askd.api.ops import DumpStacks, OpsHandlers
+from askd.api.problems import ProblemRenderer
+from askd.api.question import QuestionParser, RequestLimits
+from askd.api.streaming import StreamResponder
+from askd.config import Settings
+from askd.guards.cache import AnswerCache
+from askd.guards.concurrency import ConcurrencyLimiter
+from askd.guards.health import Health
+from askd.guards.rate_limit import LocalRateLimiter
+from askd.guards.single_flight import SingleFlight
+from askd.guards.tokens import TokenStore
+from askd.httpserver.client_address import ClientAddressResolver
+from askd.httpserver.connections import ConnectionLimits, ConnectionManager
+from askd.httpserver.cors import CorsPolicy
+from askd.httpserver.router import Router
+from askd.httpserver.server import HttpServerRunner
+from askd.lifespan import AnswererLifespan, run_in_background
+from askd.models import Answerer
+from askd.pipeline import Pipeline, PipelineDependencies
+from askd.redis_backend.cache import RedisCache
+from askd.redis_backend.client import BatchingRedisClient
+from askd.redis_backend.connection import RedisConnection
+from askd.redis_backend.rate_limit import GCRA_SCRIPT, PROBE_COMMAND, RedisRateLimiter
+from askd.telemetry.access_log import AccessLog
+from askd.telemetry.metrics import Metrics
+from askd.telemetry.tracing import RequestTracer
 
 ANSWERER: Final = web.AppKey[Answerer]("answerer", Answerer)
-CONNECTIONS: Final = web.AppKey("connections", Connections)
-DOOR: Final = web.AppKey("door", Door)
+CONNECTIONS: Final = web.AppKey("connections", ConnectionManager)
+FAST_PATH: Final = web.AppKey("fast_path", FastPath)
 HEALTH: Final = web.AppKey("health", Health)
+INSTRUMENTATION: Final = web.AppKey("instrumentation", Instrumentation)
+LOAD_TASK: Final = web.AppKey("load_task", asyncio.Task[None])
+"""Task of the load: it ends when the answerer is ready, or with LoadError."""
 METRICS: Final = web.AppKey("metrics", Metrics)
-OBSERVER: Final = web.AppKey("observer", Observer)
-EXCHANGES: Final = web.AppKey("exchanges", Exchanges)
-LONGEST: Final = web.AppKey("longest", int)
-LINGER: Final = 2.0
-"""Seconds for which an unread body is thrown away, so that the client sees its 413 before the connection closes."""
-TRACING: Final = web.AppKey[Tracing | None]("tracing")
-LOADED: Final = web.AppKey("loaded", asyncio.Task[None])
-"""The load of the answerer: done when questions are answered, failed with LoadError when they never will be."""
+QUESTION_MAX_LENGTH: Final = web.AppKey("question_max_length", int)
+REQUEST_MIDDLEWARE: Final = web.AppKey("request_middleware", RequestMiddleware)
+REQUEST_TRACER: Final = web.AppKey[RequestTracer | None]("request_tracer")
+
+LINGERING_TIME: Final = 2.0
+"""Seconds for which an unread body is discarded, so that the client reads its 413 before the connection closes."""
 
 
 def create_app(
@@ -65,153 +64,195 @@ def create_app(
     answerer: Answerer | None = None,
     health: Health | None = None,
     metrics: Metrics | None = None,
-    tracing: Tracing | None = None,
+    tracer: RequestTracer | None = None,
 ) -> web.Application:
-    """Wire the server up. `answerer` None: the one that the settings name. Raises SpecError, StartupError.
+    """Create the app.
 
-    `health` and `metrics` are given where an ops port of its own shares them; None makes new ones. `tracing` None:
-    nothing is traced. The answerer is loaded in the background once the app starts; await `app[LOADED]` to know the
-    outcome.
+    The answerer is loaded in the background when the app starts: await `app[LOAD_TASK]` for the outcome.
+
+    Args:
+        settings: The settings.
+        answerer: The answerer to serve. None creates the one that the settings name.
+        health: Health to report to. None creates one.
+        metrics: Metrics to record. None creates a registry.
+        tracer: Tracer of the requests. None disables tracing.
+
+    Raises:
+        SpecError: The settings name no usable answerer.
+        StartupError: A file that the settings name cannot be used.
     """
-    answerer = answerer or spec.resolve(settings)
-    health = health or Health(settings.stall_limit)
+    answerer = answerer or registry.create_answerer(settings)
+    health = health or Health(settings.stall_timeout)
     metrics = metrics or Metrics(settings.latency_buckets)
     instance = socket.gethostname()
-    longest = spec.question_max_length(settings, answerer)
-    cors = Cors(settings.cors_origins)
-    log = ExchangeLog(questions=settings.log_questions, sample=settings.log_sample)
-    observer = Observer(metrics, health, cors, log=log, instance=instance, tracing=tracing)
-    failures = Failures(settings.prefix, _problem_page)
-    redis = Line(Redis(settings.redis_url, [SCRIPT]), PROBE) if settings.redis_url else None
-    pipeline = _pipeline(settings, answerer, metrics, redis)
-    reader = Reader(answerer, health, _limits(settings, answerer, longest))
-    tokens = None if settings.tokens_file is None else Tokens(settings.tokens_file)
-    rate, clients = _rate(settings, redis), Clients(settings.trusted_proxies)
-    admission = Admission(tokens=tokens, rate=rate)
-    exchanges = Exchanges(observer, failures, admission, clients=clients)
-    ask = Ask(pipeline, reader, Streams(failures, dress=observer.dress))
-    connections = Connections(connection_limits(settings))
+    max_question_length = registry.effective_question_max_length(settings, answerer)
+    cors = CorsPolicy(settings.cors_origins)
+    access_log = AccessLog(log_questions=settings.log_questions, sample_ratio=settings.log_sample)
+    instrumentation = Instrumentation(metrics, health, cors, access_log=access_log, instance=instance, tracing=tracer)
+    problem_renderer = ProblemRenderer(settings.prefix, _render_problem_page)
+    redis = (
+        BatchingRedisClient(RedisConnection(settings.redis_url, [GCRA_SCRIPT]), PROBE_COMMAND)
+        if settings.redis_url
+        else None
+    )
+    pipeline = _create_pipeline(settings, answerer, metrics, redis)
+    limits = _create_question_limits(settings, answerer, max_question_length)
+    question_parser = QuestionParser(answerer, health, limits)
+    tokens = None if settings.tokens_file is None else TokenStore(settings.tokens_file)
+    rate_limiter = _create_rate_limiter(settings, redis)
+    client_resolver = ClientAddressResolver(settings.trusted_proxies)
+    admission = AdmissionControl(tokens=tokens, rate_limiter=rate_limiter)
+    middleware = RequestMiddleware(instrumentation, problem_renderer, admission, client_resolver=client_resolver)
+    streaming = StreamResponder(problem_renderer, finalize_response=instrumentation.finalize_response)
+    ask = AskHandlers(pipeline, question_parser, streaming)
+    docs = DocsHandlers(settings, answerer, health, max_question_length=max_question_length, instance=instance)
+    connections = ConnectionManager(connection_limits(settings))
 
     app = web.Application(client_max_size=settings.body_max_size)
-    app[ANSWERER], app[EXCHANGES], app[CONNECTIONS] = answerer, exchanges, connections
-    app[HEALTH], app[METRICS], app[OBSERVER], app[LONGEST] = health, metrics, observer, longest
-    app[TRACING] = tracing
-    routes = Routes(app, exchanges.around, cors=cors, prefix=settings.prefix)
-    if settings.ops_port is None:
-        Ops(health, metrics.registry).add_to(routes)
-    routes.add("/ask", {"GET": ask.get, "POST": ask.post}, guarded=True)
-    Site(settings, answerer, health, longest=longest, instance=instance).add_to(routes)
-    routes.add_rest()
-    app[DOOR] = Door(
+    app[ANSWERER], app[REQUEST_MIDDLEWARE], app[CONNECTIONS] = answerer, middleware, connections
+    app[HEALTH], app[METRICS], app[INSTRUMENTATION] = health, metrics, instrumentation
+    app[QUESTION_MAX_LENGTH], app[REQUEST_TRACER] = max_question_length, tracer
+    app[FAST_PATH] = FastPath(
         f"{settings.prefix}/ask",
-        reader=reader,
+        question_parser=question_parser,
         pipeline=pipeline,
         admission=admission,
-        clients=clients,
-        observer=observer,
-        failures=failures,
+        client_resolver=client_resolver,
+        instrumentation=instrumentation,
+        problem_renderer=problem_renderer,
     )
-    metrics.read(lambda: readings(observer, pipeline, health, connections, rate=rate, redis=redis))
+    router = Router(app, middleware.wrap, cors=cors, prefix=settings.prefix)
+    if settings.ops_port is None:
+        OpsHandlers(health, metrics.registry).register_routes(router)
+    router.add("/ask", {"GET": ask.get, "POST": ask.post}, requires_admission=True)
+    docs.register_routes(router)
+    router.add_not_found_route()
+
+    metrics.add_collector(
+        lambda: collect_metrics(instrumentation, pipeline, health, connections, rate_limiter=rate_limiter, redis=redis)
+    )
     if redis:
-        app.cleanup_ctx.append(lambda _app: _opened(redis))
-    lifetime = Lifetime(pipeline, health, metrics, patience=settings.shutdown_timeout)
-    app.cleanup_ctx.append(lambda app: _lived(app, lifetime))
+        app.cleanup_ctx.append(lambda _app: _redis_lifespan(redis))
+    lifespan = AnswererLifespan(pipeline, health, metrics, close_timeout=settings.shutdown_timeout)
+    app.cleanup_ctx.append(lambda app: _answerer_lifespan(app, lifespan))
     if tokens is not None:
-        metrics.read(lambda: access(tokens))
-        app.cleanup_ctx.append(lambda _app: meanwhile(tokens.watch))
+        metrics.add_collector(lambda: collect_token_metrics(tokens))
+        app.cleanup_ctx.append(lambda _app: run_in_background(tokens.watch))
     return app
 
 
-def create_runner(app: web.Application, settings: Settings, *, patience: float) -> Runner:
-    """Return what serves the app over its listeners; `patience` is what aiohttp itself waits at the end, in seconds."""
-    return Runner(
+def create_runner(app: web.Application, settings: Settings, *, shutdown_timeout: float) -> HttpServerRunner:
+    """Create the runner that serves the app. `shutdown_timeout` is aiohttp's own wait for handlers, in seconds."""
+    return HttpServerRunner(
         app,
-        app[METRICS],
         app[CONNECTIONS],
-        door=app[DOOR] if settings.door else None,
-        summaries=[app[OBSERVER].shed],
+        **connection_callbacks(app),
+        fast_path=app[FAST_PATH] if settings.fast_path else None,
         handler_cancellation=True,
-        lingering_time=LINGER,
-        max_line_size=line_limit(app),
-        shutdown_timeout=patience,
+        lingering_time=LINGERING_TIME,
+        max_line_size=request_line_limit(app),
+        shutdown_timeout=shutdown_timeout,
     )
 
 
-def line_limit(app: web.Application, *, ceiling: int = 1 << 16) -> int:
-    """Return the longest request line in bytes, so that the longest question fits, each character percent-encoded.
+def connection_callbacks(app: web.Application) -> dict[str, Any]:
+    """Return the callbacks of the app's connections, as keyword arguments of HttpServerRunner."""
+    malformed = MalformedRequestCounter(app[METRICS], clock=app[CONNECTIONS].clock)
+    throttles = malformed.log_throttle, app[INSTRUMENTATION].shed_log_throttle
+    return dict(on_malformed=malformed.record, on_sweep=[throttle.flush for throttle in throttles])
 
-    A character takes up to 12 bytes so. Longer questions than `ceiling` allows are sent with POST.
+
+def request_line_limit(app: web.Application, *, ceiling: int = 1 << 16) -> int:
+    """Return the maximum length of the request line in bytes, so that the longest question fits.
+
+    A percent-encoded character takes up to 12 bytes. Questions that exceed `ceiling` must be sent with POST.
     """
-    return min(12 * app[LONGEST], ceiling) + (1 << 11)
+    return min(12 * app[QUESTION_MAX_LENGTH], ceiling) + (1 << 11)
 
 
 def connection_limits(settings: Settings) -> ConnectionLimits:
-    """Return what the connections for questions may do."""
+    """Return the limits of the connections on the main port."""
     return ConnectionLimits(
-        most=settings.max_connections,
-        header=settings.header_timeout,
-        write=settings.write_timeout,
-        keepalive=settings.keepalive,
-        age=settings.connection_max_age,
+        max_connections=settings.max_connections,
+        header_timeout=settings.header_timeout,
+        write_timeout=settings.write_timeout,
+        keepalive_timeout=settings.keepalive_timeout,
+        max_age=settings.connection_max_age,
     )
 
 
-def create_ops_app(settings: Settings, health: Health, metrics: Metrics, dump: Dump | None = None) -> web.Application:
-    """Wire the ops endpoints up for a port, loop and thread of their own; they only read, and log stacks by `dump`."""
-    silent = Observer(metrics, health, Cors(()), log=ExchangeLog(), instance=socket.gethostname())
-    failures = Failures(settings.prefix, _problem_page)
+def create_ops_app(
+    settings: Settings, health: Health, metrics: Metrics, dump: DumpStacks | None = None
+) -> web.Application:
+    """Create the app of the ops port, which runs in another thread, so its handlers only read the shared objects.
+
+    `dump` logs all stacks and is served if `debug` is set. None disables the endpoint.
+    """
+    instrumentation = Instrumentation(
+        metrics, health, CorsPolicy(()), access_log=AccessLog(), instance=socket.gethostname()
+    )
+    middleware = RequestMiddleware(
+        instrumentation, ProblemRenderer(settings.prefix, _render_problem_page), AdmissionControl()
+    )
     app = web.Application()
-    routes = Routes(app, Exchanges(silent, failures, Admission()).around, cors=Cors(()))
-    Ops(health, metrics.registry, dump if settings.debug else None).add_to(routes)
-    routes.add_rest()
+    router = Router(app, middleware.wrap, cors=CorsPolicy(()))
+    OpsHandlers(health, metrics.registry, dump if settings.debug else None).register_routes(router)
+    router.add_not_found_route()
     return app
 
 
-def _pipeline(settings: Settings, answerer: Answerer, metrics: Metrics, redis: Line | None) -> Pipeline:
-    guards = Guards(
+def _create_pipeline(
+    settings: Settings, answerer: Answerer, metrics: Metrics, redis: BatchingRedisClient | None
+) -> Pipeline:
+    dependencies = PipelineDependencies(
         answerer,
-        cache=Cache(settings.cache_size, ttl=settings.cache_ttl),
-        flights=Flights(),
-        limiter=Limiter(settings.concurrency, queue=settings.queue, budget=settings.queue_budget, ceiling=None),
-        shared=SharedCache(redis) if redis else None,
-        record=metrics.outcome,
-        longest=spec.deadline(settings, answerer),
+        cache=AnswerCache(settings.cache_size, ttl=settings.cache_ttl),
+        single_flight=SingleFlight(),
+        limiter=ConcurrencyLimiter(
+            settings.concurrency,
+            queue_size=settings.queue_size,
+            target_delay=settings.queue_target_delay,
+            max_concurrency=None,
+        ),
+        shared_cache=RedisCache(redis) if redis else None,
+        record_outcome=metrics.record_outcome,
+        max_deadline=registry.effective_deadline(settings, answerer),
     )
-    return Pipeline(guards, deterministic=settings.deterministic)
+    return Pipeline(dependencies, deterministic=settings.deterministic)
 
 
-def _limits(settings: Settings, answerer: Answerer, longest: int) -> Limits:
-    return Limits(
-        longest=longest,
-        body=settings.body_max_size,
+def _create_question_limits(settings: Settings, answerer: Answerer, max_question_length: int) -> RequestLimits:
+    return RequestLimits(
+        max_question_length=max_question_length,
+        max_body_size=settings.body_max_size,
         body_timeout=settings.body_timeout,
-        deadline=spec.deadline(settings, answerer),
+        deadline=registry.effective_deadline(settings, answerer),
         stream_deadline=settings.stream_deadline,
     )
 
 
-def _rate(settings: Settings, redis: Line | None) -> Taker | None:
-    """Return what holds clients to their rate, in all replicas together where there is a Redis; None: nothing does."""
-    if settings.rate is None:
+def _create_rate_limiter(settings: Settings, redis: BatchingRedisClient | None) -> RateLimiter | None:
+    """Create the rate limiter, which all replicas share if there is a Redis. None disables rate limiting."""
+    if settings.rate_limit is None:
         return None
-    own = Rate(settings.rate, settings.rate_burst)
-    return SharedRate(own, redis) if redis else own
+    local = LocalRateLimiter(settings.rate_limit, settings.rate_burst)
+    return RedisRateLimiter(local, redis) if redis else local
 
 
-async def _opened(redis: Line) -> AsyncIterator[None]:
-    """Look for Redis in the background, from before the answerer is loaded until after it has been closed."""
-    async with redis.opened():
+async def _redis_lifespan(redis: BatchingRedisClient) -> AsyncIterator[None]:
+    """Connect to Redis before the answerer is loaded, and disconnect after it has been closed."""
+    async with redis.lifespan():
         yield
 
 
-async def _lived(app: web.Application, lifetime: Lifetime) -> AsyncIterator[None]:
-    """Load the answerer while the listeners are open already; close it when everything has been answered."""
-    app[LOADED] = lifetime.begin()
+async def _answerer_lifespan(app: web.Application, lifespan: AnswererLifespan) -> AsyncIterator[None]:
+    """Load the answerer in the background, and close it after the last response."""
+    app[LOAD_TASK] = lifespan.start()
     yield
-    await lifetime.end()
+    await lifespan.stop()
 
 
-def _problem_page(problem: Mapping[str, Any], prefix: str) -> tuple[bytes, str]:
-    from service.web import pages  # noqa: PLC0415 - a start without readers does not wait for them
+def _render_problem_page(problem: Mapping[str, Any], prefix: str) -> tuple[bytes, str]:
+    from askd.api import pages  # noqa: PLC0415 - keeps the HTML templates out of the start-up time
 
-    return pages.problem(problem, prefix), pages.POLICY
+    return pages.problem_page(problem, prefix), pages.CONTENT_SECURITY_POLICY

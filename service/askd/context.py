@@ -1,97 +1,124 @@
-"""The record of one exchange: what the log line, the metrics and the response's own headers are made from."""
+"""Context of one request: the source of its access log line, metrics, span and response headers."""
 
 import random
 import re
 from contextvars import ContextVar
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from multidict import istr
 
-from service.models import Stages
+from askd.models import StageTimings
 
-TRACEPARENT: Final = istr("traceparent")
-_ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
-_TRACEPARENT: Final = re.compile(
+TRACEPARENT_HEADER: Final = istr("traceparent")
+MAX_LOGGED_PATH_LENGTH: Final = 200
+"""Characters of `url.path` in the log: scanners send paths of several kilobytes."""
+_PATH_SAFE_CHARACTERS: Final = "%/!$&'()*+,;=:@~"
+_REQUEST_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
+_TRACEPARENT_PATTERN: Final = re.compile(
     r"(?!ff|00-.{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
 )
 _random: Final = random.Random()  # noqa: S311 - ids are unique, not secret; a system call each would cost more than the log line
 
 
-class Exchange(msgspec.Struct, kw_only=True):
-    """One exchange as it is observed. `arrived`: when its first byte came (`time.monotonic`); `status` 0: not known."""
+class RequestContext(msgspec.Struct, kw_only=True):
+    """One request as logs, metrics and traces see it."""
 
-    id: str
+    request_id: str
     method: str
     route: str
-    arrived: float
+    """Template of the route, `unmatched` if no route has the path."""
+    arrived_at: float
+    """When its first byte arrived, in seconds of `time.monotonic`."""
     trace_id: str = ""
-    """Id of the trace that it is part of, in hex; empty: none."""
+    """Id of its trace in hexadecimal; empty without a valid `traceparent` and without sampling."""
     span_id: str = ""
-    """Id of its span, in hex; empty where it is not sampled."""
+    """Id of its span in hexadecimal; empty if it is not sampled."""
     span: Any = None
-    """What tracing keeps of it until its end; None where it is not sampled."""
-    unsampled: Any = None
-    """The ids that it passes on where it is not sampled; None: nobody has asked for them."""
+    """State of the tracer until the request ends; None if it is not sampled."""
+    unsampled_span_context: Any = None
+    """Ids that an unsampled request propagates; None until they are needed."""
+    url_path: str = ""
+    """Escaped path, only set if the route is `unmatched`."""
     client: str = ""
+    """Address of the client."""
     caller: str = ""
-    """Name of the token that was shown; empty where none is asked for."""
+    """Name of the client's token; empty if no token is required."""
     status: int = 0
-    shed: bool = False
-    """Whether it was refused because there were too many."""
-    fault: str = ""
-    """What went wrong, in a word: a problem's code, or the type of what the code raised; empty: nothing."""
-    leader: str = ""
-    """Id of the exchange whose call of the code this one joined; empty where it joined none."""
-    question: str = ""
-    rate_limit: tuple[str, str] | None = None
-    """What the client is told of its rate: the fields `RateLimit-Policy` and `RateLimit`; None: there is none."""
-    stages: Stages = msgspec.field(default_factory=Stages)
+    """HTTP status; 0 until it is known."""
+    was_shed: bool = False
+    """Whether it was rejected by load shedding."""
+    error_type: str = ""
+    """Code of the problem, or type of the exception that the answerer raised; empty for success."""
+    problem: str = ""
+    """Code of the problem that the response reports; empty if it reports none."""
+    parameter: str = ""
+    """Parameter that the problem is about; empty if it is not about one."""
+    detail: str = ""
+    """Detail of the problem."""
+    leader_id: str = ""
+    """Id of the request whose call this one shared (single flight); empty if it shared none."""
+    question_text: str = ""
+    rate_limit_headers: tuple[str, str] | None = None
+    """Values of `RateLimit-Policy` and `RateLimit`; None without a rate limit."""
+    stages: StageTimings = msgspec.field(default_factory=StageTimings)
 
 
-CURRENT: Final[ContextVar[Exchange | None]] = ContextVar("askd_exchange", default=None)
-"""The exchange that the running code belongs to; None outside of one. Every log line takes its ids from here."""
+request_context_var: Final[ContextVar[RequestContext | None]] = ContextVar("askd_request", default=None)
+"""Context of the current request, None outside of requests. Log lines take their ids from it."""
 
 
-def current() -> Exchange:
-    """Return the exchange that the running code belongs to. Raises LookupError outside of one."""
-    exchange = CURRENT.get()
-    if exchange is None:
-        raise LookupError("no exchange is under way")
-    return exchange
+def get_request_context() -> RequestContext:
+    """Return the context of the current request. Raises LookupError outside of a request."""
+    context = request_context_var.get()
+    if context is None:
+        raise LookupError("no request is being handled in this context")
+    return context
 
 
-def request_id(offered: str | None) -> str:
+def choose_request_id(offered: str | None) -> str:
     """Return the client's id if it is well formed (1 to 128 URL-safe characters), else 32 random hex digits."""
-    if offered and _ID.fullmatch(offered):
+    if offered and _REQUEST_ID_PATTERN.fullmatch(offered):
         return offered
     return f"{_random.getrandbits(128):032x}"
 
 
-def trace_id(traceparent: str | None) -> str:
-    """Return the trace id of a W3C `traceparent` header, empty where there is none or it is malformed.
+def parse_trace_id(traceparent: str | None) -> str:
+    """Return the trace id of a W3C `traceparent` header, empty if the header is missing or malformed.
 
     Only versions after 00 may be longer (Trace Context, section 3.2.4).
     """
-    found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
-    return found[1] if found else ""
+    match = _TRACEPARENT_PATTERN.fullmatch(traceparent) if traceparent else None
+    return match[1] if match else ""
 
 
-def server_timing(exchange: Exchange, now: float) -> str:
-    """Render the `Server-Timing` header: the stages passed and the total so far, in milliseconds."""
-    stages = exchange.stages
+def escape_path(target: str) -> str:
+    """Return the path of a raw request target for the log: without the query, in printable ASCII, not too long."""
+    path = target.partition("?")[0][:MAX_LOGGED_PATH_LENGTH]
+    return quote(path, safe=_PATH_SAFE_CHARACTERS, errors="surrogateescape")[:MAX_LOGGED_PATH_LENGTH]
+
+
+def format_server_timing(context: RequestContext, now: float) -> str:
+    """Return the value of `Server-Timing`: the stages so far and the total, in milliseconds.
+
+    Args:
+        context: The request.
+        now: Seconds of `time.monotonic`.
+    """
+    stages = context.stages
     parts = []
     if stages.auth is not None:
         parts.append(f"auth;dur={stages.auth * 1e3:.3f}")
-    if stages.rate is not None:
-        parts.append(f"rate;dur={stages.rate * 1e3:.3f}")
+    if stages.rate_limit is not None:
+        parts.append(f"rate_limit;dur={stages.rate_limit * 1e3:.3f}")
     if stages.cache is not None:
         parts.append(f"cache;dur={stages.cache * 1e3:.3f}")
     if stages.queue is not None:
         parts.append(f"queue;dur={stages.queue * 1e3:.3f}")
-    if stages.code is not None:
-        parts.append(f"code;dur={stages.code * 1e3:.3f}")
+    if stages.answerer is not None:
+        parts.append(f"answerer;dur={stages.answerer * 1e3:.3f}")
     if stages.render is not None:
         parts.append(f"render;dur={stages.render * 1e3:.3f}")
-    parts.append(f"total;dur={(now - exchange.arrived) * 1e3:.3f}")
+    parts.append(f"total;dur={(now - context.arrived_at) * 1e3:.3f}")
     return ", ".join(parts)

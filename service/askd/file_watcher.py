@@ -1,7 +1,8 @@
-"""Notices that files changed on disk, by looking at them once a second.
+"""Detect changed files by polling once a second: certificates, token files and API keys.
 
-Not by events: a mounted Secret takes about a minute to arrive, so that a second more is nothing, and looking works on
-network file systems, through the swapped links of Kubernetes, and where a node has no inotify watches left.
+Polling instead of inotify: it works on network file systems, through the symbolic links that Kubernetes swaps when a
+Secret changes, and on nodes without inotify watches left. A mounted Secret takes about a minute to arrive, so another
+second does not matter.
 """
 
 import asyncio
@@ -10,55 +11,55 @@ from pathlib import Path
 
 import structlog
 
-EVERY = 1.0
-"""Seconds between two looks."""
+POLL_INTERVAL = 1.0
+"""Seconds between two polls."""
 
-State = tuple[tuple[str | int, ...], ...]
+FileSnapshot = tuple[tuple[str | int, ...], ...]
 
 _log = structlog.get_logger("askd.changes")
 
 
-def state(paths: Iterable[Path]) -> State:
-    """Return what changes with any of the files: what a name leads to, its size, its times. Never raises OSError."""
-    return tuple(_identity(path) for path in paths)
+def take_file_snapshot(paths: Iterable[Path]) -> FileSnapshot:
+    """Return the identity, mode, size and times of each file, with symbolic links followed. Never raises OSError."""
+    return tuple(_stat_fields(path) for path in paths)
 
 
-def _identity(path: Path) -> tuple[str | int, ...]:
+def _stat_fields(path: Path) -> tuple[str | int, ...]:
     try:
-        found = path.stat()
+        stat = path.stat()
     except (OSError, ValueError):
         return (str(path),)
-    # Mode and time of change too: permissions that are mended make a file readable that was not.
-    times = found.st_mtime_ns, found.st_ctime_ns
-    return str(path), found.st_dev, found.st_ino, found.st_mode, found.st_size, *times
+    # The mode and the change time are included because a file may become readable without a change of its content.
+    times = stat.st_mtime_ns, stat.st_ctime_ns
+    return str(path), stat.st_dev, stat.st_ino, stat.st_mode, stat.st_size, *times
 
 
-class Changes:
-    """Tells when something on disk has changed and has stayed so from one look to the next.
+class ChangeDetector:
+    """Reports a change once two snapshots in a row agree, so that a half-written file is not read.
 
-    A file that is being written is so not read halfway. `look` returns what changes with it; what is read right after
-    this is made, or after `settled` said yes, is never older than the state that is compared with.
+    `take_snapshot` is called now and for each check. A file that is read after the detector was created, or after
+    `has_settled_change` returned True, is at least as new as the snapshot that later ones are compared with.
     """
 
-    def __init__(self, look: Callable[[], State]) -> None:
-        self._look = look
-        self._taken = self._last = look()
+    def __init__(self, take_snapshot: Callable[[], FileSnapshot]) -> None:
+        self._take_snapshot = take_snapshot
+        self._last_reported = self._last_seen = take_snapshot()
 
-    def settled(self) -> bool:
-        """Look; say whether there is something new, once for each change."""
-        now, before = self._look(), self._last
-        self._last = now
-        if now == self._taken or now != before:
+    def has_settled_change(self) -> bool:
+        """Take a snapshot. Returns True once for each change, when the next snapshot is the same."""
+        snapshot, previous = self._take_snapshot(), self._last_seen
+        self._last_seen = snapshot
+        if snapshot == self._last_reported or snapshot != previous:
             return False
-        self._taken = now
+        self._last_reported = snapshot
         return True
 
 
-async def watch(look: Callable[[], object]) -> None:
-    """Call `look` every second, in a thread, for a disk may be slow; until cancelled."""
+async def poll_forever(check: Callable[[], object]) -> None:
+    """Call `check` every second until cancelled, in a thread because the disk may be slow."""
     while True:
-        await asyncio.sleep(EVERY)
+        await asyncio.sleep(POLL_INTERVAL)
         try:
-            await asyncio.to_thread(look)
+            await asyncio.to_thread(check)
         except Exception:
-            _log.exception("a look at the disk failed")
+            _log.exception("file_poll_failed")

@@ -1,4 +1,4 @@
-"""The life of what an app rests on: loaded in the background, watched, and closed when everything has been answered."""
+"""Background work of an app: load the answerer, monitor it, and close it after the last response."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -6,83 +6,85 @@ from typing import Any
 
 import structlog
 
-from service.guards.health import Health
-from service.guards.heartbeat import ask_ready, beat, watch_ready
-from service.guards.limiter import watch
-from service.models import Answerer, Step
-from service.pipeline import Pipeline
-from service.telemetry import loading
-from service.telemetry.metrics import Metrics
+from askd.guards.concurrency import sample_loop_lag
+from askd.guards.health import Health, call_ready_hook, poll_ready_hook, run_heartbeat
+from askd.models import Answerer, ProgressMessage
+from askd.pipeline import Pipeline
+from askd.telemetry import progress
+from askd.telemetry.metrics import Metrics
 
 _log = structlog.get_logger("askd")
 
 
-class Lifetime:
-    """That of the answerer behind a pipeline. `patience` is in seconds: the longest that it gets to close."""
+class AnswererLifespan:
+    """Loads, monitors and closes the answerer of a pipeline. `close_timeout` limits its closing, in seconds."""
 
-    def __init__(self, pipeline: Pipeline, health: Health, metrics: Metrics, *, patience: float) -> None:
+    def __init__(self, pipeline: Pipeline, health: Health, metrics: Metrics, *, close_timeout: float) -> None:
         self._pipeline = pipeline
         self._health = health
         self._metrics = metrics
-        self._patience = patience
+        self._close_timeout = close_timeout
 
-    def begin(self) -> "asyncio.Task[None]":
-        """Begin to load, to beat and to watch; returns the load."""
+    def start(self) -> "asyncio.Task[None]":
+        """Start the load, the heartbeat and the readiness check. Returns the task of the load."""
         answerer, create = self._pipeline.answerer, asyncio.create_task
-        self._heart = create(beat(self._health, self._beats))
-        self._late = create(watch(self._pipeline.limiter))
-        self._loaded = create(self._load())
-        self._ready = create(self._watch(answerer))
-        return self._loaded
+        self._heartbeat_task = create(run_heartbeat(self._health, self._on_heartbeat))
+        self._loop_lag_task = create(sample_loop_lag(self._pipeline.limiter))
+        self._load_task = create(self._load())
+        self._readiness_task = create(self._watch_readiness(answerer))
+        return self._load_task
 
-    async def end(self) -> None:
-        """Stop all that, and close the answerer."""
-        for task in (self._late, self._ready, self._loaded):
+    async def stop(self) -> None:
+        """Cancel the background tasks and close the answerer."""
+        for task in (self._loop_lag_task, self._readiness_task, self._load_task):
             task.cancel()
-        await asyncio.wait({self._ready, self._loaded}, timeout=self._patience)
-        await self._close(self._pipeline.answerer)
-        self._heart.cancel()  # last: liveness must hold while the answerer closes
+        await asyncio.wait({self._readiness_task, self._load_task}, timeout=self._close_timeout)
+        await self._close_answerer(self._pipeline.answerer)
+        self._heartbeat_task.cancel()  # last: the liveness probe must succeed while the answerer closes
 
-    def _beats(self, lag: float) -> None:
+    def _on_heartbeat(self, lag: float) -> None:
         limiter = self._pipeline.limiter
-        self._metrics.lag.observe(lag)
-        self._health.stuck(limiter.stuck_since, limiter.limit)
+        self._metrics.event_loop_lag.observe(lag)
+        self._health.set_exhausted(limiter.exhausted_since, limiter.limit)
 
     async def _load(self) -> None:
-        """Load, and tell the probes how far; where on the disk the code lies is not for whoever may ask them."""
+        """Load the answerer and pass its progress to the probes, which must not disclose the path of the code."""
         answerer, health = self._pipeline.answerer, self._health
-        name = answerer.name.rstrip("/").rpartition("/")[2]
-        async with loading.shown() as show:
+        file_name = answerer.name.rstrip("/").rpartition("/")[2]
+        async with progress.show_progress() as show:
 
-            def progress(line: str) -> None:
-                show(line)
-                share = f" ({line.share:.0%})" if isinstance(line, Step) else ""
-                health.progress(line.replace(answerer.name, name) + share)
+            def report(message: str) -> None:
+                show(message)
+                percent = f" ({message.fraction:.0%})" if isinstance(message, ProgressMessage) else ""
+                health.set_progress(message.replace(answerer.name, file_name) + percent)
 
-            await answerer.load(progress)
-        self._pipeline.limiter.bound(answerer.places)
-        await ask_ready(health, answerer.ready)  # first, or the server would be ready before its code has said so
-        health.loaded(name)
-        for line in answerer.warnings():
-            _log.warning("the answerer warns", about=line)
+            await answerer.load(report)
+        self._pipeline.limiter.set_max_concurrency(answerer.max_concurrency)
+        await call_ready_hook(health, answerer.ready)  # before set_loaded, or the server would be ready too early
+        health.set_loaded(file_name)
+        for warning in answerer.warnings():
+            _log.warning("answerer_warning", detail=warning)
 
-    async def _watch(self, answerer: Answerer) -> None:
-        await asyncio.wait({self._loaded})
-        await watch_ready(self._health, answerer.ready)
+    async def _watch_readiness(self, answerer: Answerer) -> None:
+        await asyncio.wait({self._load_task})
+        await poll_ready_hook(self._health, answerer.ready)
 
-    async def _close(self, answerer: Answerer) -> None:
-        """Close the answerer, and go on in time even where it swallows its cancellation."""
+    async def _close_answerer(self, answerer: Answerer) -> None:
+        """Close the answerer. Returns in time even if its code suppresses the cancellation."""
         closing = asyncio.create_task(answerer.close())
-        done, _ = await asyncio.wait({closing}, timeout=self._patience)
+        done, _ = await asyncio.wait({closing}, timeout=self._close_timeout)
         if not done:
             closing.cancel()
-            _log.warning("the answerer did not close in time", seconds=self._patience)
+            _log.warning("answerer_close_timeout", timeout_seconds=self._close_timeout)
         elif error := closing.exception():
-            _log.error("the answerer failed to close", exc_info=error)
+            _log.error("answerer_close_failed", exc_info=error)
 
 
-async def meanwhile(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Do work as long as the app runs; begun here, as aiohttp makes more contexts than it enters."""
+async def run_in_background(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Cleanup context that runs `work` while the app runs.
+
+    It takes a function, not a coroutine, because aiohttp creates more contexts than it enters.
+    """
     task = asyncio.create_task(work())
     yield
     task.cancel()

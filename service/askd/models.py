@@ -1,4 +1,4 @@
-"""What is asked, what comes back, and the protocol that every answerer keeps."""
+"""The question, the answer, and the protocol that every answerer implements."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -7,97 +7,104 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-Progress = Callable[[str], None]
-"""Takes one line that says how far a load has come; a `Step` where the share is known."""
+ProgressCallback = Callable[[str], None]
+"""Called with a line about the progress of a load; a `ProgressMessage` if the completed fraction is known."""
 
 
-class Step(str):  # noqa: SLOT000 - a text has no slots to add to where it has an attribute of its own
-    """A line of progress that knows which `share` of the load is done, 0 to 1."""
+class ProgressMessage(str):  # noqa: SLOT000 - a str subclass with an attribute cannot have empty slots
+    """A progress line with the completed `fraction` of the load, 0 to 1."""
 
-    share: float
+    fraction: float
 
     @classmethod
-    def of(cls, line: str, share: float) -> "Step":
-        """Return the line with its share, which is brought within its bounds."""
-        step = cls(line)
-        step.share = min(max(share, 0.0), 1.0)
-        return step
+    def with_fraction(cls, line: str, fraction: float) -> "ProgressMessage":
+        """Return the line with its fraction, clamped to 0…1."""
+        message = cls(line)
+        message.fraction = min(max(fraction, 0.0), 1.0)
+        return message
 
 
-Stopped = Callable[[], None]
-"""Says, on any thread and once, that code has stopped which went on after its caller had left."""
+ReleaseCallback = Callable[[], None]
+"""Releases a detached permit. Called once, on any thread, when the code that outlived its request has ended."""
 
-ABANDONED: Final[ContextVar[Callable[[], Stopped] | None]] = ContextVar("askd_abandoned", default=None)
-"""To be called, on the loop, by an answerer whose code goes on although its call was cancelled: a thread cannot be
-stopped. The place that the call holds in the limit stays taken until what this returns is called."""
+detach_permit_var: Final[ContextVar[Callable[[], ReleaseCallback] | None]] = ContextVar(
+    "askd_detach_permit", default=None
+)
+"""Detaches the permit of the current request from it.
+
+Called on the event loop by an answerer whose code continues although its call was cancelled, because a thread cannot
+be stopped. The concurrency limit counts the permit as taken until the returned callback is called.
+"""
 
 
-class Leg(Protocol):
-    """The way of a question on to another server, as a trace shows it. `headers` are sent along with it."""
+class ClientSpan(Protocol):
+    """The trace span of a request to an upstream server. Send `headers` along with the request."""
 
     headers: Mapping[str, str]
 
-    def answered(self, status: int) -> None:
-        """Take notice of the answer's HTTP status."""
+    def record_status(self, status: int) -> None:
+        """Record the HTTP status of the response."""
         ...
 
-    def ended(self, fault: str = "") -> None:
-        """Take notice of the end, the first one told: a word for what went wrong, or nothing."""
+    def end(self, error: str = "") -> None:
+        """End the span; later calls do nothing. `error` is one word for the failure, empty for success."""
         ...
 
 
-LEAVING: Final[ContextVar[Callable[[str, str], Leg] | None]] = ContextVar("askd_leaving", default=None)
-"""To be called, with method and URL, by an answerer that passes a question on by HTTP; None: nothing is traced."""
+client_span_var: Final[ContextVar[Callable[[str, str], ClientSpan] | None]] = ContextVar(
+    "askd_client_span", default=None
+)
+"""Starts a client span. Called with method and URL by answerers that forward a question; None if tracing is off."""
 
 
-class Stages(msgspec.Struct):
-    """How long each stage of one exchange took, in seconds; None where the exchange did not pass through it."""
+class StageTimings(msgspec.Struct):
+    """Seconds that a request spent in each stage; None if it skipped or did not reach the stage."""
 
     auth: float | None = None
-    rate: float | None = None
+    rate_limit: float | None = None
     cache: float | None = None
     queue: float | None = None
-    code: float | None = None
+    answerer: float | None = None
     render: float | None = None
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What the client asked. Two questions are the same when `text` and `parameters` are."""
+    """A question from a client. Two questions are the same if `text` and `parameters` are equal."""
 
     text: str
     parameters: Mapping[str, Any] = {}
-    """What came beside the text, validated by the answerer's `bind`."""
-    thread: str | None = None
-    """The conversation that the question belongs to; None: none. Such a question is never cached nor coalesced."""
+    """Parameters other than the text, validated by `Answerer.parse_parameters`."""
+    thread_id: str | None = None
+    """The conversation that the question belongs to, or None. Questions with a thread are never cached or coalesced."""
     id: str = ""
-    """The request's id, as in the log and in `X-Request-Id`."""
+    """The request id, as in the log and in `X-Request-Id`."""
     client: str = ""
-    """Address of the client; empty where there is none, as in a test."""
+    """Address of the client; empty without a connection, as in tests."""
     caller: str = ""
-    """Name of the token that the client showed; empty where none is asked for."""
+    """Name of the client's token; empty if authentication is off."""
     headers: Mapping[str, str] = {}
-    """Headers of the request; a name is found in any case."""
-    stages: Stages = msgspec.field(default_factory=Stages)
-    arrived: float = 0.0
-    """When the first byte of the request came, in seconds of `time.monotonic`."""
+    """Request headers; lookup is case-insensitive."""
+    stages: StageTimings = msgspec.field(default_factory=StageTimings)
+    received_at: float = 0.0
+    """Arrival time of the request's first byte, in seconds of `time.monotonic`."""
     deadline: float | None = None
-    """When the answer must be there, in seconds of `time.monotonic`; None: nobody has said."""
+    """Time by which the answer is due, in seconds of `time.monotonic`; None without a deadline."""
 
     @property
     def time_left(self) -> float | None:
-        """Seconds until the answer must be there, below 0 when it is late; None: nobody has said."""
+        """Seconds until the deadline, negative if it has passed; None without a deadline."""
         return None if self.deadline is None else self.deadline - time.monotonic()
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What comes back: the text, and extra fields that stand beside it in JSON (never one called `answer`)."""
+    """The answer's text, and extra fields of the JSON response (never one called `answer`)."""
 
     text: str
     fields: Mapping[str, Any] = {}
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    """One parameter beside the question, as the contract shows it. `schema` is JSON Schema 2020-12."""
+    """A request parameter as OpenAPI shows it. `schema` is JSON Schema 2020-12."""
 
     name: str
     schema: Mapping[str, Any]
@@ -106,100 +113,118 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
-    """What an answerer tells of itself to `/docs` and OpenAPI."""
+    """The part of OpenAPI and `/docs` that depends on the answerer."""
 
     summary: str = "Answers a question."
     description: str = ""
     parameters: Sequence[Parameter] = ()
     answer_schema: Mapping[str, Any] | None = None
-    """JSON Schema of the whole answer object; None: `answer` is a string, other fields may stand beside it."""
+    """JSON Schema of the response object; None means a string `answer` and any other fields."""
     examples: Sequence[str] = ()
-    """Questions that get an answer."""
+    """Questions that have an answer."""
 
 
-class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What an answerer counts; telemetry reads it at each scrape, from another thread. None: does not apply."""
+class AnswererStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts for the metrics, read at each scrape from another thread. None if a count does not apply."""
 
     entries: int | None = None
     reloads: int | None = None
     reload_failures: int | None = None
     reload_failing: bool | None = None
-    """Whether the last reload failed, so that what is served is older than what is on disk."""
+    """Whether the last reload failed, so that the served version is older than the one on disk."""
     threads: int | None = None
-    busy: int | None = None
-    queued: int | None = None
-    circuit: str | None = None
-    """`closed`, `open` or `half_open`: whether the server that answers is asked; None: there is none."""
+    busy_threads: int | None = None
+    queued_calls: int | None = None
+    circuit_state: str | None = None
+    """State of the circuit breaker: `closed`, `open` or `half_open`."""
     circuit_openings: int | None = None
-    requests: Mapping[str, int] | None = None
-    """Requests to the server that answers, by what became of them."""
+    upstream_requests: Mapping[str, int] | None = None
+    """Requests to the upstream server, by outcome."""
 
 
 class Answerer(Protocol):
-    """The Code: anything that turns a question into an answer.
+    """The code behind the server: anything that turns a question into an answer.
 
-    Subclass it to inherit the defaults, or have the same members. `load` is awaited once before the first question,
-    `close` once after the last. Calls overlap on one event loop; what blocks belongs into a thread.
+    Subclass it to inherit the defaults. `load` is awaited once before the first question, `close` once after the last.
+    Calls overlap on one event loop, so blocking work must run in a thread.
     """
 
     kind: str
-    """What sort of answerer: a metric label and a word for people ("book", "function")."""
+    """Kind of answerer, for metric labels and messages ("book", "function")."""
     name: str
-    """What is served, for people: the spec, or the file's name."""
+    """Name for people: the spec, or the name of the file."""
     deterministic: bool = False
-    """Whether the same question always gets the same answer while `version` stays the same."""
-    streams: bool = False
-    """Whether `stream` yields deltas as they come, rather than one at the end."""
-    conversational: bool = False
-    """Whether a question may name a `thread`: a conversation that is remembered between questions."""
-    places: int | None = None
-    """How many questions it can answer at once, where each takes a thread; None: as many as come. Known once loaded."""
+    """Whether the same question always gets the same answer while `version` is unchanged."""
+    supports_streaming: bool = False
+    """Whether `stream` yields deltas as they are produced, instead of one at the end."""
+    supports_threads: bool = False
+    """Whether a question may name a `thread`, a conversation that is remembered between questions."""
+    max_concurrency: int | None = None
+    """Number of questions that can be answered at once; None means no limit. Known after `load`."""
     version: str = ""
-    """Changes whenever a deterministic answer may have changed; equal on replicas that answer alike."""
+    """Changes whenever a deterministic answer may have changed; equal on replicas that give the same answers."""
     contract: Contract = Contract()
 
-    async def load(self, progress: Progress) -> None:
-        """Make ready to answer. Raises LoadError, with file, line and fault."""
-        return  # a body, so that type checkers let subclasses leave it out
+    async def load(self, progress: ProgressCallback) -> None:
+        """Prepare to answer.
+
+        Raises:
+            LoadError: The answerer cannot be loaded; the message names the file, the line and the error.
+        """
+        return  # a body, so that type checkers accept subclasses without it
 
     async def close(self) -> None:
-        """Release what `load` acquired; also called when `load` failed halfway."""
-        return  # a body, so that type checkers let subclasses leave it out
+        """Release the resources that `load` acquired. Also called if `load` failed."""
+        return  # a body, so that type checkers accept subclasses without it
 
     def warnings(self) -> Sequence[str]:
-        """Return what the one who deploys it had better know, a line for each. Asked once, after `load`."""
+        """Return warnings for the operator, one line each. Called once, after `load`."""
         return ()
 
     async def ready(self) -> tuple[bool, str]:
-        """Return whether the code can answer now, and why not. Asked every second while loaded; has a second."""
+        """Return whether the answerer can answer now, and the reason if not.
+
+        Called every second after `load`, with a time limit of one second.
+        """
         return True, ""
 
-    def bind(self, given: Mapping[str, Any], *, textual: bool) -> Mapping[str, Any]:
-        """Validate what came beside the question; the result becomes `Question.parameters`.
+    def parse_parameters(self, values: Mapping[str, Any], *, from_strings: bool) -> Mapping[str, Any]:
+        """Validate the request parameters other than the question; the result becomes `Question.parameters`.
 
-        `given` has a list of strings per name when `textual` (query, form), else JSON values. Names that the
-        answerer does not know are left out. Raises BadQuestion, which names the faulty parameter.
+        Unknown names are ignored.
+
+        Args:
+            values: A list of strings per name if `from_strings` (query or form), else JSON values.
+            from_strings: Whether to convert values from strings.
+
+        Raises:
+            BadQuestion: A parameter is missing or invalid; the error names it.
         """
         return {}
 
-    def at_hand(self, question: Question) -> Answer | None:
-        """Return the answer if that needs neither waiting nor work, else None. Must not block or raise."""
+    def try_immediate(self, question: Question) -> Answer | None:
+        """Return the answer if that takes neither waiting nor work, else None. Must not block or raise."""
         return None
 
     async def answer(self, question: Question) -> Answer:
-        """Answer the question. Raises NoAnswer, or any other exception, which the client sees as a 500."""
+        """Answer the question.
+
+        Raises:
+            NoAnswer: The question cannot be answered; the client gets a 404.
+            Exception: Any other exception is a 500 for the client.
+        """
         raise NotImplementedError
 
     async def stream(self, question: Question) -> AsyncIterator[str | Answer]:
-        """Yield deltas of the text as they come, then the whole Answer, last and once.
+        """Yield deltas of the text as they are produced, then the complete Answer once.
 
-        The deltas joined are the answer's text; where code cannot know its answer until the end, as some graphs, the
-        whole Answer counts. Closing the iterator early stops the code.
+        The deltas joined are the answer's text. If the final text differs, which some graphs cannot avoid, the complete
+        Answer counts. Closing the iterator early stops the code.
         """
         answer = await self.answer(question)
         yield answer.text
         yield answer
 
-    def statistics(self) -> Statistics:
-        """Return what is counted now. Called from any thread; must be quick and must not raise."""
-        return Statistics()
+    def statistics(self) -> AnswererStatistics:
+        """Return the current counts. Called from any thread; must be fast and must not raise."""
+        return AnswererStatistics()

@@ -1,1 +1,1 @@
-"""Tests of the chart, and what makes its generated files."""
+"""Tests of the Helm chart, its generated files, k8s/ and skaffold.yaml."""

@@ -1,8 +1,8 @@
-"""The chart's tests run where Helm is, in the environment that `make test-chart` makes."""
+"""Skips the chart tests unless Helm is installed and the environment is that of `make test-chart`."""
 
 import importlib.util
 
-from tests.chart.render import HELMS
+from tools.chart.helm import HELM_COMMANDS
 
-ABLE = bool(HELMS) and importlib.util.find_spec("kubernetes_validate") is not None
-collect_ignore_glob = [] if ABLE else ["test_*.py"]
+CAN_RUN = bool(HELM_COMMANDS) and importlib.util.find_spec("kubernetes_validate") is not None
+collect_ignore_glob = [] if CAN_RUN else ["test_*.py"]

@@ -1,6 +1,6 @@
-"""Forms of the custom resources that the chart makes, closed and only as far as it makes them.
+"""Schemas of the chart's custom resources, which allow only the fields that the chart uses.
 
-From the API references of the Gateway API v1, KEDA 2 and the Prometheus operator.
+Sources: API references of the Gateway API v1, KEDA 2 and the Prometheus operator.
 """
 
 from typing import Any, Final
@@ -9,10 +9,10 @@ import jsonschema
 
 _TEXT: Final = {"type": "string", "minLength": 1}
 _NUMBER: Final = {"type": "integer", "minimum": 0}
-_FREE: Final = {"type": "object"}
+_ANY_OBJECT: Final = {"type": "object"}
 
 
-def _closed(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
+def _closed_object(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
     return {
         "type": "object",
         "additionalProperties": False,
@@ -26,19 +26,19 @@ def _list(items: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 _DURATION: Final = {"type": "string", "pattern": "^([0-9]{1,5}(h|m|s|ms)){1,4}$"}
-_MATCH: Final = _closed(
-    {"path": _closed({"type": {"enum": ["PathPrefix"]}, "value": {"type": "string", "pattern": "^/"}})},
-    headers=_list(_closed({"type": {"enum": ["Exact"]}, "name": _TEXT, "value": _TEXT})),
+_MATCH: Final = _closed_object(
+    {"path": _closed_object({"type": {"enum": ["PathPrefix"]}, "value": {"type": "string", "pattern": "^/"}})},
+    headers=_list(_closed_object({"type": {"enum": ["Exact"]}, "name": _TEXT, "value": _TEXT})),
 )
-_ROUTE: Final = _closed(
+_ROUTE: Final = _closed_object(
     {
-        "parentRefs": _list(_FREE, maxItems=32),
+        "parentRefs": _list(_ANY_OBJECT, maxItems=32),
         "rules": _list(
-            _closed(
+            _closed_object(
                 {
                     "matches": _list(_MATCH),
-                    "timeouts": _closed({"request": _DURATION}),
-                    "backendRefs": _list(_closed({"name": _TEXT, "port": _NUMBER})),
+                    "timeouts": _closed_object({"request": _DURATION}),
+                    "backendRefs": _list(_closed_object({"name": _TEXT, "port": _NUMBER})),
                 }
             ),
             maxItems=16,
@@ -46,50 +46,57 @@ _ROUTE: Final = _closed(
     },
     hostnames=_list(_TEXT),
 )
-_TRIGGER: Final = _closed(
+_TRIGGER: Final = _closed_object(
     {
         "type": {"enum": ["cpu", "prometheus"]},
         "metricType": {"enum": ["AverageValue"]},
         "metadata": {"type": "object", "additionalProperties": _TEXT},
     },
-    authenticationRef=_closed({"name": _TEXT}),
+    authenticationRef=_closed_object({"name": _TEXT}),
 )
-_TARGET: Final = _closed({"apiVersion": _TEXT, "kind": _TEXT, "name": _TEXT})
-_SCALED: Final = _closed(
+_TARGET: Final = _closed_object({"apiVersion": _TEXT, "kind": _TEXT, "name": _TEXT})
+_SCALED: Final = _closed_object(
     {
         "scaleTargetRef": _TARGET,
         "minReplicaCount": _NUMBER,
         "maxReplicaCount": _NUMBER,
         "pollingInterval": _NUMBER,
-        "advanced": _closed(
+        "advanced": _closed_object(
             {
                 "restoreToOriginalReplicaCount": {"type": "boolean"},
-                "horizontalPodAutoscalerConfig": _closed({"behavior": _FREE}),
+                "horizontalPodAutoscalerConfig": _closed_object({"behavior": _ANY_OBJECT}),
             }
         ),
         "triggers": _list(_TRIGGER),
     },
-    fallback=_closed(
+    fallback=_closed_object(
         {"failureThreshold": _NUMBER, "replicas": _NUMBER, "behavior": {"enum": ["static", "currentReplicasIfHigher"]}}
     ),
 )
-_ENDPOINT: Final = _closed({"port": _TEXT, "path": _TEXT}, interval=_DURATION)
-_SELECTOR: Final = _closed({"matchLabels": {"type": "object", "additionalProperties": _TEXT}})
+_ENDPOINT: Final = _closed_object({"port": _TEXT, "path": _TEXT}, interval=_DURATION)
+_SELECTOR: Final = _closed_object({"matchLabels": {"type": "object", "additionalProperties": _TEXT}})
 _RULE: Final = {"type": "object", "required": ["expr"], "anyOf": [{"required": ["alert"]}, {"required": ["record"]}]}
 
-SPECS: Final = {
+SPEC_SCHEMAS: Final = {
     ("gateway.networking.k8s.io/v1", "HTTPRoute"): _ROUTE,
     ("keda.sh/v1alpha1", "ScaledObject"): _SCALED,
-    ("monitoring.coreos.com/v1", "PodMonitor"): _closed(
+    ("monitoring.coreos.com/v1", "PodMonitor"): _closed_object(
         {"selector": _SELECTOR, "podMetricsEndpoints": _list(_ENDPOINT)}
     ),
-    ("monitoring.coreos.com/v1", "ServiceMonitor"): _closed({"selector": _SELECTOR, "endpoints": _list(_ENDPOINT)}),
-    ("monitoring.coreos.com/v1", "PrometheusRule"): _closed(
-        {"groups": _list(_closed({"name": _TEXT, "rules": _list(_RULE)}, interval=_DURATION))}
+    ("monitoring.coreos.com/v1", "ServiceMonitor"): _closed_object(
+        {"selector": _SELECTOR, "endpoints": _list(_ENDPOINT)}
+    ),
+    ("monitoring.coreos.com/v1", "PrometheusRule"): _closed_object(
+        {"groups": _list(_closed_object({"name": _TEXT, "rules": _list(_RULE)}, interval=_DURATION))}
     ),
 }
 
 
-def validate(found: dict[str, Any]) -> None:
-    """Raise jsonschema.ValidationError where a custom resource has not its form, KeyError where it is none of these."""
-    jsonschema.validate(found["spec"], SPECS[found["apiVersion"], found["kind"]])
+def validate_custom_resource(resource: dict[str, Any]) -> None:
+    """Validate the spec of a custom resource.
+
+    Raises:
+        jsonschema.ValidationError: The spec is invalid.
+        KeyError: The kind is unknown.
+    """
+    jsonschema.validate(resource["spec"], SPEC_SCHEMAS[resource["apiVersion"], resource["kind"]])

@@ -1,13 +1,13 @@
-"""Values that must be refused, each with words that the refusal must have: the value, and what to do."""
+"""Values that must be rejected, each with texts that the error must contain: the value and the fix."""
 
 from typing import Any, Final
 
-from tests.chart.cases import CODE, SIDECAR
+from tests.chart.valid_values import CODE_ANSWERER, SIDECAR
 
-_RATE: Final = {"rate": "100/s"}
-Bad = tuple[dict[str, Any], tuple[str, ...]]
+_RATE_LIMIT: Final = {"rateLimit": "100/s"}
+InvalidValues = tuple[dict[str, Any], tuple[str, ...]]
 
-SCHEMA: Final[list[Bad]] = [
+REJECTED_BY_SCHEMA: Final[list[InvalidValues]] = [
     ({"replicas": 3}, ("replicas",)),
     ({"replicaCount": "three"}, ("replicaCount", "integer")),
     ({"replicaCount": -1}, ("replicaCount",)),
@@ -41,7 +41,7 @@ SCHEMA: Final[list[Bad]] = [
     ({"settings": {"threads": 1025}}, ("threads",)),
     ({"settings": {"concurrency": "many"}}, ("concurrency", "many")),
     ({"settings": {"bodyMaxSize": "64k"}}, ("bodyMaxSize", "64k")),
-    ({"settings": {"rate": "fast"}}, ("rate", "fast")),
+    ({"settings": {"rateLimit": "fast"}}, ("rateLimit", "fast")),
     ({"settings": {"trustedProxies": "10.0.0.0/8"}}, ("trustedProxies", "array")),
     ({"settings": {"trustedProxies": ["everyone"]}}, ("trustedProxies", "everyone")),
     ({"settings": {"corsOrigins": ["example.org"]}}, ("corsOrigins", "example.org")),
@@ -80,27 +80,30 @@ SCHEMA: Final[list[Bad]] = [
     ({"ingress": {"path": "q"}}, ("path", "q")),
     ({"metrics": {"podMonitor": {"enabled": "yes"}}}, ("enabled", "boolean")),
 ]
-"""Refused by the schema, which names the value."""
+"""Rejected by the schema; the error names the value."""
 
-RULES: Final[list[Bad]] = [
+REJECTED_BY_TEMPLATE: Final[list[InvalidValues]] = [
     ({"settings": {"deadline": "2h"}}, ("settings.deadline is 2h", "at most 3600s")),
-    ({"settings": {"stallLimit": "5s"}}, ("settings.stallLimit is 5s", "at least 6s")),
+    ({"settings": {"stallTimeout": "5s"}}, ("settings.stallTimeout is 5s", "at least 6s")),
     ({"settings": {"drainTimeout": "5s"}}, ("settings.drainTimeout", "at least settings.deadline")),
-    ({"answerer": CODE, "settings": {"drainTimeout": "30s"}}, ("settings.drainTimeout", "60s for code")),
-    ({"settings": {"rateBurst": 5}}, ("settings.rateBurst", "settings.rate")),
+    ({"answerer": CODE_ANSWERER, "settings": {"drainTimeout": "30s"}}, ("settings.drainTimeout", "60s for code")),
+    ({"settings": {"rateBurst": 5}}, ("settings.rateBurst", "settings.rateLimit")),
     ({"settings": {"latencyBuckets": ["1s", "500ms"]}}, ("settings.latencyBuckets", "order them")),
     ({"settings": {"cacheSize": "512MiB"}}, ("settings.cacheSize is 512MiB", "larger limit")),
     ({"resources": {"limits": {"memory": "128Mi"}}}, ("resources.limits.memory is 128Mi", "smaller cache")),
     (
-        {"answerer": {**CODE, "existingConfigMap": "a"}},
+        {"answerer": {**CODE_ANSWERER, "existingConfigMap": "a"}},
         ("answerer.files and answerer.existingConfigMap", "leave the others"),
     ),
     ({"answerer": {"existingConfigMap": "a", "volume": {"emptyDir": {}}, "spec": "a.py"}}, ("answerer.volume",)),
     ({"answerer": {"files": {"mine.py": ""}}}, ("answerer.files are given without answerer.spec", "answer.py")),
-    ({"settings": {"docsNeedToken": True}}, ("settings.docsNeedToken", "auth.existingSecret")),
-    ({"answerer": {"spec": "other.py:answer", "files": CODE["files"]}}, ("other.py", "answer.py", "agree")),
+    ({"settings": {"docsRequireToken": True}}, ("settings.docsRequireToken", "auth.existingSecret")),
+    ({"answerer": {"spec": "other.py:answer", "files": CODE_ANSWERER["files"]}}, ("other.py", "answer.py", "agree")),
     ({"answerer": {"spec": "a.py", "files": {"a.py": "#" * 262145}}}, ("256", "answerer.volume")),
-    ({"answerer": {**CODE, "upstreamKey": {"existingSecret": "k"}}}, ("answerer.upstreamKey", "http://host:port")),
+    (
+        {"answerer": {**CODE_ANSWERER, "upstreamKey": {"existingSecret": "k"}}},
+        ("answerer.upstreamKey", "http://host:port"),
+    ),
     ({"ops": {"port": 2024}}, ("ops.port is 2024", "2025")),
     ({"service": {"nodePort": 30080}}, ("service.nodePort", "service.type")),
     ({"service": {"externalTrafficPolicy": "Local"}}, ("service.externalTrafficPolicy", "service.type")),
@@ -110,16 +113,16 @@ RULES: Final[list[Bad]] = [
         ("service.ipFamilies", "RequireDualStack"),
     ),
     ({"httpRoute": {"enabled": True}}, ("httpRoute.parentRefs", "name the Gateway")),
-    ({"settings": _RATE, "ingress": {"enabled": True}}, ("settings.rate", "an Ingress", "trustedProxies")),
+    ({"settings": _RATE_LIMIT, "ingress": {"enabled": True}}, ("settings.rateLimit", "an Ingress", "trustedProxies")),
     (
-        {"settings": _RATE, "httpRoute": {"enabled": True, "parentRefs": [{"name": "a"}]}},
-        ("settings.rate", "an HTTPRoute"),
+        {"settings": _RATE_LIMIT, "httpRoute": {"enabled": True, "parentRefs": [{"name": "a"}]}},
+        ("settings.rateLimit", "an HTTPRoute"),
     ),
     (
-        {"settings": _RATE, "service": {"type": "NodePort"}},
-        ("settings.rate", "NodePort", "externalTrafficPolicy: Local"),
+        {"settings": _RATE_LIMIT, "service": {"type": "NodePort"}},
+        ("settings.rateLimit", "NodePort", "externalTrafficPolicy: Local"),
     ),
-    ({"settings": _RATE, "service": {"type": "LoadBalancer"}}, ("settings.rate", "LoadBalancer")),
+    ({"settings": _RATE_LIMIT, "service": {"type": "LoadBalancer"}}, ("settings.rateLimit", "LoadBalancer")),
     ({"autoscaling": {"type": "hpa", "minReplicas": 5, "maxReplicas": 4}}, ("minReplicas is 5", "maxReplicas is 4")),
     ({"autoscaling": {"type": "hpa", "cpu": {"averageValue": None}}}, ("autoscaling.type=hpa has no metric",)),
     ({"autoscaling": {"type": "keda", "saturation": {"enabled": True}}}, ("autoscaling.keda.serverAddress",)),
@@ -138,12 +141,12 @@ RULES: Final[list[Bad]] = [
         ("slo.latency.threshold is 300ms", "settings.latencyBuckets"),
     ),
 ]
-"""Refused by requirements.yaml, which names the value and the mend."""
+"""Rejected by requirements.yaml; the error names the value and the fix."""
 
-OLD: Final[list[tuple[dict[str, Any], str, str]]] = [
+REJECTED_BY_KUBERNETES_VERSION: Final[list[tuple[dict[str, Any], str, str]]] = [
     ({"service": {"trafficDistribution": "PreferSameNode"}}, "1.33.0", "needs Kubernetes 1.34"),
     ({"service": {"trafficDistribution": "PreferClose"}}, "1.30.0", "needs Kubernetes 1.31"),
     ({"autoscaling": {"tolerance": 0.05}}, "1.34.0", "needs Kubernetes 1.35"),
     ({}, "1.29.0", "1.30"),
 ]
-"""Refused where Kubernetes is too old for it."""
+"""Rejected on a version of Kubernetes that is too old."""

@@ -1,4 +1,4 @@
-"""Chart and code agree: variables, ports, paths, mounts and times of the rendered pod are those of the code."""
+"""Variables, ports, paths, mounts and times of the rendered pod match the code."""
 
 import dataclasses
 import math
@@ -7,127 +7,131 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from service import __version__, usual
-from service.answerers import spec
-from service.app import create_ops_app
-from service.guards.health import Health
-from service.settings import Settings
-from service.telemetry.metrics import Metrics
-from service.variables import variable_name
-from tests.chart.cases import CASES, CODE
-from tests.chart.generated_settings import DERIVED, camel, fields
-from tests.chart.manual import CHART, VALUES, leaves, read
-from tests.chart.render import Rendered, template
+from askd import __version__
+from askd.answerers import registry
+from askd.app import create_ops_app
+from askd.cli import settings_command
+from askd.config import Settings
+from askd.config.environment import variable_name
+from askd.guards.health import Health
+from askd.telemetry.metrics import Metrics
+from tests.chart.valid_values import CODE_ANSWERER, VALID_VALUES
+from tools.chart.helm import RenderedChart, render_chart
+from tools.chart.settings_block import DERIVED_SETTINGS, camel_case, chart_fields
+from tools.chart.values_file import CHART_FOLDER, VALUES_FILE, leaf_values, parse_values
 
-OWN = {variable_name(field.name) for field in dataclasses.fields(Settings)}
-SLACK = 5
-"""Seconds of the grace period for what no setting counts."""
+SETTING_VARIABLES = {variable_name(field.name) for field in dataclasses.fields(Settings)}
+EXTRA_GRACE_SECONDS = 5
+"""Seconds of the grace period in addition to the settings."""
 
 
-def loaded(rendered: Rendered) -> Settings:
-    """Read the variables of a rendered pod as askd would; what comes from a Secret is filled in."""
-    env = {name: text if isinstance(text, str) else "redis://host" for name, text in rendered.env.items()}
+def load_settings(rendered: RenderedChart) -> Settings:
+    """Load the variables of a rendered pod as askd would, with a placeholder for values from a Secret."""
+    env = {name: text if isinstance(text, str) else "redis://host" for name, text in rendered.environment.items()}
     return Settings.load({}, env)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_every_variable_is_a_setting_that_loads(case: str) -> None:
-    """Each ASKD_ variable of each case is a setting, and askd takes its value."""
-    rendered = template(CASES[case])
-    assert {name for name in rendered.env if name.startswith("ASKD_")} <= OWN
-    loaded(rendered)
+@pytest.mark.parametrize("case", VALID_VALUES)
+def test_every_variable_is_a_valid_setting(case: str) -> None:
+    """Each ASKD_ variable is a setting, and its value is valid."""
+    rendered = render_chart(VALID_VALUES[case])
+    assert {name for name in rendered.environment if name.startswith("ASKD_")} <= SETTING_VARIABLES
+    load_settings(rendered)
 
 
-def test_every_setting_can_be_reached() -> None:
-    """Each setting is a value under `settings`, or is derived from the value that the table names."""
-    known = {value.name for value in leaves(read(VALUES.read_text("utf-8")))}
-    assert {f"settings.{camel(field.name)}" for field in fields()} == {n for n in known if n.startswith("settings.")}
-    for name, value in DERIVED.items():
-        assert name in {field.name for field in dataclasses.fields(Settings)}
-        assert value == "constant" or any(each.startswith(value) for each in known), value
+def test_every_setting_has_a_value() -> None:
+    """Each setting is a value under `settings` or derived from an existing value."""
+    names = {value.name for value in leaf_values(parse_values(VALUES_FILE.read_text("utf-8")))}
+    assert {f"settings.{camel_case(field.name)}" for field in chart_fields()} == {
+        name for name in names if name.startswith("settings.")
+    }
+    for setting, source in DERIVED_SETTINGS.items():
+        assert setting in {field.name for field in dataclasses.fields(Settings)}
+        assert source == "constant" or any(name.startswith(source) for name in names), source
 
 
-def test_every_setting_is_set_by_some_case() -> None:
-    """The cases together set every variable that there is."""
-    seen = {name for case in CASES.values() for name in template(case).env}
-    assert seen >= OWN
+def test_cases_set_every_setting() -> None:
+    """The valid cases together set every variable."""
+    variables = {name for case in VALID_VALUES.values() for name in render_chart(case).environment}
+    assert variables >= SETTING_VARIABLES
 
 
-def test_the_defaults_are_the_codes_own() -> None:
-    """Without values every setting but the addresses has the default that it has in the code."""
-    usual, found = Settings(), loaded(template({}))
-    own = {"host", "ops_port"}
+def test_defaults_match_the_code() -> None:
+    """By default, every setting except the addresses has the default of the code."""
+    defaults, settings = Settings(), load_settings(render_chart({}))
     for field in dataclasses.fields(Settings):
-        if field.name not in own:
-            assert getattr(found, field.name) == getattr(usual, field.name), field.name
+        if field.name not in {"host", "port", "ops_port"}:
+            assert getattr(settings, field.name) == getattr(defaults, field.name), field.name
+    assert settings.port == defaults.main_port
 
 
-def test_values_arrive_as_they_were_meant() -> None:
-    """What a case sets is what the server then has, large numbers, lists and zeros too."""
-    found = loaded(template(CASES["settings"]))
-    assert (found.question_max_length, found.max_connections, found.body_max_size) == (1_000_000, 100_000, 1 << 20)
-    assert (found.deadline, found.queue, found.drain_delay, found.cache_size) == (1.5, 0, 0.0, 0)
-    assert [str(network) for network in found.trusted_proxies] == ["10.0.0.0/8", "2001:db8::/32"]
-    assert (found.latency_buckets, found.concurrency, found.prefix) == ((0.1, 1.0), 8, "/answers")
+def test_values_reach_the_server_unchanged() -> None:
+    """Large numbers, lists and zeros have the same value in the chart and in the server."""
+    settings = load_settings(render_chart(VALID_VALUES["settings"]))
+    assert (settings.question_max_length, settings.max_connections) == (1_000_000, 100_000)
+    assert (settings.body_max_size, settings.cache_size, settings.queue_size) == (1 << 20, 0, 0)
+    assert (settings.deadline, settings.drain_delay, settings.concurrency) == (1.5, 0.0, 8)
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "2001:db8::/32"]
+    assert (settings.latency_buckets, settings.prefix) == ((0.1, 1.0), "/answers")
 
 
-def paths() -> set[str]:
-    """Return the paths that the ops port of the code answers."""
+def ops_paths() -> set[str]:
+    """Return the paths that the ops app serves."""
     app: web.Application = create_ops_app(Settings(), Health(30.0), Metrics((1.0,)))
     return {resource.canonical for resource in app.router.resources()}
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_probes_and_scrapes_ask_what_is_there(case: str) -> None:
-    """Every probe asks a path of the ops app at the ops port, and so does every scrape."""
-    rendered = template(CASES[case])
-    ports = {port["name"]: port["containerPort"] for port in rendered.container["ports"]}
-    settings = loaded(rendered)
+@pytest.mark.parametrize("case", VALID_VALUES)
+def test_probes_and_scrapes_use_existing_paths(case: str) -> None:
+    """Probes and scrape annotations use paths of the ops app and the ops port."""
+    rendered = render_chart(VALID_VALUES[case])
+    ports = {port["name"]: port["containerPort"] for port in rendered.askd_container["ports"]}
+    settings = load_settings(rendered)
     assert ports == {"http": settings.port, "ops": settings.ops_port}
     for name in ("startupProbe", "readinessProbe", "livenessProbe"):
-        if probe := rendered.container.get(name):
+        if probe := rendered.askd_container.get(name):
             assert probe["httpGet"]["port"] == "ops"
-            assert probe["httpGet"]["path"] in paths()
-    annotations = rendered.deployment["template"]["metadata"]["annotations"]
-    assert annotations.get("prometheus.io/path", "/metrics") in paths()
+            assert probe["httpGet"]["path"] in ops_paths()
+    annotations = rendered.deployment_spec["template"]["metadata"]["annotations"]
+    assert annotations.get("prometheus.io/path", "/metrics") in ops_paths()
     assert annotations.get("prometheus.io/port", str(settings.ops_port)) == str(settings.ops_port)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_services_lead_to_ports_that_are_there(case: str) -> None:
-    """Every target port of every Service is a port of the container."""
-    rendered = template(CASES[case])
-    ports = {port["name"] for port in rendered.container["ports"]}
-    for service in rendered.all("Service"):
+@pytest.mark.parametrize("case", VALID_VALUES)
+def test_services_target_existing_ports(case: str) -> None:
+    """Every target port of a Service is a port of the container."""
+    rendered = render_chart(VALID_VALUES[case])
+    ports = {port["name"] for port in rendered.askd_container["ports"]}
+    for service in rendered.of_kind("Service"):
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_every_file_that_a_variable_names_is_mounted(case: str) -> None:
-    """A file or folder that a setting names lies in a mount, each mount has its volume, and each volume its mount."""
-    rendered = template(CASES[case])
-    mounts = {mount["mountPath"]: mount["name"] for mount in rendered.container["volumeMounts"]}
-    volumes = {volume["name"] for volume in rendered.pod["volumes"]}
+@pytest.mark.parametrize("case", VALID_VALUES)
+def test_files_of_settings_are_mounted(case: str) -> None:
+    """Each file in a setting is in a mount, and each mount has a volume and vice versa."""
+    rendered = render_chart(VALID_VALUES[case])
+    mounts = {mount["mountPath"]: mount["name"] for mount in rendered.askd_container["volumeMounts"]}
+    volumes = {volume["name"] for volume in rendered.pod_spec["volumes"]}
     assert set(mounts.values()) == volumes
-    for name, text in rendered.env.items():
+    for name, text in rendered.environment.items():
         if name.startswith("ASKD_") and name.endswith(("_FILE", "_CERT", "_KEY")) and "GRAPH" not in name:
             assert text in mounts or text.rpartition("/")[0] in mounts, name
 
 
-class _Kind:
-    """As much of an answerer as the deadline asks for."""
+class _FakeAnswerer:
+    """The only attribute of an answerer that its drain time-out depends on."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
 
 BOOK = {"answerer": {"spec": "faq.yaml", "existingConfigMap": "a"}}
-TIMES: list[tuple[dict[str, Any], str]] = [
-    ({}, "function"),  # an image may bring code along
+GRACE_PERIOD_CASES: list[tuple[dict[str, Any], str]] = [
+    ({}, "function"),  # an image may contain code
     ({"answerer": {"files": {"book.yaml": ""}}}, "book"),
     ({"answerer": {"files": {"answer.py": ""}}}, "function"),
     ({"answerer": {"volume": {"emptyDir": {}}}}, "function"),
-    ({"answerer": CODE}, "function"),
+    ({"answerer": CODE_ANSWERER}, "function"),
     (BOOK, "book"),
     ({"answerer": {"spec": "books", "existingConfigMap": "a"}}, "function"),
     ({"answerer": {"spec": "langgraph.json"}}, "graph"),
@@ -141,41 +145,43 @@ TIMES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("values", "kind"), TIMES, ids=str)
-def test_the_grace_period_is_the_sum_of_the_stops_steps(values: dict[str, Any], kind: str) -> None:
-    """Sleep, drain delay, drain time-out, shutdown, flush and 5 s, by the code's own arithmetic."""
-    rendered = template(values)
-    settings = loaded(rendered)
-    sleep = rendered.container.get("lifecycle", {"preStop": {"sleep": {"seconds": 0}}})["preStop"]["sleep"]["seconds"]
-    drain = spec.drain_timeout(settings, _Kind(kind))  # type: ignore[arg-type]  # the kind is all that is looked at
+@pytest.mark.parametrize(("values", "kind"), GRACE_PERIOD_CASES, ids=str)
+def test_grace_period_is_the_sum_of_the_shutdown_steps(values: dict[str, Any], kind: str) -> None:
+    """The grace period is preStop sleep, drain delay, drain time-out, closing and flushing, plus 5 s."""
+    rendered = render_chart(values)
+    settings = load_settings(rendered)
+    hook = rendered.askd_container.get("lifecycle", {"preStop": {"sleep": {"seconds": 0}}})
+    sleep = hook["preStop"]["sleep"]["seconds"]
+    drain = registry.effective_drain_timeout(settings, _FakeAnswerer(kind))  # type: ignore[arg-type]  # only the kind matters
     steps = sleep + settings.drain_delay + drain + settings.shutdown_timeout + settings.flush_timeout
-    assert rendered.pod["terminationGracePeriodSeconds"] == math.ceil(steps) + SLACK
-    assert rendered.container["livenessProbe"]["terminationGracePeriodSeconds"] == sleep + 1
+    assert rendered.pod_spec["terminationGracePeriodSeconds"] == math.ceil(steps) + EXTRA_GRACE_SECONDS
+    assert rendered.askd_container["livenessProbe"]["terminationGracePeriodSeconds"] == sleep + 1
 
 
-def test_a_hung_loop_leaves_the_rotation_and_is_restarted_in_time() -> None:
-    """Readiness fails 5 s after the loop stood still, and the probes' times keep 25 s and 70 s."""
-    rendered = template({})
-    ready, alive = rendered.container["readinessProbe"], rendered.container["livenessProbe"]
-    out = 5 + ready["periodSeconds"] * ready["failureThreshold"] + ready["timeoutSeconds"]
-    restarted = loaded(rendered).stall_limit + alive["periodSeconds"] * alive["failureThreshold"]
-    assert out < 25
-    assert restarted + alive["terminationGracePeriodSeconds"] < 70
+def test_blocked_event_loop_is_restarted_in_time() -> None:
+    """With a blocked event loop, the pod is not ready after 25 s at most and restarted after 70 s at most."""
+    rendered = render_chart({})
+    readiness, liveness = rendered.askd_container["readinessProbe"], rendered.askd_container["livenessProbe"]
+    # Readiness fails once the loop has been blocked for 5 s.
+    unready = 5 + readiness["periodSeconds"] * readiness["failureThreshold"] + readiness["timeoutSeconds"]
+    restarted = load_settings(rendered).stall_timeout + liveness["periodSeconds"] * liveness["failureThreshold"]
+    assert unready < 25
+    assert restarted + liveness["terminationGracePeriodSeconds"] < 70
 
 
-def test_the_answers_are_where_the_image_works() -> None:
-    """The mount of the answerer's files is /answers, the working folder of the image."""
-    assert {"name": "answers", "mountPath": "/answers", "readOnly": True} in template(CASES["files"]).container[
-        "volumeMounts"
-    ]
+def test_answerer_files_are_in_the_working_directory() -> None:
+    """The answerer's files are mounted at /answers, the working directory of the image."""
+    assert {"name": "answers", "mountPath": "/answers", "readOnly": True} in render_chart(
+        VALID_VALUES["files"]
+    ).askd_container["volumeMounts"]
 
 
-def test_the_usual_names_are_the_codes() -> None:
-    """The chart knows the names that askd looks for where nobody says what answers."""
-    text = (CHART / "templates" / "_times.tpl").read_text("utf-8")
-    assert "list " + " ".join(f'"{name}"' for name in usual.NAMES) in text
+def test_default_files_match_the_code() -> None:
+    """The chart and the code look for the same default files, in the same order."""
+    template = (CHART_FOLDER / "templates" / "_times.tpl").read_text("utf-8")
+    assert "list " + " ".join(f'"{name}"' for name in settings_command.DEFAULT_SPEC_FILES) in template
 
 
-def test_the_version_is_the_packages() -> None:
-    """The default image is that of this version of askd."""
-    assert template({}).container["image"] == f"askd:{__version__}"
+def test_default_image_has_the_version_of_the_package() -> None:
+    """The default image tag is the version of askd."""
+    assert render_chart({}).askd_container["image"] == f"askd:{__version__}"

@@ -1,4 +1,4 @@
-"""What stands in k8s/ and skaffold.yaml is valid, safe, and agrees with the chart."""
+"""Manifests and scripts in k8s/, and skaffold.yaml: valid, restricted, and consistent with the chart."""
 
 import json
 import os
@@ -12,125 +12,126 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.chart import restricted
-from tests.chart.manual import CHART
-from tests.chart.render import template
-from tests.cluster.asking import FAST
+from tests.chart import pod_security
+from tools.chart.helm import render_chart
+from tools.chart.values_file import CHART_FOLDER
 
-ROOT = CHART.parent
+ROOT = CHART_FOLDER.parent
 K8S = ROOT / "k8s"
-SETS = ["plain", "prometheus", "redis", "load"]
+KUSTOMIZATIONS = ["plain", "prometheus", "redis", "load"]
 needs_kubectl = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 needs_skaffold = pytest.mark.skipif(not shutil.which("skaffold"), reason="skaffold is not installed")
 
 
-def built(name: str) -> list[dict[str, Any]]:
+def build_kustomization(name: str) -> list[dict[str, Any]]:
     """Return the objects that `kubectl apply -k` would send."""
     command = ["kubectl", "kustomize", str(K8S / name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [found for found in yaml.safe_load_all(done.stdout) if found]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return [item for item in yaml.safe_load_all(result.stdout) if item]
 
 
-def documents(path: Path) -> list[Any]:
+def read_documents(path: Path) -> list[Any]:
     """Return the documents of a YAML file."""
     return list(yaml.safe_load_all(path.read_text("utf-8")))
 
 
 @needs_kubectl
-@pytest.mark.parametrize("name", SETS)
-def test_the_manifests_are_valid_and_restricted(name: str) -> None:
-    """Each set builds, is what Kubernetes 1.30 and 1.37 take, and keeps to the standard `restricted`."""
-    for found in built(name):
+@pytest.mark.parametrize("name", KUSTOMIZATIONS)
+def test_manifests_are_valid_and_restricted(name: str) -> None:
+    """Each kustomization is valid in Kubernetes 1.30 and 1.37 and follows Pod Security `restricted`."""
+    for item in build_kustomization(name):
         for version in ("1.30", "1.37"):
-            kubernetes_validate.validate(found, version, strict=True)
-        if "template" in found.get("spec", {}):
-            assert not list(restricted.faults(found["spec"]["template"]["spec"]))
+            kubernetes_validate.validate(item, version, strict=True)
+        if "template" in item.get("spec", {}):
+            assert not list(pod_security.violations(item["spec"]["template"]["spec"]))
 
 
 @needs_kubectl
-def test_the_plain_manifests_are_in_their_namespace() -> None:
-    """Everything but the namespace itself is in askd, and nothing of Helm is left."""
-    found = built("plain")
-    assert {each["metadata"].get("namespace") for each in found if each["kind"] != "Namespace"} == {"askd"}
-    assert "helm" not in json.dumps(found).lower()
+def test_plain_manifests_are_independent_of_helm() -> None:
+    """Every object is in the namespace askd, and none has a label of Helm."""
+    items = build_kustomization("plain")
+    assert {item["metadata"].get("namespace") for item in items if item["kind"] != "Namespace"} == {"askd"}
+    assert "helm" not in json.dumps(items).lower()
 
 
-def test_the_local_cluster_maps_what_make_up_asks_for() -> None:
-    """kind.yaml maps the node ports of askd and of Prometheus to localhost."""
-    (kind,) = documents(K8S / "kind.yaml")
+def test_local_cluster_maps_the_node_ports() -> None:
+    """kind.yaml maps the node ports of askd and Prometheus to localhost."""
+    (kind,) = read_documents(K8S / "kind.yaml")
     mapped = {port["containerPort"]: port["hostPort"] for port in kind["nodes"][0]["extraPortMappings"]}
     script = (K8S / "up.sh").read_text("utf-8")
     assert f"service.nodePort={30024}" in script
-    service = documents(K8S / "prometheus" / "server.yaml")[1]
+    service = read_documents(K8S / "prometheus" / "server.yaml")[1]
     assert mapped == {30024: 2024, service["spec"]["ports"][0]["nodePort"]: 9090}
 
 
 @pytest.mark.parametrize("script", ["up.sh", "down.sh"])
 @pytest.mark.parametrize("context", ["production", "gke_project_zone_name", "arn:aws:eks:eu:1:cluster/a", "not-kind-a"])
-def test_a_foreign_cluster_is_refused(tmp_path: Path, script: str, context: str) -> None:
-    """Nothing is done to a cluster that is not on this machine."""
-    done = called(tmp_path, script, context)
-    assert done.returncode == 1
-    assert f"The current context is {context}" in done.stderr
-    assert not (tmp_path / "done").exists()
+def test_remote_cluster_is_rejected(tmp_path: Path, script: str, context: str) -> None:
+    """The scripts do nothing in a cluster that is not on this machine."""
+    result = run_script(tmp_path, script, context)
+    assert result.returncode == 1
+    assert f"The current context is {context}" in result.stderr
+    assert not (tmp_path / "calls").exists()
 
 
 @pytest.mark.parametrize("context", ["kind-askd", "minikube", "k3d-a", "docker-desktop", "orbstack", "colima"])
-def test_a_local_cluster_is_taken(tmp_path: Path, context: str) -> None:
-    """`make down` goes on where the context is a local one."""
-    called(tmp_path, "down.sh", context)
-    assert "uninstall" in (tmp_path / "done").read_text()
+def test_local_cluster_is_accepted(tmp_path: Path, context: str) -> None:
+    """`make down` continues in a local context."""
+    run_script(tmp_path, "down.sh", context)
+    assert "uninstall" in (tmp_path / "calls").read_text()
 
 
-def called(folder: Path, script: str, context: str) -> subprocess.CompletedProcess[str]:
-    """Run a script with stand-ins for its tools: kubectl knows the context, and each writes down its call."""
+def run_script(folder: Path, script: str, context: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with fake tools, which append their calls to the file `calls`; kubectl returns the context."""
     for tool in ("docker", "helm", "kind", "minikube", "kubectl"):
-        answer = f'[[ $* == "config current-context" ]] && echo {context} && exit\n' if tool == "kubectl" else ""
+        context_reply = f'[[ $* == "config current-context" ]] && echo {context} && exit\n' if tool == "kubectl" else ""
         path = folder / tool
-        path.write_text(f'#!/usr/bin/env bash\n{answer}echo "{tool} $*" >>{folder}/done\n')
+        path.write_text(f'#!/usr/bin/env bash\n{context_reply}echo "{tool} $*" >>{folder}/calls\n')
         path.chmod(0o755)
-    (folder / "done").unlink(missing_ok=True)
+    (folder / "calls").unlink(missing_ok=True)
     environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
-    done = subprocess.run([K8S / script], capture_output=True, text=True, check=False, env=environment)
-    if script == "up.sh" and (folder / "done").exists():
-        raise AssertionError((folder / "done").read_text())
-    return done
+    result = subprocess.run([K8S / script], capture_output=True, text=True, check=False, env=environment)
+    if script == "up.sh" and (folder / "calls").exists():
+        raise AssertionError((folder / "calls").read_text())
+    return result
 
 
-def test_prometheus_takes_what_the_pods_are_annotated_with() -> None:
-    """The annotations that the chart gives are those that Prometheus' configuration reads."""
-    annotations = template({}).deployment["template"]["metadata"]["annotations"]
+def test_prometheus_uses_the_annotations_of_the_chart() -> None:
+    """Prometheus' configuration reads exactly the annotations that the chart sets."""
+    annotations = render_chart({}).deployment_spec["template"]["metadata"]["annotations"]
     text = (K8S / "prometheus" / "prometheus.yml").read_text("utf-8")
     read = set(re.findall(r"pod_annotation_(prometheus_io_\w+)", text))
     assert read == {re.sub(r"\W", "_", name) for name in annotations if name.startswith("prometheus.io/")}
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
-def test_prometheus_takes_its_configuration() -> None:
-    """Promtool has nothing to say about it."""
+def test_prometheus_configuration_is_valid() -> None:
+    """Promtool accepts the configuration."""
     command = ["promtool", "check", "config", str(K8S / "prometheus" / "prometheus.yml")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_load_asks_what_the_service_answers() -> None:
-    """The Job asks the Service that the plain manifests make."""
-    (job,) = documents(K8S / "load" / "job.yaml")
-    services = [each for each in documents(K8S / "plain" / "askd.yaml") if each["kind"] == "Service"]
-    assert job["spec"]["template"]["spec"]["containers"][0]["args"][0] == f"http://{services[1]['metadata']['name']}"
-    assert FAST.kept + FAST.fresh > 0
+def test_load_job_matches_the_service_and_the_script() -> None:
+    """The Job sends requests to the Service of the plain manifests, with options that the script has."""
+    (job,) = read_documents(K8S / "load" / "job.yaml")
+    services = [item for item in read_documents(K8S / "plain" / "askd.yaml") if item["kind"] == "Service"]
+    arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert arguments[0] == f"http://{services[1]['metadata']['name']}"
+    script = (K8S / "load" / "load.py").read_text("utf-8")
+    assert all(f'"{option}"' in script for option in arguments if option.startswith("--"))
 
 
 @needs_skaffold
 @pytest.mark.parametrize("profile", ["", "dev", "function", "langgraph"])
-def test_skaffold_understands_its_file(profile: str) -> None:
-    """`skaffold diagnose` takes the file with each profile, and each folder and Dockerfile that it names is there."""
+def test_skaffold_configuration_is_valid(profile: str) -> None:
+    """`skaffold diagnose` accepts each profile, and its folders, Dockerfiles and targets exist."""
     command = ["skaffold", "diagnose", "--yaml-only", *(("--profile", profile) if profile else ())]
     environment = {**os.environ, "KUBECONFIG": os.devnull, "SKAFFOLD_UPDATE_CHECK": "false"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    for artifact in yaml.safe_load(done.stdout)["build"]["artifacts"]:
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stderr
+    for artifact in yaml.safe_load(result.stdout)["build"]["artifacts"]:
         folder = ROOT / artifact.get("context", ".")
         dockerfile = folder / artifact["docker"]["dockerfile"]
         assert dockerfile.is_file()
@@ -140,19 +141,19 @@ def test_skaffold_understands_its_file(profile: str) -> None:
 
 @needs_skaffold
 def test_skaffold_renders_the_chart(tmp_path: Path) -> None:
-    """`skaffold render` gives the chart's objects, with the image that was built."""
+    """`skaffold render` renders the chart with the built image."""
     builds = tmp_path / "builds.json"
     builds.write_text(json.dumps({"builds": [{"imageName": "askd", "tag": "askd:built"}]}))
     command = ["skaffold", "render", "--build-artifacts", str(builds), "--digest-source=tag"]
     environment = {**os.environ, "KUBECONFIG": os.devnull, "SKAFFOLD_UPDATE_CHECK": "false"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    found = [each for each in yaml.safe_load_all(done.stdout) if each]
-    (deployment,) = [each for each in found if each["kind"] == "Deployment"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stderr
+    items = [item for item in yaml.safe_load_all(result.stdout) if item]
+    (deployment,) = [item for item in items if item["kind"] == "Deployment"]
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == "askd:built"
 
 
-def test_the_values_for_development_are_taken() -> None:
-    """What `skaffold dev` sets renders, with one replica that reloads."""
-    rendered = template(documents(K8S / "dev" / "values.yaml")[0])
-    assert (rendered.deployment["replicas"], rendered.env["ASKD_RELOAD"]) == (1, "true")
+def test_development_values_are_valid() -> None:
+    """The values of `skaffold dev` render one replica that reloads."""
+    rendered = render_chart(read_documents(K8S / "dev" / "values.yaml")[0])
+    assert (rendered.deployment_spec["replicas"], rendered.environment["ASKD_RELOAD"]) == (1, "true")

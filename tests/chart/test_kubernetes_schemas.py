@@ -1,4 +1,4 @@
-"""Every object of every case is what Kubernetes takes, and safe."""
+"""Every object of every case is valid for Kubernetes 1.30 to 1.37 and follows Pod Security `restricted`."""
 
 import functools
 import json
@@ -9,15 +9,15 @@ import kubernetes_validate
 import kubernetes_validate.utils
 import pytest
 
-from tests.chart import custom, restricted
-from tests.chart.cases import CASES
-from tests.chart.render import HELMS, template
+from tests.chart import custom_resources, pod_security
+from tests.chart.valid_values import VALID_VALUES
+from tools.chart.helm import HELM_COMMANDS, render_chart
 
 VERSIONS = [f"1.{minor}" for minor in range(30, 38)]
-_NAMED = {"env", "containers", "initContainers", "volumes", "ports", "volumeMounts", "imagePullSecrets"}
-"""Lists whose entries have a name, or a mount path, and each once."""
+_MERGED_LISTS = {"env", "containers", "initContainers", "volumes", "ports", "volumeMounts", "imagePullSecrets"}
+"""Lists that Kubernetes merges by the name or mount path of their items."""
+# Without the cache, each object would read two megabytes of definitions again.
 kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
-"""Else each object would read two megabytes of definitions again."""
 
 
 @functools.lru_cache(maxsize=10_000)
@@ -25,73 +25,73 @@ def _validate(text: str, version: str) -> None:
     kubernetes_validate.validate(json.loads(text), version, strict=True)
 
 
-def _lists(found: Any, at: str = "") -> Iterator[tuple[str, list[Any]]]:
-    """Yield the lists of named things in an object, with the name of the list."""
-    if isinstance(found, dict):
-        for key, inner in found.items():
-            if key in _NAMED and isinstance(inner, list):
-                yield f"{at}.{key}", inner
-            yield from _lists(inner, f"{at}.{key}")
-    elif isinstance(found, list):
-        for inner in found:
-            yield from _lists(inner, at)
+def _merged_lists(value: Any, path: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """Yield path and items of each merged list in an object."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            if key in _MERGED_LISTS and isinstance(child, list):
+                yield f"{path}.{key}", child
+            yield from _merged_lists(child, f"{path}.{key}")
+    elif isinstance(value, list):
+        for child in value:
+            yield from _merged_lists(child, path)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", VALID_VALUES)
 def test_every_object_is_valid(case: str) -> None:
-    """Every object has the form that Kubernetes 1.30 to 1.37 gives it, with no field that they do not know."""
-    for found in template(CASES[case]):
-        if (found["apiVersion"], found["kind"]) in custom.SPECS:
-            custom.validate(found)
+    """Every object is valid in each supported version of Kubernetes, without unknown fields."""
+    for item in render_chart(VALID_VALUES[case]):
+        if (item["apiVersion"], item["kind"]) in custom_resources.SPEC_SCHEMAS:
+            custom_resources.validate_custom_resource(item)
             continue
-        versions = VERSIONS[5:] if "tolerance" in json.dumps(found) and found["kind"] != "Deployment" else VERSIONS
+        versions = VERSIONS[5:] if "tolerance" in json.dumps(item) and item["kind"] != "Deployment" else VERSIONS
         for version in versions:
-            _validate(json.dumps(found, sort_keys=True), version)
+            _validate(json.dumps(item, sort_keys=True), version)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_both_helms_make_the_same_objects(case: str) -> None:
+@pytest.mark.parametrize("case", VALID_VALUES)
+def test_helm_3_and_4_render_the_same(case: str) -> None:
     """Helm 3 and Helm 4 render the same manifests."""
-    assert len({json.dumps(template(CASES[case], helm=helm)) for helm in HELMS}) == 1
+    assert len({json.dumps(render_chart(VALID_VALUES[case], helm=helm)) for helm in HELM_COMMANDS}) == 1
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", VALID_VALUES)
 def test_every_pod_is_restricted(case: str) -> None:
-    """Every pod keeps the Pod Security standard `restricted`, has a read-only root and no token."""
-    rendered = template(CASES[case])
-    for pod in [rendered.pod, *(found["spec"] for found in rendered.all("Pod"))]:
-        assert not list(restricted.faults(pod))
+    """Every pod follows Pod Security `restricted` and has a read-only root and no service account token."""
+    rendered = render_chart(VALID_VALUES[case])
+    for pod in [rendered.pod_spec, *(item["spec"] for item in rendered.of_kind("Pod"))]:
+        assert not list(pod_security.violations(pod))
         assert pod["automountServiceAccountToken"] is False
         assert pod["enableServiceLinks"] is False
-        assert all(each["securityContext"]["readOnlyRootFilesystem"] for each in pod["containers"])
+        assert all(container["securityContext"]["readOnlyRootFilesystem"] for container in pod["containers"])
 
 
-def test_the_check_of_restriction_sees_faults() -> None:
-    """A pod without any care has every fault that the standard knows."""
+def test_pod_security_check_finds_violations() -> None:
+    """A privileged pod has every violation that the check knows."""
     pod = {
         "hostNetwork": True,
         "volumes": [{"name": "host", "hostPath": {"path": "/"}}],
         "containers": [{"name": "a", "securityContext": {"privileged": True}, "ports": [{"hostPort": 80}]}],
     }
-    assert len(list(restricted.faults(pod))) == 8
+    assert len(list(pod_security.violations(pod))) == 8
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_nothing_is_named_twice(case: str) -> None:
-    """Lists that Kubernetes merges by a key have each key once: Helm 4 refuses the rest."""
-    for found in template(CASES[case]):
-        for where, entries in _lists(found):
+@pytest.mark.parametrize("case", VALID_VALUES)
+def test_keys_of_merged_lists_are_unique(case: str) -> None:
+    """Lists that Kubernetes merges by a key contain each key once; Helm 4 rejects duplicates."""
+    for item in render_chart(VALID_VALUES[case]):
+        for path, entries in _merged_lists(item):
             keys = [entry.get("mountPath") or entry.get("name") or json.dumps(entry) for entry in entries]
-            assert len(keys) == len(set(keys)), f"{found['kind']}{where}: {keys}"
+            assert len(keys) == len(set(keys)), f"{item['kind']}{path}: {keys}"
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_every_object_has_the_usual_labels(case: str) -> None:
-    """What the chart itself makes can be found by app.kubernetes.io/name and instance, in the release's namespace."""
-    extra = {"one", "askd-two"}
-    for found in template(CASES[case]):
-        if found["metadata"]["name"] not in extra:
-            labels = found["metadata"]["labels"]
+@pytest.mark.parametrize("case", VALID_VALUES)
+def test_every_object_has_the_standard_labels(case: str) -> None:
+    """Objects of the chart have the labels app.kubernetes.io/name and instance, and the release's namespace."""
+    extra_objects = {"one", "askd-two"}
+    for item in render_chart(VALID_VALUES[case]):
+        if item["metadata"]["name"] not in extra_objects:
+            labels = item["metadata"]["labels"]
             assert labels["app.kubernetes.io/name"] == ("answers" if case == "names" else "askd")
             assert labels["app.kubernetes.io/instance"] == "askd"
-            assert found["metadata"]["namespace"] == "here"
+            assert item["metadata"]["namespace"] == "here"

@@ -1,4 +1,4 @@
-"""The chart within another chart."""
+"""The chart as a dependency of a parent chart."""
 
 import shutil
 from pathlib import Path
@@ -6,49 +6,51 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.chart.manual import CHART
-from tests.chart.render import HELMS, Rendered, run
+from tools.chart.helm import HELM_COMMANDS, RenderedChart, run_helm_template
+from tools.chart.values_file import CHART_FOLDER
+
+pytestmark = pytest.mark.parametrize("helm", HELM_COMMANDS)
 
 
 @pytest.fixture
-def umbrella(tmp_path: Path) -> Path:
-    """Give a chart that depends on this one, under its own name and under another."""
-    found = tmp_path / "site"
-    (found / "charts").mkdir(parents=True)
-    shutil.copytree(CHART, found / "charts" / "askd")
+def parent_chart(tmp_path: Path) -> Path:
+    """Return a chart that depends on this one twice: under its name and under an alias."""
+    folder = tmp_path / "site"
+    (folder / "charts").mkdir(parents=True)
+    shutil.copytree(CHART_FOLDER, folder / "charts" / "askd")
     dependency = {"name": "askd", "version": "0.1.0", "repository": ""}
-    both = [{**dependency, "condition": "askd.enabled"}, {**dependency, "alias": "faq", "condition": "faq.enabled"}]
-    text = {"apiVersion": "v2", "name": "site", "version": "1.0.0", "dependencies": both}
-    (found / "Chart.yaml").write_text(yaml.safe_dump(text))
-    return found
+    dependencies = [
+        {**dependency, "condition": "askd.enabled"},
+        {**dependency, "alias": "faq", "condition": "faq.enabled"},
+    ]
+    chart = {"apiVersion": "v2", "name": "site", "version": "1.0.0", "dependencies": dependencies}
+    (folder / "Chart.yaml").write_text(yaml.safe_dump(chart))
+    return folder
 
 
-@pytest.mark.parametrize("helm", HELMS)
-def test_it_works_as_a_dependency(umbrella: Path, helm: str) -> None:
-    """Twice in one release, with globals and conditions, under different names."""
+def test_dependency_with_alias_and_globals(parent_chart: Path, helm: str) -> None:
+    """One release can contain the chart twice, with global values and different names."""
     values = {
         "global": {"imageRegistry": "mirror", "other": {"a": 1}},
         "faq": {"fullnameOverride": "faq", "enabled": True},
     }
-    code, out, err = run(values, helm=helm, release="site", chart=umbrella)
-    assert code == 0, err
-    found = Rendered(each for each in yaml.safe_load_all(out) if each)
-    assert {each["metadata"]["name"] for each in found.all("Deployment")} == {"site-askd", "faq"}
-    assert all("mirror/askd" in str(each) for each in found.all("Deployment"))
+    code, output, errors = run_helm_template(values, helm=helm, release="site", chart=parent_chart)
+    assert code == 0, errors
+    rendered = RenderedChart(item for item in yaml.safe_load_all(output) if item)
+    assert {deployment["metadata"]["name"] for deployment in rendered.of_kind("Deployment")} == {"site-askd", "faq"}
+    assert all("mirror/askd" in str(deployment) for deployment in rendered.of_kind("Deployment"))
 
 
-@pytest.mark.parametrize("helm", HELMS)
-def test_it_can_be_left_out(umbrella: Path, helm: str) -> None:
-    """A condition that is false takes it out."""
-    code, out, err = run({"faq": {"enabled": False}}, helm=helm, release="site", chart=umbrella)
-    assert code == 0, err
-    found = Rendered(each for each in yaml.safe_load_all(out) if each)
-    assert [each["metadata"]["name"] for each in found.all("Deployment")] == ["site-askd"]
+def test_condition_disables_the_dependency(parent_chart: Path, helm: str) -> None:
+    """A false condition leaves the dependency out."""
+    code, output, errors = run_helm_template({"faq": {"enabled": False}}, helm=helm, release="site", chart=parent_chart)
+    assert code == 0, errors
+    rendered = RenderedChart(item for item in yaml.safe_load_all(output) if item)
+    assert [deployment["metadata"]["name"] for deployment in rendered.of_kind("Deployment")] == ["site-askd"]
 
 
-@pytest.mark.parametrize("helm", HELMS)
-def test_a_slip_below_is_refused_too(umbrella: Path, helm: str) -> None:
-    """The schema is closed within another chart as well."""
-    code, _, err = run({"askd": {"replicas": 2}}, helm=helm, release="site", chart=umbrella)
+def test_unknown_value_of_the_dependency_is_rejected(parent_chart: Path, helm: str) -> None:
+    """The schema also rejects unknown names in a parent chart."""
+    code, _, errors = run_helm_template({"askd": {"replicas": 2}}, helm=helm, release="site", chart=parent_chart)
     assert code != 0
-    assert "replicas" in err
+    assert "replicas" in errors

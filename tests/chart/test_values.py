@@ -1,17 +1,14 @@
-"""What each option changes, on and off."""
+"""Effect of the options for the Deployment, autoscaling and other objects."""
+
+import re
 
 import pytest
 
-from tests.chart.cases import CASES
-from tests.chart.render import NEWEST, Object, Rendered, template
+from tests.chart.valid_values import render_case
+from tools.chart.helm import KUBERNETES_VERSION, KubernetesObject, render_chart
+from tools.chart.values_file import CHART_FOLDER
 
-
-def case(name: str, **more: object) -> Rendered:
-    """Return what a case renders."""
-    return template({**CASES[name], **more})
-
-
-KINDS = {
+ADDED_KINDS = {
     "files": {"ConfigMap"},
     "hpa": {"HorizontalPodAutoscaler"},
     "keda": {"ScaledObject"},
@@ -25,28 +22,28 @@ KINDS = {
 }
 
 
-def test_the_default_is_a_small_set_of_objects() -> None:
-    """An install without values makes the server, its two Services, its account, its budget and its test."""
-    kinds = sorted(found["kind"] for found in case("default"))
+def test_default_objects() -> None:
+    """By default the chart has a Deployment, two Services, a ServiceAccount, a PodDisruptionBudget and a test pod."""
+    kinds = sorted(item["kind"] for item in render_case("default"))
     assert kinds == ["Deployment", "Pod", "PodDisruptionBudget", "Service", "Service", "ServiceAccount"]
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_an_option_adds_its_object_and_no_other(name: str) -> None:
-    """What is switched on is there, and beside it what is always there."""
-    usual = {found["kind"] for found in case("default")}
-    assert {found["kind"] for found in case(name)} - usual == KINDS[name]
+@pytest.mark.parametrize("name", ADDED_KINDS)
+def test_option_adds_only_its_object(name: str) -> None:
+    """An option adds one kind of object to the default ones."""
+    default_kinds = {item["kind"] for item in render_case("default")}
+    assert {item["kind"] for item in render_case(name)} - default_kinds == ADDED_KINDS[name]
 
 
-def test_the_default_pod() -> None:
-    """Two replicas, a request of 100m, a memory limit and no CPU limit, and /tmp as the only place to write."""
-    rendered = case("default")
-    assert rendered.deployment["replicas"] == 2
-    resources = rendered.container["resources"]
+def test_default_pod() -> None:
+    """The pod has a CPU request of 100m, a memory limit, no CPU limit, and /tmp as the only writable directory."""
+    rendered = render_case("default")
+    assert rendered.deployment_spec["replicas"] == 2
+    resources = rendered.askd_container["resources"]
     assert resources["requests"]["cpu"] == "100m"
     assert set(resources["limits"]) == {"memory"}
-    assert rendered.pod["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
-    assert rendered.deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": "25%"}
+    assert rendered.pod_spec["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
+    assert rendered.deployment_spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": "25%"}
 
 
 @pytest.mark.parametrize(
@@ -58,51 +55,51 @@ def test_the_default_pod() -> None:
         ("global registry", "mirror.example.org/askd:0.1.0"),
     ],
 )
-def test_the_image(name: str, image: str) -> None:
-    """Registry, repository, tag and digest make the image, of the server as of its test."""
-    rendered = case(name)
-    assert rendered.container["image"] == image
-    assert rendered.one("Pod")["spec"]["containers"][0]["image"] == image
+def test_image_reference(name: str, image: str) -> None:
+    """Server and test pod use the same image, from registry, repository, tag and digest."""
+    rendered = render_case(name)
+    assert rendered.askd_container["image"] == image
+    assert rendered.only("Pod")["spec"]["containers"][0]["image"] == image
 
 
-def test_pull_secrets_are_for_both_pods() -> None:
-    """The server and its test pull with the same Secrets."""
-    rendered = case("pull secrets")
-    assert rendered.pod["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
-    assert rendered.one("Pod")["spec"]["imagePullSecrets"] == rendered.pod["imagePullSecrets"]
+def test_pull_secrets_of_both_pods() -> None:
+    """Server and test pod have the same pull Secrets."""
+    rendered = render_case("pull secrets")
+    assert rendered.pod_spec["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
+    assert rendered.only("Pod")["spec"]["imagePullSecrets"] == rendered.pod_spec["imagePullSecrets"]
 
 
 @pytest.mark.parametrize(
     ("release", "name"), [("askd", "askd"), ("my-askd", "my-askd"), ("faq", "faq-askd"), ("r" * 53, "r" * 52)]
 )
-def test_the_name_comes_from_the_release(release: str, name: str) -> None:
-    """Objects are named for the release, with askd in it, and their suffixes fit."""
-    rendered = template({}, release=release)
-    assert rendered.one("Deployment")["metadata"]["name"] == name
-    assert all(len(found["metadata"]["name"]) <= 63 for found in rendered)
+def test_names_contain_the_release(release: str, name: str) -> None:
+    """Names consist of the release and askd, and are at most 63 characters with their suffix."""
+    rendered = render_chart({}, release=release)
+    assert rendered.only("Deployment")["metadata"]["name"] == name
+    assert all(len(item["metadata"]["name"]) <= 63 for item in rendered)
 
 
-def test_names_may_be_given() -> None:
-    """FullnameOverride names the objects, nameOverride the label."""
-    found = case("names").one("Deployment")
-    assert found["metadata"]["name"] == "my-answers"
-    assert found["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"] == "answers"
+def test_name_overrides() -> None:
+    """`fullnameOverride` sets the names of objects, `nameOverride` the label."""
+    deployment = render_case("names").only("Deployment")
+    assert deployment["metadata"]["name"] == "my-answers"
+    assert deployment["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"] == "answers"
 
 
 @pytest.mark.parametrize("name", ["null replicas", "hpa", "keda"])
-def test_no_replicas_are_rendered_where_others_scale(name: str) -> None:
-    """An autoscaler, and `replicaCount: null`, leave spec.replicas to others."""
-    assert "replicas" not in case(name).deployment
+def test_replicas_are_omitted_if_something_else_scales(name: str) -> None:
+    """With an autoscaler or `replicaCount: null`, the Deployment has no `spec.replicas`."""
+    assert "replicas" not in render_case(name).deployment_spec
 
 
-def test_zero_replicas_are_zero() -> None:
-    """`replicaCount: 0` is a number, and not what is unset."""
-    assert case("no replica").deployment["replicas"] == 0
-    assert case("many replicas").deployment["replicas"] == 1000
+def test_replica_count() -> None:
+    """`replicaCount: 0` is a number and not unset."""
+    assert render_case("no replica").deployment_spec["replicas"] == 0
+    assert render_case("many replicas").deployment_spec["replicas"] == 1000
 
 
 @pytest.mark.parametrize(
-    ("values", "there"),
+    ("values", "exists"),
     [
         ({}, True),
         ({"replicaCount": 1}, False),
@@ -112,20 +109,21 @@ def test_zero_replicas_are_zero() -> None:
         ({"replicaCount": 1, "autoscaling": {"type": "hpa", "minReplicas": 2}}, True),
     ],
 )
-def test_a_budget_never_holds_the_only_replica(values: Object, there: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """A PodDisruptionBudget is made only where more than one replica is certain."""
-    assert len(template(values).all("PodDisruptionBudget")) == there
+def test_disruption_budget_needs_two_replicas(values: KubernetesObject, exists: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """A PodDisruptionBudget exists only if there are always two replicas; with one it would block node drains."""
+    assert len(render_chart(values).of_kind("PodDisruptionBudget")) == exists
 
 
-def test_inline_files_are_immutable_hashed_and_kept() -> None:
-    """Other files are another ConfigMap: old pods keep the one that they were made for."""
-    one, other = case("files"), case("book in files")
-    found = one.one("ConfigMap")
-    assert found["immutable"] is True
-    assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert found["metadata"]["name"] != other.one("ConfigMap")["metadata"]["name"]
-    assert found["metadata"]["name"] == case("files").one("ConfigMap")["metadata"]["name"]
-    assert one.pod["volumes"][1] == {"name": "answers", "configMap": {"name": found["metadata"]["name"]}}
+def test_inline_files_have_an_immutable_config_map() -> None:
+    """Each version of the files has a ConfigMap named by its hash, which is kept for pods of the old version."""
+    rendered, other = render_case("files"), render_case("book in files")
+    config_map = rendered.only("ConfigMap")
+    name = config_map["metadata"]["name"]
+    assert config_map["immutable"] is True
+    assert config_map["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert name != other.only("ConfigMap")["metadata"]["name"]
+    assert name == render_case("files").only("ConfigMap")["metadata"]["name"]
+    assert rendered.pod_spec["volumes"][1] == {"name": "answers", "configMap": {"name": name}}
 
 
 @pytest.mark.parametrize(
@@ -135,69 +133,34 @@ def test_inline_files_are_immutable_hashed_and_kept() -> None:
         ("volume", {"persistentVolumeClaim": {"claimName": "code"}}),
     ],
 )
-def test_files_may_come_from_elsewhere(name: str, source: Object) -> None:
-    """A ConfigMap or a volume of the user's is mounted where inline files would be."""
-    rendered = case(name)
-    assert rendered.pod["volumes"][1] == {"name": "answers", **source}
-    assert {"name": "answers", "mountPath": "/answers", "readOnly": True} in rendered.container["volumeMounts"]
+def test_files_from_an_existing_source(name: str, source: KubernetesObject) -> None:
+    """A ConfigMap or volume of the user is mounted in place of inline files."""
+    rendered = render_case(name)
+    assert rendered.pod_spec["volumes"][1] == {"name": "answers", **source}
+    assert {"name": "answers", "mountPath": "/answers", "readOnly": True} in rendered.askd_container["volumeMounts"]
 
 
-def test_what_an_image_has_is_not_hidden() -> None:
-    """A spec without files mounts nothing over the image's own /answers."""
-    rendered = case("own image")
-    assert rendered.env["ASKD_ANSWERER"] == "package.module:attr"
-    assert [mount["mountPath"] for mount in rendered.container["volumeMounts"]] == ["/tmp"]
+def test_files_of_the_image_are_not_hidden() -> None:
+    """A spec without files mounts nothing over the image's /answers."""
+    rendered = render_case("custom image")
+    assert rendered.environment["ASKD_ANSWERER"] == "package.module:attr"
+    assert [mount["mountPath"] for mount in rendered.askd_container["volumeMounts"]] == ["/tmp"]
 
 
-def test_secrets_come_by_reference() -> None:
-    """No value of a Secret is ever in the manifests, and each is mounted or referred to."""
-    rendered = case("everything secret")
-    assert rendered.env["ASKD_REDIS_URL"] == {"secretKeyRef": {"name": "redis", "key": "url"}}
-    assert rendered.container["envFrom"] == [{"secretRef": {"name": "keys"}}]
-    mounted = {volume["secret"]["secretName"] for volume in rendered.pod["volumes"] if "secret" in volume}
+def test_secrets_are_references() -> None:
+    """Secrets are mounted or referenced; their values are never in the manifests."""
+    rendered = render_case("every secret")
+    assert rendered.environment["ASKD_REDIS_URL"] == {"secretKeyRef": {"name": "redis", "key": "url"}}
+    assert rendered.askd_container["envFrom"] == [{"secretRef": {"name": "keys"}}]
+    mounted = {volume["secret"]["secretName"] for volume in rendered.pod_spec["volumes"] if "secret" in volume}
     assert mounted == {"tokens", "c"}
-    assert not any("subPath" in mount for mount in rendered.container["volumeMounts"])
-    assert not rendered.all("Secret")
+    assert not any("subPath" in mount for mount in rendered.askd_container["volumeMounts"])
+    assert not rendered.of_kind("Secret")
 
 
-def test_the_service_says_how_it_is_reached() -> None:
-    """Type, port, node port and traffic policy reach the Service."""
-    spec = case("node port").one("Service", "askd")["spec"]
-    assert (spec["type"], spec["ports"][0]["nodePort"], spec["externalTrafficPolicy"]) == ("NodePort", 30080, "Local")
-    spec = case("load balancer").one("Service", "askd")["spec"]
-    assert (spec["ports"][0]["port"], spec["loadBalancerClass"]) == (443, "example.org/lb")
-    assert case("traffic").one("Service", "askd")["spec"]["trafficDistribution"] == "PreferClose"
-
-
-@pytest.mark.parametrize("name", ["default", "node port", "load balancer", "ops"])
-def test_the_ops_port_is_never_exposed(name: str) -> None:
-    """Metrics and probes have a ClusterIP Service of their own, whatever the other is, also for pods not ready."""
-    spec = case(name).one("Service", "askd-ops")["spec"]
-    assert spec["type"] == "ClusterIP"
-    assert spec["publishNotReadyAddresses"] is True
-    assert [port["targetPort"] for port in case(name).one("Service", "askd")["spec"]["ports"]] == ["http"]
-
-
-def test_two_families_are_listened_on() -> None:
-    """A dual-stack Service has a server that listens on both families."""
-    rendered = case("dual stack")
-    assert rendered.env["ASKD_HOST"] == "::"
-    assert rendered.one("Service", "askd-ops")["spec"]["ipFamilies"] == ["IPv6", "IPv4"]
-    assert case("single stack").env["ASKD_HOST"] == "0.0.0.0"
-
-
-def test_tls_changes_the_scheme_everywhere() -> None:
-    """With a certificate the Service, and what its test asks, are HTTPS; the ops port stays HTTP for the kubelet."""
-    rendered = case("tls")
-    port = rendered.one("Service", "askd")["spec"]["ports"][0]
-    assert (port["name"], port["appProtocol"]) == ("https", "https")
-    assert "https://askd:80" in rendered.one("Pod")["spec"]["containers"][0]["args"]
-    assert all("scheme" not in rendered.container[probe]["httpGet"] for probe in ("livenessProbe", "readinessProbe"))
-
-
-def test_cpu_scales_by_what_is_used_and_not_by_a_share_of_the_request() -> None:
-    """The HorizontalPodAutoscaler aims at 700m of askd's own container."""
-    spec = case("hpa").one("HorizontalPodAutoscaler")["spec"]
+def test_cpu_target_is_absolute() -> None:
+    """The HorizontalPodAutoscaler targets 700m CPU of the askd container, not a share of the request."""
+    spec = render_case("hpa").only("HorizontalPodAutoscaler")["spec"]
     target = {"type": "AverageValue", "averageValue": "700m"}
     assert spec["metrics"] == [
         {"type": "ContainerResource", "containerResource": {"name": "cpu", "container": "askd", "target": target}}
@@ -206,100 +169,101 @@ def test_cpu_scales_by_what_is_used_and_not_by_a_share_of_the_request() -> None:
     assert set(spec["behavior"]) == {"scaleUp", "scaleDown"}
 
 
-def test_the_autoscaler_takes_more_metrics_and_a_tolerance() -> None:
-    """Saturation, metrics of one's own and a tolerance stand beside CPU."""
-    spec = case("hpa on everything").one("HorizontalPodAutoscaler")["spec"]
+def test_autoscaler_metrics_and_tolerance() -> None:
+    """Saturation, custom metrics and a tolerance are added to CPU."""
+    spec = render_case("hpa on everything").only("HorizontalPodAutoscaler")["spec"]
     assert [metric["type"] for metric in spec["metrics"]] == ["ContainerResource", "Pods", "Resource"]
     assert spec["metrics"][1]["pods"]["target"]["averageValue"] == "500m"
-    assert {spec["behavior"][way]["tolerance"] for way in spec["behavior"]} == {"0.05"}
-    assert "tolerance" not in str(case("hpa").one("HorizontalPodAutoscaler"))
+    assert {policy["tolerance"] for policy in spec["behavior"].values()} == {"0.05"}
+    assert "tolerance" not in str(render_case("hpa").only("HorizontalPodAutoscaler"))
 
 
-def test_keda_never_takes_silence_for_no_load() -> None:
-    """A Prometheus that is gone, or knows nothing, does not scale down."""
-    spec = case("keda").one("ScaledObject")["spec"]
+def test_keda_does_not_scale_down_without_data() -> None:
+    """A Prometheus that is down or lacks data does not scale the Deployment down."""
+    spec = render_case("keda").only("ScaledObject")["spec"]
     trigger = spec["triggers"][1]
     assert trigger["metadata"]["ignoreNullValues"] == "false"
     assert trigger["metadata"]["serverAddress"] == "http://prometheus:9090"
-    assert trigger["authenticationRef"] == {"name": "who"}
+    assert trigger["authenticationRef"] == {"name": "credentials"}
     assert spec["fallback"] == {"failureThreshold": 3, "replicas": 4, "behavior": "currentReplicasIfHigher"}
     assert 'namespace="here",pod=~"askd-[a-z0-9]+-[a-z0-9]+"' in trigger["metadata"]["query"]
-    assert "fallback" not in case("keda on cpu").one("ScaledObject")["spec"]
+    assert "fallback" not in render_case("keda on cpu").only("ScaledObject")["spec"]
 
 
-def test_a_slow_start_is_waited_for() -> None:
-    """startup.budget drives the startup probe, and the rollout is given up a minute after it."""
-    rendered = case("slow start")
-    probe = rendered.container["startupProbe"]
+def test_saturation_query_uses_documented_metrics() -> None:
+    """Every metric of the saturation query is in the reference."""
+    query = render_case("keda").only("ScaledObject")["spec"]["triggers"][1]["metadata"]["query"]
+    names = set(re.findall(r"(askd_\w+?)(?:_sum|_count)?\{", query))
+    reference = (CHART_FOLDER.parent / "docs" / "reference" / "metrics.md").read_text("utf-8")
+    assert names == set(re.findall(r"\b(askd_\w+)", reference)) & names
+    assert len(names) == 4
+
+
+def test_startup_budget() -> None:
+    """`startup.budget` sets the startup probe, and the rollout fails a minute after it."""
+    rendered = render_case("slow start")
+    probe = rendered.askd_container["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] == 3600
-    assert rendered.deployment["progressDeadlineSeconds"] == 3600 + 60 + 30
+    assert rendered.deployment_spec["progressDeadlineSeconds"] == 3600 + 60 + 30
 
 
-def test_probes_may_be_tuned_and_left_out() -> None:
-    """Liveness and readiness have their own times, or are not there; the startup probe always is."""
-    container = case("other probes").container
+def test_probe_settings() -> None:
+    """Liveness and readiness probes can be configured or omitted; the startup probe always exists."""
+    container = render_case("other probes").askd_container
     assert container["livenessProbe"]["periodSeconds"] == 20
     assert container["readinessProbe"]["failureThreshold"] == 5
-    assert {name for name in case("no probes").container if name.endswith("Probe")} == {"startupProbe"}
+    assert {name for name in render_case("no probes").askd_container if name.endswith("Probe")} == {"startupProbe"}
 
 
-def test_no_pre_stop_is_no_hook() -> None:
-    """stop.preStop=0 leaves the hook out, which older Kubernetes refuses at 0."""
-    container = case("no pre-stop").container
+def test_zero_pre_stop_has_no_hook() -> None:
+    """`stop.preStop: 0` omits the hook, because older versions of Kubernetes reject a sleep of 0."""
+    container = render_case("no preStop").askd_container
     assert "lifecycle" not in container
     assert container["livenessProbe"]["terminationGracePeriodSeconds"] == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "used", "made"),
+    ("name", "account", "created"),
     [
         ("default", "askd", 1),
-        ("own account", "me", 1),
-        ("another's account", "other", 0),
+        ("named account", "me", 1),
+        ("existing account", "other", 0),
         ("default account", "default", 0),
     ],
 )
-def test_the_account(name: str, used: str, made: int) -> None:
-    """A ServiceAccount without a token is made, or another is used."""
-    rendered = case(name)
-    assert rendered.pod["serviceAccountName"] == used
-    assert [found["automountServiceAccountToken"] for found in rendered.all("ServiceAccount")] == [False] * made
+def test_service_account(name: str, account: str, created: int) -> None:
+    """A ServiceAccount without a token is created, or an existing one is used."""
+    rendered = render_case(name)
+    assert rendered.pod_spec["serviceAccountName"] == account
+    assert [item["automountServiceAccountToken"] for item in rendered.of_kind("ServiceAccount")] == [False] * created
 
 
-def test_labels_never_break_a_selector() -> None:
-    """Labels of one's own are added; those that select stay what they are."""
-    rendered = case("labels")
-    selector = rendered.deployment["selector"]["matchLabels"]
-    pod = rendered.deployment["template"]["metadata"]
+def test_labels_do_not_change_the_selector() -> None:
+    """Labels of the user are added, but cannot replace the selector labels."""
+    rendered = render_case("labels")
+    selector = rendered.deployment_spec["selector"]["matchLabels"]
+    pod = rendered.deployment_spec["template"]["metadata"]
     assert selector.items() <= pod["labels"].items()
     assert (pod["labels"]["team"], pod["labels"]["pod"], pod["annotations"]["sidecar"]) == ("answers", "yes", "no")
     assert pod["annotations"]["prometheus.io/port"] == "2025"
-    assert selector == case("default").deployment["selector"]["matchLabels"]
+    assert selector == render_case("default").deployment_spec["selector"]["matchLabels"]
 
 
-def test_a_new_version_of_the_chart_does_not_roll_the_pods() -> None:
-    """The pods' labels have nothing of the chart's version."""
-    assert "helm.sh/chart" not in case("default").deployment["template"]["metadata"]["labels"]
+def test_chart_version_does_not_restart_pods() -> None:
+    """The pod template does not contain the chart's version, so that a new chart alone causes no rollout."""
+    assert "helm.sh/chart" not in render_case("default").deployment_spec["template"]["metadata"]["labels"]
 
 
-def test_services_do_not_choose_the_test_pod() -> None:
-    """The pod of `helm test` has labels of its own."""
-    rendered = case("default")
-    labels = rendered.one("Pod")["metadata"]["labels"]
-    for service in rendered.all("Service"):
-        assert not service["spec"]["selector"].items() <= labels.items()
-
-
-def test_openshift_may_choose_the_user() -> None:
-    """Null takes a user, group and fsGroup out, and leaves the rest."""
-    context = case("openshift").pod["securityContext"]
+def test_openshift_user() -> None:
+    """Null removes user, group and fsGroup, so that OpenShift can choose them."""
+    context = render_case("openshift").pod_spec["securityContext"]
     assert {"runAsUser", "runAsGroup", "fsGroup"}.isdisjoint(context)
     assert context["runAsNonRoot"] is True
 
 
-def test_where_it_runs() -> None:
-    """Node selector, affinity, tolerations, priority and runtime class reach the pod; [] spreads nothing."""
-    pod = case("placing").pod
+def test_scheduling() -> None:
+    """Node selector, affinity, tolerations, priority and runtime class reach the pod; [] disables spreading."""
+    pod = render_case("scheduling").pod_spec
     assert (pod["nodeSelector"], pod["priorityClassName"], pod["runtimeClassName"]) == (
         {"disk": "ssd"},
         "high",
@@ -308,89 +272,32 @@ def test_where_it_runs() -> None:
     assert pod["tolerations"] == [{"key": "a", "operator": "Exists"}]
     assert "affinity" in pod
     assert "topologySpreadConstraints" not in pod
-    assert case("own spread").pod["topologySpreadConstraints"][0]["topologyKey"] == "rack"
-    assert len(case("default").pod["topologySpreadConstraints"]) == 2
+    assert render_case("custom spread").pod_spec["topologySpreadConstraints"][0]["topologyKey"] == "rack"
+    assert len(render_case("default").pod_spec["topologySpreadConstraints"]) == 2
 
 
-def test_extras_stand_beside_the_charts_own() -> None:
-    """Variables, volumes, containers and objects of one's own are added; templates in objects are rendered."""
-    rendered = case("extras")
-    assert rendered.env["OPENAI_BASE_URL"] == "http://models"
-    assert {"configMapRef": {"name": "more"}} in rendered.container["envFrom"]
-    assert {volume["name"] for volume in rendered.pod["volumes"]} == {"tmp", "models"}
-    assert [found["name"] for found in rendered.pod["initContainers"]] == ["fetch", "beside"]
-    assert [found["name"] for found in rendered.pod["containers"]] == ["askd", "proxy"]
-    assert rendered.one("ConfigMap", "one")["data"] == {"of": "askd"}
-    assert rendered.one("ConfigMap", "askd-two")
-
-
-def test_an_ingress_sends_to_the_service() -> None:
-    """Each host has the prefix as path; without hosts one rule is for all."""
-    spec = case("ingress").one("Ingress")["spec"]
-    assert [rule["host"] for rule in spec["rules"]] == ["a.example.org", "b.example.org"]
-    assert spec["tls"] == [{"secretName": "cert", "hosts": ["a.example.org", "b.example.org"]}]
-    spec = case("ingress for all").one("Ingress")["spec"]
-    assert [rule["http"]["paths"][0]["path"] for rule in spec["rules"]] == ["/q"]
-    assert "host" not in spec["rules"][0]
-
-
-@pytest.mark.parametrize(("settings", "plain", "stream"), [({}, "62s", "602s"), ({"deadline": "1500ms"}, "4s", "602s")])
-def test_a_route_waits_longer_than_the_deadline(settings: Object, plain: str, stream: str) -> None:
-    """The gateway's time-outs are just above askd's own, so that its 504 comes first; streams have a rule of theirs."""
-    rules = case("http route", settings=settings).one("HTTPRoute")["spec"]["rules"]
-    assert [rule["timeouts"]["request"] for rule in rules] == [stream, plain]
-    assert rules[0]["matches"][0]["headers"] == [{"type": "Exact", "name": "Accept", "value": "text/event-stream"}]
+def test_extra_objects_are_added() -> None:
+    """Extra variables, volumes, containers and objects are added; templates in objects are rendered."""
+    rendered = render_case("extras")
+    assert rendered.environment["OPENAI_BASE_URL"] == "http://models"
+    assert {"configMapRef": {"name": "more"}} in rendered.askd_container["envFrom"]
+    assert {volume["name"] for volume in rendered.pod_spec["volumes"]} == {"tmp", "models"}
+    assert [container["name"] for container in rendered.pod_spec["initContainers"]] == ["fetch", "sidecar"]
+    assert [container["name"] for container in rendered.pod_spec["containers"]] == ["askd", "proxy"]
+    assert rendered.only("ConfigMap", "one")["data"] == {"release": "askd"}
+    assert rendered.only("ConfigMap", "askd-two")
 
 
 @pytest.mark.parametrize(
-    ("name", "ports"),
-    [
-        ("network policy", {53}),
-        ("network policy for redis", {53, 6379}),
-        ("network policy for a server", {53, 2024}),
-        ("network policy for https", {53, 443}),
-        ("network policy for code", None),
-        ("network policy for an unnamed volume", None),
-        ("network policy for telemetry", None),
-    ],
+    ("name", "access"), [("default", "open"), ("tokens", "unauthorized"), ("tests with a token", "token")]
 )
-def test_egress_is_as_closed_as_the_answerer_allows(name: str, ports: set[int] | None) -> None:
-    """A book goes nowhere, a remote answerer is reached, and code may call whom it wants (None: open)."""
-    egress = case(name).one("NetworkPolicy")["spec"]["egress"]
-    found = {port["port"] for rule in egress for port in rule.get("ports", ())}
-    assert (egress == [{}]) if ports is None else (found == ports)
+def test_helm_test_knows_whether_tokens_are_required(name: str, access: str) -> None:
+    """`helm test` sends its token, expects a 401 without one, or needs none."""
+    spec = render_case(name).only("Pod")["spec"]
+    assert spec["containers"][0]["args"][-1] == access
+    assert bool(spec.get("volumes")) == (access == "token")
 
 
-def test_a_policy_of_ones_own_goes_before() -> None:
-    """Given peers and egress are taken; the test pod may always come."""
-    spec = case("own network policy").one("NetworkPolicy")["spec"]
-    assert spec["egress"] == []
-    assert all(len(rule["from"]) == 2 for rule in spec["ingress"])
-
-
-@pytest.mark.parametrize(("name", "annotated"), [("default", True), ("pod monitor", False), ("service monitor", False)])
-def test_prometheus_is_told_once(name: str, annotated: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Annotations name the ops port unless a Monitor does."""
-    annotations = case(name).deployment["template"]["metadata"]["annotations"]
-    assert (annotations.get("prometheus.io/port") == "2025") == annotated
-
-
-def test_a_service_monitor_finds_the_ops_service() -> None:
-    """Its selector matches the labels of the ops Service, and not those of the other."""
-    rendered = case("service monitor")
-    wanted = rendered.one("ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
-    assert wanted <= rendered.one("Service", "askd-ops")["metadata"]["labels"].items()
-    assert not wanted <= rendered.one("Service", "askd")["metadata"]["labels"].items()
-
-
-@pytest.mark.parametrize(("name", "how"), [("default", "open"), ("tokens", "refused"), ("tests with a token", "token")])
-def test_the_test_knows_whether_tokens_are_on(name: str, how: str) -> None:
-    """`helm test` asks with its token, expects a 401 without one, or just asks."""
-    spec = case(name).one("Pod")["spec"]
-    assert spec["containers"][0]["args"][-1] == how
-    assert bool(spec.get("volumes")) == (how == "token")
-
-
-def test_the_newest_kubernetes_is_the_default() -> None:
+def test_newest_kubernetes_is_the_default() -> None:
     """The tests render for the newest version that they validate against."""
-    assert NEWEST.startswith("1.37")
+    assert KUBERNETES_VERSION.startswith("1.37")

@@ -1,8 +1,10 @@
-"""Every option on: values by the name of what they try. What is off is the default, the first case."""
+"""Valid values by name, which together use every option of the chart."""
 
 from typing import Any, Final
 
-CODE: Final = {"spec": "answer.py:answer", "files": {"answer.py": "def answer(q):\n    return q\n"}}
+from tools.chart.helm import RenderedChart, render_chart
+
+CODE_ANSWERER: Final = {"spec": "answer.py:answer", "files": {"answer.py": "def answer(q):\n    return q\n"}}
 SIDECAR: Final = {
     "name": "proxy",
     "image": "proxy:1",
@@ -13,7 +15,7 @@ SIDECAR: Final = {
     },
 }
 
-CASES: Final[dict[str, dict[str, Any]]] = {
+VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
     "default": {},
     "null replicas": {"replicaCount": None},
     "no replica": {"replicaCount": 0},
@@ -25,20 +27,23 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     "digest": {"image": {"digest": "sha256:" + "0" * 64}},
     "tag and digest": {"image": {"tag": "1.2", "digest": "sha256:" + "0" * 64}},
     "pull secrets": {"image": {"pullSecrets": ["one", "two"]}},
-    "global registry": {"global": {"imageRegistry": "mirror.example.org"}, "image": {"registry": "lost.example.org"}},
+    "global registry": {
+        "global": {"imageRegistry": "mirror.example.org"},
+        "image": {"registry": "ignored.example.org"},
+    },
     "enabled": {"enabled": True},
     "names": {"nameOverride": "answers", "fullnameOverride": "my-answers"},
-    "files": {"answerer": CODE},
-    "files of usual names": {"answerer": {"files": CODE["files"]}},
-    "network policy for an unnamed volume": {
+    "files": {"answerer": CODE_ANSWERER},
+    "files with a default name": {"answerer": {"files": CODE_ANSWERER["files"]}},
+    "network policy without a spec": {
         "networkPolicy": {"enabled": True},
         "answerer": {"existingConfigMap": "a"},
     },
     "book in files": {"answerer": {"spec": "faq.yaml", "files": {"faq.yaml": "- {ask: [a], answer: b}\n"}}},
     "existing configmap": {"answerer": {"spec": "faq.yaml", "existingConfigMap": "books"}},
     "volume": {"answerer": {"spec": "answer.py:answer", "volume": {"persistentVolumeClaim": {"claimName": "code"}}}},
-    "keys of the code": {"answerer": {**CODE, "existingSecret": "keys"}},
-    "own image": {"answerer": {"spec": "package.module:attr"}},
+    "environment from a secret": {"answerer": {**CODE_ANSWERER, "existingSecret": "keys"}},
+    "custom image": {"answerer": {"spec": "package.module:attr"}},
     "langgraph server": {
         "answerer": {"spec": "http://graph:2024#agent", "upstreamKey": {"existingSecret": "k", "key": "x"}}
     },
@@ -53,25 +58,25 @@ CASES: Final[dict[str, dict[str, Any]]] = {
             "threads": 1,
             "graphInputKey": "q",
             "graphOutputKey": "a",
-            "readyNeedsAnswerer": True,
+            "readinessRequiresUpstream": True,
             "questionMaxLength": 1000000,
             "bodyMaxSize": 1048576,
             "deadline": 1.5,
             "streamDeadline": "1h",
             "concurrency": 8,
-            "queue": 0,
-            "queueBudget": "20ms",
+            "queueSize": 0,
+            "queueTargetDelay": "20ms",
             "cacheSize": 0,
             "cacheTtl": "1h",
-            "rate": "100/s",
+            "rateLimit": "100/s",
             "rateBurst": 200,
             "trustedProxies": ["10.0.0.0/8", "2001:db8::/32"],
-            "docsNeedToken": True,
+            "docsRequireToken": True,
             "maxConnections": 100000,
             "headerTimeout": 1,
             "bodyTimeout": 1,
             "writeTimeout": 1,
-            "keepalive": "2m",
+            "keepaliveTimeout": "2m",
             "connectionMaxAge": 0,
             "prefix": "/answers",
             "corsOrigins": ["https://example.org", "*"],
@@ -80,7 +85,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
             "logQuestions": True,
             "logSample": 0.01,
             "latencyBuckets": [0.1, "1s"],
-            "stallLimit": "1m",
+            "stallTimeout": "1m",
             "drainDelay": 0,
             "drainTimeout": "90s",
             "shutdownTimeout": "500ms",
@@ -130,7 +135,11 @@ CASES: Final[dict[str, dict[str, Any]]] = {
             "type": "keda",
             "saturation": {"enabled": True},
             "tolerance": 0,
-            "keda": {"serverAddress": "http://prometheus:9090", "authenticationRef": "who", "fallbackReplicas": 4},
+            "keda": {
+                "serverAddress": "http://prometheus:9090",
+                "authenticationRef": "credentials",
+                "fallbackReplicas": 4,
+            },
         }
     },
     "keda on cpu": {"autoscaling": {"type": "keda"}},
@@ -138,24 +147,24 @@ CASES: Final[dict[str, dict[str, Any]]] = {
         "startup": {"budget": 3600},
         "strategy": {"minReadySeconds": 30, "maxSurge": 1, "revisionHistoryLimit": 10},
     },
-    "no pre-stop": {"stop": {"preStop": 0}},
+    "no preStop": {"stop": {"preStop": 0}},
     "no probes": {"probes": {"liveness": {"enabled": False}, "readiness": {"enabled": False}}},
     "other probes": {
         "probes": {"liveness": {"periodSeconds": 20}, "readiness": {"periodSeconds": 1, "failureThreshold": 5}}
     },
     "no budget": {"podDisruptionBudget": {"enabled": False}},
-    "budget in per cent": {"replicaCount": 10, "podDisruptionBudget": {"maxUnavailable": "20%"}},
-    "own account": {"serviceAccount": {"name": "me", "annotations": {"a": "b"}}},
-    "another's account": {"serviceAccount": {"create": False, "name": "other"}},
+    "budget in percent": {"replicaCount": 10, "podDisruptionBudget": {"maxUnavailable": "20%"}},
+    "named account": {"serviceAccount": {"name": "me", "annotations": {"a": "b"}}},
+    "existing account": {"serviceAccount": {"create": False, "name": "other"}},
     "default account": {"serviceAccount": {"create": False}},
     "labels": {
-        "labels": {"team": "answers", "app.kubernetes.io/part-of": "site", "app.kubernetes.io/name": "lost"},
+        "labels": {"team": "answers", "app.kubernetes.io/part-of": "site", "app.kubernetes.io/name": "ignored"},
         "annotations": {"a": "b"},
-        "podLabels": {"pod": "yes", "app.kubernetes.io/instance": "lost"},
+        "podLabels": {"pod": "yes", "app.kubernetes.io/instance": "ignored"},
         "podAnnotations": {"sidecar": "no", "prometheus.io/port": "1"},
     },
     "openshift": {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}},
-    "placing": {
+    "scheduling": {
         "nodeSelector": {"disk": "ssd"},
         "tolerations": [{"key": "a", "operator": "Exists"}],
         "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
@@ -163,7 +172,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
         "priorityClassName": "high",
         "runtimeClassName": "gvisor",
     },
-    "own spread": {
+    "custom spread": {
         "topologySpreadConstraints": [{"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]
     },
     "extras": {
@@ -171,14 +180,14 @@ CASES: Final[dict[str, dict[str, Any]]] = {
         "extraEnvFrom": [{"configMapRef": {"name": "more"}}],
         "extraVolumes": [{"name": "models", "emptyDir": {}}],
         "extraVolumeMounts": [{"name": "models", "mountPath": "/models"}],
-        "initContainers": [{**SIDECAR, "name": "fetch"}, {**SIDECAR, "name": "beside", "restartPolicy": "Always"}],
+        "initContainers": [{**SIDECAR, "name": "fetch"}, {**SIDECAR, "name": "sidecar", "restartPolicy": "Always"}],
         "extraContainers": [SIDECAR],
         "extraObjects": [
             {
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
                 "metadata": {"name": "one"},
-                "data": {"of": "{{ .Release.Name }}"},
+                "data": {"release": "{{ .Release.Name }}"},
             },
             "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-two\n",
         ],
@@ -203,7 +212,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     },
     "network policy": {"networkPolicy": {"enabled": True}},
     "network policy for redis": {"networkPolicy": {"enabled": True}, "redis": {"existingSecret": "redis"}},
-    "network policy for code": {"networkPolicy": {"enabled": True}, "answerer": CODE},
+    "network policy for code": {"networkPolicy": {"enabled": True}, "answerer": CODE_ANSWERER},
     "network policy for a server": {
         "networkPolicy": {"enabled": True},
         "answerer": {"spec": "http://graph:2024#agent"},
@@ -213,7 +222,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
         "networkPolicy": {"enabled": True},
         "extraEnv": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://otel:4317"}],
     },
-    "own network policy": {
+    "custom network policy": {
         "networkPolicy": {
             "enabled": True,
             "from": [{"podSelector": {}}],
@@ -239,10 +248,15 @@ CASES: Final[dict[str, dict[str, Any]]] = {
         "auth": {"existingSecret": "tokens"},
         "tests": {"question": "who?", "tokenSecret": "tester", "tokenKey": "t"},
     },
-    "everything secret": {
-        "answerer": {**CODE, "existingSecret": "keys"},
+    "every secret": {
+        "answerer": {**CODE_ANSWERER, "existingSecret": "keys"},
         "auth": {"existingSecret": "tokens"},
         "tls": {"existingSecret": "c"},
         "redis": {"existingSecret": "redis"},
     },
 }
+
+
+def render_case(name: str, **values: object) -> RenderedChart:
+    """Render a valid case, with additional values."""
+    return render_chart({**VALID_VALUES[name], **values})

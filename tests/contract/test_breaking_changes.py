@@ -1,4 +1,4 @@
-"""The comparison itself: each kind of break is found and named, and growth is none."""
+"""Comparison of two surfaces: breaking changes are found and named, additions are compatible."""
 
 import copy
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from . import breaks, schemas
+from tools.contract import breaking_changes, schema_diff
 
 Q = {"name": "q", "in": "query", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 1000}}
 ANSWER = {"type": "object", "required": ["answer"], "properties": {"answer": {"type": "string"}}}
@@ -16,7 +16,7 @@ BODY = {"type": "object", "required": ["q"], "properties": {"q": {"type": "strin
 
 
 def surface() -> dict[str, Any]:
-    """Make a small surface with something of each kind."""
+    """Return a small surface with a setting, a metric and two operations."""
     json = "application/json"
     ok = {
         "headers": {"ETag": {}},
@@ -32,22 +32,22 @@ def surface() -> dict[str, Any]:
     return copy.deepcopy({"settings": ["ASKD_PORT"], "metrics": {"askd_x_total": metric}, "openapi": document})
 
 
-def found(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Compare two surfaces, where a setting is what is listed."""
-    return breaks.find(old, new, is_setting=lambda name: name in new["settings"])
+def find_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Compare two surfaces, in which the listed settings are the only ones."""
+    return breaking_changes.find_breaking_changes(old, new, is_setting=lambda name: name in new["settings"])
 
 
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """Return the surface with the value at a path of keys, separated by blanks, replaced; None removes it."""
+def surface_with(path: str, value: Any) -> dict[str, Any]:
+    """Return the surface with a new value at a path of keys, separated by spaces; None removes the key."""
     new = surface()
-    *way, last = (int(part) if part.isdigit() and part not in {"200", "404"} else part for part in path.split())
-    place: Any = new
-    for part in way:
-        place = place[part]
+    *parents, last = (int(part) if part.isdigit() and part not in {"200", "404"} else part for part in path.split())
+    container: Any = new
+    for part in parents:
+        container = container[part]
     if value is None:
-        del place[last]
+        del container[last]
     else:
-        place[last] = value
+        container[last] = value
     return new
 
 
@@ -58,38 +58,38 @@ IN_BODY = f"{POST} requestBody content application/json schema"
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
-        ("settings", [], "the setting ASKD_PORT is gone"),
-        ("metrics askd_x_total", None, "the metric askd_x_total is gone"),
-        ("metrics askd_x_total type", "gauge", "was a counter and is a gauge"),
-        ("metrics askd_x_total labels", ["code"], "has lost the label route"),
-        ("openapi paths /ask", None, "GET /ask is gone"),
-        (POST, None, "POST /ask is gone"),
-        (f"{GET} operationId", "query", "another operationId"),
-        (f"{GET} parameters 0", None, "the parameter q (query) is gone"),
-        (f"{GET} parameters", [Q, KIND, Q | {"name": "lang"}], "the parameter lang (query) is required now"),
-        (f"{GET} parameters 1 required", True, "the parameter kind (query) is required now"),
-        (f"{GET} parameters 1 schema enum", ["short"], 'no longer takes "long"'),
-        (f"{GET} responses 200", None, "the response 200 is gone"),
-        (f"{GET} responses 200 headers ETag", None, "200 has lost the header ETag"),
-        (f"{CONTENT} text/plain", None, "200 no longer comes as text/plain"),
+        ("settings", [], "the setting ASKD_PORT was removed"),
+        ("metrics askd_x_total", None, "the metric askd_x_total was removed"),
+        ("metrics askd_x_total type", "gauge", "changed from counter to gauge"),
+        ("metrics askd_x_total labels", ["code"], "lost the label route"),
+        ("openapi paths /ask", None, "GET /ask was removed"),
+        (POST, None, "POST /ask was removed"),
+        (f"{GET} operationId", "query", "changed its operationId"),
+        (f"{GET} parameters 0", None, "the parameter q (query) was removed"),
+        (f"{GET} parameters", [Q, KIND, Q | {"name": "lang"}], "the parameter lang (query) became required"),
+        (f"{GET} parameters 1 required", True, "the parameter kind (query) became required"),
+        (f"{GET} parameters 1 schema enum", ["short"], 'no longer accepts "long"'),
+        (f"{GET} responses 200", None, "the response 200 was removed"),
+        (f"{GET} responses 200 headers ETag", None, "200 lost the header ETag"),
+        (f"{CONTENT} text/plain", None, "200 is no longer available as text/plain"),
         (f"{PARAMETER} schema maxLength", 999, "maxLength is 999, was 1000"),
         (f"{PARAMETER} schema minLength", 2, "minLength is 2, was 1"),
-        (f"{PARAMETER} schema pattern", "^a", "another pattern"),
-        (f"{PARAMETER} schema type", "integer", "no longer takes string"),
-        (f"{SCHEMA} properties answer", None, "200.answer is gone"),
-        (f"{SCHEMA} properties answer type", ["string", "null"], "200.answer may be null now"),
-        (f"{SCHEMA} required", [], "200 may lack answer now"),
-        (f"{POST} requestBody required", True, "a body is required now"),
-        (f"{POST} requestBody content", {}, "a body of application/json is no longer taken"),
-        (f"{IN_BODY} required", ["q", "n"], "needs n now"),
-        (f"{IN_BODY} properties n type", "string", "no longer takes integer"),
+        (f"{PARAMETER} schema pattern", "^a", "a different pattern"),
+        (f"{PARAMETER} schema type", "integer", "no longer accepts string"),
+        (f"{SCHEMA} properties answer", None, "200.answer was removed"),
+        (f"{SCHEMA} properties answer type", ["string", "null"], "200.answer may now be null"),
+        (f"{SCHEMA} required", [], "200 may now lack answer"),
+        (f"{POST} requestBody required", True, "a body became required"),
+        (f"{POST} requestBody content", {}, "a body of application/json is no longer accepted"),
+        (f"{IN_BODY} required", ["q", "n"], "now requires n"),
+        (f"{IN_BODY} properties n type", "string", "no longer accepts integer"),
     ],
 )
-def test_a_break_is_named(path: str, value: Any, said: str) -> None:
-    """Whatever is taken from users, or asked of them anew, is found and said."""
-    assert any(said in line for line in found(surface(), changed(path, value)))
+def test_breaking_change_is_named(path: str, value: Any, message: str) -> None:
+    """Everything that is removed, or newly required of clients, is found and described."""
+    assert any(message in line for line in find_changes(surface(), surface_with(path, value)))
 
 
 @pytest.mark.parametrize(
@@ -113,25 +113,25 @@ def test_a_break_is_named(path: str, value: Any, said: str) -> None:
         (f"{IN_BODY} properties n type", None),
     ],
 )
-def test_growth_is_no_break(path: str, value: Any) -> None:
-    """More settings, metrics, routes, forms and fields are what a minor release is for."""
-    assert found(surface(), changed(path, value)) == []
+def test_additions_are_compatible(path: str, value: Any) -> None:
+    """New settings, metrics, routes, media types and fields are not breaking changes."""
+    assert find_changes(surface(), surface_with(path, value)) == []
 
 
-def test_a_schema_that_holds_itself_is_compared() -> None:
-    """References that lead in a circle end the comparison rather than the test."""
+def test_recursive_schema_is_compared() -> None:
+    """The comparison of a recursive schema ends."""
     node = {"properties": {"next": {"$ref": "#/node"}}}
-    documents = schemas.Documents({"node": node}, {"node": node})
-    assert list(schemas.given_back(documents, "node", node, node)) == []
+    documents = schema_diff.Documents({"node": node}, {"node": node})
+    assert list(schema_diff.response_schema_changes(documents, "node", node, node)) == []
 
 
 TYPES = st.sets(st.sampled_from(["string", "integer", "number", "null", "array"]), min_size=1).map(sorted)
 
 
 @given(TYPES, TYPES)
-def test_taking_and_giving_are_opposites(one: list[str], other: list[str]) -> None:
-    """A schema may replace another in a request exactly where that may replace it in a response."""
-    documents = schemas.Documents({}, {})
-    takes = list(schemas.taken(documents, "", {"type": one}, {"type": other}))
-    gives = list(schemas.given_back(documents, "", {"type": other}, {"type": one}))
-    assert bool(takes) == bool(gives)
+def test_requests_and_responses_are_opposites(one: list[str], other: list[str]) -> None:
+    """A schema may replace another in a request if and only if that one may replace it in a response."""
+    documents = schema_diff.Documents({}, {})
+    restrictions = list(schema_diff.request_schema_changes(documents, "", {"type": one}, {"type": other}))
+    losses = list(schema_diff.response_schema_changes(documents, "", {"type": other}, {"type": one}))
+    assert bool(restrictions) == bool(losses)

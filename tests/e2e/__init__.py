@@ -1,1 +1,1 @@
-"""Tests against a real cluster: `make test-cluster` the short run, `make proof` all."""
+"""Tests against a real cluster: `make test-e2e` runs the fast ones, `make test-e2e-slow` all."""

@@ -1,4 +1,4 @@
-"""A release in a namespace of its own, on the cluster that kubectl reaches, and what happens to it."""
+"""A release of the chart in a temporary namespace, and operations on it."""
 
 import asyncio
 import contextlib
@@ -8,119 +8,123 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tests.cluster.asking import Load
+from tests.support.cluster_load import ClusterLoad
 
 CHART: Final = Path(__file__).parents[2] / "chart"
-LONGEST: Final = 240.0
-"""Seconds after which a command is taken never to end."""
+COMMAND_TIMEOUT: Final = 240.0
+"""Seconds after which a command is considered hung."""
 
 
-class Failed(AssertionError):
-    """A command that ended badly, with all that it said."""
+class CommandFailed(AssertionError):
+    """A command failed; the message contains its output."""
 
 
-async def run(*command: str, given: str = "", check: bool = True) -> str:
-    """Run a command and return what it printed. Raises Failed with its errors unless `check` is false."""
+async def run_command(*command: str, stdin: str = "", check: bool = True) -> str:
+    """Run a command and return its output, with its errors if `check` is false.
+
+    Raises:
+        CommandFailed: The command failed and `check` is true.
+    """
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(LONGEST):
-        out, err = await process.communicate(given.encode())
+    async with asyncio.timeout(COMMAND_TIMEOUT):
+        output, errors = await process.communicate(stdin.encode())
     if check and process.returncode:
-        raise Failed(f"{' '.join(command)}: exit code {process.returncode}\n{out.decode()}{err.decode()}")
-    return out.decode() + ("" if check else err.decode())
+        raise CommandFailed(f"{' '.join(command)}: exit code {process.returncode}\n{output.decode()}{errors.decode()}")
+    return output.decode() + ("" if check else errors.decode())
 
 
 class Release:
-    """One release of the chart, called askd; `helm` is the Helm that installs it."""
+    """A release of the chart named askd, which is installed by the command `helm`."""
 
     def __init__(self, namespace: str, helm: str, image: str) -> None:
         self.namespace = namespace
         self.helm = helm
         self._image = image
 
-    async def kubectl(self, *command: str, given: str = "", check: bool = True) -> str:
+    async def kubectl(self, *command: str, stdin: str = "", check: bool = True) -> str:
         """Run kubectl in the namespace."""
-        return await run("kubectl", "--namespace", self.namespace, *command, given=given, check=check)
+        return await run_command("kubectl", "--namespace", self.namespace, *command, stdin=stdin, check=check)
 
     async def install(self, values: Mapping[str, Any], *options: str, check: bool = True, wait: bool = True) -> str:
-        """Install or upgrade to these values, and wait until all is ready and reached."""
+        """Install or upgrade with these values, wait until it is ready and reachable, and return Helm's output."""
         repository, _, tag = self._image.rpartition(":")
-        usual = {"image": {"repository": repository, "tag": tag}, "service": {"type": "NodePort"}}
-        given = json.dumps({**usual, **values})
+        defaults = {"image": {"repository": repository, "tag": tag}, "service": {"type": "NodePort"}}
         options = (*options, *(("--wait", "--timeout", "120s") if wait else ()))
         command = (self.helm, "upgrade", "--install", "askd", str(CHART), "--namespace", self.namespace)
-        told = await run(*command, "--values", "-", *options, given=given, check=check)
+        stdin = json.dumps({**defaults, **values})
+        output = await run_command(*command, "--values", "-", *options, stdin=stdin, check=check)
         if wait and check:
-            await Load(await self.url(), []).reach()
-        return told
+            await ClusterLoad(await self.url(), []).wait_until_reachable()
+        return output
 
     async def get(self, kind: str, name: str = "") -> Any:
-        """Return an object, or a list of them."""
+        """Return an object, or all objects of a kind."""
         return json.loads(await self.kubectl("get", kind, *((name,) if name else ()), "--output", "json"))
 
     async def pods(self) -> list[Any]:
-        """Return the server's pods that are not ending, the oldest first."""
-        found = await self.kubectl(
+        """Return the server's pods that are not terminating, the oldest first."""
+        output = await self.kubectl(
             "get", "pods", "--selector", "app.kubernetes.io/component=server", "--output", "json",
             "--sort-by", "{.metadata.creationTimestamp}",
         )  # fmt: skip
-        return [pod for pod in json.loads(found)["items"] if "deletionTimestamp" not in pod["metadata"]]
+        return [pod for pod in json.loads(output)["items"] if "deletionTimestamp" not in pod["metadata"]]
 
     async def url(self) -> str:
-        """Return where it is reached from outside: the node's address and its port there."""
-        node = json.loads(await run("kubectl", "get", "nodes", "--output", "json"))["items"][0]
-        address = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+        """Return the URL outside the cluster: the node's address and the NodePort."""
+        node = json.loads(await run_command("kubectl", "get", "nodes", "--output", "json"))["items"][0]
+        address = next(entry["address"] for entry in node["status"]["addresses"] if entry["type"] == "InternalIP")
         service = await self.get("service", "askd")
         return f"http://{address}:{service['spec']['ports'][0]['nodePort']}"
 
-    async def rolled(self) -> None:
-        """Wait until a rollout is over, and no old pod is left."""
+    async def wait_for_rollout(self) -> None:
+        """Wait until a rollout has finished and its old pods are gone."""
         await self.kubectl("rollout", "status", "deployment/askd", "--timeout", "180s")
-        await self.gone()
+        await self.wait_for_pod_termination()
 
-    async def gone(self) -> None:
-        """Wait until no pod is ending: those are asked no more, and may still answer."""
-        found = await self.get("pods")
-        for pod in found["items"]:
+    async def wait_for_pod_termination(self) -> None:
+        """Wait until no pod is terminating."""
+        pods = await self.get("pods")
+        for pod in pods["items"]:
             if "deletionTimestamp" in pod["metadata"]:
                 name = f"pod/{pod['metadata']['name']}"
                 await self.kubectl("wait", "--for=delete", name, "--timeout", "180s")
 
-    async def ready(self, number: int) -> None:
-        """Wait until so many replicas are ready and no others are there."""
+    async def wait_for_replicas(self, number: int) -> None:
+        """Wait until this number of replicas is ready and no pod is terminating."""
         await self.kubectl(
             "wait", "deployment/askd", f"--for=jsonpath={{.status.readyReplicas}}={number}", "--timeout", "180s"
         )
-        await self.gone()
+        await self.wait_for_pod_termination()
 
-    async def restart(self) -> None:
-        """Replace every pod by a new one."""
+    async def rolling_restart(self) -> None:
+        """Replace every pod."""
         await self.kubectl("rollout", "restart", "deployment/askd")
-        await self.rolled()
+        await self.wait_for_rollout()
 
     @contextlib.asynccontextmanager
-    async def load(self, *kinds: Any) -> AsyncIterator[Load]:
-        """Give a load that asks while the block runs, each kind having been answered before it begins."""
-        load = Load(await self.url(), list(kinds))
-        asking = asyncio.create_task(load.run())
+    async def under_load(self, *kinds: Any) -> AsyncIterator[ClusterLoad]:
+        """Send requests during the block. Requests of each kind finish before it begins and after it ends."""
+        load = ClusterLoad(await self.url(), list(kinds))
+        running = asyncio.create_task(load.run())
         try:
-            await load.warm()
+            await load.wait_for_requests()
             yield load
-            await load.warm()
+            await load.wait_for_requests()
         finally:
             load.stop()
-            await asking
+            await running
         print(json.dumps(load.report()))
 
 
 @contextlib.asynccontextmanager
-async def namespace() -> AsyncIterator[str]:
-    """Give a namespace of its own that enforces the standard `restricted`; it is deleted at the end."""
+async def temporary_namespace() -> AsyncIterator[str]:
+    """Create a namespace that enforces Pod Security `restricted`, and delete it after the block."""
     name = f"askd-test-{time.time_ns() % 10**9}"
-    await run("kubectl", "create", "namespace", name)
-    await run("kubectl", "label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    await run_command("kubectl", "create", "namespace", name)
+    await run_command("kubectl", "label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
     try:
         yield name
     finally:
-        await run("kubectl", "delete", "namespace", name, "--wait", "--timeout", "120s", check=False)
+        await run_command("kubectl", "delete", "namespace", name, "--wait", "--timeout", "120s", check=False)

@@ -1,61 +1,68 @@
-"""Moving between scalers loses no replica, under both Helms, and leaves nothing behind."""
+"""Changing what scales the Deployment keeps its replicas, with Helm 3 and Helm 4."""
 
 import pytest
 
-from tests.cluster.asking import VALUES
-from tests.cluster.cluster import Failed, Release, run
+from tests.e2e.helm_release import CommandFailed, Release, run_command
+from tests.support.cluster_load import BASE_VALUES
 
-pytestmark = pytest.mark.proof
-FOUR = {**VALUES, "replicaCount": 4, "resources": {"requests": {"cpu": "10m"}, "limits": {"memory": "384Mi"}}}
-HPA = {**FOUR, "autoscaling": {"type": "hpa", "minReplicas": 2, "maxReplicas": 6}}
-OTHERS = {**FOUR, "replicaCount": None}
+pytestmark = pytest.mark.slow
+FOUR_REPLICAS = {
+    **BASE_VALUES,
+    "replicaCount": 4,
+    "resources": {"requests": {"cpu": "10m"}, "limits": {"memory": "384Mi"}},
+}
+HPA = {**FOUR_REPLICAS, "autoscaling": {"type": "hpa", "minReplicas": 2, "maxReplicas": 6}}
+EXTERNAL_SCALER = {**FOUR_REPLICAS, "replicaCount": None}
 
 
-async def replicas(release: Release) -> int:
-    """Return what the Deployment asks for."""
+async def get_replicas(release: Release) -> int:
+    """Return `spec.replicas` of the Deployment."""
     return int((await release.get("deployment", "askd"))["spec"]["replicas"])
 
 
-async def hand_over(release: Release, told: str) -> None:
-    """Do what the refusal says, word for word."""
-    document = told.partition("<<'EOF'\n")[2].partition("EOF")[0].strip()
-    await run("kubectl", "apply", "--server-side", "--field-manager=autoscaler", "--filename", "-", given=document)
+async def hand_over_replicas(error: str) -> None:
+    """Run the command that Helm's error contains."""
+    document = error.partition("<<'EOF'\n")[2].partition("EOF")[0].strip()
+    await run_command(
+        "kubectl", "apply", "--server-side", "--field-manager=autoscaler", "--filename", "-", stdin=document
+    )
 
 
-async def moved(release: Release, values: dict[str, object]) -> None:
-    """Upgrade, handing the number over where Helm owns it; what is applied client-side needs no handover."""
+async def change_scaler(release: Release, values: dict[str, object]) -> None:
+    """Upgrade. Helm 4 applies server-side and owns the number of replicas, which must be handed over first."""
     if release.helm == "helm":
-        with pytest.raises(Failed, match="hand the number over") as refused:
+        with pytest.raises(CommandFailed, match="hand the number over") as rejected:
             await release.install(values)
-        await hand_over(release, str(refused.value))
+        await hand_over_replicas(str(rejected.value))
     await release.install(values)
 
 
-@pytest.mark.parametrize("other", [HPA, OTHERS], ids=["hpa", "others"])
-async def test_no_replica_is_lost_on_the_way(each: Release, other: dict[str, object]) -> None:
-    """From 4 fixed replicas to others' care and back: 4 pods stay the whole time, and no autoscaler is left."""
-    await each.install(FOUR)
-    before = {pod["metadata"]["name"] for pod in await each.pods()}
-    await moved(each, other)
-    assert await replicas(each) == 4
-    await each.install(other)  # once more: the second upgrade must not lose them either
-    assert await replicas(each) == 4
-    assert {pod["metadata"]["name"] for pod in await each.pods()} == before
-    await each.install(FOUR, *(("--force-conflicts",) if each.helm == "helm" else ()))
-    assert await replicas(each) == 4
-    assert not (await each.get("horizontalpodautoscalers"))["items"]
-    await run(each.helm, "uninstall", "askd", "--namespace", each.namespace, "--wait")
-    await each.gone()
-    left = await each.kubectl("get", "all,horizontalpodautoscalers,poddisruptionbudgets", "--output", "name")
-    assert not left
+@pytest.mark.parametrize("values", [HPA, EXTERNAL_SCALER], ids=["hpa", "external"])
+async def test_replicas_are_kept(release_per_helm: Release, values: dict[str, object]) -> None:
+    """From a fixed number to another scaler and back, the same 4 pods run, and uninstalling removes everything."""
+    release = release_per_helm
+    await release.install(FOUR_REPLICAS)
+    before = {pod["metadata"]["name"] for pod in await release.pods()}
+    await change_scaler(release, values)
+    assert await get_replicas(release) == 4
+    await release.install(values)  # the second upgrade must keep them too
+    assert await get_replicas(release) == 4
+    assert {pod["metadata"]["name"] for pod in await release.pods()} == before
+    await release.install(FOUR_REPLICAS, *(("--force-conflicts",) if release.helm == "helm" else ()))
+    assert await get_replicas(release) == 4
+    assert not (await release.get("horizontalpodautoscalers"))["items"]
+    await run_command(release.helm, "uninstall", "askd", "--namespace", release.namespace, "--wait")
+    await release.wait_for_pod_termination()
+    remaining = await release.kubectl("get", "all,horizontalpodautoscalers,poddisruptionbudgets", "--output", "name")
+    assert not remaining
 
 
-async def test_an_emergency_act_is_told_apart_and_mended(release: Release) -> None:
-    """After `kubectl scale` an upgrade says that the number is another's; --force-conflicts takes it back."""
-    await release.install(FOUR)
+async def test_manual_scaling_is_a_conflict(release: Release) -> None:
+    """After `kubectl scale`, an upgrade fails with a conflict; --force-conflicts takes the number over."""
+    await release.install(FOUR_REPLICAS)
     await release.kubectl("scale", "deployment/askd", "--replicas", "5")
-    told = await release.install(FOUR, check=False)
-    assert "conflict" in told
-    assert ".spec.replicas" in told
-    await release.install({**FOUR, "replicaCount": 5}, "--force-conflicts")
-    assert await replicas(release) == 5
+    output = await release.install(FOUR_REPLICAS, check=False)
+    assert "conflict" in output
+    assert ".spec.replicas" in output
+    await release.install({**FOUR_REPLICAS, "replicaCount": 5}, "--force-conflicts")
+    assert await get_replicas(release) == 5

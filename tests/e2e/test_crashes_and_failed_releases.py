@@ -1,4 +1,4 @@
-"""What goes wrong by itself: a crash, a loop that hangs, too much memory; and bad news from a release."""
+"""Crashes, a blocked event loop, memory exhaustion, and releases that cannot start."""
 
 import asyncio
 import contextlib
@@ -8,45 +8,45 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.asking import FAST, VALUES, load
-from tests.cluster.cluster import Release
+from tests.e2e.helm_release import Release
+from tests.support.cluster_load import BASE_VALUES, FAST, load
 
-pytestmark = pytest.mark.proof
+pytestmark = pytest.mark.slow
 
 
-async def misbehave(release: Release, how: str) -> None:
-    """Ask one pod to misbehave, and wait for no answer."""
+async def trigger_failure(release: Release, question: str) -> None:
+    """Send a question that makes one pod fail, without waiting for the response."""
     connection = await load.Connection.open(*(await release.url()).removeprefix("http://").split(":"))
     with contextlib.suppress(Exception):
         async with asyncio.timeout(3):
-            await connection.exchange("askd", load.Kind(path=f"/ask?q={how}"))
+            await connection.send_request("askd", load.RequestKind(path=f"/ask?q={question}"))
     connection.close()
 
 
-async def restarted(release: Release, seconds: float) -> float:
-    """Wait until one container has been restarted and is ready; return after how many seconds."""
-    started = time.monotonic()
+async def wait_for_restart(release: Release, seconds: float) -> float:
+    """Wait until one container has restarted and is ready, and return the seconds that it took."""
+    started_at = time.monotonic()
     async with asyncio.timeout(seconds):
         while True:
             pods = await release.pods()
             states = [pod["status"]["containerStatuses"][0] for pod in pods]
             if sum(state["restartCount"] for state in states) == 1 and all(state["ready"] for state in states):
-                return time.monotonic() - started
+                return time.monotonic() - started_at
 
 
-@pytest.mark.parametrize(("how", "seconds"), [("crash", 15.0), ("eat", 60.0), ("hang", 90.0)])
-async def test_a_mishap_is_mended(release: Release, how: str, seconds: float) -> None:
-    """A process that dies, eats or hangs is replaced in time, and the failures end with it."""
-    await release.install(VALUES)
-    await misbehave(release, how)
-    print(f"{how}: ready again after {await restarted(release, seconds):.1f} s")
-    async with release.load(FAST) as asked:
+@pytest.mark.parametrize(("question", "seconds"), [("crash", 15.0), ("allocate", 60.0), ("hang", 90.0)])
+async def test_failed_container_is_restarted(release: Release, question: str, seconds: float) -> None:
+    """A container that crashes, hangs or exceeds its memory limit restarts in time; then no request fails."""
+    await release.install(BASE_VALUES)
+    await trigger_failure(release, question)
+    print(f"{question}: ready again after {await wait_for_restart(release, seconds):.1f} s")
+    async with release.under_load(FAST) as requests:
         for _ in range(10):
-            await asked.warm()
-    asked.clean()
+            await requests.wait_for_requests()
+    requests.assert_no_failures()
 
 
-BAD: dict[str, dict[str, Any]] = {
+INVALID_VALUES: dict[str, dict[str, Any]] = {
     "image": {"image": {"repository": "askd", "tag": "does-not-exist", "pullPolicy": "Never"}},
     "code": {"answerer": {"spec": "answer.py:answer", "files": {"answer.py": "def answer(q:\n"}}},
     "book": {"answerer": {"spec": "book.yaml", "files": {"book.yaml": "- ask: [a]\n"}}},
@@ -54,16 +54,16 @@ BAD: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD)
-async def test_bad_news_are_refused(release: Release, kind: str) -> None:
-    """A release that cannot run leaves the old pods serving, also after one of them is deleted; it says why."""
-    await release.install(VALUES)
-    async with release.load(FAST) as asked:
-        told = await release.install({**VALUES, **BAD[kind]}, "--timeout", "20s", check=False)
-        assert "Error" in told
-        old = (await release.pods())[0]["metadata"]["name"]
-        await release.kubectl("delete", "pod", old)
-        await release.ready(2)
-    asked.clean()
+@pytest.mark.parametrize("cause", INVALID_VALUES)
+async def test_failed_upgrade_keeps_the_old_pods(release: Release, cause: str) -> None:
+    """Old pods keep serving during an upgrade that cannot start, even if one is deleted; the pods show the reason."""
+    await release.install(BASE_VALUES)
+    async with release.under_load(FAST) as requests:
+        output = await release.install({**BASE_VALUES, **INVALID_VALUES[cause]}, "--timeout", "20s", check=False)
+        assert "Error" in output
+        old_pod = (await release.pods())[0]["metadata"]["name"]
+        await release.kubectl("delete", "pod", old_pod)
+        await release.wait_for_replicas(2)
+    requests.assert_no_failures()
     pods = json.dumps(await release.get("pods"))
-    assert any(word in pods for word in ("ErrImageNeverPull", "load failed", "askd: "))
+    assert any(text in pods for text in ("ErrImageNeverPull", "answerer_load_failed", "askd: "))

@@ -1,1 +1,1 @@
-"""The image, built and run for real; needs docker."""
+"""Tests of the container image, which is built and run; they need docker."""

@@ -1,4 +1,4 @@
-"""Images and containers under test. Docker is what is on the PATH, Podman behind its client included."""
+"""Images and containers under test. `docker` may be the client of Podman."""
 
 import asyncio
 import re
@@ -15,37 +15,38 @@ from typing import Final
 import aiohttp
 import pytest
 
-from tests.process.conftest import Process
+from tests.support.askd_process import AskdProcess
 
 ROOT: Final = Path(__file__).parents[2]
-NAME: Final = f"askd-test-{uuid.uuid5(uuid.NAMESPACE_URL, str(ROOT)).hex[:8]}"
-"""What the images of this checkout are called, so that those of another, or of people, are left alone."""
-VARIABLES: Final = {"ASKD_LOG_FORMAT": "json", "ASKD_DRAIN_DELAY": "0"}
+IMAGE_NAME: Final = f"askd-test-{uuid.uuid5(uuid.NAMESPACE_URL, str(ROOT)).hex[:8]}"
+"""Name of the images of this checkout, which differs from that of other checkouts."""
+ENVIRONMENT: Final = {"ASKD_LOG_FORMAT": "json", "ASKD_DRAIN_DELAY": "0"}
 
 
-def docker(*words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a docker command to its end; one that fails while `check` fails the test with what it said."""
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
-    assert not check or done.returncode == 0, f"docker {' '.join(map(str, words))}:\n{done.stdout[-4000:]}{done.stderr}"
-    return done
+def docker(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a docker command. If it fails and `check` is true, the test fails with its output."""
+    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    output = f"{result.stdout[-4000:]}{result.stderr}"
+    assert not check or result.returncode == 0, f"docker {' '.join(map(str, arguments))}:\n{output}"
+    return result
 
 
 def build(tag: str, *options: str, folder: Path = ROOT) -> str:
-    """Build a folder and return the image's name; how long it took is printed."""
-    began = time.monotonic()
-    docker("build", "--tag", f"{NAME}:{tag}", *options, folder)
-    print(f"\nbuilt {tag} in {time.monotonic() - began:.1f} s")
-    return f"{NAME}:{tag}"
+    """Build the image of a folder, print the time that it took, and return the name of the image."""
+    started_at = time.monotonic()
+    docker("build", "--tag", f"{IMAGE_NAME}:{tag}", *options, folder)
+    print(f"\nbuilt {tag} in {time.monotonic() - started_at:.1f} s")
+    return f"{IMAGE_NAME}:{tag}"
 
 
-def described(image: str, template: str) -> str:
-    """Return what `docker inspect` says of an image."""
+def inspect_image(image: str, template: str) -> str:
+    """Return a field of an image, as a template of `docker inspect`."""
     return docker("inspect", "--format", template, image).stdout.strip()
 
 
 @pytest.fixture(scope="session")
 def image() -> str:
-    """Build the server's image, once for all tests."""
+    """Build the image of the server."""
     labels = {
         "VERSION": "9.8.7",
         "REVISION": "abcdef",
@@ -57,21 +58,21 @@ def image() -> str:
 
 @pytest.fixture(scope="session")
 def pip(image: str) -> str:
-    """Build the image that has pip, once for all tests."""
+    """Build the image with pip."""
     return build("pip", "--target=pip")
 
 
-Derive = Callable[[str, Path], str]
+BuildDerivedImage = Callable[[str, Path], str]
 
 
 @pytest.fixture(scope="session")
-def derive(image: str, pip: str) -> Derive:
-    """Give `derive(name, folder)`, which builds a folder's Dockerfile on the images under test."""
+def derive(image: str, pip: str) -> BuildDerivedImage:
+    """`derive(name, folder)` builds a folder's Dockerfile on the images under test."""
 
-    def derived(name: str, folder: Path) -> str:
+    def derive(name: str, folder: Path) -> str:
         text = (folder / "Dockerfile").read_text(encoding="utf-8")
         text = re.sub(r"\baskd:pip\b", pip, re.sub(r"(?m)^(FROM |ARG ASKD=)askd$", rf"\g<1>{image}", text))
-        assert NAME in text
+        assert IMAGE_NAME in text
         file = folder / "Dockerfile.test"
         try:
             file.write_text(text, encoding="utf-8")
@@ -79,51 +80,51 @@ def derive(image: str, pip: str) -> Derive:
         finally:
             file.unlink()
 
-    return derived
+    return derive
 
 
-class Container(Process):
-    """A container that runs in the foreground, so that its log is the process's."""
+class Container(AskdProcess):
+    """A container that runs in the foreground, so that its log is the output of the process."""
 
     def __init__(self, process: asyncio.subprocess.Process, client: aiohttp.ClientSession, name: str) -> None:
         super().__init__(process, client)
         self.name = name
 
     def run(self, *command: str) -> str:
-        """Run a command in it, as its user, and return what it printed."""
+        """Run a command in the container as its user, and return the output."""
         return docker("exec", self.name, *command).stdout.strip()
 
-    async def halt(self, seconds: int) -> int:
-        """Do `docker stop` with so many seconds until it is killed; return the exit code."""
+    async def docker_stop(self, seconds: int) -> int:
+        """Stop the container, with `seconds` until it is killed. Returns the exit code."""
         await asyncio.to_thread(docker, "stop", "--time", str(seconds), self.name)
-        return await self.ended()
+        return await self.wait_for_exit()
 
 
-Run = Callable[..., Awaitable[Container]]
+RunContainer = Callable[..., Awaitable[Container]]
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 @pytest.fixture
-async def run() -> AsyncIterator[Run]:
-    """Give `run(image, *command, options=(), **variables)`, which runs a container until the test ends."""
+async def run() -> AsyncIterator[RunContainer]:
+    """`run(image, *command, options=(), **variables)` runs a container until the test ends."""
     async with AsyncExitStack() as stack:
         connector = aiohttp.TCPConnector(force_close=True)
         client = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
 
-        async def started(image: str, *command: str, options: Sequence[str] = (), **variables: str) -> Container:
+        async def start(image: str, *command: str, options: Sequence[str] = (), **variables: str) -> Container:
             ports = free_port(), free_port()
-            given = {"ASKD_PORT": str(ports[0]), "ASKD_OPS_PORT": str(ports[1]), **VARIABLES, **variables}
-            name = f"{NAME}-{uuid.uuid4().hex[:8]}"
+            environment = {"ASKD_PORT": str(ports[0]), "ASKD_OPS_PORT": str(ports[1]), **ENVIRONMENT, **variables}
+            name = f"{IMAGE_NAME}-{uuid.uuid4().hex[:8]}"
             process = await asyncio.create_subprocess_exec(
                 *("docker", "run", "--rm", "--name", name),
                 *(f"--publish=127.0.0.1:{port}:{port}" for port in ports),
-                *(f"--env={key}={value}" for key, value in given.items()),
+                *(f"--env={key}={value}" for key, value in environment.items()),
                 *(*options, image, *command),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -135,27 +136,27 @@ async def run() -> AsyncIterator[Run]:
             stack.callback(docker, "rm", "--force", name, check=False)
             return container
 
-        yield started
+        yield start
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Callable[..., Path]:
-    """Give `folder(name=text, …)`, which writes files that everybody may read; `__` in a name is a dot."""
+    """`folder(name=text, …)` writes files that all users can read; `__` in a name is a dot."""
 
-    def written(**files: str) -> Path:
+    def write(**files: str) -> Path:
         for name, text in files.items():
             path = tmp_path / name.replace("__", ".")
             path.write_text(text, encoding="utf-8")
             path.chmod(0o644)
         return tmp_path
 
-    return written
+    return write
 
 
 @pytest.fixture(scope="session")
 def hadolint() -> str:
-    """Give the command; a test that needs it is skipped where it is not installed."""
+    """Path of hadolint. Tests that need it are skipped if it is not installed."""
     command = shutil.which("hadolint") or shutil.which("hadolint", path=ROOT / ".venv-lint" / "bin")
     if command is None:
-        pytest.skip("hadolint is not installed: make lint-image installs it")
+        pytest.skip("hadolint is not installed: run make lint-image")
     return command

@@ -1,4 +1,4 @@
-"""What the image is made of."""
+"""Contents of the image: size, user, labels, packages, bytecode, permissions."""
 
 import hashlib
 import json
@@ -10,27 +10,27 @@ from typing import Final
 
 import pytest
 
-from .conftest import ROOT, build, described, docker
+from tests.image.conftest import ROOT, build, docker, inspect_image
 
 pytestmark = pytest.mark.image
 
-MOST: Final = 85_000_000
-"""Bytes over its base that the image may have, with every extra in it."""
-OF_THE_RUNTIME: Final = re.compile(
+MAX_SIZE: Final = 85_000_000
+"""Maximum size in bytes in addition to the base image, with all extras."""
+RUNTIME_FILES: Final = re.compile(
     r"(etc/(hosts|hostname|resolv\.conf|mtab)|\.dockerenv|run/\.containerenv)|(dev|proc|sys)(/.*)?"
 )
-"""What the container runtime puts into each container."""
+"""Files that the container runtime adds to every container."""
 
-INSTALLERS: Final = """
+INSTALLER_SCRIPT: Final = """
 import importlib.util, shutil, sys
 modules = ("pip", "setuptools", "wheel", "ensurepip", "pkg_resources")
 modules = [name for name in modules if importlib.util.find_spec(name)]
 commands = [name for name in ("pip", "pip3", "cc", "gcc", "clang", "ld", "make") if shutil.which(name)]
 print(modules + commands)
 """
-BYTECODE: Final = """
+BYTECODE_SCRIPT: Final = """
 import importlib.util, sys
-import service.server, service.answerers.book, service.answerers.function
+import askd.process.server, askd.answerers.book.answerer, askd.answerers.function
 files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
 files = {file for file in files if file.endswith(".py")}
 def unchecked(file):
@@ -44,62 +44,62 @@ print(len(files), sorted(file for file in files if not unchecked(file)))
 
 
 def python(image: str, code: str, interpreter: str = "python") -> str:
-    """Run code in the image, and return what it prints."""
+    """Run code in the image and return its output."""
     return docker("run", "--rm", "--entrypoint", interpreter, image, "-c", code).stdout.strip()
 
 
 def layers(image: str) -> list[tuple[int, str]]:
-    """Return bytes and origin of each layer that has any, the newest first."""
+    """Return the size in bytes and the command of each layer that is not empty, the newest first."""
     lines = docker("history", "--no-trunc", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", image).stdout
     pairs = (line.split("\t", 1) for line in lines.splitlines())
-    return [(int(size), made.removeprefix("/bin/sh -c ")) for size, made in pairs if int(size)]
+    return [(int(size), command.removeprefix("/bin/sh -c ")) for size, command in pairs if int(size)]
 
 
 def contents(image: str, file: Path) -> dict[str, tuple[object, ...]]:
-    """Return what is in an image by path: kind, mode, owner, target, and the hash of what it holds."""
+    """Return the files of an image by path: type, mode, owner, group, link target and hash."""
     container = docker("create", image).stdout.strip()
     try:
         docker("export", "--output", file, container)
     finally:
         docker("rm", container)
-    found: dict[str, tuple[object, ...]] = {}
+    files: dict[str, tuple[object, ...]] = {}
     with tarfile.open(file) as archive:
         for entry in archive:
             path = entry.name.removeprefix("./").rstrip("/")
-            if not OF_THE_RUNTIME.fullmatch(path):
+            if not RUNTIME_FILES.fullmatch(path):
                 data = archive.extractfile(entry) if entry.isreg() else None
                 digest = hashlib.sha256(data.read()).hexdigest() if data else ""
-                found[path] = (entry.type, oct(entry.mode), entry.uid, entry.gid, entry.linkname, digest)
+                files[path] = (entry.type, oct(entry.mode), entry.uid, entry.gid, entry.linkname, digest)
     file.unlink()
-    return found
+    return files
 
 
-def test_its_size(image: str) -> None:
-    """It has at most 85 MB over its base; its layers are printed."""
-    base = int(described("python:3.13-slim", "{{.Size}}"))
-    over = int(described(image, "{{.Size}}")) - base
-    print(f"\n{over / 1e6:.1f} MB over a base of {base / 1e6:.1f} MB")
-    for size, made in layers(image):
-        print(f"{size / 1e6:8.1f} MB  {made[:90]}")
-    assert 0 < over <= MOST
+def test_size(image: str) -> None:
+    """The image adds at most 85 MB to its base."""
+    base = int(inspect_image("python:3.13-slim", "{{.Size}}"))
+    added = int(inspect_image(image, "{{.Size}}")) - base
+    print(f"\n{added / 1e6:.1f} MB in addition to a base of {base / 1e6:.1f} MB")
+    for size, command in layers(image):
+        print(f"{size / 1e6:8.1f} MB  {command[:90]}")
+    assert 0 < added <= MAX_SIZE
 
 
-def test_what_it_declares(image: str) -> None:
-    """User, entry point, folder, ports, signal and home are what docs/image.md says."""
-    config = json.loads(described(image, "{{json .Config}}"))
+def test_configuration(image: str) -> None:
+    """User, entry point, working directory, ports, signal and home match docs/how-to/build-an-image.md."""
+    config = json.loads(inspect_image(image, "{{json .Config}}"))
     assert (config["User"], config["Entrypoint"], config.get("Cmd") or []) == ("65532:65532", ["askd"], [])
     assert (config["WorkingDir"], set(config["ExposedPorts"])) == ("/answers", {"2024/tcp", "2025/tcp"})
     assert config.get("StopSignal", "SIGTERM") in {"SIGTERM", "15"}
     assert {"HOME=/tmp", "ASKD_HOST=0.0.0.0", "ASKD_PORT=2024", "ASKD_OPS_PORT=2025"} <= set(config["Env"])
 
 
-def test_its_labels(image: str) -> None:
-    """The labels say what it is, and of which commit, from build arguments."""
-    labels = json.loads(described(image, "{{json .Config.Labels}}"))
-    ours = {name: value for name, value in labels.items() if name.startswith("org.opencontainers.image.")}
-    said = {name.rpartition(".")[2]: value for name, value in ours.items()}
-    assert said.pop("description").startswith("The answer server")
-    assert said == {
+def test_labels(image: str) -> None:
+    """The OCI labels have the values of the build arguments."""
+    labels = json.loads(inspect_image(image, "{{json .Config.Labels}}"))
+    prefix = "org.opencontainers.image."
+    oci = {name.removeprefix(prefix): value for name, value in labels.items() if name.startswith(prefix)}
+    assert oci.pop("description").startswith("The answer server")
+    assert oci == {
         "title": "askd",
         "licenses": "Apache-2.0",
         "version": "9.8.7",
@@ -110,49 +110,49 @@ def test_its_labels(image: str) -> None:
 
 
 @pytest.mark.parametrize("interpreter", ["python", "/usr/local/bin/python3"])
-def test_it_installs_and_compiles_nothing(image: str, interpreter: str) -> None:
-    """There is neither pip nor anything like it, nor a compiler, for either name of the interpreter."""
-    assert python(image, INSTALLERS, interpreter) == "[]"
+def test_no_installer_or_compiler(image: str, interpreter: str) -> None:
+    """The image has no package installer and no compiler."""
+    assert python(image, INSTALLER_SCRIPT, interpreter) == "[]"
 
 
-def test_its_bytecode_is_complete(image: str) -> None:
-    """All that a server imports, of Python itself too, is compiled, and never compared with its source."""
-    count, _, stale = python(image, BYTECODE).partition(" ")
+def test_bytecode_is_complete(image: str) -> None:
+    """All imported modules, including the standard library, have bytecode that is not compared with its source."""
+    count, _, stale = python(image, BYTECODE_SCRIPT).partition(" ")
     assert int(count) > 300
     assert stale == "[]"
 
 
-def test_its_packages_are_the_locks(image: str) -> None:
-    """Every package has the lock's version."""
+def test_packages_match_the_lock(image: str) -> None:
+    """Every package has the version of requirements.lock."""
     installed = docker("run", "--rm", "--entrypoint", "cat", image, "/app/constraints.txt").stdout.splitlines()
     locked = {line.partition(" ;")[0].lower() for line in (ROOT / "requirements.lock").read_text().splitlines()}
     assert len(installed) > 10
     assert not {line.lower().replace("_", "-") for line in installed} - locked
 
 
-def test_it_belongs_to_root(image: str, tmp_path: Path) -> None:
-    """Its user owns nothing in it but /packages, and may not write to what it serves from."""
-    found = contents(image, tmp_path / "image.tar")
-    assert [path for path, (_, _, uid, *_) in found.items() if uid == 65532] == ["packages"]
-    program = {path: entry for path, entry in found.items() if path.startswith(("app/", "answers"))}
+def test_files_belong_to_root(image: str, tmp_path: Path) -> None:
+    """The user owns only /packages and cannot write to the program or to /answers."""
+    entries = contents(image, tmp_path / "image.tar")
+    assert [path for path, (_, _, uid, *_) in entries.items() if uid == 65532] == ["packages"]
+    program = {path: entry for path, entry in entries.items() if path.startswith(("app/", "answers"))}
     assert len(program) > 1000
-    files = {path: int(str(mode), 8) for path, (kind, mode, *_) in program.items() if kind != tarfile.SYMTYPE}
+    files = {path: int(str(mode), 8) for path, (type_, mode, *_) in program.items() if type_ != tarfile.SYMTYPE}
     assert not [path for path, mode in files.items() if mode & 0o022]
 
 
-def test_it_is_built_the_same_twice(image: str, tmp_path: Path) -> None:
-    """Built anew from the same commit, it has the same paths, with the same modes, owners and contents."""
+def test_build_is_reproducible(image: str, tmp_path: Path) -> None:
+    """A second build of the same commit has the same paths, modes, owners and contents."""
     again = build("again", "--no-cache")
-    first, second = (contents(each, tmp_path / "image.tar") for each in (image, again))
-    differing = sorted(path for path in {*first, *second} if first.get(path) != second.get(path))
-    print(f"\n{len(first)} paths, {len(differing)} differ")
+    first, second = (contents(name, tmp_path / "image.tar") for name in (image, again))
+    different = sorted(path for path in {*first, *second} if first.get(path) != second.get(path))
+    print(f"\n{len(first)} paths, {len(different)} different")
     docker("rmi", again, check=False)
-    assert not differing
+    assert not different
 
 
-def test_hadolint_is_content(hadolint: str) -> None:
-    """Hadolint finds nothing in any Dockerfile but what is explained where it is ignored."""
+def test_hadolint(hadolint: str) -> None:
+    """Hadolint accepts every Dockerfile."""
     files = [ROOT / "Dockerfile", *sorted((ROOT / "docs" / "examples").glob("*/Dockerfile"))]
     assert len(files) > 3
-    done = subprocess.run([hadolint, *files], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    result = subprocess.run([hadolint, *files], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout

@@ -1,4 +1,4 @@
-"""The image, run: alone, hardened, with code of one's own, and stopped."""
+"""Containers of the image: without arguments, hardened, with user code, and stopped."""
 
 import asyncio
 import json
@@ -11,9 +11,8 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from service.cli import main
-
-from .conftest import ROOT, Container, Derive, Run, docker
+from askd.cli.main import main
+from tests.image.conftest import ROOT, BuildDerivedImage, Container, RunContainer, docker
 
 pytestmark = pytest.mark.image
 
@@ -24,93 +23,93 @@ SLOW: Final = """
 import logging, time
 
 def answer(text):
-    logging.getLogger("code").warning("begun")
+    logging.getLogger("code").warning("started")
     time.sleep(4)
     return text
 """
-INSIDE: Final = "import os, urllib.request as r; print(r.urlopen(f'http://127.0.0.1:{os.environ[\"ASKD_PORT\"]}/ask?q=hello').read().decode())"
+REQUEST_SCRIPT: Final = "import os, urllib.request as r; print(r.urlopen(f'http://127.0.0.1:{os.environ[\"ASKD_PORT\"]}/ask?q=hello').read().decode())"
 HARDENED: Final = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 
 
 def health_check() -> list[str]:
-    """Return the command of the Dockerfile's HEALTHCHECK; not every engine shows it in `docker inspect`."""
+    """Return the command of the Dockerfile's HEALTHCHECK, which `docker inspect` does not show for every engine."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
-    (found,) = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", text, re.MULTILINE)
-    command: list[str] = json.loads(found)
+    (match,) = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", text, re.MULTILINE)
+    command: list[str] = json.loads(match)
     return command
 
 
-async def ask(container: Container, query: str = "q=hello", **more: Any) -> Any:
-    """Ask as soon as it is ready, and return the body of what must be a 200."""
-    await container.event("ready")
-    reply = await container.get(f"/ask?{query}", **more)
-    assert reply.status == 200, reply.text
-    return json.loads(reply.text)
+async def ask(container: Container, query: str = "q=hello", **options: Any) -> Any:
+    """Send a request when the container is ready, and return the body of the 200 response."""
+    await container.wait_for_event("ready")
+    response = await container.get(f"/ask?{query}", **options)
+    assert response.status == 200, response.text
+    return json.loads(response.text)
 
 
-async def test_it_answers_alone(image: str, run: Run) -> None:
-    """`docker run` without a word more serves the built-in book, with askd as process 1."""
+async def test_run_without_arguments(image: str, run: RunContainer) -> None:
+    """`docker run` without arguments serves the built-in book, with askd as process 1."""
     container = await run(image)
-    await container.event("ready")
+    await container.wait_for_event("ready")
     assert await ask(container) == {"answer": "Hi"}
     assert container.run("cat", "/proc/1/comm") == "askd"
     assert container.run("id", "-u") == "65532"
-    assert await container.halt(30) == 0
+    assert await container.docker_stop(30) == 0
     assert container.events("stopped")
 
 
 @pytest.mark.parametrize("user", ["65532:65532", "12345:0"])
-async def test_it_needs_no_rights(image: str, run: Run, user: str) -> None:
-    """It answers with a read-only root, without network and capabilities, as any user."""
+async def test_hardened_container(image: str, run: RunContainer, user: str) -> None:
+    """It serves as any user with a read-only root and without network and capabilities."""
     container = await run(image, options=(*HARDENED, "--network=none", f"--user={user}"))
-    await container.event("ready")
-    assert container.run("python", "-c", INSIDE) == '{"answer":"Hi"}'
+    await container.wait_for_event("ready")
+    assert container.run("python", "-c", REQUEST_SCRIPT) == '{"answer":"Hi"}'
     assert container.run("id", "-u") == user.partition(":")[0]
 
 
-async def test_its_health(image: str, run: Run) -> None:
-    """The health check succeeds where askd is ready and fails where it is not there, without an interpreter."""
+async def test_health_check(image: str, run: RunContainer) -> None:
+    """The health check succeeds if askd is ready and fails if the port is closed; it starts no interpreter."""
     command = health_check()
     assert command[0] == "bash"
     container = await run(image)
-    await container.event("ready")
-    began = time.monotonic()
+    await container.wait_for_event("ready")
+    started_at = time.monotonic()
     container.run(*command)
-    print(f"\na check took {(time.monotonic() - began) * 1000:.0f} ms, docker exec included")
+    print(f"\nthe health check took {(time.monotonic() - started_at) * 1000:.0f} ms, docker exec included")
     assert docker("exec", "--env=ASKD_OPS_PORT=1", container.name, *command, check=False).returncode != 0
 
 
-async def test_health_follows_readiness(image: str, run: Run, folder: Folder) -> None:
-    """While the code says that it is not ready the health check fails."""
+async def test_health_follows_readiness(image: str, run: RunContainer, folder: Folder) -> None:
+    """The health check fails while the ready hook returns False."""
     code = f"{SHOUT}def ready():\n    return False\n"
     volume = f"--volume={folder(mine__py=code)}/mine.py:/answers/mine.py:ro"
     container = await run(image, "serve", "mine.py:answer", options=(volume,))
-    await container.event("ready")
+    await container.wait_for_event("ready")
     assert docker("exec", container.name, *health_check(), check=False).returncode != 0
 
 
-async def test_mounted_code(image: str, run: Run, folder: Folder) -> None:
-    """A file that is mounted is served as it is."""
+async def test_mounted_code(image: str, run: RunContainer, folder: Folder) -> None:
+    """A mounted file is served."""
     volume = f"--volume={folder(mine__py=SHOUT)}/mine.py:/answers/mine.py:ro"
     container = await run(image, "serve", "/answers/mine.py:answer", options=(*HARDENED, volume))
     assert await ask(container) == {"answer": "HELLO"}
 
 
-async def test_an_image_of_two_lines(derive: Derive, run: Run, folder: Folder) -> None:
-    """`FROM askd` and `COPY answer.py ./` are an image that serves it."""
+async def test_dockerfile_of_two_lines(derive: BuildDerivedImage, run: RunContainer, folder: Folder) -> None:
+    """`FROM askd` and `COPY answer.py ./` make an image that serves the file."""
     container = await run(derive("two", folder(Dockerfile="FROM askd\nCOPY answer.py ./\n", answer__py=SHOUT)))
     assert await ask(container) == {"answer": "HELLO"}
     assert container.run("id", "-u") == "65532"
 
 
-async def test_the_book(derive: Derive, run: Run) -> None:
-    """docs/examples/book is an image that answers from its book."""
+async def test_book_example(derive: BuildDerivedImage, run: RunContainer) -> None:
+    """docs/examples/book makes an image that answers from its book."""
     container = await run(derive("book", EXAMPLES / "book"), options=HARDENED)
     assert (await ask(container, "q=when+are+you+open"))["answer"] == "Monday to Friday, nine to five."
 
 
-async def test_the_requirement(derive: Derive, run: Run) -> None:
-    """docs/examples/requirement is an image of four lines, whose package is there, compiled; pip is not."""
+async def test_requirement_example(derive: BuildDerivedImage, run: RunContainer) -> None:
+    """docs/examples/requirement makes an image with a compiled package and without pip, in four lines."""
     example = EXAMPLES / "requirement"
     assert len((example / "Dockerfile").read_text().splitlines()) == 4
     container = await run(derive("requirement", example), options=(*HARDENED, "--user=12345:0"))
@@ -121,44 +120,44 @@ async def test_the_requirement(derive: Derive, run: Run) -> None:
     container.run("test", "!", "-e", "/mnt/__main__.py")
 
 
-async def test_the_graph(derive: Derive, run: Run) -> None:
-    """docs/examples/langgraph is an image that serves its langgraph.json."""
+async def test_langgraph_example(derive: BuildDerivedImage, run: RunContainer) -> None:
+    """docs/examples/langgraph makes an image that serves its langgraph.json."""
     container = await run(derive("langgraph", EXAMPLES / "langgraph"), options=HARDENED)
-    assert (await container.event("ready"))["kind"] == "graph"
+    assert (await container.wait_for_event("ready"))["kind"] == "graph"
     assert await ask(container, "q=soup&thread=a") == {"answer": "Your order: soup. Anything else?"}
 
 
-def test_askds_own_versions_are_kept(image: str, pip: str, folder: Folder) -> None:
-    """A package that needs another version of what askd was tested with is refused while the image is built."""
+def test_versions_of_dependencies_are_kept(image: str, pip: str, folder: Folder) -> None:
+    """The build fails if a package needs another version of a dependency than the one askd was tested with."""
     text = f"FROM {image}\nRUN --mount=from={pip},target=/mnt python /mnt install 'aiohttp<3.10'\n"
-    done = docker("build", folder(Dockerfile=text), check=False)
-    assert done.returncode != 0
-    assert "conflict" in done.stdout + done.stderr
+    result = docker("build", folder(Dockerfile=text), check=False)
+    assert result.returncode != 0
+    assert "conflict" in result.stdout + result.stderr
 
 
-async def test_what_init_writes(derive: Derive, run: Run, tmp_path: Path) -> None:
-    """The folder of `askd init` is an image that serves its function."""
+async def test_init_folder(derive: BuildDerivedImage, run: RunContainer, tmp_path: Path) -> None:
+    """The folder of `askd init` makes an image that serves its function."""
     assert main(["init", str(tmp_path / "mine")]) == 0
     container = await run(derive("init", tmp_path / "mine"), options=HARDENED)
     assert await ask(container, "q=Ada&lang=fr") == {"answer": "Bonjour, Ada!"}
 
 
 @pytest.mark.parametrize(("seconds", "answered"), [(30, True), (1, False)])
-async def test_a_stop_with_time_loses_nothing(
-    image: str, run: Run, folder: Folder, *, seconds: int, answered: bool
+async def test_stop_waits_for_requests(
+    image: str, run: RunContainer, folder: Folder, *, seconds: int, answered: bool
 ) -> None:
-    """A question of 4 s outlives a stop that gives it the time, also with the drain's default; else it is cut."""
+    """A request of 4 s finishes if the stop has enough time, with the default drain delay, and is cut off otherwise."""
     volume = f"--volume={folder(mine__py=SLOW)}/mine.py:/answers/mine.py:ro"
     container = await run(image, "serve", "mine.py:answer", options=(volume,), ASKD_DRAIN_DELAY="2")
-    await container.event("ready")
-    question = asyncio.create_task(ask(container, "q=slow"))
-    await container.event("begun")
-    began = time.monotonic()
-    code = await container.halt(seconds)
-    print(f"\ndocker stop -t {seconds}: {time.monotonic() - began:.1f} s, exit code {code}")
+    await container.wait_for_event("ready")
+    request = asyncio.create_task(ask(container, "q=slow"))
+    await container.wait_for_event("started")
+    started_at = time.monotonic()
+    code = await container.docker_stop(seconds)
+    print(f"\ndocker stop -t {seconds}: {time.monotonic() - started_at:.1f} s, exit code {code}")
     if answered:
-        assert (await question, code) == ({"answer": "slow"}, 0)
+        assert (await request, code) == ({"answer": "slow"}, 0)
     else:
         with pytest.raises(aiohttp.ClientError):
-            await question
+            await request
         assert not container.events("stopped")

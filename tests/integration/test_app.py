@@ -1,4 +1,4 @@
-"""The app: what is wired, what lives as long as it does, and nothing that outlives it."""
+"""The app: its components, its background work, and its cleanup."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -9,208 +9,205 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from service.app import HEALTH, LOADED, LONGEST, METRICS, create_app, line_limit
-from service.errors import LoadError, SpecError
-from service.guards.tokens import Tokens, pair
-from service.models import Answer, Answerer, Progress, Question, Step
-from service.settings import Settings
-from tests.fakes import Upper
-from tests.telemetry.captured import Captured
+from askd.app import HEALTH, LOAD_TASK, METRICS, QUESTION_MAX_LENGTH, create_app, request_line_limit
+from askd.config import Settings
+from askd.errors import LoadError, SpecError
+from askd.guards.tokens import TokenStore, generate_token
+from askd.models import Answer, Answerer, ProgressCallback, ProgressMessage, Question
+from tests.support.fakes import UppercaseAnswerer
+from tests.support.log_capture import LogCapture
 
 Client = TestClient[Any, Any]
 
 
-async def started(app: web.Application) -> Client:
-    """Start an app behind a socket."""
+async def start_client(app: web.Application) -> Client:
+    """Serve an app on a socket, and return a client for it."""
     client = TestClient(TestServer(app))
     await client.start_server()
     return client
 
 
 async def test_two_apps_share_nothing() -> None:
-    """Two apps in one process have metrics, caches and health of their own."""
-    apps = [create_app(Settings(), answerer=Upper()) for _ in range(2)]
-    clients = [await started(app) for app in apps]
+    """Two apps in one process have separate metrics, caches and health."""
+    apps = [create_app(Settings(), answerer=UppercaseAnswerer()) for _ in range(2)]
+    clients = [await start_client(app) for app in apps]
     for app in apps:
-        await app[LOADED]
+        await app[LOAD_TASK]
     for _ in range(3):
         await clients[0].get("/ask?q=abc")
-    apps[0][HEALTH].draining()
-    labels = {"route": "/ask", "method": "GET", "code": "200"}
-    assert [app[METRICS].registry.get_sample_value("askd_requests_total", labels) for app in apps] == [3, 0]
+    apps[0][HEALTH].set_draining()
+    name = "http_server_request_duration_seconds_count"
+    labels = {"http_route": "/ask", "http_request_method": "GET", "http_response_status_code": "200"}
+    assert [app[METRICS].registry.get_sample_value(name, labels) for app in apps] == [3, 0]
     assert [(await client.get("/readyz")).status for client in clients] == [503, 200]
     for client in clients:
         await client.close()
 
 
-async def test_the_built_in_book_answers() -> None:
-    """Without an answerer or a setting the built-in book is served."""
+async def test_built_in_book_is_the_default() -> None:
+    """The built-in book is served if neither an answerer nor a setting names another."""
     app = create_app(Settings())
-    client = await started(app)
-    await app[LOADED]
+    client = await start_client(app)
+    await app[LOAD_TASK]
     assert await (await client.get("/ask?q=hello")).json() == {"answer": "Hi"}
     await client.close()
 
 
-def test_a_spec_that_leads_nowhere_is_refused_at_once() -> None:
-    """What the settings name is resolved before anything starts."""
+def test_missing_answerer_is_rejected_at_once() -> None:
+    """The answerer's spec is resolved before anything starts."""
     with pytest.raises(SpecError):
         create_app(Settings(answerer="no/such/place.yaml"))
 
 
-class Failing(Upper):
-    """Fails to load, to close, or hangs in either, as told."""
+class FailingAnswerer(UppercaseAnswerer):
+    """Fails to load or to close, or hangs while it closes and ignores its cancellation."""
 
     def __init__(self, *, load: Exception | None = None, close: Exception | None = None, hang: bool = False) -> None:
         super().__init__()
         self._load, self._close, self._hang = load, close, hang
-        self.live: list[bool] = []
 
-    async def load(self, progress: Progress) -> None:
-        """Fail, where told so."""
+    async def load(self, progress: ProgressCallback) -> None:
+        """Fail if an error was given."""
         progress("half way")
         if self._load:
             raise self._load
 
     async def close(self) -> None:
-        """Hang or fail, where told so."""
+        """Hang or fail."""
         while self._hang:
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
-                self.stopped.set()
+                self.cancelled.set()
                 self._hang = self.release.is_set()
         self.closed = True
         if self._close:
             raise self._close
 
 
-async def test_a_failed_load_is_seen() -> None:
-    """`app[LOADED]` fails with what the load raised; probes say no, and the answerer is closed all the same."""
-    fake = Failing(load=LoadError("books/a.yaml:3: no answer"))
-    app = create_app(Settings(), answerer=fake)
-    client = await started(app)
+async def test_failed_load_is_reported() -> None:
+    """`app[LOAD_TASK]` raises the load error, probes and questions get 503, and the answerer is still closed."""
+    answerer = FailingAnswerer(load=LoadError("books/a.yaml:3: no answer"))
+    app = create_app(Settings(), answerer=answerer)
+    client = await start_client(app)
     with pytest.raises(LoadError, match=r"a\.yaml:3"):
-        await app[LOADED]
-    assert [(await client.get(path)).status for path in ("/livez", "/readyz", "/startupz", "/ask?q=a")] == [
-        200,
-        503,
-        503,
-        503,
-    ]
+        await app[LOAD_TASK]
+    paths = ("/livez", "/readyz", "/startupz", "/ask?q=a")
+    assert [(await client.get(path)).status for path in paths] == [200, 503, 503, 503]
     await client.close()
-    assert fake.closed
+    assert answerer.closed
 
 
-async def test_an_answerer_is_closed_when_all_is_over() -> None:
-    """The answerer is open while the app runs, and closed when it has ended, also if it was still loading."""
-    for slow in (False, True):
-        fake = Upper(slow_load=slow)
-        client = await started(create_app(Settings(), answerer=fake))
-        assert not fake.closed
+async def test_answerer_is_closed_with_the_app() -> None:
+    """The answerer is closed when the app ends, even if it was still loading."""
+    for slow_load in (False, True):
+        answerer = UppercaseAnswerer(slow_load=slow_load)
+        client = await start_client(create_app(Settings(), answerer=answerer))
+        assert not answerer.closed
         await client.close()
-        assert fake.closed
+        assert answerer.closed
 
 
-async def test_an_answerer_that_hangs_does_not_hold_the_end_up() -> None:
-    """Closing takes no longer than its bound, also where the cancellation is swallowed; the log says so."""
-    fake = Failing(hang=True)
-    fake.release.set()
-    with Captured() as log:
-        client = await started(create_app(Settings(shutdown_timeout=0.01), answerer=fake))
+async def test_hanging_answerer_does_not_delay_the_shutdown() -> None:
+    """Closing respects its time limit even if the answerer suppresses its cancellation, and a warning is logged."""
+    answerer = FailingAnswerer(hang=True)
+    answerer.release.set()
+    with LogCapture() as log:
+        client = await start_client(create_app(Settings(shutdown_timeout=0.01), answerer=answerer))
         async with asyncio.timeout(5):
             await client.close()
-        assert [line["seconds"] for line in log.lines("the answerer did not close in time")] == [0.01]
-    fake.release.clear()
-    await asyncio.wait_for(fake.stopped.wait(), 5)
+        assert [line["timeout_seconds"] for line in log.lines("answerer_close_timeout")] == [0.01]
+    answerer.release.clear()
+    await asyncio.wait_for(answerer.cancelled.wait(), 5)
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
         await asyncio.wait({task})
 
 
-async def test_an_answerer_that_fails_to_close_is_logged() -> None:
-    """A failure to close ends in the log, with its traceback, and not in the server's end."""
-    with Captured() as log:
-        client = await started(create_app(Settings(), answerer=Failing(close=ValueError("a secret"))))
+async def test_error_in_close_is_logged() -> None:
+    """An exception in `close` is logged with its traceback and does not break the shutdown."""
+    with LogCapture() as log:
+        answerer = FailingAnswerer(close=ValueError("a secret"))
+        client = await start_client(create_app(Settings(), answerer=answerer))
         await client.close()
-        assert "ValueError: a secret" in log.lines("the answerer failed to close")[0]["exception"]
+        assert "ValueError: a secret" in log.lines("answerer_close_failed")[0]["exception"]
 
 
-async def test_the_loop_beats_until_the_answerer_is_closed() -> None:
-    """Liveness holds while the answerer closes, however long that takes."""
-    beats: list[float] = []
+async def test_heartbeat_continues_until_the_answerer_is_closed() -> None:
+    """The liveness probe succeeds while the answerer closes, however long that takes."""
+    heartbeats: list[float] = []
 
-    class Slow(Upper):
-        """Closes when the loop has beaten twice more."""
+    class SlowToClose(UppercaseAnswerer):
+        """Closes after the next heartbeat."""
 
         async def close(self) -> None:
-            before = health._beat
-            await until_beaten(lambda: health._beat > before)
-            beats.append(health._beat - before)
+            before = health._last_heartbeat
+            await wait_for_heartbeat(lambda: health._last_heartbeat > before)
+            heartbeats.append(health._last_heartbeat - before)
 
-    app = create_app(Settings(), answerer=Slow())
+    app = create_app(Settings(), answerer=SlowToClose())
     health = app[HEALTH]
-    client = await started(app)
+    client = await start_client(app)
     await client.close()
-    assert len(beats) == 1
-    assert beats[0] > 0
+    assert len(heartbeats) == 1
+    assert heartbeats[0] > 0
 
 
-async def until_beaten(condition: Callable[[], bool]) -> None:
+async def wait_for_heartbeat(condition: Callable[[], bool]) -> None:
     """Wait for the heartbeat, which comes four times a second."""
     async with asyncio.timeout(4):
-        while not condition():  # noqa: ASYNC110 - the heart sets no event, it writes a time
+        while not condition():  # noqa: ASYNC110 - the heartbeat sets no event, it stores a time
             await asyncio.sleep(0)
 
 
-class Placed(Upper):
-    """Lies somewhere, and says so as it loads."""
+class AnswererWithPath(UppercaseAnswerer):
+    """Has a path in its name, and reports it while it loads."""
 
     name = "/srv/someone/main.py:answer"
 
-    async def load(self, progress: Progress) -> None:
-        """Wait for `load_now`."""
+    async def load(self, progress: ProgressCallback) -> None:
+        """Wait for `load_allowed`."""
         progress(f"importing {self.name}")
-        await self.load_now.wait()
+        await self.load_allowed.wait()
 
 
-async def test_probes_do_not_tell_where_the_code_lies() -> None:
-    """While it loads and after, probes name the file alone, and no folder."""
-    fake = Placed(slow_load=True)
-    app = create_app(Settings(), answerer=fake)
-    client = await started(app)
+async def test_probes_do_not_disclose_the_path_of_the_code() -> None:
+    """Probes name the file without its folder, during the load and after it."""
+    answerer = AnswererWithPath(slow_load=True)
+    app = create_app(Settings(), answerer=answerer)
+    client = await start_client(app)
     assert "importing main.py:answer" in await (await client.get("/readyz")).text()
-    fake.load_now.set()
-    await app[LOADED]
-    shown = await (await client.get("/readyz?verbose")).text()
-    assert ("main.py:answer" in shown, "someone" in shown) == (True, False)
+    answerer.load_allowed.set()
+    await app[LOAD_TASK]
+    report = await (await client.get("/readyz?verbose")).text()
+    assert ("main.py:answer" in report, "someone" in report) == (True, False)
     await client.close()
 
 
-class Counted(Upper):
-    """Knows how far its load is."""
+class AnswererWithProgress(UppercaseAnswerer):
+    """Reports its progress as a fraction."""
 
-    async def load(self, progress: Progress) -> None:
-        """Wait for `load_now`."""
-        progress(Step.of("read 3,000 entries", 0.25))
-        await self.load_now.wait()
+    async def load(self, progress: ProgressCallback) -> None:
+        """Wait for `load_allowed`."""
+        progress(ProgressMessage.with_fraction("read 3,000 entries", 0.25))
+        await self.load_allowed.wait()
 
 
-async def test_probes_tell_how_far_the_load_is() -> None:
-    """Where the share is known, readiness and startup have it beside the line."""
-    fake = Counted(slow_load=True)
-    app = create_app(Settings(), answerer=fake)
-    client = await started(app)
+async def test_probes_report_the_progress_of_the_load() -> None:
+    """Readiness and startup probes show the progress in percent if it is known."""
+    answerer = AnswererWithProgress(slow_load=True)
+    app = create_app(Settings(), answerer=answerer)
+    client = await start_client(app)
     for path in ("/readyz?verbose", "/startupz?verbose"):
-        reply = await client.get(path)
-        assert (reply.status, "read 3,000 entries (25%)" in await reply.text()) == (503, True)
-    fake.load_now.set()
-    await app[LOADED]
+        response = await client.get(path)
+        assert (response.status, "read 3,000 entries (25%)" in await response.text()) == (503, True)
+    answerer.load_allowed.set()
+    await app[LOAD_TASK]
     await client.close()
 
 
-class Hooked(Answerer):
-    """Has a ready hook."""
+class AnswererWithReadyHook(Answerer):
+    """Has a ready hook that returns False."""
 
     kind = name = "hooked"
 
@@ -218,47 +215,48 @@ class Hooked(Answerer):
         self.polled = asyncio.Event()
 
     async def ready(self) -> tuple[bool, str]:
-        """Say no."""
+        """Return False with a reason."""
         self.polled.set()
         return False, "the model is cold"
 
     async def answer(self, question: Question) -> Answer:
-        """Say a."""
+        """Return a constant."""
         return Answer("a")
 
 
-async def test_the_ready_hook_is_polled() -> None:
-    """The answerer's own readiness counts from the first moment, and its reason is shown."""
-    fake = Hooked()
-    app = create_app(Settings(), answerer=fake)
-    client = await started(app)
-    await app[LOADED]
-    assert fake.polled.is_set()
+async def test_ready_hook_decides_about_readiness() -> None:
+    """The answerer's ready hook counts as soon as it is loaded, and the probe shows its reason."""
+    answerer = AnswererWithReadyHook()
+    app = create_app(Settings(), answerer=answerer)
+    client = await start_client(app)
+    await app[LOAD_TASK]
+    assert answerer.polled.is_set()
     response = await client.get("/readyz")
-    assert (response.status, (await response.json(content_type=None))["detail"]) == (503, "code: the model is cold")
+    detail = (await response.json(content_type=None))["detail"]
+    assert (response.status, detail) == (503, "ready_hook: the model is cold")
     assert (await client.get("/startupz")).status == 200
     await client.close()
 
 
 @pytest.mark.parametrize(("length", "limit"), [("1000", 14048), ("1", 2060), ("10000000", 67584)])
-def test_the_line_holds_the_longest_question(length: str, limit: int) -> None:
-    """The request line's limit is that of the question, each character escaped, up to a ceiling."""
-    app = create_app(Settings.load({"question_max_length": length}, {}), answerer=Upper())
-    assert (app[LONGEST], line_limit(app)) == (int(length), limit)
+def test_request_line_limit_fits_the_longest_question(length: str, limit: int) -> None:
+    """The limit of the request line allows the longest question, percent-encoded, up to a ceiling."""
+    app = create_app(Settings.load({"question_max_length": length}, {}), answerer=UppercaseAnswerer())
+    assert (app[QUESTION_MAX_LENGTH], request_line_limit(app)) == (int(length), limit)
 
 
-async def test_what_is_watched_meanwhile_is_begun_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The watch of the tokens is made once, and leaves nothing behind that was never awaited."""
-    begun: list[Tokens] = []
+async def test_token_file_is_watched_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The watcher of the token file is created once, so no coroutine is left without being awaited."""
+    watched: list[TokenStore] = []
 
-    async def watch(tokens: Tokens) -> None:
+    async def wait_forever() -> None:
         await asyncio.Event().wait()
 
-    def counted(tokens: Tokens) -> Coroutine[Any, Any, None]:
-        begun.append(tokens)
-        return watch(tokens)
+    def watch(tokens: TokenStore) -> Coroutine[Any, Any, None]:
+        watched.append(tokens)
+        return wait_forever()
 
-    (tmp_path / "tokens").write_text(pair("alice")[1])
-    monkeypatch.setattr(Tokens, "watch", counted)
-    async with TestServer(create_app(Settings(tokens_file=str(tmp_path / "tokens")), answerer=Upper())):
-        assert len(begun) == 1
+    (tmp_path / "tokens").write_text(generate_token("alice")[1])
+    monkeypatch.setattr(TokenStore, "watch", watch)
+    async with TestServer(create_app(Settings(tokens_file=str(tmp_path / "tokens")), answerer=UppercaseAnswerer())):
+        assert len(watched) == 1

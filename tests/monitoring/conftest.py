@@ -1,11 +1,11 @@
-"""One live scrape for all tests of the metrics."""
+"""Shares one live scrape between all tests of metrics."""
 
 import pytest
 
-from tests.metrics import live
+from tools.docs_metrics import live_scrape
 
 
 @pytest.fixture(scope="session")
 def scrape() -> str:
-    """Give what real processes with every feature on expose together."""
-    return live.scraped()
+    """Return the metrics of real processes that have all features enabled."""
+    return live_scrape.scrape_blocking()

@@ -1,4 +1,4 @@
-"""The rules: valid, each alert with its runbook, firing when it should and not else."""
+"""Alert rules: generated files, validity, runbooks, and cases in which alerts fire."""
 
 import shutil
 import subprocess
@@ -7,70 +7,73 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.rules.alerts import alerts
-from tests.rules.cases import CASES, Case
-from tests.rules.files import PLAIN, RUNBOOKS, made
-from tests.rules.parameters import DAY, HOUR, Parameters
+from tests.monitoring.alert_cases import ALERT_CASES, AlertCase
+from tools.monitoring.alerts import all_alerts
+from tools.monitoring.generated_files import RULES_FILE, RUNBOOKS, generated_files, render_rules
+from tools.monitoring.parameters import DAY, HOUR, Parameters
 
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(
     PROMTOOL is None, reason="promtool is not installed (Debian: apt-get install prometheus)"
 )
-ALERTS = alerts(Parameters())
+ALERTS = all_alerts(Parameters())
 
 
 def promtool(*arguments: object) -> None:
-    """Run promtool; what it finds fails the test."""
-    done = subprocess.run([str(PROMTOOL), *map(str, arguments)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    """Run promtool, and fail with its output if it reports an error."""
+    result = subprocess.run([str(PROMTOOL), *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("path", made(), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_the_file_is_up_to_date(path: Path) -> None:
-    """Rules and dashboard are what tests/rules/ makes; else run `python -m tests.rules`."""
-    assert path.read_text(encoding="utf-8") == made()[path]
-
-
-@needs_promtool
-def test_promtool_finds_no_fault() -> None:
-    """`promtool check rules` takes the file, its expressions and its templates, and finds no rule twice."""
-    promtool("check", "rules", "--lint=all", "--lint-fatal", PLAIN)
+@pytest.mark.parametrize("path", generated_files(), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_generated_file_is_up_to_date(path: Path) -> None:
+    """Rules and dashboard are those that tools/monitoring generates; otherwise run `make rules`."""
+    assert path.read_text(encoding="utf-8") == generated_files()[path]
 
 
 @needs_promtool
+def test_rules_are_valid() -> None:
+    """`promtool check rules` accepts the file, its expressions and its templates."""
+    promtool("check", "rules", "--lint=all", "--lint-fatal", RULES_FILE)
+
+
+@needs_promtool
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["1m", "10m"])
-def test_alerts_fire_when_they_should(tmp_path: Path, step: str) -> None:
-    """Each case's series make its alert fire, or do not, as the case says, in `promtool test rules`."""
+def test_alerts_fire_as_expected(tmp_path: Path, step: str) -> None:
+    """In `promtool test rules`, the series of each case make its alert fire or not, as expected."""
     file = tmp_path / "cases.yaml"
-    cases = [case.test() for case in CASES if case.step == step]
-    file.write_text(yaml.safe_dump({"rule_files": [str(PLAIN)], "evaluation_interval": step, "tests": cases}))
+    cases = [case.promtool_test() for case in ALERT_CASES if case.step == step]
+    file.write_text(yaml.safe_dump({"rule_files": [str(RULES_FILE)], "evaluation_interval": step, "tests": cases}))
     promtool("test", "rules", file)
 
 
 @pytest.mark.parametrize("fires", [True, False], ids=["fires", "does not"])
 def test_every_alert_has_a_case(fires: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Each alert, in each of its severities and burn rates, has a case in which it fires, and one in which not."""
+    """Each alert, with each severity and burn rate, has a case in which it fires and one in which it does not."""
     for alert in ALERTS:
-        assert any(about(case, alert.name, alert.severity, alert.burn) for case in CASES if case.fires is fires), alert
+        assert any(
+            is_about(case, alert.name, alert.severity, alert.burn) for case in ALERT_CASES if case.fires is fires
+        ), alert
 
 
-def about(case: Case, name: str, severity: str, burn: str) -> bool:
-    """Whether a case is about an alert; without a severity it is about the only one."""
+def is_about(case: AlertCase, name: str, severity: str, burn: str) -> bool:
+    """Return whether a case is about an alert. A case without a severity is about all of that name."""
     return case.alert == name and case.severity in {"", severity} and case.burn in {"", burn}
 
 
 def test_every_alert_has_a_runbook() -> None:
-    """docs/runbooks has a page for each alert and no other, with what it means, what to look at and what to do."""
+    """docs/runbooks has exactly one page per alert, each with the same headings."""
     pages = {path.stem: path.read_text(encoding="utf-8") for path in RUNBOOKS.glob("*.md")}
     assert pages.keys() == {alert.name for alert in ALERTS}
     for name, text in pages.items():
         assert text.startswith(f"# {name}\n")
         headings = [line for line in text.splitlines() if line.startswith("## ")]
-        assert headings == ["## What it means", "## What to look at", "## What to do"]
+        assert headings == ["## Meaning", "## Diagnosis", "## Remedy"]
 
 
-def test_runbooks_are_where_they_are_said_to_be() -> None:
-    """The annotation has the page's address, below the one that is given."""
+def test_runbook_url() -> None:
+    """The annotation links to the runbook below the configured URL."""
     (rule,) = [alert.rule(Parameters(runbooks="https://example.org/r")) for alert in ALERTS if alert.name == "AskdDown"]
     assert rule["annotations"]["runbook_url"] == "https://example.org/r/AskdDown.md"
 
@@ -79,18 +82,16 @@ def test_runbooks_are_where_they_are_said_to_be() -> None:
     ("scale", "seconds", "text"),
     [(1, 3 * DAY, "3d"), (1, 90 * 60, "1h30m"), (60, HOUR, "1m"), (60, 300, "5s"), (600, 300, "500ms"), (1, 0, "0s")],
 )
-def test_spans_are_scaled(scale: float, seconds: float, text: str) -> None:
-    """A duration is written as Prometheus does, to the millisecond."""
-    assert Parameters(scale=scale).span(seconds) == text
+def test_durations_are_scaled(scale: float, seconds: float, text: str) -> None:
+    """A duration is in Prometheus' notation, with milliseconds."""
+    assert Parameters(scale=scale).duration(seconds) == text
 
 
 @needs_promtool
-def test_a_fleets_own_rules_are_valid(tmp_path: Path) -> None:
-    """Whatever is given for one fleet, rules come of it that Prometheus takes."""
-    given = Parameters(availability="99.5", threshold="1.0", selector='namespace="web",job="askd",', scale=60)
-    from tests.rules.files import rules
-
+def test_rules_of_one_fleet_are_valid(tmp_path: Path) -> None:
+    """Rules with other parameters are valid."""
+    parameters = Parameters(availability="99.5", threshold="1.0", selector='namespace="web",job="askd",', scale=60)
     file = tmp_path / "rules.yaml"
-    file.write_text(rules(given))
+    file.write_text(render_rules(parameters))
     promtool("check", "rules", "--lint=all", "--lint-fatal", file)
     assert file.read_text().count('namespace="web",job="askd",') >= 20

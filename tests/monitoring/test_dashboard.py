@@ -1,4 +1,4 @@
-"""The dashboard: what Grafana needs of it, and that each of its expressions has something to show."""
+"""The dashboard: its structure, and that each of its expressions returns data."""
 
 import json
 import math
@@ -9,35 +9,38 @@ from typing import Any
 
 import pytest
 
-from tests.metrics import live
-from tests.rules import prometheus
-from tests.rules.alerts import alerts
-from tests.rules.board import board, filled_all, fleet
-from tests.rules.dashboard import WIDTH, expressions
-from tests.rules.parameters import Parameters
-from tests.rules.prometheus import Prometheus
-from tests.rules.recording import recording
+from tools.docs_metrics import live_scrape
+from tools.monitoring import prometheus_server
+from tools.monitoring.alerts import all_alerts
+from tools.monitoring.dashboard import WIDTH, expressions
+from tools.monitoring.dashboard_data import filled_expressions, loaded_fleet, read_dashboard
+from tools.monitoring.parameters import Parameters
+from tools.monitoring.prometheus_server import PrometheusServer
+from tools.monitoring.recording_rules import recording_rules
 
 SCREEN = 26
-"""Rows of Grafana's grid that a screen of 1080 lines shows."""
-ELSEWHERE = re.compile(r"kube_horizontalpodautoscaler_\w+")
-NAME = re.compile(r"\b(?:askd|process)_\w+|kube_\w+")
+"""Rows of Grafana's grid on a screen of 1080 lines."""
+EXTERNAL_METRIC = re.compile(r"kube_horizontalpodautoscaler_\w+")
+METRIC_NAME = re.compile(r"\b(?:askd|process|http_server)_\w+|kube_\w+")
 needs_prometheus = pytest.mark.skipif(
-    prometheus.PROGRAM is None, reason="prometheus is not installed (Debian: apt-get install prometheus)"
+    prometheus_server.PROMETHEUS_BINARY is None,
+    reason="prometheus is not installed (Debian: apt-get install prometheus)",
 )
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Prometheus]:
-    """Give a Prometheus that has scraped a fleet under load."""
-    async with fleet(tmp_path) as found:
-        yield found
+async def server(tmp_path: Path) -> AsyncIterator[PrometheusServer]:
+    """Run a Prometheus that has scraped a fleet under load."""
+    async with loaded_fleet(tmp_path) as prometheus:
+        yield prometheus
 
 
 @needs_prometheus
-async def test_every_expression_has_something_to_show(server: Prometheus) -> None:
-    """After a real load each panel's and annotation's expression returns numbers from the real Prometheus."""
-    empty = [where for where, found in filled_all(window="5s").items() if not _numbers(await server.query(found))]
+@pytest.mark.slow
+async def test_every_expression_returns_data(server: PrometheusServer) -> None:
+    """After a real load, each expression of a panel or annotation returns numbers."""
+    expressions_by_name = filled_expressions(window="5s").items()
+    empty = [name for name, expression in expressions_by_name if not _numbers(await server.query(expression))]
     assert empty == []
 
 
@@ -46,66 +49,75 @@ def _numbers(result: list[dict[str, Any]]) -> list[float]:
     return [value for value in values if not math.isnan(value)]
 
 
-def test_what_is_asked_for_exists() -> None:
-    """Every metric in a rule, an alert or a panel is exposed by a running askd, or is kube-state-metrics'."""
-    exposed = live.names(live.scraped())
-    rules = [rule["expr"] for rule in recording(Parameters())]
-    texts = [*rules, *(alert.expr for alert in alerts(Parameters())), *expressions(board()).values()]
-    own = {name for text in texts for name in NAME.findall(re.sub(r"job:\w+:\w+", "", text))}
-    assert len(own) > 20
-    assert {name for name in own if not ELSEWHERE.fullmatch(name)} <= exposed
+def test_queried_metrics_exist() -> None:
+    """Every metric in a rule, an alert or a panel is exposed by a running askd, or by kube-state-metrics."""
+    exposed = live_scrape.sample_names(live_scrape.scrape_blocking())
+    rules = [rule["expr"] for rule in recording_rules(Parameters())]
+    texts = [*rules, *(alert.expr for alert in all_alerts(Parameters())), *expressions(read_dashboard()).values()]
+    queried = {name for text in texts for name in METRIC_NAME.findall(re.sub(r"job:\w+:\w+", "", text))}
+    assert len(queried) > 20
+    assert {name for name in queried if not EXTERNAL_METRIC.fullmatch(name)} <= exposed
 
 
-def test_recorded_series_are_recorded() -> None:
-    """An alert uses no recorded series that no rule records."""
-    used = {name for alert in alerts(Parameters()) for name in re.findall(r"job:\w+:\w+", alert.expr)}
-    assert used == {rule["record"] for rule in recording(Parameters())}
+def test_alerts_use_existing_recording_rules() -> None:
+    """The recorded series that alerts use are those that the rules record."""
+    used = {name for alert in all_alerts(Parameters()) for name in re.findall(r"job:\w+:\w+", alert.expr)}
+    assert used == {rule["record"] for rule in recording_rules(Parameters())}
 
 
-def test_it_belongs_nowhere() -> None:
-    """No id, no uid, no data source of its own: a variable chooses Prometheus, for every query."""
-    found = board()
-    assert (found["id"], "uid" in found) == (None, False)
-    uids = re.findall(r'"uid": "([^"]*)"', json.dumps(found))
+def test_dashboard_can_be_imported_anywhere() -> None:
+    """Id and uid are missing, and a variable chooses the data source of every query."""
+    dashboard = read_dashboard()
+    assert (dashboard["id"], "uid" in dashboard) == (None, False)
+    uids = re.findall(r'"uid": "([^"]*)"', json.dumps(dashboard))
     assert set(uids) == {"${datasource}"}
-    assert [each["name"] for each in found["templating"]["list"]] == ["datasource", "namespace", "job"]
+    assert [variable["name"] for variable in dashboard["templating"]["list"]] == ["datasource", "namespace", "job"]
 
 
 def test_grafana_can_read_it() -> None:
-    """Grafana's own types take the dashboard, and lose nothing but what belongs to Prometheus' plugin and defaults."""
-    sdk = pytest.importorskip("grafana_foundation_sdk", reason="grafana-foundation-sdk is not installed (make picture)")
+    """Grafana's SDK parses the dashboard, and loses only members of the Prometheus plugin and defaults."""
+    sdk = pytest.importorskip(
+        "grafana_foundation_sdk", reason="grafana-foundation-sdk is not installed (make dashboard-picture)"
+    )
     from grafana_foundation_sdk.cog import encoder, plugins
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
     assert sdk
     plugins.register_default_plugins()
-    read = json.loads(encoder.JSONEncoder(sort_keys=True).encode(Dashboard.from_json(board())))
-    assert set(_lost(board(), read)) == {"id", "definition", "step", "titleFormat", "textFormat", "mode"}
+    parsed = json.loads(encoder.JSONEncoder(sort_keys=True).encode(Dashboard.from_json(read_dashboard())))
+    assert set(_lost_members(read_dashboard(), parsed)) == {
+        "id",
+        "definition",
+        "step",
+        "titleFormat",
+        "textFormat",
+        "mode",
+    }
 
 
-def _lost(given: Any, read: Any) -> Iterator[str]:
-    """Yield the keys whose values are not what they were."""
-    for key, value in given.items() if isinstance(given, dict) else enumerate(given):
-        if isinstance(given, dict) and key not in read:
+def _lost_members(original: Any, parsed: Any) -> Iterator[str]:
+    """Yield the keys that are missing or have changed."""
+    for key, value in original.items() if isinstance(original, dict) else enumerate(original):
+        if isinstance(original, dict) and key not in parsed:
             yield str(key)
         elif isinstance(value, dict | list):
-            yield from _lost(value, read[key])
-        elif read[key] != value:
-            yield f"{key}: {value!r} became {read[key]!r}"
+            yield from _lost_members(value, parsed[key])
+        elif parsed[key] != value:
+            yield f"{key}: {value!r} became {parsed[key]!r}"
 
 
-def test_it_is_one_screen() -> None:
-    """The panels fill the width, row by row, without overlap, and end where a screen does."""
-    places = [[panel["gridPos"][key] for key in "xywh"] for panel in board()["panels"]]
-    cells = [(x + right, y + down) for x, y, w, h in places for right in range(w) for down in range(h)]
+def test_panels_fill_one_screen() -> None:
+    """The panels fill the width without overlap, and fit on one screen."""
+    positions = [[panel["gridPos"][key] for key in "xywh"] for panel in read_dashboard()["panels"]]
+    cells = [(x + right, y + down) for x, y, w, h in positions for right in range(w) for down in range(h)]
     assert len(cells) == len(set(cells))
-    depth = max(y for _, y in cells) + 1
-    assert (len(cells), depth <= SCREEN) == (WIDTH * depth, True)
+    rows = max(y for _, y in cells) + 1
+    assert (len(cells), rows <= SCREEN) == (WIDTH * rows, True)
 
 
-def test_panels_can_be_told_apart() -> None:
-    """Each panel has an id and a title of its own, each of its queries a letter."""
-    panels = board()["panels"]
+def test_panels_are_distinct() -> None:
+    """Ids and titles of panels are unique, as are the letters of queries within a panel."""
+    panels = read_dashboard()["panels"]
     for key in ("id", "title"):
         assert len({panel[key] for panel in panels}) == len(panels)
     assert all(len({target["refId"] for target in panel["targets"]}) == len(panel["targets"]) for panel in panels)

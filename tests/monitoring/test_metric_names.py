@@ -1,4 +1,4 @@
-"""Names and units are what Prometheus' own tools expect."""
+"""Names, units and help texts of metrics follow Prometheus' conventions."""
 
 import re
 import shutil
@@ -6,32 +6,38 @@ import subprocess
 
 import pytest
 
-from tests.metrics import live
-from tests.metrics.meanings import MEANINGS
+from tools.docs_metrics import live_scrape
+from tools.docs_metrics.descriptions import DESCRIPTIONS
 
 PROMTOOL = shutil.which("promtool")
 UNITS = {"seconds": "_seconds", "bytes": "_bytes", "1": "_info", "seconds since 1970": "_timestamp_seconds"}
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian: apt-get install prometheus)")
-def test_promtool_finds_nothing(scrape: str) -> None:
-    """`promtool check metrics` has no word to say about the names and units of askd's own metrics."""
-    own = re.findall(r"^(?:# (?:HELP|TYPE) )?askd_.*", scrape, re.MULTILINE)
-    text = "\n".join({re.sub(r" [^ ]+$", "", line) if line[0] != "#" else line: line for line in own}.values()) + "\n"
-    done = subprocess.run([str(PROMTOOL), "check", "metrics"], input=text, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+def test_promtool_accepts_the_metrics(scrape: str) -> None:
+    """`promtool check metrics` reports nothing about askd's metrics."""
+    own_lines = re.findall(r"^(?:# (?:HELP|TYPE) )?(?:askd|http_server)_.*", scrape, re.MULTILINE)
+    text = (
+        "\n".join({re.sub(r" [^ ]+$", "", line) if line[0] != "#" else line: line for line in own_lines}.values())
+        + "\n"
+    )
+    result = subprocess.run(
+        [str(PROMTOOL), "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
 
 
-def test_units_are_in_the_names(scrape: str) -> None:
-    """A metric in seconds or bytes ends so, a counter in `_total`, and nothing else does."""
-    for name, family in live.families(scrape).items():
-        unit = UNITS.get(MEANINGS[name].unit, "")
+def test_names_end_in_their_unit(scrape: str) -> None:
+    """Names of metrics in seconds or bytes end in the unit, and exactly the names of counters end in `_total`."""
+    for name, family in live_scrape.metric_families(scrape).items():
+        unit = UNITS.get(DESCRIPTIONS[name].unit, "")
         base = name.removesuffix("_total")
         assert base.endswith(unit), name
         assert unit or not base.endswith(("_bytes", "_info")), name
         assert (family.type == "counter") == name.endswith("_total"), name
 
 
-def test_help_is_a_sentence(scrape: str) -> None:
-    """Each help says what is measured, in words that end in a full stop."""
-    assert all(re.fullmatch(r"[A-Z0-9].*\.", each.documentation) for each in live.families(scrape).values())
+def test_help_texts_are_sentences(scrape: str) -> None:
+    """Each help text begins with a capital or a digit and ends with a full stop."""
+    families = live_scrape.metric_families(scrape).values()
+    assert all(re.fullmatch(r"[A-Z0-9].*\.", family.documentation) for family in families)

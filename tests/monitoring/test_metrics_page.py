@@ -1,23 +1,23 @@
-"""docs/metrics.md is made from a live scrape. To write it anew: `python -m tests.metrics.page`."""
+"""docs/reference/metrics.md is generated from a live scrape: `python -m tools.docs_metrics.page`."""
 
-from tests.metrics import live
-from tests.metrics.meanings import MEANINGS, OPEN_LABELS
-from tests.metrics.page import PAGE, page
-
-
-def test_the_page_is_up_to_date(scrape: str) -> None:
-    """docs/metrics.md is what running servers expose; else run `python -m tests.metrics.page`."""
-    assert PAGE.read_text(encoding="utf-8") == page(scrape)
+from tools.docs_metrics import live_scrape
+from tools.docs_metrics.descriptions import DESCRIPTIONS, OPEN_LABELS
+from tools.docs_metrics.page import PAGE, render_page
 
 
-def test_every_metric_has_a_meaning(scrape: str) -> None:
-    """What is exposed has its unit and its question in meanings.py, and what stands there is exposed."""
-    assert set(live.families(scrape)) == set(MEANINGS)
+def test_page_is_up_to_date(scrape: str) -> None:
+    """The page shows what running servers expose; otherwise run `make rules`."""
+    assert PAGE.read_text(encoding="utf-8") == render_page(scrape)
+
+
+def test_every_metric_is_described(scrape: str) -> None:
+    """descriptions.py describes exactly the metrics that are exposed."""
+    assert set(live_scrape.metric_families(scrape)) == set(DESCRIPTIONS)
 
 
 def test_every_label_is_bounded(scrape: str) -> None:
-    """A label either has all of its values in a scrape from the start, or meanings.py says what bounds it."""
-    found = live.families(scrape)
-    closed = live.labels(found.values()).keys() - OPEN_LABELS.keys()
-    assert closed == {"outcome", "reason", "result", "state", "token"}
-    assert OPEN_LABELS.keys() <= live.labels(found.values()).keys()
+    """A label has all its values from the start, or descriptions.py says what limits them."""
+    families = live_scrape.metric_families(scrape).values()
+    closed = live_scrape.label_values(families).keys() - OPEN_LABELS.keys()
+    assert closed == {"outcome", "reason", "result", "role", "state", "token"}
+    assert OPEN_LABELS.keys() <= live_scrape.label_values(families).keys()

@@ -1,16 +1,17 @@
-"""How the process ends: gracefully at the first signal, at once at the second."""
+"""Shutdown: gracefully at the first signal, at once at the second."""
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from .conftest import WAIT, Gate, Process, Start
+from tests.support.askd_process import WAITING_CODE, AskdProcess, NamedPipeGate, StartAskd
 
-BRIEF = dict.fromkeys(("ASKD_DEADLINE", "ASKD_DRAIN_TIMEOUT", "ASKD_SHUTDOWN_TIMEOUT"), "100ms")
-ENDLESS = """
+SHORT_TIMEOUTS = dict.fromkeys(("ASKD_DEADLINE", "ASKD_DRAIN_TIMEOUT", "ASKD_SHUTDOWN_TIMEOUT"), "100ms")
+ENDLESS_STREAM = """
 import asyncio, logging
 
 async def answer(text):
@@ -19,140 +20,171 @@ async def answer(text):
         yield "a"
         await asyncio.sleep(0.005)
 """
-SLOW = WAIT + "\ndef answer(text):\n    wait('asked')\n    return 'late'\n"
+WAITING_ANSWERER = WAITING_CODE + "\ndef answer(text):\n    wait('asked')\n    return 'late'\n"
 
 
-async def with_a_question_in_flight(start: Start, folder: Path) -> tuple[Process, asyncio.Task[tuple[int, str]]]:
-    """Start a process, ask it something that waits for the gate, and return when the code has it."""
-    (folder / "main.py").write_text(SLOW)
+async def start_with_request_in_flight(
+    start: StartAskd, folder: Path
+) -> tuple[AskdProcess, asyncio.Task[tuple[int, str]]]:
+    """Start a process, and send a question that waits for the gate. Returns when the code has the question."""
+    (folder / "main.py").write_text(WAITING_ANSWERER)
     process = await start("serve", "main.py:answer", "--ops-port", "0")
-    await process.event("ready")
+    await process.wait_for_event("ready")
 
     async def ask() -> tuple[int, str]:
-        reply = await process.get("/ask?q=x")
-        return reply.status, reply.text
+        response = await process.get("/ask?q=x")
+        return response.status, response.text
 
-    asked = asyncio.create_task(ask())
-    await process.event("asked")
-    return process, asked
+    pending = asyncio.create_task(ask())
+    await process.wait_for_event("asked")
+    return process, pending
+
+
+SHUTDOWN_STEPS = [
+    (1, "fail_readiness", 0),
+    (2, "drain_delay", 10),
+    (3, "stop_listening", 0),
+    (4, "finish_requests", 20_000),
+    (5, "close_answerer", 3_000),
+    (6, "flush_telemetry", 1_000),
+]
+
+
+async def test_steps_are_logged_with_their_time_limits(start: StartAskd) -> None:
+    """Each step of the shutdown is logged in order, with its time limit and its duration."""
+    limits = {"DRAIN_DELAY": "10ms", "DRAIN_TIMEOUT": "20s", "SHUTDOWN_TIMEOUT": "3s", "FLUSH_TIMEOUT": "1s"}
+    process = await start(**{f"ASKD_{name}": limit for name, limit in limits.items()})
+    await process.wait_for_event("ready")
+    assert await process.stop() == 0
+    steps = process.events("shutdown_step")
+    assert [(step["step"], step["name"], step["bound_ms"]) for step in steps] == SHUTDOWN_STEPS
+    assert all(step["duration_ms"] >= 0 for step in steps)
+    assert steps[1]["duration_ms"] >= 10
+    assert json.loads(process.output.splitlines()[-1])["event"] == "stopped"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_what_is_in_flight_is_answered(start: Start, tmp_path: Path, gate: Gate, number: signal.Signals) -> None:
-    """After a signal the question in flight still gets its answer, then the process ends with 0."""
-    process, asked = await with_a_question_in_flight(start, tmp_path)
-    process.send(number)
-    await process.event("draining")
-    gate.open()
-    assert await asked == (200, '{"answer":"late"}')
-    assert await process.ended() == 0
+async def test_requests_in_flight_are_finished(
+    start: StartAskd, tmp_path: Path, gate: NamedPipeGate, number: signal.Signals
+) -> None:
+    """After a signal, requests in flight are answered, then the process exits with 0."""
+    process, pending = await start_with_request_in_flight(start, tmp_path)
+    process.send_signal(number)
+    await process.wait_for_event("draining")
+    gate.release()
+    assert await pending == (200, '{"answer":"late"}')
+    assert await process.wait_for_exit() == 0
     assert process.events("stopped")
 
 
-async def test_draining_is_not_ready_and_alive(start: Start, tmp_path: Path, gate: Gate) -> None:
-    """While it drains, readiness is 503 and liveness 200, on the ops port, until the last answer is out."""
-    process, asked = await with_a_question_in_flight(start, tmp_path)
-    process.send(signal.SIGTERM)
-    await process.event("draining")
+async def test_probes_while_draining(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
+    """While the process drains, readiness is 503 and liveness is 200 on the ops port."""
+    process, pending = await start_with_request_in_flight(start, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    await process.wait_for_event("draining")
     assert (await process.get("/readyz", ops=True)).status == 503
     assert (await process.get("/livez", ops=True)).status == 200
-    gate.open()
-    assert (await asked)[0] == 200
-    assert await process.ended() == 0
+    gate.release()
+    assert (await pending)[0] == 200
+    assert await process.wait_for_exit() == 0
 
 
-async def test_the_second_signal_ends_it_at_once(start: Start, tmp_path: Path, gate: Gate) -> None:
-    """A second Ctrl-C waits for nothing: the question in flight is lost, and the exit code says so."""
-    process, asked = await with_a_question_in_flight(start, tmp_path)
-    process.send(signal.SIGINT)
-    await process.event("draining")
+async def test_second_signal_exits_at_once(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
+    """A second signal ends the process without waiting, with an exit code that names the signal."""
+    process, pending = await start_with_request_in_flight(start, tmp_path)
+    process.send_signal(signal.SIGINT)
+    await process.wait_for_event("draining")
     assert await process.stop(signal.SIGINT) == 128 + signal.SIGINT
     with pytest.raises(aiohttp.ClientError):
-        await asked
+        await pending
 
 
-async def test_a_stream_in_flight_runs_to_its_end(start: Start, tmp_path: Path, gate: Gate) -> None:
-    """A stream that began before the signal still gets its last delta and the whole answer."""
-    (tmp_path / "main.py").write_text(WAIT + "\ndef answer(text):\n    yield 'a'\n    wait('asked')\n    yield 'b'\n")
+async def test_stream_in_flight_is_finished(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
+    """A stream that began before the signal gets its remaining deltas and the whole answer."""
+    (tmp_path / "main.py").write_text(
+        WAITING_CODE + "\ndef answer(text):\n    yield 'a'\n    wait('asked')\n    yield 'b'\n"
+    )
     process = await start("serve", "main.py:answer")
-    await process.event("ready")
-    asked = asyncio.create_task(process.get("/ask?q=x", headers={"Accept": "text/event-stream"}))
-    await process.event("asked")
-    process.send(signal.SIGTERM)
-    await process.event("draining")
-    gate.open()
-    reply = await asked
-    assert reply.status == 200
-    assert 'event: answer\ndata: {"answer":"ab"}' in reply.text
-    assert await process.ended() == 0
+    await process.wait_for_event("ready")
+    pending = asyncio.create_task(process.get("/ask?q=x", headers={"Accept": "text/event-stream"}))
+    await process.wait_for_event("asked")
+    process.send_signal(signal.SIGTERM)
+    await process.wait_for_event("draining")
+    gate.release()
+    response = await pending
+    assert response.status == 200
+    assert 'event: answer\ndata: {"answer":"ab"}' in response.text
+    assert await process.wait_for_exit() == 0
 
 
-async def test_an_idle_connection_does_not_hold_up_the_drain(start: Start) -> None:
-    """A client that keeps its connection and asks nothing is not waited for, however long the drain may take."""
+async def test_idle_connection_does_not_delay_the_shutdown(start: StartAskd) -> None:
+    """The shutdown does not wait for idle keep-alive connections."""
     process = await start(ASKD_DRAIN_TIMEOUT="1h")
-    await process.event("ready")
+    await process.wait_for_event("ready")
     async with aiohttp.ClientSession() as client:
-        async with client.get(await process.url() + "/ask?q=hello") as reply:
-            await reply.read()
+        async with client.get(await process.url() + "/ask?q=hello") as response:
+            await response.read()
         assert await process.stop() == 0
 
 
-async def test_code_that_never_returns_does_not_keep_it(start: Start, tmp_path: Path, gate: Gate) -> None:
-    """What outlasts the drain time-out gets no more time: the process ends, although a thread still hangs."""
-    (tmp_path / "main.py").write_text(SLOW)
-    process = await start("serve", "main.py:answer", **BRIEF)
-    await process.event("ready")
-    asked = asyncio.create_task(process.get("/ask?q=x"))
-    await process.event("asked")
+async def test_hanging_code_does_not_delay_the_exit(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
+    """A request that exceeds the drain time-out is interrupted, and the process exits although a thread hangs."""
+    (tmp_path / "main.py").write_text(WAITING_ANSWERER)
+    process = await start("serve", "main.py:answer", **SHORT_TIMEOUTS)
+    await process.wait_for_event("ready")
+    pending = asyncio.create_task(process.get("/ask?q=x"))
+    await process.wait_for_event("asked")
     assert await process.stop() == 0
-    assert (await asked).status in {503, 504}
+    assert (await pending).status in {503, 504}
 
 
-async def test_a_stream_that_outlasts_the_drain_is_told_so(start: Start, tmp_path: Path) -> None:
-    """At the drain time-out a stream gets an event `error` with a 503, and the log says how many there were."""
-    (tmp_path / "main.py").write_text(ENDLESS)
-    process = await start("serve", "main.py:answer", **BRIEF)
-    await process.event("ready")
-    asked = asyncio.create_task(process.get("/ask?q=x", headers={"Accept": "text/event-stream"}))
-    await process.event("asked")
+async def test_stream_is_interrupted_at_the_drain_timeout(start: StartAskd, tmp_path: Path) -> None:
+    """At the drain time-out, a stream gets an event `error` with a 503, and the number of requests is logged."""
+    (tmp_path / "main.py").write_text(ENDLESS_STREAM)
+    process = await start("serve", "main.py:answer", **SHORT_TIMEOUTS)
+    await process.wait_for_event("ready")
+    pending = asyncio.create_task(process.get("/ask?q=x", headers={"Accept": "text/event-stream"}))
+    await process.wait_for_event("asked")
     assert await process.stop() == 0
-    reply = await asked
-    assert (reply.status, reply.text.count("event: error"), '"status":503' in reply.text) == (200, 1, True)
-    assert process.events("ended at the drain time-out", exchanges=1)
-    assert process.events("exchange", status=503)
+    response = await pending
+    assert (response.status, response.text.count("event: error"), '"status":503' in response.text) == (200, 1, True)
+    assert process.events("drain_timeout", requests=1)
+    assert process.events("request", {"http.response.status_code": 503})
 
 
-async def test_a_thread_of_the_code_does_not_keep_it(start: Start, tmp_path: Path, gate: Gate) -> None:
-    """A thread that the code started itself, and that never ends, is named in the log and does not hold the exit up."""
-    start_one = "threading.Thread(target=wait, args=['asked'], name='mine', daemon=False).start()"
-    code = f"\nimport threading\n\ndef answer(text):\n    {start_one}\n    return 'x'\n"
-    (tmp_path / "main.py").write_text(WAIT + code)
+async def test_thread_of_the_code_does_not_delay_the_exit(
+    start: StartAskd, tmp_path: Path, gate: NamedPipeGate
+) -> None:
+    """A thread that the code has started and that never ends is named in the log and does not delay the exit."""
+    start_thread = "threading.Thread(target=wait, args=['asked'], name='mine', daemon=False).start()"
+    code = f"\nimport threading\n\ndef answer(text):\n    {start_thread}\n    return 'x'\n"
+    (tmp_path / "main.py").write_text(WAITING_CODE + code)
     process = await start("serve", "main.py:answer", ASKD_FLUSH_TIMEOUT="100ms")
-    await process.event("ready")
+    await process.wait_for_event("ready")
     assert (await process.get("/ask?q=x")).status == 200
-    await process.event("asked")
+    await process.wait_for_event("asked")
     assert await process.stop() == 0
-    assert process.events("threads still run", names=["mine"])
+    assert process.events("threads_still_running", threads=["mine"])
 
 
-async def test_during_the_drain_delay_it_keeps_answering(start: Start) -> None:
-    """Within the drain delay new questions are answered, on connections that close after them."""
+async def test_requests_are_served_during_the_drain_delay(start: StartAskd) -> None:
+    """During the drain delay, new requests are answered with `Connection: close`."""
     process = await start("--drain-delay", "10m", "--ops-port", "0")
-    await process.event("ready")
-    process.send(signal.SIGTERM)
-    await process.event("draining")
-    reply = await process.get("/ask?q=hello")
-    assert (reply.status, reply.headers["Connection"]) == (200, "close")
+    await process.wait_for_event("ready")
+    process.send_signal(signal.SIGTERM)
+    await process.wait_for_event("draining")
+    response = await process.get("/ask?q=hello")
+    assert (response.status, response.headers["Connection"]) == (200, "close")
     assert await process.stop(signal.SIGTERM) == 128 + signal.SIGTERM
 
 
-async def test_after_the_end_the_port_is_free(start: Start) -> None:
-    """A server that has ended leaves nothing behind: the next one takes the same port at once."""
+async def test_port_can_be_reused_after_the_exit(start: StartAskd) -> None:
+    """After the exit, another server can use the same port at once."""
     first = await start()
-    await first.event("ready")
+    await first.wait_for_event("ready")
     await first.get("/ask?q=hello")
     port = (await first.url()).rpartition(":")[2]
     assert await first.stop() == 0
     second = await start("--port", port)
-    await second.event("ready")
+    await second.wait_for_event("ready")
     assert (await second.get("/ask?q=hello")).status == 200

@@ -1,24 +1,24 @@
-"""Deadline, limiter and single flight around the real process, over real sockets."""
+"""Deadline, concurrency limit and single flight of the process."""
 
 import asyncio
 import json
 from pathlib import Path
 
-from .conftest import BOUND, WAIT, Gate, Start
+from tests.support.askd_process import TIMEOUT, WAITING_CODE, NamedPipeGate, StartAskd
 
-SLOW = WAIT + "\ndef answer(text):\n    wait('asked')\n    return 'late'\n"
-NEVER = "import asyncio\n\nasync def answer(text):\n    await asyncio.Event().wait()\n"
+WAITING_ANSWERER = WAITING_CODE + "\ndef answer(text):\n    wait('asked')\n    return 'late'\n"
+HANGING_ANSWERER = "import asyncio\n\nasync def answer(text):\n    await asyncio.Event().wait()\n"
 
 
-async def test_the_deadline_is_the_lesser_of_both(start: Start, tmp_path: Path) -> None:
-    """Past its time, the server's or a shorter one of the client, a question is 504, and its code is cancelled."""
-    (tmp_path / "main.py").write_text(NEVER)
+async def test_shorter_deadline_applies(start: StartAskd, tmp_path: Path) -> None:
+    """After the server's deadline, or a shorter one of the client, a request gets 504 and its code is cancelled."""
+    (tmp_path / "main.py").write_text(HANGING_ANSWERER)
     process = await start("serve", "main.py:answer", "--ops-port", "0", ASKD_DEADLINE="300ms")
-    await process.event("ready")
+    await process.wait_for_event("ready")
     for headers, seconds in (({}, "0.3"), ({"X-Request-Timeout": "50ms"}, "0.05"), ({"X-Request-Timeout": "9"}, "0.3")):
-        reply = await process.get("/ask?q=x", headers=headers)
-        assert reply.status == 504
-        assert json.loads(reply.text)["detail"].startswith(f"There was no answer within {seconds} s.")
+        response = await process.get("/ask?q=x", headers=headers)
+        assert response.status == 504
+        assert json.loads(response.text)["detail"].startswith(f"There was no answer within {seconds} s.")
     malformed = await process.get("/ask?q=x", headers={"X-Request-Timeout": "soon"})
     assert (malformed.status, json.loads(malformed.text)["parameter"]) == (400, "X-Request-Timeout")
     scrape = (await process.get("/metrics", ops=True)).text
@@ -26,53 +26,53 @@ async def test_the_deadline_is_the_lesser_of_both(start: Start, tmp_path: Path) 
     assert "askd_answerer_in_flight 0.0" in scrape
 
 
-async def test_a_stream_whose_next_event_does_not_come_ends_with_an_error(start: Start, tmp_path: Path) -> None:
-    """The deadline bounds the time between two events; once headers are out, an event `error` says so."""
+async def test_stream_deadline(start: StartAskd, tmp_path: Path) -> None:
+    """The deadline limits the time between two events of a stream, which then ends with an event `error`."""
     (tmp_path / "main.py").write_text(
         "import asyncio\n\nasync def answer(text):\n    yield 'a'\n    await asyncio.Event().wait()\n"
     )
     process = await start("serve", "main.py:answer", ASKD_DEADLINE="200ms")
-    await process.event("ready")
-    reply = await process.get("/ask?q=x", headers={"Accept": "text/event-stream"})
-    assert (reply.status, reply.headers["X-Accel-Buffering"]) == (200, "no")
-    assert 'event: delta\ndata: "a"' in reply.text
-    assert '"status":504' in reply.text.partition("event: error")[2]
-    assert await process.event("exchange", status=504)
+    await process.wait_for_event("ready")
+    response = await process.get("/ask?q=x", headers={"Accept": "text/event-stream"})
+    assert (response.status, response.headers["X-Accel-Buffering"]) == (200, "no")
+    assert 'event: delta\ndata: "a"' in response.text
+    assert '"status":504' in response.text.partition("event: error")[2]
+    assert await process.wait_for_event("request", {"http.response.status_code": 504})
 
 
-async def test_beyond_the_limit_it_refuses_at_once(start: Start, tmp_path: Path, gate: Gate) -> None:
-    """With its places taken and no queue a server says 503 with Retry-After, answers probes, and takes the next one."""
-    (tmp_path / "main.py").write_text(SLOW)
-    process = await start("serve", "main.py:answer", "--ops-port", "0", ASKD_CONCURRENCY="1", ASKD_QUEUE="0")
-    await process.event("ready")
+async def test_overload_is_rejected_at_once(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
+    """Beyond the concurrency limit without a queue, requests get 503 with Retry-After, and probes get 200."""
+    (tmp_path / "main.py").write_text(WAITING_ANSWERER)
+    process = await start("serve", "main.py:answer", "--ops-port", "0", ASKD_CONCURRENCY="1", ASKD_QUEUE_SIZE="0")
+    await process.wait_for_event("ready")
     first = asyncio.create_task(process.get("/ask?q=x"))
-    await process.event("asked")
-    refused = await process.get("/ask?q=y")
-    assert (refused.status, refused.headers["Retry-After"] in {"1", "2", "3"}) == (503, True)
-    assert json.loads(refused.text)["type"] == "/docs#overloaded"
+    await process.wait_for_event("asked")
+    rejected = await process.get("/ask?q=y")
+    assert (rejected.status, rejected.headers["Retry-After"] in {"1", "2", "3"}) == (503, True)
+    assert json.loads(rejected.text)["type"] == "/docs#overloaded"
     assert (await process.get("/readyz", ops=True)).status == 200
     assert 'askd_shed_total{reason="queue_full"} 1.0' in (await process.get("/metrics", ops=True)).text
-    gate.open()
+    gate.release()
     assert (await first).status == 200
-    gate.open()
+    gate.release()
     assert (await process.get("/ask?q=z")).status == 200
-    assert process.events("questions shed", count=1)
+    assert process.events("requests_shed", count=1)
 
 
-async def test_the_same_question_is_one_call(start: Start, tmp_path: Path, gate: Gate) -> None:
-    """Ten who ask deterministic code the same at once wait for one call, and are told so."""
-    (tmp_path / "main.py").write_text(SLOW + "\nanswer.deterministic = True\n")
+async def test_identical_questions_share_one_call(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
+    """Ten identical questions to deterministic code share one call, and `Cache-Status` shows it."""
+    (tmp_path / "main.py").write_text(WAITING_ANSWERER + "\nanswer.deterministic = True\n")
     process = await start("serve", "main.py:answer", "--ops-port", "0")
-    await process.event("ready")
-    asked = [asyncio.create_task(process.get("/ask?q=x")) for _ in range(10)]
-    await process.event("asked")
-    async with asyncio.timeout(BOUND):
-        while 'askd_flight_results_total{result="joined"} 9.0' not in (await process.get("/metrics", ops=True)).text:
+    await process.wait_for_event("ready")
+    pending = [asyncio.create_task(process.get("/ask?q=x")) for _ in range(10)]
+    await process.wait_for_event("asked")
+    async with asyncio.timeout(TIMEOUT):
+        while 'askd_single_flight_total{role="follower"} 9.0' not in (await process.get("/metrics", ops=True)).text:
             continue
-    gate.open()
-    replies = await asyncio.gather(*asked)
-    assert {reply.text for reply in replies} == {'{"answer":"late"}'}
-    assert sum("collapsed" in reply.headers["Cache-Status"] for reply in replies) == 9
-    again = await process.get("/ask?q=x")
-    assert (again.headers["Cache-Status"], again.headers["Age"]) == ("askd; hit", "0")
+    gate.release()
+    responses = await asyncio.gather(*pending)
+    assert {response.text for response in responses} == {'{"answer":"late"}'}
+    assert sum("collapsed" in response.headers["Cache-Status"] for response in responses) == 9
+    cached = await process.get("/ask?q=x")
+    assert (cached.headers["Cache-Status"], cached.headers["Age"]) == ("askd; hit", "0")
     assert len(process.events("asked")) == 1

@@ -1,4 +1,4 @@
-"""The real process's log: where nobody reads it any more, and where a share of the exchanges is enough."""
+"""Log of the process: slow readers, dropped lines and sampling."""
 
 import asyncio
 import json
@@ -14,173 +14,180 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from .conftest import BOUND, VARIABLES, Start
+from tests.support.askd_process import ENVIRONMENT, TIMEOUT, StartAskd
 
 CODE: Final = "async def answer(q: str) -> str:\n    return 'ok'\n"
-LONG: Final = 60_000
-"""Characters of a question that fills the log quickly."""
-FULL: Final = 400
-"""Questions of which some must have been dropped: together they are longer than what may wait."""
+LONG_QUESTION: Final = 60_000
+"""Length of a question that fills the log quickly."""
+MAX_QUESTIONS: Final = 400
+"""Number of questions that exceeds the buffer of the log."""
 
 
-class Reading:
-    """A process whose log is a pipe of this test's: it reads when the test says so, and not before."""
+class ProcessWithPipedLog:
+    """A process whose log is a pipe, which is read only when the test reads it."""
 
     def __init__(self, client: aiohttp.ClientSession) -> None:
         self._client = client
-        self._found = b""
-        self._pipe, self._theirs = os.pipe()
+        self._log = b""
+        self._pipe, self._write_end = os.pipe()
 
     async def start(self, folder: Path, **variables: str) -> None:
-        """Start a function that answers, with an ops port, and read its log until it is ready."""
+        """Start a function with an ops port, and read its log until it is ready."""
         (folder / "main.py").write_text(CODE)
-        own = {name: value for name, value in os.environ.items() if not name.startswith("ASKD_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ASKD_")}
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service", "serve", "main.py:answer", "--ops-port", "0"),
-            *("--log-questions", "--question-max-length", str(LONG)),
+            *(sys.executable, "-m", "askd", "serve", "main.py:answer", "--ops-port", "0"),
+            *("--log-questions", "--question-max-length", str(LONG_QUESTION)),
             cwd=folder,
-            env={**own, **VARIABLES, **variables},
+            env={**inherited, **ENVIRONMENT, **variables},
             stdin=asyncio.subprocess.DEVNULL,
-            stderr=self._theirs,
+            stderr=self._write_end,
         )
-        os.close(self._theirs)
-        await self.until('"event":"ready"')
+        os.close(self._write_end)
+        await self.read_until('"event":"ready"')
         (listening,) = (event for event in self.events if event["event"] == "listening")
         self._url, self._ops = listening["url"], listening["ops_url"]
 
-    async def until(self, text: str) -> None:
-        """Read until there is this text and a whole line, or the log ends."""
-        async with asyncio.timeout(BOUND):
-            while text.encode() not in self._found or not self._found.endswith(b"\n"):
-                more = await asyncio.to_thread(os.read, self._pipe, 1 << 16)
-                if not more:
+    async def read_until(self, text: str) -> None:
+        """Read whole lines until this text has been read, or the log ends."""
+        async with asyncio.timeout(TIMEOUT):
+            while text.encode() not in self._log or not self._log.endswith(b"\n"):
+                data = await asyncio.to_thread(os.read, self._pipe, 1 << 16)
+                if not data:
                     break
-                self._found += more
+                self._log += data
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What was read, which must be whole lines of JSON."""
-        return [json.loads(line) for line in self._found.decode().splitlines()]
+        """The log lines read so far, which must be JSON."""
+        return [json.loads(line) for line in self._log.decode().splitlines()]
 
-    async def ask(self, id: str) -> int:
-        """Ask something long, and return the status."""
-        json, headers = {"q": "x" * LONG}, {"X-Request-Id": id}
-        async with asyncio.timeout(BOUND), self._client.post(f"{self._url}/ask", json=json, headers=headers) as reply:
-            await reply.read()
-            return reply.status
+    async def ask(self, request_id: str) -> int:
+        """Ask a long question, and return the status."""
+        question, headers = {"q": "x" * LONG_QUESTION}, {"X-Request-Id": request_id}
+        async with (
+            asyncio.timeout(TIMEOUT),
+            self._client.post(f"{self._url}/ask", json=question, headers=headers) as response,
+        ):
+            await response.read()
+            return response.status
 
     async def probe(self, path: str) -> tuple[int, str]:
-        """Return status and body of an ops endpoint."""
-        async with asyncio.timeout(BOUND), self._client.get(self._ops + path) as reply:
-            return reply.status, await reply.text()
+        """Return the status and the body of an ops endpoint."""
+        async with asyncio.timeout(TIMEOUT), self._client.get(self._ops + path) as response:
+            return response.status, await response.text()
 
     async def dropped(self) -> int:
-        """Return how many lines are counted as dropped."""
-        found = re.search(r"^askd_log_lines_dropped_total (\S+)$", (await self.probe("/metrics"))[1], re.MULTILINE)
-        assert found
-        return int(float(found[1]))
+        """Return the number of dropped lines in the metrics."""
+        match = re.search(r"^askd_log_lines_dropped_total (\S+)$", (await self.probe("/metrics"))[1], re.MULTILINE)
+        assert match
+        return int(float(match[1]))
 
-    async def fill(self) -> int:
-        """Ask until lines are dropped; return how many questions that took."""
-        for number in range(FULL):
+    async def fill_log(self) -> int:
+        """Ask until lines are dropped. Returns the number of questions."""
+        for number in range(MAX_QUESTIONS):
             assert await self.ask(str(number)) == 200
             if await self.dropped():
                 return number + 1
-        pytest.fail("nothing was dropped")
+        pytest.fail("no line was dropped")
 
-    async def ended(self, number: signal.Signals = signal.SIGTERM) -> int:
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, and return the exit code."""
         self._process.send_signal(number)
-        async with asyncio.timeout(BOUND):
+        async with asyncio.timeout(TIMEOUT):
             return await self._process.wait()
 
     async def close(self) -> None:
-        """End it, whatever it does."""
+        """Kill the process."""
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
         os.close(self._pipe)
 
 
-Read = Callable[..., Awaitable[Reading]]
+StartPiped = Callable[..., Awaitable[ProcessWithPipedLog]]
 
 
 @pytest.fixture
-async def read(tmp_path: Path) -> AsyncIterator[Read]:
-    """Give `read(**variables)`, which starts a process whose log this test reads."""
+async def start_piped(tmp_path: Path) -> AsyncIterator[StartPiped]:
+    """`start_piped(**variables)` starts a process whose log the test reads."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(aiohttp.ClientSession())
 
-        async def started(**variables: str) -> Reading:
-            made = Reading(client)
-            stack.push_async_callback(made.close)
-            await made.start(tmp_path, **variables)
-            return made
+        async def start_process(**variables: str) -> ProcessWithPipedLog:
+            process = ProcessWithPipedLog(client)
+            stack.push_async_callback(process.close)
+            await process.start(tmp_path, **variables)
+            return process
 
-        yield started
+        yield start_process
 
 
-async def test_nobody_waits_for_a_log_that_nobody_reads(read: Read) -> None:
-    """Questions are answered, probes are 200, what is lost is counted, and SIGTERM ends it with 0, in time."""
-    process = await read(ASKD_FLUSH_TIMEOUT="100ms")
-    await process.fill()
+async def test_unread_log_does_not_block_the_server(start_piped: StartPiped) -> None:
+    """If the log is not read, requests are answered, dropped lines are counted, and SIGTERM ends the process with 0."""
+    process = await start_piped(ASKD_FLUSH_TIMEOUT="100ms")
+    await process.fill_log()
     assert [await process.ask(str(number)) for number in range(10)] == [200] * 10
-    async with asyncio.timeout(BOUND):
+    async with asyncio.timeout(TIMEOUT):
         while await process.dropped() < 10:
             pass
     assert [(await process.probe(path))[0] for path in ("/readyz", "/livez")] == [200, 200]
-    assert await process.ended() == 0
+    assert await process.stop() == 0
 
 
-async def test_a_log_that_is_read_again_says_what_it_lacks(read: Read) -> None:
-    """All that could wait comes, whole and in its order, then how many lines are lost; then it goes on as before."""
-    process = await read()
-    asked = await process.fill()
-    await process.until('"event":"log lines dropped"')
+async def test_dropped_lines_are_reported(start_piped: StartPiped) -> None:
+    """When the log is read again, buffered lines arrive in order, then the number of dropped lines is logged."""
+    process = await start_piped()
+    questions = await process.fill_log()
+    await process.read_until('"event":"log_lines_dropped"')
     assert await process.ask("again") == 200
-    await process.until('"id":"again"')
-    ids = [event["id"] for event in process.events if event["event"] == "exchange"]
+    await process.read_until('"request_id":"again"')
+    ids = [event["request_id"] for event in process.events if event["event"] == "request"]
     assert ids.pop() == "again"
-    assert [int(id) for id in ids] == sorted({int(id) for id in ids})
-    told = sum(event["lines"] for event in process.events if event["event"] == "log lines dropped")
-    assert told == await process.dropped() == asked - len(ids)
-    assert await process.ended() == 0
+    assert [int(number) for number in ids] == sorted({int(number) for number in ids})
+    reported = sum(event["count"] for event in process.events if event["event"] == "log_lines_dropped")
+    assert reported == await process.dropped() == questions - len(ids)
+    assert await process.stop() == 0
 
 
-async def test_the_drain_waits_for_a_slow_reader(read: Read) -> None:
-    """A log of which nobody has read anything when the signal comes is whole at the end, the farewell last."""
-    process = await read(ASKD_FLUSH_TIMEOUT="30s")
+async def test_shutdown_waits_for_a_slow_reader(start_piped: StartPiped) -> None:
+    """A log that is only read after the signal is complete, and ends with `stopped`."""
+    process = await start_piped(ASKD_FLUSH_TIMEOUT="30s")
     for number in range(30):
         assert await process.ask(str(number)) == 200
-    ended = asyncio.create_task(process.ended())
-    await process.until("this text never comes")
-    assert await ended == 0
+    stopping = asyncio.create_task(process.stop())
+    await process.read_until("end of the log")
+    assert await stopping == 0
     events = process.events
-    assert [event["id"] for event in events if event["event"] == "exchange"] == [str(number) for number in range(30)]
+    assert [event["request_id"] for event in events if event["event"] == "request"] == [
+        str(number) for number in range(30)
+    ]
     assert events[-1]["event"] == "stopped"
 
 
-async def test_a_second_signal_does_not_wait_for_the_log(read: Read) -> None:
-    """Who wants the end at once gets it, with its exit code, although the log is not read."""
-    process = await read(ASKD_DRAIN_DELAY="10m", ASKD_FLUSH_TIMEOUT="60s")
-    await process.fill()
-    first = asyncio.create_task(process.ended())
-    async with asyncio.timeout(BOUND):
+async def test_second_signal_does_not_wait_for_the_log(start_piped: StartPiped) -> None:
+    """A second signal ends the process at once with its exit code, although the log is not read."""
+    process = await start_piped(ASKD_DRAIN_DELAY="10m", ASKD_FLUSH_TIMEOUT="60s")
+    await process.fill_log()
+    first = asyncio.create_task(process.stop())
+    async with asyncio.timeout(TIMEOUT):
         while (await process.probe("/readyz"))[0] == 200:
             pass
-    assert await process.ended() == 128 + signal.SIGTERM
+    assert await process.stop() == 128 + signal.SIGTERM
     await first
 
 
-async def test_a_share_of_the_log(start: Start) -> None:
-    """With a share of 0 no 200 is logged, and what is none is; the metrics count all."""
+async def test_log_sampling(start: StartAskd) -> None:
+    """With a sample ratio of 0, only responses other than 200 are logged, and metrics count all."""
     process = await start("--log-sample", "0")
-    await process.event("ready")
+    await process.wait_for_event("ready")
     for path in ("/ask?q=hello", "/ask?q=hello", "/docs", "/nowhere"):
         await process.get(path)
-    await process.event("exchange", status=404)
+    await process.wait_for_event("request", {"http.response.status_code": 404})
     metrics = (await process.get("/metrics")).text
-    assert 'askd_requests_total{code="200",method="GET",route="/ask"} 2.0' in metrics
+    assert re.search(
+        r'^http_server_request_duration_seconds_count\{.*http_route="/ask".*\} 2\.0$', metrics, re.MULTILINE
+    )
     assert await process.stop() == 0
-    assert [event["status"] for event in process.events("exchange")] == [404]
+    assert [event["http.response.status_code"] for event in process.events("request")] == [404]
     assert process.events("settings", log_sample=0.0)

@@ -1,4 +1,4 @@
-"""`--reload`: a save is served, and nothing that was accepted is lost."""
+"""`--reload`: saved code is served, and no request is lost."""
 
 import asyncio
 import os
@@ -8,164 +8,177 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from .conftest import WAIT, Gate, Start
-from .reloads import answer, reloading, save, says
+from tests.support.askd_process import WAITING_CODE, NamedPipeGate, StartAskd
+from tests.support.reload_helpers import ask_answer, code_answering, save_atomically, start_with_reload
 
 
-async def test_a_save_is_served(start: Start, tmp_path: Path) -> None:
-    """A save of the code is answered from by another worker, below the same supervisor, at the same address."""
-    process = await reloading(start, tmp_path)
-    before = await answer(process)
-    save(tmp_path / "main.py", says("new"))
-    assert (await process.event("reloading"))["changed"] == ["main.py"]
-    await process.event("reloaded")
-    word, pid = (await answer(process)).split()
+async def test_saved_code_is_served(start: StartAskd, tmp_path: Path) -> None:
+    """Saved code is served by a new worker of the same supervisor, at the same address."""
+    process = await start_with_reload(start, tmp_path)
+    before = await ask_answer(process)
+    save_atomically(tmp_path / "main.py", code_answering("new"))
+    assert (await process.wait_for_event("code_reloading"))["paths"] == ["main.py"]
+    await process.wait_for_event("code_reloaded")
+    word, pid = (await ask_answer(process)).split()
     assert word == "new"
     assert pid not in {before.split()[1], str(process.pid)}
     assert await process.stop() == 0
 
 
-async def test_without_it_nothing_reloads(start: Start, tmp_path: Path) -> None:
-    """Without --reload one process serves, and knows no supervisor."""
-    (tmp_path / "main.py").write_text(says("old"))
+async def test_without_reload_there_is_no_supervisor(start: StartAskd, tmp_path: Path) -> None:
+    """Without --reload, the process itself serves."""
+    (tmp_path / "main.py").write_text(code_answering("old"))
     process = await start("serve", "main.py:answer")
-    await process.event("ready")
-    assert await answer(process) == f"old {process.pid}"
+    await process.wait_for_event("ready")
+    assert await ask_answer(process) == f"old {process.pid}"
 
 
-async def test_of_many_saves_the_last_is_served(start: Start, tmp_path: Path) -> None:
-    """Saves that come while an earlier one is loading supersede it."""
-    process = await reloading(start, tmp_path)
+@pytest.mark.slow
+async def test_last_of_many_saves_is_served(start: StartAskd, tmp_path: Path) -> None:
+    """Saves supersede an earlier save that is still loading."""
+    process = await start_with_reload(start, tmp_path)
     for number in range(20):
-        save(tmp_path / "main.py", says(f"save-{number}"))
+        save_atomically(tmp_path / "main.py", code_answering(f"save-{number}"))
         await asyncio.sleep(0)
     reloads = 0
-    while not (await answer(process)).startswith("save-19 "):
+    while not (await ask_answer(process)).startswith("save-19 "):
         reloads += 1
-        await process.event("reloaded", nth=reloads)
+        await process.wait_for_event("code_reloaded", nth=reloads)
 
 
-async def test_imported_folders_are_watched(start: Start, tmp_path: Path) -> None:
-    """Code that is imported from elsewhere, installed packages aside, reloads as the spec's own does."""
+async def test_imported_folders_are_watched(start: StartAskd, tmp_path: Path) -> None:
+    """A save of imported code in another folder reloads as well, except in installed packages."""
     elsewhere, here = tmp_path / "elsewhere", tmp_path / "here"
     elsewhere.mkdir()
     here.mkdir()
     (elsewhere / "helper.py").write_text("WORD = 'old'\n")
     (here / "main.py").write_text("import helper\n\ndef answer(text):\n    return helper.WORD\n")
     paths = os.pathsep.join([str(elsewhere), *filter(None, [os.environ.get("PYTHONPATH")])])
-    process = await start("serve", "here/main.py", "--reload", PYTHONPATH=paths)
-    await process.event("ready")
-    assert await answer(process) == "old"
-    save(elsewhere / "helper.py", "WORD = 'other'\n")
-    await process.event("reloaded")
-    assert await answer(process) == "other"
+    process = await start("serve", "here/main.py", "--reload", PYTHONPATH=paths, ASKD_LOG_LEVEL="debug")
+    await process.wait_for_event("folders_watched")
+    assert await ask_answer(process) == "old"
+    save_atomically(elsewhere / "helper.py", "WORD = 'other'\n")
+    await process.wait_for_event("code_reloaded")
+    assert await ask_answer(process) == "other"
 
 
-async def test_a_book_is_served_too(start: Start) -> None:
-    """A book, which watches itself, may be served with --reload."""
+async def test_book_is_served(start: StartAskd) -> None:
+    """A book, which watches its files itself, can be served with --reload."""
     process = await start("--reload")
-    await process.event("ready")
-    assert await answer(process, "/ask?q=hello") == "Hi"
+    await process.wait_for_event("ready")
+    assert await ask_answer(process, "/ask?q=hello") == "Hi"
     assert await process.stop(signal.SIGINT) == 0
 
 
-async def test_nothing_is_lost(start: Start, tmp_path: Path) -> None:
-    """Through ten reloads every request on new and on kept connections is answered."""
-    process = await reloading(start, tmp_path)
+@pytest.mark.slow
+async def test_no_request_is_lost(start: StartAskd, tmp_path: Path) -> None:
+    """During ten reloads, every request is answered, on new and on kept-alive connections."""
+    process = await start_with_reload(start, tmp_path)
     host, port = (await process.url()).removeprefix("http://").split(":")
-    over, answered = asyncio.Event(), []
+    finished, statuses = asyncio.Event(), []
 
-    async def ask(*, keep: bool) -> None:
-        """Ask again and again; a connection is left when the server says so, and never asked on twice otherwise."""
-        while not over.is_set():
+    async def send_requests(*, keep_alive: bool) -> None:
+        """Send requests until finished. A connection is left only if the server closes it."""
+        while not finished.is_set():
             reader, writer = await asyncio.open_connection(host, int(port))
             closed = False
-            while not closed and not over.is_set():
-                close = "" if keep else "Connection: close\r\n"
+            while not closed and not finished.is_set():
+                close = "" if keep_alive else "Connection: close\r\n"
                 writer.write(f"GET /ask?q=x HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode())
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
-                answered.append((head.split()[1], keep))
+                statuses.append((head.split()[1], keep_alive))
                 closed = b"connection: close" in head
             writer.close()
 
     async with asyncio.TaskGroup() as clients:
         for number in range(6):
-            clients.create_task(ask(keep=number % 2 == 0))
+            clients.create_task(send_requests(keep_alive=number % 2 == 0))
         for number in range(1, 11):
-            save(tmp_path / "main.py", says(f"save-{number}"))
-            await process.event("reloaded", nth=number)
-        over.set()
-    assert set(answered) == {(b"200", True), (b"200", False)}
-    assert (await answer(process)).startswith("save-10 ")
+            save_atomically(tmp_path / "main.py", code_answering(f"save-{number}"))
+            await process.wait_for_event("code_reloaded", nth=number)
+        finished.set()
+    assert set(statuses) == {(b"200", True), (b"200", False)}
+    assert (await ask_answer(process)).startswith("save-10 ")
 
 
-async def test_a_stream_goes_on_where_it_began(start: Start, tmp_path: Path, gate: Gate) -> None:
-    """A stream that began before the save runs to its end, while new questions get the new code."""
-    streams = WAIT + "\ndef answer(text):\n    yield 'a'\n    wait('asked')\n    yield 'b'\n"
-    process = await reloading(start, tmp_path, streams)
-    asked = asyncio.create_task(process.get("/ask?q=x", headers={"Accept": "text/event-stream"}))
-    await process.event("asked")
-    save(tmp_path / "main.py", says("new"))
-    await process.event("reloaded")
-    assert (await answer(process)).startswith("new ")
-    gate.open()
-    assert 'event: answer\ndata: {"answer":"ab"}' in (await asked).text
-    await process.event("replaced")
+@pytest.mark.slow
+async def test_stream_is_finished_by_the_old_worker(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
+    """A stream that began before the save is completed, while new questions are answered by the new code."""
+    streams = WAITING_CODE + "\ndef answer(text):\n    yield 'a'\n    wait('asked')\n    yield 'b'\n"
+    process = await start_with_reload(start, tmp_path, streams)
+    pending = asyncio.create_task(process.get("/ask?q=x", headers={"Accept": "text/event-stream"}))
+    await process.wait_for_event("asked")
+    save_atomically(tmp_path / "main.py", code_answering("new"))
+    await process.wait_for_event("code_reloaded")
+    assert (await ask_answer(process)).startswith("new ")
+    gate.release()
+    assert 'event: answer\ndata: {"answer":"ab"}' in (await pending).text
+    await process.wait_for_event("worker_replaced")
     assert await process.stop() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_signals_are_passed_on(start: Start, tmp_path: Path, gate: Gate, number: signal.Signals) -> None:
-    """A signal to the supervisor lets the worker answer what is in flight, then both end with 0."""
-    process = await reloading(start, tmp_path, WAIT + "\ndef answer(text):\n    wait('asked')\n    return 'late'\n")
-    asked = asyncio.create_task(process.get("/ask?q=x"))
-    await process.event("asked")
-    process.send(number)
-    await process.event("draining", signal=number.name)
-    gate.open()
-    assert (await asked).text == '{"answer":"late"}'
-    assert await process.ended() == 0
+async def test_signals_are_passed_on(
+    start: StartAskd, tmp_path: Path, gate: NamedPipeGate, number: signal.Signals
+) -> None:
+    """After a signal to the supervisor, the worker finishes requests in flight, then both exit with 0."""
+    process = await start_with_reload(
+        start, tmp_path, WAITING_CODE + "\ndef answer(text):\n    wait('asked')\n    return 'late'\n"
+    )
+    pending = asyncio.create_task(process.get("/ask?q=x"))
+    await process.wait_for_event("asked")
+    process.send_signal(number)
+    await process.wait_for_event("draining", signal=number.name)
+    gate.release()
+    assert (await pending).text == '{"answer":"late"}'
+    assert await process.wait_for_exit() == 0
 
 
-async def test_the_second_signal_ends_it_at_once(start: Start, tmp_path: Path, gate: Gate) -> None:
-    """A second signal waits for nothing."""
-    process = await reloading(start, tmp_path, WAIT + "\ndef answer(text):\n    wait('asked')\n    return 'late'\n")
-    asked = asyncio.create_task(process.get("/ask?q=x"))
-    await process.event("asked")
-    process.send(signal.SIGINT)
-    await process.event("draining")
+async def test_second_signal_kills_the_worker(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
+    """A second signal ends the process at once."""
+    process = await start_with_reload(
+        start, tmp_path, WAITING_CODE + "\ndef answer(text):\n    wait('asked')\n    return 'late'\n"
+    )
+    pending = asyncio.create_task(process.get("/ask?q=x"))
+    await process.wait_for_event("asked")
+    process.send_signal(signal.SIGINT)
+    await process.wait_for_event("draining")
     assert await process.stop(signal.SIGTERM) == 128 + signal.SIGTERM
     with pytest.raises(aiohttp.ClientError):
-        await asked
-    gate.open()
+        await pending
+    gate.release()
 
 
-async def test_the_terminals_ctrl_c_reaches_the_worker_once(start: Start, tmp_path: Path) -> None:
-    """A Ctrl-C that the terminal sends to the worker too is left to the supervisor."""
-    process = await reloading(start, tmp_path)
-    os.kill(int((await answer(process)).split()[1]), signal.SIGINT)
-    assert (await answer(process)).startswith("old ")
+async def test_worker_ignores_sigint(start: StartAskd, tmp_path: Path) -> None:
+    """The worker ignores SIGINT, which a terminal sends to both processes, because the supervisor handles it."""
+    process = await start_with_reload(start, tmp_path)
+    os.kill(int((await ask_answer(process)).split()[1]), signal.SIGINT)
+    assert (await ask_answer(process)).startswith("old ")
     assert await process.stop(signal.SIGINT) == 0
-    assert not process.events("worker ended")
+    assert not process.events("worker_exited")
 
 
-async def test_without_a_supervisor_the_worker_ends(start: Start, tmp_path: Path) -> None:
-    """A worker whose supervisor was killed does not hold the port: it drains and ends."""
-    process = await reloading(start, tmp_path)
-    assert await process.stop(signal.SIGKILL) == -signal.SIGKILL  # read until the log ends, and the worker holds it too
+@pytest.mark.slow
+async def test_worker_exits_with_its_supervisor(start: StartAskd, tmp_path: Path) -> None:
+    """If the supervisor is killed, the worker shuts down and releases the port."""
+    process = await start_with_reload(start, tmp_path)
+    assert await process.stop(signal.SIGKILL) == -signal.SIGKILL  # until the worker closes the log as well
     assert process.events("stopped")
 
 
-async def test_a_supervisor_that_dies_with_words_unread_is_missed_too(start: Start, tmp_path: Path, gate: Gate) -> None:
-    """What the worker said and nobody read makes the link's end a reset, and not an end of file: the worker leaves."""
-    (tmp_path / "main.py").write_text(WAIT + "wait('importing')\n\ndef answer(text):\n    return text\n")
+@pytest.mark.slow
+async def test_worker_exits_if_its_messages_were_not_read(
+    start: StartAskd, tmp_path: Path, gate: NamedPipeGate
+) -> None:
+    """If the supervisor is killed with unread messages, the channel is reset, and the worker shuts down."""
+    (tmp_path / "main.py").write_text(WAITING_CODE + "wait('importing')\n\ndef answer(text):\n    return text\n")
     process = await start("serve", "main.py:answer", "--reload")
-    await process.event("importing")
-    process.send(signal.SIGSTOP)
-    gate.open()
-    await process.event("ready")
-    assert (await process.get("/ask?q=x")).status == 200  # by now it has told the supervisor all that it has to tell
+    await process.wait_for_event("importing")
+    process.send_signal(signal.SIGSTOP)
+    gate.release()
+    await process.wait_for_event("ready")
+    assert (await process.get("/ask?q=x")).status == 200  # by now, the worker has sent its messages
     assert await process.stop(signal.SIGKILL) == -signal.SIGKILL
     assert process.events("stopped")
-    assert not process.events("uncaught error in the event loop")
+    assert not process.events("uncaught_event_loop_exception")

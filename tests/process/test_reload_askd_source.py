@@ -1,49 +1,52 @@
-"""`--reload` where askd's own source is what is edited."""
+"""`--reload` with an editable source of askd."""
 
 import re
 import shutil
 from pathlib import Path
 
-import service
+import pytest
 
-from .conftest import Process, Start
-from .reloads import answer, reloading, save, says
+import askd
+from tests.support.askd_process import AskdProcess, StartAskd
+from tests.support.reload_helpers import ask_answer, code_answering, save_atomically, start_with_reload
 
 VERSION = re.compile(r'__version__ = ".*"')
 
 
-async def edited(start: Start, folder: Path) -> Process:
-    """Start askd from a copy of its source in `folder`, which `python -m service` finds there first."""
+async def start_from_copy(start: StartAskd, folder: Path) -> AskdProcess:
+    """Start askd from a copy of its source in `folder`, where `python -m askd` finds it first."""
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(Path(service.__file__).parent, folder / "service", ignore=ignored)
-    return await reloading(start, folder)
+    shutil.copytree(Path(askd.__file__).parent, folder / "askd", ignore=ignored)
+    return await start_with_reload(start, folder)
 
 
-async def test_a_save_of_the_program_is_served(start: Start, tmp_path: Path) -> None:
-    """A save of askd's source is served by another worker, below the same supervisor, and no question is refused."""
-    process = await edited(start, tmp_path)
-    source = tmp_path / "service" / "__init__.py"
-    save(source, VERSION.sub('__version__ = "99.0"', source.read_text(encoding="utf-8")))
-    assert (await process.event("reloading"))["changed"] == ["service/__init__.py"]
-    await process.event("reloaded")
+@pytest.mark.slow
+async def test_saved_source_is_served(start: StartAskd, tmp_path: Path) -> None:
+    """Saved source of askd is served by a new worker of the same supervisor."""
+    process = await start_from_copy(start, tmp_path)
+    source = tmp_path / "askd" / "__init__.py"
+    save_atomically(source, VERSION.sub('__version__ = "99.0"', source.read_text(encoding="utf-8")))
+    assert (await process.wait_for_event("code_reloading"))["paths"] == ["askd/__init__.py"]
+    await process.wait_for_event("code_reloaded")
     assert '"version":"99.0"' in (await process.get("/openapi.json")).text
     assert await process.stop() == 0
 
 
-async def test_a_broken_program_leaves_the_old_one_serving(start: Start, tmp_path: Path) -> None:
-    """Source that cannot start is told in the log while the old worker goes on answering; the next save mends it."""
-    process = await edited(start, tmp_path)
-    before = await answer(process)
-    source = tmp_path / "service" / "cli.py"
-    good = source.read_text(encoding="utf-8")
-    save(source, f"{good}\ndef broken(:\n")
-    await process.event("worker ended")
-    assert await answer(process) == before
+@pytest.mark.slow
+async def test_old_worker_serves_while_the_source_is_broken(start: StartAskd, tmp_path: Path) -> None:
+    """If the source is broken, the error is logged and the old worker serves on; the next good save is served."""
+    process = await start_from_copy(start, tmp_path)
+    before = await ask_answer(process)
+    source = tmp_path / "askd" / "cli" / "main.py"
+    original = source.read_text(encoding="utf-8")
+    save_atomically(source, f"{original}\ndef broken(:\n")
+    await process.wait_for_event("worker_exited")
+    assert await ask_answer(process) == before
     assert (await process.get("/livez")).status == 200
     assert "SyntaxError" in process.output
-    save(source, good)
-    await process.event("reloaded", nth=1)
-    assert await answer(process) != before
-    assert (await answer(process)).startswith("old ")
-    assert says("old") == (tmp_path / "main.py").read_text(encoding="utf-8")
+    save_atomically(source, original)
+    await process.wait_for_event("code_reloaded", nth=1)
+    assert await ask_answer(process) != before
+    assert (await ask_answer(process)).startswith("old ")
+    assert code_answering("old") == (tmp_path / "main.py").read_text(encoding="utf-8")
     assert await process.stop() == 0

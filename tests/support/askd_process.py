@@ -1,4 +1,4 @@
-"""The real process under test, and gates that hold its code up until a test lets it go on."""
+"""The askd process under test, and gates that block its code until the test releases them."""
 
 import asyncio
 import json
@@ -8,49 +8,50 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import aiohttp
 import pytest
 from yarl import URL
 
-BOUND: Final = 30.0
-"""Seconds after which something that should happen is taken never to happen: a failure, not a pause."""
+TIMEOUT: Final = 30.0
+"""Seconds after which a missing event fails the test."""
 
-VARIABLES: Final = {"ASKD_LOG_FORMAT": "json", "ASKD_PORT": "0", "ASKD_DRAIN_DELAY": "0"}
-Event = Mapping[str, Any]
+ENVIRONMENT: Final = {"ASKD_LOG_FORMAT": "json", "ASKD_PORT": "0", "ASKD_DRAIN_DELAY": "0"}
+LogEvent = Mapping[str, Any]
 
 
-class Reply(NamedTuple):
-    """One response, read to its end."""
+class Response(NamedTuple):
+    """A complete response."""
 
     status: int
     headers: Mapping[str, str]
     text: str
 
 
-class Process:
-    """A running askd. Its log is read as it comes, so that tests wait for events and for nothing else."""
+class AskdProcess:
+    """A running askd. Its log is read continuously, so that tests can wait for its events."""
 
     def __init__(self, process: asyncio.subprocess.Process, client: aiohttp.ClientSession) -> None:
         self.pid = process.pid
         self._process = process
         self._client = client
         self._lines: list[str] = []
-        self._over = False
-        self._news = asyncio.Condition()
+        self._has_exited = False
+        self._changed = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
     async def start(
         cls, client: aiohttp.ClientSession, folder: Path, arguments: tuple[str, ...], variables: Mapping[str, str]
-    ) -> "Process":
-        """Start `python -m service` in a folder, on a free port, with no ASKD_ variables but the given ones."""
+    ) -> "AskdProcess":
+        """Start `python -m askd` in a folder, on a free port, with only the given ASKD_ variables."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ASKD_")}
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service", *arguments),
+            *(sys.executable, "-m", "askd", *arguments),
             cwd=folder,
-            env={**environment, **VARIABLES, **variables},
+            env={**environment, **ENVIRONMENT, **variables},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -61,134 +62,141 @@ class Process:
     async def _read(self) -> None:
         assert self._process.stdout
         async for line in self._process.stdout:
-            await self._tell(line.decode().rstrip("\n"))
-        self._over = True
-        await self._tell()
+            await self._append_lines(line.decode().rstrip("\n"))
+        self._has_exited = True
+        await self._append_lines()
 
-    async def _tell(self, *lines: str) -> None:
-        async with self._news:
+    async def _append_lines(self, *lines: str) -> None:
+        async with self._changed:
             self._lines += lines
-            self._news.notify_all()
+            self._changed.notify_all()
 
     @property
     def output(self) -> str:
-        """All that the process has written until now."""
+        """Everything that the process has written so far."""
         return "\n".join(self._lines)
 
-    def events(self, name: str, **fields: Any) -> list[Event]:
-        """Return the log's events until now that have this name and these fields."""
-        found = [json.loads(line) for line in self._lines if line.startswith("{")]
-        return [event for event in found if event["event"] == name and fields.items() <= event.items()]
+    def events(self, name: str, dotted: LogEvent = MappingProxyType({}), /, **fields: Any) -> list[LogEvent]:
+        """Return the log events so far with this name and these fields; `dotted` has fields whose names have dots."""
+        fields |= dotted
+        events = [json.loads(line) for line in self._lines if line.startswith("{")]
+        return [event for event in events if event["event"] == name and fields.items() <= event.items()]
 
-    async def event(self, name: str, *, nth: int = 1, **fields: Any) -> Event:
-        """Wait for the nth event of this name with these fields; a log that ends without it fails the test."""
+    async def wait_for_event(
+        self, name: str, dotted: LogEvent = MappingProxyType({}), /, *, nth: int = 1, **fields: Any
+    ) -> LogEvent:
+        """Wait for the nth event with this name and these fields. The test fails if the log ends without it."""
+        fields |= dotted
         try:
-            async with asyncio.timeout(BOUND), self._news:
-                await self._news.wait_for(lambda: self._over or len(self.events(name, **fields)) >= nth)
+            async with asyncio.timeout(TIMEOUT), self._changed:
+                await self._changed.wait_for(lambda: self._has_exited or len(self.events(name, **fields)) >= nth)
         except TimeoutError:
-            pytest.fail(f"{name!r} {fields} did not come:\n{self.output}")
-        found = self.events(name, **fields)
-        assert len(found) >= nth, f"the log ended without {name!r} {fields}:\n{self.output}"
-        return found[nth - 1]
+            pytest.fail(f"{name!r} {fields} was not logged:\n{self.output}")
+        events = self.events(name, **fields)
+        assert len(events) >= nth, f"the log ended without {name!r} {fields}:\n{self.output}"
+        return events[nth - 1]
 
-    async def line(self, text: str) -> str:
-        """Wait for a line that holds this text; output that ends without one fails the test."""
+    async def wait_for_line(self, text: str) -> str:
+        """Wait for a line that contains this text. The test fails if the output ends without it."""
         try:
-            async with asyncio.timeout(BOUND), self._news:
-                await self._news.wait_for(lambda: self._over or text in self.output)
+            async with asyncio.timeout(TIMEOUT), self._changed:
+                await self._changed.wait_for(lambda: self._has_exited or text in self.output)
         except TimeoutError:
-            pytest.fail(f"{text!r} did not come:\n{self.output}")
-        found = [line for line in self._lines if text in line]
-        assert found, f"the output ended without {text!r}:\n{self.output}"
-        return found[0]
+            pytest.fail(f"{text!r} was not written:\n{self.output}")
+        lines = [line for line in self._lines if text in line]
+        assert lines, f"the output ended without {text!r}:\n{self.output}"
+        return lines[0]
 
     async def url(self, *, ops: bool = False) -> str:
-        """Wait until the process listens, and return its address, or that of its ops port."""
-        return str(URL((await self.event("listening"))["ops_url" if ops else "url"]).origin())
+        """Wait until the process listens. Returns the URL of its main port or of its ops port."""
+        return str(URL((await self.wait_for_event("listening"))["ops_url" if ops else "url"]).origin())
 
-    async def get(self, path: str, *, ops: bool = False, base: str | None = None, **more: Any) -> Reply:
-        """Get a path from the process, once it listens; `base` is another address than the one it tells."""
-        async with asyncio.timeout(BOUND), self._client.get((base or await self.url(ops=ops)) + path, **more) as reply:
-            return Reply(reply.status, reply.headers, await reply.text())
+    async def get(self, path: str, *, ops: bool = False, base: str | None = None, **options: Any) -> Response:
+        """Send a GET request when the process listens. `base` replaces the URL from its log."""
+        async with (
+            asyncio.timeout(TIMEOUT),
+            self._client.get((base or await self.url(ops=ops)) + path, **options) as response,
+        ):
+            return Response(response.status, response.headers, await response.text())
 
-    def send(self, number: signal.Signals) -> None:
-        """Send the process a signal."""
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
         self._process.send_signal(number)
 
-    async def ended(self) -> int:
-        """Wait for the process to end, and return its exit code; minus a signal's number where that ended it."""
+    async def wait_for_exit(self) -> int:
+        """Wait for the exit code, which is minus the number of the signal if one killed the process."""
         try:
-            async with asyncio.timeout(BOUND):
+            async with asyncio.timeout(TIMEOUT):
                 await self._reader
                 return await self._process.wait()
         except TimeoutError:
-            pytest.fail(f"did not end:\n{self.output}")
+            pytest.fail(f"the process did not exit:\n{self.output}")
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, and wait for the end."""
-        self.send(number)
-        return await self.ended()
+        """Send a signal, and return the exit code."""
+        self.send_signal(number)
+        return await self.wait_for_exit()
 
     async def kill(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
         await self._reader
 
 
-Start = Callable[..., Awaitable[Process]]
+StartAskd = Callable[..., Awaitable[AskdProcess]]
 
 
 @pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Give `start(*arguments, **variables)`, which starts a process in the test's own folder.
+async def start(tmp_path: Path) -> AsyncIterator[StartAskd]:
+    """`start(*arguments, **variables)` starts a process in the test's folder; it is killed after the test.
 
-    What still runs after the test is killed. No connection is kept, so that a drain waits for no idle one.
+    Connections are not reused, so that the shutdown does not wait for idle ones.
     """
     async with AsyncExitStack() as stack:
         connector = aiohttp.TCPConnector(force_close=True)
         client = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
 
-        async def started(*arguments: str, **variables: str) -> Process:
-            process = await Process.start(client, tmp_path, arguments, variables)
+        async def start_process(*arguments: str, **variables: str) -> AskdProcess:
+            process = await AskdProcess.start(client, tmp_path, arguments, variables)
             stack.push_async_callback(process.kill)
             return process
 
-        yield started
+        yield start_process
 
 
-class Gate:
-    """A named pipe that holds code up which reads a byte from it, until the test opens the gate."""
+class NamedPipeGate:
+    """A named pipe that blocks code that reads from it, until the test releases it."""
 
     def __init__(self, path: Path) -> None:
         os.mkfifo(path)
-        self._pipe = os.open(path, os.O_RDWR)  # a pipe with a writer: to open it for reading never waits
+        self._pipe = os.open(path, os.O_RDWR)  # with a writer, opening it for reading does not block
 
-    def open(self) -> None:
-        """Let one reader go on."""
+    def release(self) -> None:
+        """Release one reader."""
         os.write(self._pipe, b".")
 
     def close(self) -> None:
-        """Release the pipe."""
+        """Close the pipe."""
         os.close(self._pipe)
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    """Give the gate that is called `gate` in the process's folder."""
-    made = Gate(tmp_path / "gate")
-    yield made
-    made.close()
+def gate(tmp_path: Path) -> Iterator[NamedPipeGate]:
+    """The pipe `gate` in the process's folder."""
+    gate = NamedPipeGate(tmp_path / "gate")
+    yield gate
+    gate.close()
 
 
-WAIT: Final = """
+WAITING_CODE: Final = """
 import logging
 
 def wait(word):
-    '''Log that we are here, then wait until the test opens the gate.'''
+    '''Log a word, then wait until the test releases the gate.'''
     logging.getLogger("code").warning(word)
     with open("gate", "rb", buffering=0) as gate:
         gate.read(1)
 """
-"""Start of a user's module that can wait for the test, in a thread or while it is imported."""
+"""Beginning of a user's module that can wait for the test, in a thread or during its import."""

@@ -1,21 +1,21 @@
-"""A call that a test lets begin and end."""
+"""A blocking call that a test observes and releases."""
 
 import asyncio
 import threading
 
 
-class Gate:
-    """A call that tells when it has begun, and goes on until it is let."""
+class BlockingCall:
+    """A callable that sets `started` and blocks until `release` is set."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.begun = asyncio.Event()
-        self.open = threading.Event()
+        self.started = asyncio.Event()
+        self.release = threading.Event()
         self.calls = 0
 
     def __call__(self) -> int:
-        """Return how often it was called."""
+        """Return the number of calls so far."""
         self.calls += 1
-        self.loop.call_soon_threadsafe(self.begun.set)
-        assert self.open.wait(10)
+        self.loop.call_soon_threadsafe(self.started.set)
+        assert self.release.wait(10)
         return self.calls

@@ -1,73 +1,73 @@
-"""Answerers for the tests in a browser: what each does is told by the question, or by the test."""
+"""Answerers for the browser tests, controlled by the question or by the test."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
-from service.errors import NoAnswer
-from service.models import Answer, Contract, Question
-from tests.web.page_fakes import Book, Storyteller
+from askd.errors import NoAnswer
+from askd.models import Answer, Contract, Question
+from tests.support.openapi_answerers import FullContractAnswerer, MinimalAnswerer
 
-EVIL = "<img src=x onerror=document.title='stolen'>"
+HTML_INJECTION = "<img src=x onerror=document.title='stolen'>"
 
 
-class Echo(Book):
-    """Says what was said. Has no answer to "nothing", fails at "boom", and is at "wait" until `release` is set."""
+class EchoAnswerer(MinimalAnswerer):
+    """Repeats the question. Has no answer to "nothing", fails for "boom", and waits for `release` for "wait"."""
 
     contract = Contract(
-        summary="Says it back.",
+        summary="Repeats the question.",
         examples=["hello", "nothing"],
         answer_schema={"type": "object", "properties": {"answer": {"type": "string"}, "length": {"type": "integer"}}},
     )
 
     def __init__(self) -> None:
         self.release = asyncio.Event()
-        self.waits = asyncio.Event()
+        self.wait_started = asyncio.Event()
 
     async def answer(self, question: Question) -> Answer:
-        """Answer, or do what the question is a word for."""
+        """Answer, or do what the question asks for."""
         if question.text == "nothing":
-            raise NoAnswer(["something", EVIL])
+            raise NoAnswer(["something", HTML_INJECTION])
         if question.text == "boom":
             raise RuntimeError("secret")
         if question.text == "wait":
-            self.waits.set()
+            self.wait_started.set()
             await self.release.wait()
         return Answer(question.text, {"length": len(question.text)})
 
 
-class Talker(Echo):
-    """An echo that remembers threads."""
+class ConversationalEcho(EchoAnswerer):
+    """An echo that supports threads."""
 
-    conversational = True
+    supports_threads = True
 
 
-class Teller(Storyteller):
-    """Tells a story: the first words at once, the others when `more` is set, the end when `over` is."""
+class StreamingAnswerer(FullContractAnswerer):
+    """Streams a story in two parts: the second waits for `continue_stream`, the end for `finish_stream`."""
 
     def __init__(self) -> None:
-        self.more = asyncio.Event()
-        self.over = asyncio.Event()
-        self.stopped = asyncio.Event()
+        self.continue_stream = asyncio.Event()
+        self.finish_stream = asyncio.Event()
+        self.stream_closed = asyncio.Event()
 
     async def answer(self, question: Question) -> Answer:
-        """Tell the whole."""
+        """Return the whole story."""
         return Answer("Once upon a time.", {"mood": "calm"})
 
     async def stream(self, question: Question) -> AsyncIterator[str | Answer]:
-        """Yield the words."""
+        """Stream the story; "boom" fails at the end."""
         try:
             yield "Once "
-            await self.more.wait()
+            await self.continue_stream.wait()
             yield "upon a time."
-            await self.over.wait()
+            await self.finish_stream.wait()
             if question.text == "boom":
                 raise RuntimeError("secret")
             yield await self.answer(question)
         finally:
-            self.stopped.set()
+            self.stream_closed.set()
 
-    def told(self) -> "Teller":
-        """Let it tell all of it without a pause."""
-        self.more.set()
-        self.over.set()
+    def without_pauses(self) -> "StreamingAnswerer":
+        """Let the stream run without pauses; return the answerer."""
+        self.continue_stream.set()
+        self.finish_stream.set()
         return self

@@ -1,4 +1,4 @@
-"""Certificates of a test's own, written as cert-manager and others write them."""
+"""Certificates for tests, written as cert-manager and Kubernetes write them."""
 
 import ssl
 from datetime import UTC, datetime
@@ -9,31 +9,34 @@ import trustme
 
 HOST = "localhost"
 CA = trustme.CA()
-"""Who signs them; clients of the tests believe it."""
+"""Certificate authority of all certificates; `client_context` trusts it."""
 
 
-class Files(NamedTuple):
-    """Where a certificate and its key are."""
+class CertificateFiles(NamedTuple):
+    """Paths of a certificate and its key."""
 
     cert: Path
     key: Path
 
     @property
-    def settings(self) -> dict[str, str]:
-        """The settings that name them."""
+    def tls_settings(self) -> dict[str, str]:
+        """The TLS settings with these paths."""
         return {"tls_cert": str(self.cert), "tls_key": str(self.key)}
 
 
-def issue(
-    *, ends: datetime | None = None, begins: datetime | None = None, kind: trustme.KeyType = trustme.KeyType.ECDSA
+def issue_certificate(
+    *,
+    not_after: datetime | None = None,
+    not_before: datetime | None = None,
+    key_type: trustme.KeyType = trustme.KeyType.ECDSA,
 ) -> trustme.LeafCert:
-    """Make a certificate for this machine."""
-    return CA.issue_cert(HOST, "127.0.0.1", not_before=begins, not_after=ends, key_type=kind)
+    """Issue a certificate for localhost."""
+    return CA.issue_cert(HOST, "127.0.0.1", not_before=not_before, not_after=not_after, key_type=key_type)
 
 
-def write(folder: Path, leaf: trustme.LeafCert) -> Files:
-    """Write a certificate and its key into a folder, each file replaced at once."""
-    files = Files(folder / "tls.crt", folder / "tls.key")
+def write_certificate(folder: Path, leaf: trustme.LeafCert) -> CertificateFiles:
+    """Write a certificate and its key, replacing each file atomically."""
+    files = CertificateFiles(folder / "tls.crt", folder / "tls.key")
     _replace(files.cert, b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
     _replace(files.key, leaf.private_key_pem.bytes())
     return files
@@ -45,29 +48,29 @@ def _replace(path: Path, content: bytes) -> None:
     new.replace(path)
 
 
-def mount(folder: Path, number: int, leaf: trustme.LeafCert) -> Files:
-    """Write them as Kubernetes mounts a Secret: links through `..data`, which is swapped at once."""
-    stamped = folder / f"..{number}"
-    stamped.mkdir(parents=True)
-    write(stamped, leaf)
+def mount_as_secret(folder: Path, number: int, leaf: trustme.LeafCert) -> CertificateFiles:
+    """Write the files as Kubernetes mounts a Secret: symbolic links through `..data`, which is replaced atomically."""
+    version = folder / f"..{number}"
+    version.mkdir(parents=True)
+    write_certificate(version, leaf)
     for name in ("tls.crt", "tls.key"):
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(f"..data/{name}")
-    (folder / "..new").symlink_to(stamped.name)
+    (folder / "..new").symlink_to(version.name)
     (folder / "..new").replace(folder / "..data")
-    return Files(folder / "tls.crt", folder / "tls.key")
+    return CertificateFiles(folder / "tls.crt", folder / "tls.key")
 
 
-def trusting(*, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
-    """A client's context that believes these certificates, up to this version of TLS."""
+def client_context(*, maximum_version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
+    """Return a client context that trusts `CA`."""
     context = ssl.create_default_context()
     CA.configure_trust(context)
-    context.maximum_version = newest
+    context.maximum_version = maximum_version
     return context
 
 
-def serial(leaf: trustme.LeafCert) -> str:
-    """The serial number of a certificate, as `getpeercert` writes it."""
+def serial_number(leaf: trustme.LeafCert) -> str:
+    """Return the serial number of a certificate in the format of `getpeercert`."""
     from cryptography import x509
 
     number = x509.load_pem_x509_certificate(leaf.cert_chain_pems[0].bytes()).serial_number
@@ -75,6 +78,6 @@ def serial(leaf: trustme.LeafCert) -> str:
     return text.zfill(len(text) + len(text) % 2)
 
 
-def at(year: int, month: int = 1, day: int = 1) -> datetime:
-    """A day in UTC."""
+def utc_date(year: int, month: int = 1, day: int = 1) -> datetime:
+    """Return midnight of a day in UTC."""
     return datetime(year, month, day, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The load of k8s/load, used from outside the cluster, and the code that it asks."""
+"""Load on a release in a cluster: the generator of k8s/load, and a function to serve."""
 
 import asyncio
 import importlib.util
@@ -14,51 +14,68 @@ load: Final = importlib.util.module_from_spec(_SPEC)
 sys.modules["load"] = load
 _SPEC.loader.exec_module(load)
 
-CODE: Final = '''
+FUNCTION_SOURCE: Final = '''
 import asyncio
 import os
 import time
 
-WAITS = {"slow": 4.0, "stream": 2.0}
-HELD = []
+SECONDS = {"slow": 4.0, "stream": 2.0}
+ALLOCATED = []
 
 async def answer(q: str) -> str:
-    """Answer at once, or after a while, or misbehave."""
-    await asyncio.sleep(WAITS.get(q, 0.0))
+    """Answer immediately or after a delay, or fail as the question says."""
+    await asyncio.sleep(SECONDS.get(q, 0.0))
     if q == "crash":
         os._exit(1)
     if q == "hang":
         time.sleep(600)
-    if q == "eat":
+    if q == "allocate":
         while True:
-            HELD.append(bytearray(os.urandom(1 << 20)))
+            ALLOCATED.append(bytearray(os.urandom(1 << 20)))
     return f"you asked {q}"
 '''
-"""A user's function, unchanged: what a cluster has to keep alive."""
 
-VALUES: Final = {
-    "answerer": {"spec": "answer.py:answer", "files": {"answer.py": CODE}},
+BASE_VALUES: Final = {
+    "answerer": {"spec": "answer.py:answer", "files": {"answer.py": FUNCTION_SOURCE}},
     "settings": {"deadline": "10s"},
 }
-FAST: Final = load.Kind(name="fast", path="/ask?q=fast", holds="you asked fast", kept=6, fresh=2, pause=0.05)
-SLOW: Final = load.Kind(name="slow", path="/ask?q=slow", holds="you asked slow", kept=8, fresh=8, pause=0.1)
-STREAM: Final = load.Kind(
-    name="stream", path="/ask?q=stream", accept="text/event-stream", holds="event: answer", kept=2, fresh=2, pause=0.1
+FAST: Final = load.RequestKind(
+    name="fast",
+    path="/ask?q=fast",
+    expected_text="you asked fast",
+    keepalive_connections=6,
+    new_connections=2,
+    pause=0.05,
+)
+SLOW: Final = load.RequestKind(
+    name="slow",
+    path="/ask?q=slow",
+    expected_text="you asked slow",
+    keepalive_connections=8,
+    new_connections=8,
+)
+STREAM: Final = load.RequestKind(
+    name="stream",
+    path="/ask?q=stream",
+    accept="text/event-stream",
+    expected_text="event: answer",
+    keepalive_connections=2,
+    new_connections=2,
 )
 
 
-class Load(load.Load):  # type: ignore[name-defined, misc]  # a module that is loaded by its path
-    """The load, with a way to wait for it."""
+class ClusterLoad(load.LoadGenerator):  # type: ignore[name-defined, misc]  # a module that is loaded by its path
+    """The load generator, with waiting for requests."""
 
-    async def warm(self) -> None:
-        """Return when two more of each kind have ended, well or not: what happens meanwhile is under load."""
-        before = {name: tally.good + len(tally.failures) for name, tally in self.tallies.items()}
+    async def wait_for_requests(self) -> None:
+        """Wait until two more requests of each kind have finished, successfully or not."""
+        before = {name: results.requests for name, results in self.results.items()}
         async with asyncio.timeout(60):
-            while any(t.good + len(t.failures) < before[name] + 2 for name, t in self.tallies.items()):
+            while any(results.requests < before[name] + 2 for name, results in self.results.items()):
                 await self._pause(0.05)
 
-    def clean(self) -> dict[str, Any]:
-        """Return the figures. Raises AssertionError where a request failed."""
+    def assert_no_failures(self) -> dict[str, Any]:
+        """Return the report. Raises AssertionError if a request failed."""
         report: dict[str, Any] = self.report()
         assert not self.failed, report
         return report

@@ -1,4 +1,4 @@
-"""Code as a user writes it, served by the tests of the contract."""
+"""A documented user function, served by the OpenAPI conformance tests."""
 
 from typing import Annotated, Literal
 
@@ -8,17 +8,17 @@ from msgspec import Meta
 def answer(
     text: str, words: Annotated[int, Meta(ge=1, le=9)] = 3, tone: Literal["calm", "loud"] = "calm"
 ) -> dict[str, object] | None:
-    """Repeat the question's first words.
+    """Repeat the first words of the question.
 
     Args:
-        text: What is repeated; there is no answer to an x.
-        words: How many words.
-        tone: How it sounds.
+        text: The question. A question with an x has no answer.
+        words: Number of words.
+        tone: A loud answer is in upper case.
     """
     if "x" in text:
         return None
-    said = " ".join(text.split()[:words])
-    return {"answer": said.upper() if tone == "loud" else said, "words": words}
+    repeated = " ".join(text.split()[:words])
+    return {"answer": repeated.upper() if tone == "loud" else repeated, "words": words}
 
 
 answer.deterministic = True  # type: ignore[attr-defined] # how users declare it

@@ -1,4 +1,4 @@
-"""Named fakes: a LangGraph server that does what a test says, over a real socket, and an answerer that asks it."""
+"""Fake LangGraph server that runs on a real socket, and answerers for it."""
 
 import asyncio
 import json
@@ -8,124 +8,127 @@ from typing import Any
 
 from aiohttp import web
 
-from service.answerers.remote import Address, Askd, Key, LangGraph, Upstream
-from service.models import Question
+from askd.answerers.remote import ApiKeyFile, AskdAnswerer, LangGraphAnswerer, RemoteAddress, UpstreamClient
+from askd.models import Question
 
-AGENT: Mapping[str, Any] = {
+ASSISTANT: Mapping[str, Any] = {
     "assistant_id": "fe096781-5601-53d2-b2f6-0d3403f7e9ca",
     "graph_id": "agent",
     "name": "agent",
     "metadata": {"created_by": "system"},
     "description": "Says hello.",
 }
-SSE = {"Content-Type": "text/event-stream; charset=utf-8"}
+SSE_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8"}
 
 
-def ai(content: Any, **more: Any) -> dict[str, Any]:
-    """A message as a model says it."""
-    return {"type": "ai", "content": content, **more}
+def ai_message(content: Any, **fields: Any) -> dict[str, Any]:
+    """Return a message of a model."""
+    return {"type": "ai", "content": content, **fields}
 
 
-def human(content: str) -> dict[str, Any]:
-    """A message as a user says it."""
+def human_message(content: str) -> dict[str, Any]:
+    """Return a message of a user."""
     return {"type": "human", "content": content}
 
 
-def state(*messages: Any, **more: Any) -> bytes:
-    """A final state as JSON."""
-    return json.dumps({"messages": list(messages), **more}).encode()
+def final_state(*messages: Any, **values: Any) -> bytes:
+    """Return a final state as JSON."""
+    return json.dumps({"messages": list(messages), **values}).encode()
 
 
-def event(name: str, data: Any) -> bytes:
-    """One server-sent event."""
+def sse_event(name: str, data: Any) -> bytes:
+    """Return one server-sent event."""
     return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 class FakeLangGraph:
-    """Answers each route with `status`, `headers` and `parts`, and remembers what it was sent."""
+    """Responds to runs with `status`, `headers` and `body_parts`, and records the requests."""
 
     def __init__(self) -> None:
-        self.assistants: Any = [AGENT]
+        self.assistants: Any = [ASSISTANT]
         self.search_status = 200
         self.search_headers: dict[str, str] = {}
         self.thread: Any = None
-        """What `GET /threads/…` says; None: there is no such thread."""
+        """Response body of `GET /threads/…`; None responds with 404."""
         self.status = 200
         self.headers: dict[str, str] = {"Content-Type": "application/json"}
-        self.parts: list[bytes] = [state(human("hi"), ai("Hi"))]
-        self.abort = False
-        """Whether the connection is cut after the parts."""
-        self.hold = asyncio.Event()
-        self.hold.set()
-        """Until it is set, the body does not end."""
+        self.body_parts: list[bytes] = [final_state(human_message("hi"), ai_message("Hi"))]
+        self.abort_connection = False
+        """Whether to abort the connection after the body parts."""
+        self.finish_body = asyncio.Event()
+        self.finish_body.set()
+        """The body does not end until this is set."""
         self.paths: list[str] = []
         self.bodies: list[Any] = []
-        self.requests: list[Mapping[str, str]] = []
-        self.searched = 0
-        self.left = asyncio.Event()
-        self.begun = asyncio.Event()
+        self.request_headers: list[Mapping[str, str]] = []
+        self.search_count = 0
+        self.client_disconnected = asyncio.Event()
+        self.body_started = asyncio.Event()
 
     def app(self) -> web.Application:
-        """The routes of the real one that askd uses."""
+        """Return an app with the routes that askd uses."""
         app = web.Application()
         app.router.add_post("/assistants/search", self._search)
         app.router.add_get("/threads/{id}", self._thread)
-        for path in ("/runs/{way}", "/threads/{id}/runs/{way}"):
+        for path in ("/runs/{mode}", "/threads/{id}/runs/{mode}"):
             app.router.add_post(path, self._run)
         return app
 
-    def stream(self, *events: bytes) -> None:
-        """Answer with these events."""
-        self.headers, self.parts = SSE, list(events)
+    def respond_with_events(self, *events: bytes) -> None:
+        """Respond with these events."""
+        self.headers, self.body_parts = SSE_HEADERS, list(events)
 
     async def _search(self, _request: web.Request) -> web.Response:
-        self.searched += 1
+        self.search_count += 1
         return web.json_response(self.assistants, status=self.search_status, headers=self.search_headers)
 
     async def _thread(self, request: web.Request) -> web.Response:
         self.paths.append(request.path)
-        found = self.thread is not None
-        return web.json_response(self.thread if found else {"detail": "no"}, status=200 if found else 404)
+        if self.thread is None:
+            return web.json_response({"detail": "not found"}, status=404)
+        return web.json_response(self.thread)
 
     async def _run(self, request: web.Request) -> web.StreamResponse:
         self.paths.append(request.path)
-        self.requests.append(request.headers)
+        self.request_headers.append(request.headers)
         self.bodies.append(await request.json())
         response = web.StreamResponse(status=self.status, headers=self.headers)
         await response.prepare(request)
         try:
-            for part in self.parts:
+            for part in self.body_parts:
                 await response.write(part)
-            self.begun.set()
-            await self.hold.wait()
+            self.body_started.set()
+            await self.finish_body.wait()
         except (asyncio.CancelledError, ConnectionError):
-            self.left.set()
+            self.client_disconnected.set()
             raise
-        if self.abort and request.transport is not None:
+        if self.abort_connection and request.transport is not None:
             request.transport.abort()
         return response
 
 
-def langgraph(
-    base: str, *, assistant: str = "", key: Path | None = None, deadline: float = 30.0, **more: Any
-) -> LangGraph:
-    """An answerer for a LangGraph server, not loaded."""
-    upstream = Upstream(base, Key(str(key) if key else None), deadline=deadline)
-    return LangGraph(Address(askd=False, base=base, assistant=assistant), upstream, **more)
+def langgraph_answerer(
+    base: str, *, assistant: str = "", key: Path | None = None, deadline: float = 30.0, **options: Any
+) -> LangGraphAnswerer:
+    """Return an answerer for a LangGraph server. It is not loaded."""
+    upstream = UpstreamClient(base, ApiKeyFile(str(key) if key else None), deadline=deadline)
+    return LangGraphAnswerer(RemoteAddress(is_askd=False, base_url=base, assistant=assistant), upstream, **options)
 
 
-def askd(base: str) -> Askd:
-    """An answerer for another askd, not loaded."""
-    return Askd(Address(askd=True, base=base, assistant=""), Upstream(base, Key(None), deadline=30.0))
+def askd_answerer(base: str) -> AskdAnswerer:
+    """Return an answerer for another askd. It is not loaded."""
+    return AskdAnswerer(
+        RemoteAddress(is_askd=True, base_url=base, assistant=""), UpstreamClient(base, ApiKeyFile(None), deadline=30.0)
+    )
 
 
-def asked(text: str = "hi", **more: Any) -> Question:
-    """A question."""
-    return Question(text=text, **more)
+def make_question(text: str = "hi", **fields: Any) -> Question:
+    """Return a question with a default text."""
+    return Question(text=text, **fields)
 
 
-def quiet(_line: str) -> None:
-    """A progress that nobody reads."""
+def ignore_progress(_line: str) -> None:
+    """Progress callback that does nothing."""
 
 
-Made = Callable[..., LangGraph]
+MakeLangGraph = Callable[..., LangGraphAnswerer]

@@ -1,30 +1,30 @@
-"""A transport that goes nowhere."""
+"""A transport that records writes instead of sending them."""
 
 import asyncio
 from typing import Any
 
 
-class Pipe(asyncio.Transport):
-    """Notes what is written, in one list with others if they are given it."""
+class FakeTransport(asyncio.Transport):
+    """Appends each write to a list, which several transports may share."""
 
     def __init__(self, written: list[bytes] | None = None) -> None:
         super().__init__()
         self.written = [] if written is None else written
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Note it."""
+        """Record the data."""
         self.written.append(bytes(data))
 
     def is_closing(self) -> bool:
-        """Say that it stays."""
+        """Return False: the transport never closes."""
         return False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Know an address at the other end."""
+        """Return a peer address, and no other information."""
         return ("127.0.0.1", 5) if name == "peername" else default
 
     def get_write_buffer_size(self) -> int:
-        """Have sent everything."""
+        """Return 0: all data counts as sent."""
         return 0
 
     def close(self) -> None:

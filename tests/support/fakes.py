@@ -1,34 +1,34 @@
-"""Named fakes: answerers whose doings a test decides, a clock that moves when told to, and ways to wait for events."""
+"""Fake answerers and a fake clock, and ways to wait for events."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from service.errors import NoAnswer
-from service.models import Answer, Answerer, Contract, Progress, Question
+from askd.errors import NoAnswer
+from askd.models import Answer, Answerer, Contract, ProgressCallback, Question
 
 
 class Clock:
-    """Seconds that rise when a test says so."""
+    """A clock that only `advance` moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the current time in seconds."""
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Let seconds pass."""
+        """Move the clock forward."""
         self.now += seconds
 
 
-class Upper(Answerer):
-    """Answers in capitals.
+class UppercaseAnswerer(Answerer):
+    """Answers with the question in upper case.
 
-    Questions with a meaning of their own: `boom` raises, `nothing` has no answer, `wait` waits for `release`, `field`
-    has an extra field.
+    Some questions are special: `hello` is answered immediately, `boom` raises, `nothing` raises NoAnswer, `wait` waits
+    for `release`, and `field` adds an extra field.
     """
 
     kind = "fake"
@@ -36,38 +36,40 @@ class Upper(Answerer):
     version = "v1"
     contract = Contract(examples=("hello",))
 
-    def __init__(self, *, deterministic: bool = True, streams: bool = False, slow_load: bool = False) -> None:
+    def __init__(
+        self, *, deterministic: bool = True, supports_streaming: bool = False, slow_load: bool = False
+    ) -> None:
         self.deterministic = deterministic
-        self.streams = streams
-        self.asked: list[Question] = []
-        self.waiting = asyncio.Event()
+        self.supports_streaming = supports_streaming
+        self.questions: list[Question] = []
+        self.wait_started = asyncio.Event()
         self.release = asyncio.Event()
-        self.load_now = asyncio.Event()
-        self.stopped = asyncio.Event()
+        self.load_allowed = asyncio.Event()
+        self.cancelled = asyncio.Event()
         self.closed = False
         if not slow_load:
-            self.load_now.set()
+            self.load_allowed.set()
 
-    async def load(self, progress: Progress) -> None:
-        """Wait for `load_now`."""
+    async def load(self, progress: ProgressCallback) -> None:
+        """Wait for `load_allowed`."""
         progress("half way")
-        await self.load_now.wait()
+        await self.load_allowed.wait()
 
     async def close(self) -> None:
-        """Note that it was called."""
+        """Set `closed`."""
         self.closed = True
 
-    def bind(self, given: Mapping[str, Any], *, textual: bool) -> Mapping[str, Any]:
-        """Take `lang`, unchecked."""
-        return {name: value for name, value in given.items() if name == "lang"}
+    def parse_parameters(self, values: Mapping[str, Any], *, from_strings: bool) -> Mapping[str, Any]:
+        """Accept `lang` without validation."""
+        return {name: value for name, value in values.items() if name == "lang"}
 
-    def at_hand(self, question: Question) -> Answer | None:
-        """Have hello at hand."""
+    def try_immediate(self, question: Question) -> Answer | None:
+        """Answer `hello`."""
         return Answer("Hi") if question.text == "hello" else None
 
     async def answer(self, question: Question) -> Answer:
-        """Do as the question says."""
-        self.asked.append(question)
+        """Answer as the class describes."""
+        self.questions.append(question)
         if question.text == "boom":
             raise ValueError("a secret of the code")
         if question.text == "nothing":
@@ -77,12 +79,12 @@ class Upper(Answerer):
         return Answer(question.text.upper(), {"more": 1} if question.text == "field" else {})
 
     async def stream(self, question: Question) -> AsyncIterator[str | Answer]:
-        """Do as each word says, with a delta for each."""
-        if not self.streams:
+        """Yield a delta for each word; the special words work as in `answer`."""
+        if not self.supports_streaming:
             async for event in super().stream(question):
                 yield event
             return
-        said = ""
+        text = ""
         for word in question.text.split():
             if word == "boom":
                 raise ValueError("a secret of the code")
@@ -90,35 +92,29 @@ class Upper(Answerer):
                 raise NoAnswer
             if word == "wait":
                 await self._wait()
-            said += word + " "
+            text += word + " "
             yield word + " "
-        yield Answer(said)
+        yield Answer(text)
 
     async def _wait(self) -> None:
-        self.waiting.set()
+        self.wait_started.set()
         try:
             await self.release.wait()
         except asyncio.CancelledError:
-            self.stopped.set()
+            self.cancelled.set()
             raise
 
 
-class Scripted(Answerer):
-    """Streams the given events; one that is an error is raised. What `answer` does is the last of them."""
+class ScriptedAnswerer(Answerer):
+    """Streams the given events and raises those that are exceptions. `answer` returns or raises the last event."""
 
     kind = "fake"
     name = "scripted"
-    streams = True
+    supports_streaming = True
 
     def __init__(self, *events: str | Answer | BaseException, deterministic: bool = False) -> None:
         self.events = events
         self.deterministic = deterministic
-
-    async def load(self, progress: Progress) -> None:
-        """Nothing is needed."""
-
-    async def close(self) -> None:
-        """Nothing was acquired."""
 
     async def answer(self, question: Question) -> Answer:
         """Return or raise the last event."""
@@ -128,29 +124,25 @@ class Scripted(Answerer):
         return last if isinstance(last, Answer) else Answer(last)
 
     async def stream(self, question: Question) -> AsyncIterator[str | Answer]:
-        """Yield the events up to the first error."""
+        """Yield the events up to the first exception."""
         for event in self.events:
             if isinstance(event, BaseException):
                 raise event
             yield event
 
 
-def settled(task: "asyncio.Task[Any]") -> contextlib.AbstractAsyncContextManager[None]:
+@contextlib.asynccontextmanager
+async def cancelled_on_exit(task: "asyncio.Task[Any]") -> AsyncIterator[None]:
     """Cancel a task at the end of a block and wait for its end."""
-
-    @contextlib.asynccontextmanager
-    async def block() -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-
-    return block()
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop run until the condition holds; fails after five seconds."""
+async def wait_until(condition: Callable[[], object]) -> None:
+    """Run the event loop until the condition holds; fails after five seconds."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for is in the code under test, which sets no event
+        while not condition():  # noqa: ASYNC110 - the condition is in the code under test, which sets no event
             await asyncio.sleep(0)

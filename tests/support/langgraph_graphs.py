@@ -1,4 +1,4 @@
-"""Real graphs of LangGraph's, with its own models for tests, for the tests of how they are served."""
+"""Real LangGraph graphs with LangChain's fake chat model."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
@@ -8,42 +8,42 @@ from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from service.answerers.graph import Graph
-from service.models import Answer, Question
+from askd.answerers.graph import GraphAnswerer
+from askd.models import Answer, Question
 
 Compiled = CompiledStateGraph[Any, Any, Any, Any]
 Node = Callable[..., Any]
-ServeGraph = Callable[..., Awaitable[Graph]]
+LoadGraph = Callable[..., Awaitable[GraphAnswerer]]
 
 
-def model(*texts: str) -> GenericFakeChatModel:
-    """A chat model that streams these texts word by word, one for each call."""
+def chat_model(*texts: str) -> GenericFakeChatModel:
+    """Return a chat model that streams one of the texts per call, word by word."""
     return GenericFakeChatModel(messages=iter([AIMessage(text) for text in texts]))
 
 
-def says(*texts: str) -> Node:
-    """A node that asks a model, and puts its message into the state."""
-    asked = model(*texts)
+def model_node(*texts: str) -> Node:
+    """Return a node that calls a model and adds its message to the state."""
+    model = chat_model(*texts)
 
     async def node(state: MessagesState) -> dict[str, Any]:
-        return {"messages": [await asked.ainvoke(state["messages"])]}
+        return {"messages": [await model.ainvoke(state["messages"])]}
 
     return node
 
 
-def thinks(*texts: str) -> Node:
-    """A node that asks a model for its own ends: nothing of it comes into the state."""
-    asked = model(*texts)
+def silent_model_node(*texts: str) -> Node:
+    """Return a node that calls a model without adding its message to the state."""
+    model = chat_model(*texts)
 
     async def node(state: MessagesState) -> dict[str, Any]:
-        await asked.ainvoke(state["messages"])
+        await model.ainvoke(state["messages"])
         return {}
 
     return node
 
 
-def writes(content: Any) -> Node:
-    """A node without a model, that puts an AI message into the state."""
+def constant_node(content: Any) -> Node:
+    """Return a node that adds an AI message to the state without calling a model."""
 
     async def node(state: MessagesState) -> dict[str, Any]:
         return {"messages": [AIMessage(content)]}
@@ -51,43 +51,43 @@ def writes(content: Any) -> Node:
     return node
 
 
-def line(**nodes: Any) -> StateGraph[Any, Any, Any, Any]:
-    """A graph whose nodes follow one another in this order."""
+def sequential_graph(**nodes: Any) -> StateGraph[Any, Any, Any, Any]:
+    """Return a graph that runs the nodes in this order."""
     builder: StateGraph[Any, Any, Any, Any] = StateGraph(MessagesState)
     builder.add_sequence(list(nodes.items()))
     builder.add_edge(START, next(iter(nodes)))
     return builder
 
 
-def count(state: MessagesState) -> dict[str, Any]:
-    """A node that says how many messages there were."""
+def count_messages(state: MessagesState) -> dict[str, Any]:
+    """Answer with the number of messages."""
     return {"messages": [AIMessage(f"{len(state['messages'])} messages")]}
 
 
-def echo(state: MessagesState) -> dict[str, Any]:
-    """A node that says what was said last."""
-    return {"messages": [AIMessage(text(state["messages"]))]}
+def echo_last_message(state: MessagesState) -> dict[str, Any]:
+    """Answer with the last message."""
+    return {"messages": [AIMessage(last_message_text(state["messages"]))]}
 
 
-def text(messages: Sequence[AnyMessage]) -> str:
-    """The text of the last message."""
+def last_message_text(messages: Sequence[AnyMessage]) -> str:
+    """Return the text of the last message."""
     return str(messages[-1].content)
 
 
 def deltas(events: Sequence[str | Answer]) -> list[str]:
-    """The deltas among what was streamed, checked to be followed by one whole answer."""
+    """Return the deltas of a stream, after a check that exactly one answer follows them."""
     *before, last = events
     assert isinstance(last, Answer)
-    found = [each for each in before if isinstance(each, str)]
-    assert len(found) == len(before)
-    return found
+    texts = [event for event in before if isinstance(event, str)]
+    assert len(texts) == len(before)
+    return texts
 
 
-async def streamed(graph: Graph, text: str = "hello", **more: Any) -> list[str | Answer]:
-    """All that the graph yields for a question."""
-    return [event async for event in graph.stream(Question(text=text, **more))]
+async def collect_stream(graph: GraphAnswerer, text: str = "hello", **options: Any) -> list[str | Answer]:
+    """Return all events of the stream for a question."""
+    return [event async for event in graph.stream(Question(text=text, **options))]
 
 
-def passing(ids: Iterator[Any]) -> list[str]:
-    """Those of the threads' ids that stand for no thread of a client's."""
-    return [str(each) for each in ids if str(each).startswith("askd-")]
+def temporary_thread_ids(ids: Iterator[Any]) -> list[str]:
+    """Return the ids of temporary threads."""
+    return [str(thread_id) for thread_id in ids if str(thread_id).startswith("askd-")]

@@ -1,4 +1,4 @@
-"""The log, taken for the length of a block."""
+"""Captures the log."""
 
 import io
 import json
@@ -7,40 +7,48 @@ import sys
 import threading
 from typing import Any, Self
 
-from service.telemetry import logs
-from service.telemetry.output import output
+from askd.telemetry import log_config
+from askd.telemetry.log_output import log_output
 
 
-class Captured:
-    """Sets the log up to write into memory; what was set up before is put back at the end."""
+class LogCapture:
+    """Configures the log to write to memory; restores the previous configuration at the end of the block."""
 
-    def __init__(self, level: str = "info", form: str = "json", stream: io.BytesIO | None = None) -> None:
+    def __init__(self, level: str = "info", log_format: str = "json", stream: io.BytesIO | None = None) -> None:
         self.stream = stream or io.BytesIO()
-        self._arguments = level, form
+        self._level_and_format = level, log_format
 
     def __enter__(self) -> Self:
-        self._handlers, self._level = logging.root.handlers[:], logging.root.level
+        self._handlers, self._root_level = logging.root.handlers[:], logging.root.level
         self._hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
-        output.flush()  # what another test's loop left behind
-        logs.configure(*self._arguments, stream=self.stream)
+        log_output.flush()  # lines of an earlier test's loop
+        log_config.configure(*self._level_and_format, stream=self.stream)
         logging.getLogger("aiohttp.access").disabled = True
         return self
 
     def __exit__(self, *_error: object) -> None:
-        output.flush()
+        log_output.flush()
         logging.captureWarnings(capture=False)
         logging.getLogger("aiohttp.access").disabled = False
         logging.root.handlers[:] = self._handlers
-        logging.root.setLevel(self._level)
+        logging.root.setLevel(self._root_level)
         sys.excepthook, threading.excepthook, sys.unraisablehook = self._hooks
 
     @property
     def text(self) -> str:
-        """What was written so far."""
-        output.flush()
+        """The text that was written so far."""
+        log_output.flush()
         return self.stream.getvalue().decode()
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
-        """Return the lines, which must all be JSON; with `event`, those of that name."""
-        found = [json.loads(line) for line in self.text.splitlines()]
-        return [line for line in found if event in (None, line["event"])]
+        """Return the lines, which must all be JSON; with `event`, only lines of that event."""
+        lines = [json.loads(line) for line in self.text.splitlines()]
+        return [line for line in lines if event in (None, line["event"])]
+
+
+class TerminalStream(io.BytesIO):
+    """A stream that claims to be a terminal."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True

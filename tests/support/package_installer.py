@@ -1,11 +1,11 @@
-"""Installs packages made by tests: a module, and what an installer writes beside it."""
+"""Install packages that tests define."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 
-def install(folder: Path, name: str, modules: Mapping[str, str], entry_points: Mapping[str, str]) -> None:
-    """Put version 1.0 of a package into a folder of packages, as `pip install --target` leaves it."""
+def install_package(folder: Path, name: str, modules: Mapping[str, str], entry_points: Mapping[str, str]) -> None:
+    """Write version 1.0 of a package into `folder`, with the files that `pip install --target` creates."""
     folder.mkdir(parents=True, exist_ok=True)
     for module, code in modules.items():
         (folder / f"{module}.py").write_text(code, encoding="utf-8")
@@ -13,5 +13,5 @@ def install(folder: Path, name: str, modules: Mapping[str, str], entry_points: M
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (info / "RECORD").write_text("")
-    lines = [f"{kind} = {place}" for kind, place in entry_points.items()]
+    lines = [f"{kind} = {target}" for kind, target in entry_points.items()]
     (info / "entry_points.txt").write_text("\n".join(["[askd.answerers]", *lines, ""]))

@@ -1,4 +1,4 @@
-"""The app behind its real connections, and a client that writes and reads bytes."""
+"""The app behind the real connection classes, and a client that sends and receives raw bytes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,154 +8,157 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from service.app import CONNECTIONS, DOOR, LOADED, METRICS, OBSERVER, create_app, line_limit
-from service.models import Answerer
-from service.settings import Settings
-from service.telemetry.tracing import Tracing
-from service.web.connection import Connection
-from service.web.doorway import Door
-from service.web.runner import Runner, Server
-from tests.fakes import Clock, Upper
+from askd.app import CONNECTIONS, FAST_PATH, LOAD_TASK, METRICS, connection_callbacks, create_app, request_line_limit
+from askd.config import Settings
+from askd.httpserver.fast_path_connection import FastPathHandler
+from askd.httpserver.protocol import HttpConnection
+from askd.httpserver.server import HttpServer, HttpServerRunner
+from askd.models import Answerer
+from askd.telemetry.tracing import RequestTracer
+from tests.support.fakes import Clock, UppercaseAnswerer
+from tests.support.request_metrics import request_count
 
-HOST = b"Host: askd\r\n"
-Wired = Callable[..., Awaitable["Wire"]]
+HOST_HEADER = b"Host: askd\r\n"
+StartServer = Callable[..., Awaitable["RawServer"]]
 
 
-def get(target: str, *headers: str, method: str = "GET", version: str = "1.1") -> bytes:
-    """Write a request without a body."""
+def get_request(target: str, *headers: str, method: str = "GET", version: str = "1.1") -> bytes:
+    """Return a request without a body."""
     lines = [f"{method} {target} HTTP/{version}", "Host: askd", *headers, "", ""]
     return "\r\n".join(lines).encode()
 
 
-def post(body: bytes, *headers: str, media: str = "application/json") -> bytes:
-    """Write a question with a body; its length is told unless a header says how else it is framed."""
-    framed = any(header.lower().startswith(("content-length", "transfer-encoding")) for header in headers)
-    length = () if framed else (f"Content-Length: {len(body)}",)
-    return get("/ask", f"Content-Type: {media}", *headers, *length, method="POST") + body
+def post_request(body: bytes, *headers: str, content_type: str = "application/json") -> bytes:
+    """Return a `POST /ask`, with a Content-Length unless the headers frame the body."""
+    is_framed = any(header.lower().startswith(("content-length", "transfer-encoding")) for header in headers)
+    length = () if is_framed else (f"Content-Length: {len(body)}",)
+    return get_request("/ask", f"Content-Type: {content_type}", *headers, *length, method="POST") + body
 
 
-class Reply(NamedTuple):
-    """One response, as it was on the wire."""
+class RawResponse(NamedTuple):
+    """A response as received."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
 
-class Line:
-    """One connection to the server."""
+class RawConnection:
+    """A client connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
     def send(self, data: bytes) -> None:
-        """Write bytes."""
+        """Send bytes."""
         self.writer.write(data)
 
-    async def head(self) -> tuple[int, dict[str, str]]:
-        """Read a status line and headers."""
+    async def read_head(self) -> tuple[int, dict[str, str]]:
+        """Read the status line and the headers."""
         async with asyncio.timeout(5):
             lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         fields = (line.partition(":") for line in lines[1:] if line)
         return int(lines[0].split()[1]), {name.lower(): value.strip() for name, _, value in fields}
 
-    async def reply(self, *, bodiless: bool = False) -> Reply:
-        """Read one response, by its length; `bodiless` for the answer to HEAD."""
-        status, headers = await self.head()
-        length = 0 if bodiless else int(headers.get("content-length", 0))
+    async def read_response(self, *, head_request: bool = False) -> RawResponse:
+        """Read one response; for HEAD, without a body."""
+        status, headers = await self.read_head()
+        length = 0 if head_request else int(headers.get("content-length", 0))
         async with asyncio.timeout(5):
-            return Reply(status, headers, await self.reader.readexactly(length))
+            return RawResponse(status, headers, await self.reader.readexactly(length))
 
-    async def rest(self) -> bytes:
-        """Read what comes until the server closes the connection."""
+    async def read_until_closed(self) -> bytes:
+        """Read until the server closes the connection."""
         async with asyncio.timeout(5):
             return await self.reader.read()
 
-    async def leave(self) -> None:
+    async def close(self) -> None:
         """Close the connection."""
         self.writer.close()
         await self.writer.wait_closed()
 
 
-class Wire:
+class RawServer:
     """A running server."""
 
-    def __init__(self, app: web.Application, runner: Runner, began: float) -> None:
+    def __init__(self, app: web.Application, runner: HttpServerRunner, started_at: float) -> None:
         self.app = app
-        self.began = began
-        """When it was started, by its connections' clock."""
+        self.started_at = started_at
+        """Start time by the clock of the connections."""
         self.runner = runner
         self.port = runner.addresses[0][1]
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Line]:
-        """Connect; the connection ends with the block."""
-        line = Line(*await asyncio.open_connection("127.0.0.1", self.port))
+    async def connect(self) -> AsyncIterator[RawConnection]:
+        """Connect; the connection is closed at the end of the block."""
+        connection = RawConnection(*await asyncio.open_connection("127.0.0.1", self.port))
         try:
-            yield line
+            yield connection
         finally:
-            line.writer.close()
+            connection.writer.close()
 
-    async def ask(self, data: bytes) -> Reply:
-        """Send bytes on a connection of their own and read one response."""
-        async with self.open() as line:
-            line.send(data)
-            return await line.reply()
+    async def send_request(self, data: bytes) -> RawResponse:
+        """Send bytes on a new connection and read one response."""
+        async with self.connect() as connection:
+            connection.send(data)
+            return await connection.read_response()
 
     def sweep(self) -> None:
-        """Look at all connections now, as the server does by itself every quarter of a second."""
-        assert isinstance(self.runner.server, Server)
+        """Sweep the connections now, as the server does every quarter of a second."""
+        assert isinstance(self.runner.server, HttpServer)
         self.runner.server.sweep()
 
-    def lines(self) -> list[Connection]:
-        """Return the server's ends of all connections, oldest first."""
-        return [line for line in self.app[CONNECTIONS]._open if isinstance(line, Connection)]
+    def server_connections(self) -> list[HttpConnection]:
+        """Return the server side of all connections, oldest first."""
+        manager = self.app[CONNECTIONS]
+        return [connection for connection in manager._connections if isinstance(connection, HttpConnection)]
 
-    def closed(self) -> dict[str, int]:
-        """Return how many connections have been closed, for each reason that there was."""
-        return {reason: count for reason, count in self.app[CONNECTIONS].statistics().closed.items() if count}
+    def close_counts(self) -> dict[str, int]:
+        """Return the number of closed connections by reason, without zeros."""
+        return {reason: count for reason, count in self.app[CONNECTIONS].statistics().closed_by_reason.items() if count}
 
-    def counted(self, **labels: str) -> float:
-        """Return how many exchanges with these labels have ended."""
-        found = self.app[METRICS].registry.get_sample_value("askd_requests_total", labels)
-        return found or 0.0
+    def request_count(self, *, route: str, method: str, status: int) -> float:
+        """Return the number of finished requests with these labels."""
+        return request_count(self.app[METRICS].registry, route=route, method=method, status=status) or 0.0
 
 
 @asynccontextmanager
-async def wiring() -> AsyncIterator[Wired]:
-    """Give what starts servers; they are stopped at the end."""
-    runners: list[Runner] = []
+async def server_starter() -> AsyncIterator[StartServer]:
+    """Yield a function that starts servers; they are stopped at the end of the block."""
+    runners: list[HttpServerRunner] = []
 
     async def start(
         answerer: Answerer | None = None,
         *,
         clock: Clock | None = None,
-        door: Door | None = None,
-        closed: bool = False,
-        tracing: Tracing | None = None,
+        fast_path: FastPathHandler | None = None,
+        without_fast_path: bool = False,
+        tracing: RequestTracer | None = None,
         **settings: str,
-    ) -> Wire:
-        app = create_app(Settings.load(settings, {}), answerer=answerer or Upper(), tracing=tracing)
+    ) -> RawServer:
+        app = create_app(Settings.load(settings, {}), answerer=answerer or UppercaseAnswerer(), tracer=tracing)
         options: dict[str, Any] = dict(
-            handler_cancellation=True, lingering_time=0.2, max_line_size=line_limit(app), summaries=[app[OBSERVER].shed]
+            handler_cancellation=True,
+            lingering_time=0.2,
+            max_line_size=request_line_limit(app),
         )
         if clock is not None:
-            clock.now = monotonic()  # deadlines count on from when a request came
+            clock.now = monotonic()  # deadlines are relative to the arrival time of the request
             app[CONNECTIONS].clock = clock
-        runner = Runner(
+        runner = HttpServerRunner(
             app,
-            app[METRICS],
             app[CONNECTIONS],
-            door=None if closed else door or app[DOOR],
+            **connection_callbacks(app),
+            fast_path=None if without_fast_path else fast_path or app[FAST_PATH],
             shutdown_timeout=0.1,
             **options,
         )
         await runner.setup()
         runners.append(runner)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        await app[LOADED]
-        return Wire(app, runner, clock.now if clock else monotonic())
+        await app[LOAD_TASK]
+        return RawServer(app, runner, clock.now if clock else monotonic())
 
     yield start
     for runner in runners:

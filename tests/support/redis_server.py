@@ -1,4 +1,4 @@
-"""A real Redis, or Valkey, for a test: on a free port, with its data in the test's folder; killed and started again."""
+"""A real Redis or Valkey server for tests, on a free port, that can be killed and started again."""
 
 import asyncio
 import contextlib
@@ -11,65 +11,65 @@ from typing import Final
 
 import pytest
 
-PROGRAM: Final = next(filter(None, map(shutil.which, ("redis-server", "valkey-server"))), None)
-BOUND: Final = 30.0
-"""Seconds after which a server that does not start is taken never to start."""
+REDIS_BINARY: Final = next(filter(None, map(shutil.which, ("redis-server", "valkey-server"))), None)
+START_TIMEOUT: Final = 30.0
+"""Maximum seconds for the start of the server."""
 
 needs_redis: Final = pytest.mark.skipif(
-    PROGRAM is None, reason="redis-server is not installed (Debian: apt-get install redis-server)"
+    REDIS_BINARY is None, reason="redis-server is not installed (Debian: apt-get install redis-server)"
 )
 
 
 class RedisServer:
-    """One server's process. Its port stays the same however often it is started."""
+    """A server process. It keeps its port when it is started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, data_directory: Path) -> None:
+        self._data_directory = data_directory
         self._process: asyncio.subprocess.Process | None = None
-        self._rest: asyncio.Task[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self._output_reader: asyncio.Task[bytes] | None = None
+        with socket.socket() as free_socket:
+            free_socket.bind(("127.0.0.1", 0))
+            self.port: int = free_socket.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     async def start(self) -> None:
-        """Start it, and return when it accepts connections."""
-        assert PROGRAM
-        where = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder))
+        """Start the server, and wait until it accepts connections."""
+        assert REDIS_BINARY
+        address = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._data_directory))
         self._process = await asyncio.create_subprocess_exec(
-            *(PROGRAM, *where, "--save", "", "--appendonly", "no"), stdout=asyncio.subprocess.PIPE
+            *(REDIS_BINARY, *address, "--save", "", "--appendonly", "no"), stdout=asyncio.subprocess.PIPE
         )
-        out = self._process.stdout
-        assert out
-        async with asyncio.timeout(BOUND):
-            while b"Ready to accept connections" not in (line := await out.readline()):
-                assert line, "redis-server ended before it was ready"
-        self._rest = asyncio.create_task(out.read())
+        stdout = self._process.stdout
+        assert stdout
+        async with asyncio.timeout(START_TIMEOUT):
+            while b"Ready to accept connections" not in (line := await stdout.readline()):
+                assert line, "redis-server exited before it was ready"
+        self._output_reader = asyncio.create_task(stdout.read())
 
     async def kill(self) -> None:
-        """Kill it, as `kill -9` does, and return when it is gone."""
+        """Send SIGKILL, and wait until the process has ended."""
         if self._process:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
-        if self._rest:
-            await self._rest
+        if self._output_reader:
+            await self._output_reader
 
-    def freeze(self) -> None:
-        """Make it say nothing any more, with its connections open."""
+    def pause(self) -> None:
+        """Stop replying, with connections kept open."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
-    def thaw(self) -> None:
-        """Let it go on."""
+    def resume(self) -> None:
+        """Reply again."""
         assert self._process
         self._process.send_signal(signal.SIGCONT)
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[RedisServer]:
-    """Give a running server, killed at the end."""
-    server = RedisServer(folder)
+async def running_redis(data_directory: Path) -> AsyncIterator[RedisServer]:
+    """Run a server until the block ends."""
+    server = RedisServer(data_directory)
     try:
         await server.start()
         yield server

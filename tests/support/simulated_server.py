@@ -1,9 +1,9 @@
-"""A model of one process: asyncio's own loop on a clock that code moves, one CPU, threads that share an interpreter.
+"""Simulation of a server process: asyncio's own event loop on a simulated clock, one CPU, and threads with a GIL.
 
-Nothing waits. Code that burns the CPU moves the clock within its step, so that turns, the ready queue and timers are
-those of asyncio itself, and what is measured is exact. A thread has the interpreter while the loop waits for something;
-who wants it back gets it after CPython's switch interval of 5 ms, and of several one by chance: so it was measured on
-CPython 3.11 with asyncio and uvloop.
+Nothing really waits. Code that uses the CPU moves the clock within its step, so iterations, ready queue and timers are
+those of asyncio, and measurements are exact. A thread has the interpreter while the loop waits for events; the loop
+gets it back after CPython's switch interval of 5 ms, and if several threads want it, the next one is random. This is
+the behaviour that was measured on CPython 3.11 with asyncio and uvloop.
 """
 
 import asyncio
@@ -13,283 +13,299 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from service.guards.limiter import Limiter, Ticket, watch
+from askd.guards.concurrency import ConcurrencyLimiter, Permit, sample_loop_lag
 
-SHED = 40e-6
-"""Seconds that it takes to turn a question away."""
-EXCHANGE = 120e-6
-"""Seconds that askd itself takes for a question that is answered."""
-TURN = 10e-6
-"""Seconds that a turn of the loop takes with nothing in it."""
-SWITCH = 0.005
+SHED_SECONDS = 40e-6
+"""CPU seconds to shed a request."""
+REQUEST_SECONDS = 120e-6
+"""CPU seconds that askd itself uses for an answered request."""
+LOOP_ITERATION_SECONDS = 10e-6
+"""CPU seconds of an empty loop iteration."""
+SWITCH_INTERVAL = 0.005
 """CPython's switch interval, in seconds."""
-EVERY = 0.1
-"""Seconds between two points of a trace."""
+TRACE_INTERVAL = 0.1
+"""Seconds between two trace points."""
 
 
 @dataclasses.dataclass
-class Job:
-    """A call in a thread: seconds of CPU that are left, and what to do at its end."""
+class ThreadCall:
+    """A call in a thread: its remaining CPU seconds, and its callback."""
 
-    left: float
-    end: Callable[[], object]
+    remaining: float
+    on_done: Callable[[], object]
 
 
-class Threads:
-    """Threads that take turns with the loop in one interpreter."""
+class SimulatedThreads:
+    """Threads that share one interpreter with the event loop."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._asleep: list[tuple[float, int, Job]] = []
-        self._running: list[Job] = []  # the first has the interpreter
-        self._ended: list[Callable[[], object]] = []
-        self._number = 0
-        self.spent = 0.0
-        """The CPU's seconds that they have used."""
+    def __init__(self, random_source: random.Random) -> None:
+        self._random = random_source
+        self._waiting: list[tuple[float, int, ThreadCall]] = []
+        self._running: list[ThreadCall] = []  # the first has the interpreter
+        self._finished: list[Callable[[], object]] = []
+        self._call_count = 0
+        self.cpu_seconds = 0.0
 
-    def start(self, now: float, waits: float, burns: float, end: Callable[[], object]) -> None:
-        """Begin a call that first waits, then burns."""
-        self._number += 1
-        heapq.heappush(self._asleep, (now + waits, self._number, Job(burns, end)))
+    def start(self, now: float, io_seconds: float, cpu_seconds: float, on_done: Callable[[], object]) -> None:
+        """Start a call that first waits, then uses the CPU."""
+        self._call_count += 1
+        heapq.heappush(self._waiting, (now + io_seconds, self._call_count, ThreadCall(cpu_seconds, on_done)))
 
-    def ended(self) -> list[Callable[[], object]]:
-        """Return, once, what to do for the calls that have ended."""
-        ended, self._ended = self._ended, []
-        return ended
+    def take_finished(self) -> list[Callable[[], object]]:
+        """Return and forget the callbacks of finished calls."""
+        callbacks, self._finished = self._finished, []
+        return callbacks
 
     def run(self, now: float, until: float) -> float:
-        """Let them run until a time, or until a call has ended; return the time."""
-        while now < until and not self._ended:
-            self._wake(now)
-            wakes = self._asleep[0][0] if self._asleep else until
-            now = self._burn(now, min(until, wakes)) if self._running else min(until, wakes)
-            self._wake(now)
+        """Run the threads until a time, or until a call has finished; return the time."""
+        while now < until and not self._finished:
+            self._wake_due(now)
+            next_wakeup = self._waiting[0][0] if self._waiting else until
+            now = self._use_cpu(now, min(until, next_wakeup)) if self._running else min(until, next_wakeup)
+            self._wake_due(now)
         return now
 
-    def give_way(self, now: float) -> float:
-        """Let the loop ask for the interpreter; return when it has it."""
+    def acquire_interpreter(self, now: float) -> float:
+        """Return when the event loop gets the interpreter."""
         while self._running:
-            first = self._running[0]
-            now = self._burn(now, now + SWITCH)
-            self._wake(now)
-            others = [job for job in self._running if job is not first]
-            chosen = self._chance.randrange(len(others) + 1)
-            if chosen == len(others):
+            holder = self._running[0]
+            now = self._use_cpu(now, now + SWITCH_INTERVAL)
+            self._wake_due(now)
+            others = [call for call in self._running if call is not holder]
+            winner = self._random.randrange(len(others) + 1)
+            if winner == len(others):  # the event loop
                 break
-            self._running.remove(others[chosen])
-            self._running.insert(0, others[chosen])
+            self._running.remove(others[winner])
+            self._running.insert(0, others[winner])
         return now
 
     @property
-    def wanting(self) -> bool:
-        """Whether a thread has something to run."""
+    def has_runnable(self) -> bool:
+        """Whether a thread wants the CPU."""
         return bool(self._running)
 
-    def _wake(self, now: float) -> None:
-        while self._asleep and self._asleep[0][0] <= now:
-            self._running.append(heapq.heappop(self._asleep)[2])
+    def _wake_due(self, now: float) -> None:
+        while self._waiting and self._waiting[0][0] <= now:
+            self._running.append(heapq.heappop(self._waiting)[2])
 
-    def _burn(self, now: float, until: float) -> float:
-        """Run the first, for a switch interval where others wait."""
-        job = self._running[0]
-        lasts = min(job.left, until - now, SWITCH if len(self._running) > 1 else until - now)
-        job.left -= lasts
-        self.spent += lasts
-        if job.left <= 1e-12:
-            self._running.remove(job)
-            self._ended.append(job.end)
-        elif lasts == SWITCH:
+    def _use_cpu(self, now: float, until: float) -> float:
+        """Run the first thread, for at most a switch interval if others are waiting."""
+        call = self._running[0]
+        seconds = min(call.remaining, until - now, SWITCH_INTERVAL if len(self._running) > 1 else until - now)
+        call.remaining -= seconds
+        self.cpu_seconds += seconds
+        if call.remaining <= 1e-12:
+            self._running.remove(call)
+            self._finished.append(call.on_done)
+        elif seconds == SWITCH_INTERVAL:
             self._running.append(self._running.pop(0))
-        return now + lasts
+        return now + seconds
 
 
-class Loop(asyncio.BaseEventLoop):
-    """asyncio's loop, with a clock that only moves when something takes time, and arrivals in place of sockets."""
+class SimulatedLoop(asyncio.BaseEventLoop):
+    """asyncio's event loop on a simulated clock, with simulated arrivals instead of sockets."""
 
-    def __init__(self, arrivals: Iterator[float], arrive: Callable[[float], None], chance: random.Random) -> None:
+    def __init__(
+        self, arrivals: Iterator[float], on_arrival: Callable[[float], None], random_source: random.Random
+    ) -> None:
         super().__init__()
         self.now = 0.0
-        self._spent = 0.0
-        self.threads = Threads(chance)
-        self._arrivals, self._arrive = arrivals, arrive
-        self._next = next(arrivals, float("inf"))
-        self._holds_since = 0.0
-        self._selector = self  # asyncio asks this attribute for what has come
+        self._loop_cpu_seconds = 0.0
+        self.threads = SimulatedThreads(random_source)
+        self._arrivals, self._on_arrival = arrivals, on_arrival
+        self._next_arrival = next(arrivals, float("inf"))
+        self._interpreter_since = 0.0
+        self._selector = self  # BaseEventLoop calls `_selector.select()`
 
     def time(self) -> float:
-        """Tell the time."""
+        """Return the simulated time."""
         return self.now
 
-    def burn(self, seconds: float) -> None:
-        """Use the CPU, and let nobody else."""
+    def use_cpu(self, seconds: float) -> None:
+        """Use the CPU, blocking the loop and all threads."""
         self.now += seconds
-        self._spent += seconds
+        self._loop_cpu_seconds += seconds
 
-    def spent(self) -> float:
-        """Tell the CPU's seconds that the process has used."""
-        return self._spent + self.threads.spent
+    def cpu_time(self) -> float:
+        """Return the CPU seconds that the process has used."""
+        return self._loop_cpu_seconds + self.threads.cpu_seconds
 
-    async def elapse(self, seconds: float) -> None:
-        """Wait until so much time has passed, which takes none."""
-        over = self.create_future()
-        timer = self.call_later(seconds, over.set_result, None)
+    async def sleep(self, seconds: float) -> None:
+        """Sleep in simulated time."""
+        done = self.create_future()
+        timer = self.call_later(seconds, done.set_result, None)
         try:
-            await over
+            await done
         finally:
             timer.cancel()
 
     def select(self, timeout: float | None) -> list[Callable[[], object]]:
-        """Wait as a selector does, and return what has come."""
-        self.burn(TURN)
+        """Wait for events as a selector does, and return their callbacks."""
+        self.use_cpu(LOOP_ITERATION_SECONDS)
         if timeout != 0:
-            until = min(self._next, float("inf") if timeout is None else self.now + timeout)
+            until = min(self._next_arrival, float("inf") if timeout is None else self.now + timeout)
             self.now = self.threads.run(self.now, max(until, self.now))
             self._take_interpreter()
-        elif self.threads.wanting and self.now - self._holds_since > SWITCH:
+        elif self.threads.has_runnable and self.now - self._interpreter_since > SWITCH_INTERVAL:
             self._take_interpreter()
         self.threads.run(self.now, self.now)
-        came = self.threads.ended()
-        while self._next <= self.now:
-            came.append(lambda at=self._next: self._arrive(at))  # type: ignore[misc]  # a default binds the time
-            self._next = next(self._arrivals, float("inf"))
-        return came
+        callbacks = self.threads.take_finished()
+        while self._next_arrival <= self.now:
+            callbacks.append(lambda at=self._next_arrival: self._on_arrival(at))  # type: ignore[misc]  # a default binds the time
+            self._next_arrival = next(self._arrivals, float("inf"))
+        return callbacks
 
     def _take_interpreter(self) -> None:
-        self.now = self._holds_since = self.threads.give_way(self.now)
+        self.now = self._interpreter_since = self.threads.acquire_interpreter(self.now)
 
-    def _process_events(self, came: list[Callable[[], object]]) -> None:
-        for callback in came:
+    def _process_events(self, callbacks: list[Callable[[], object]]) -> None:
+        for callback in callbacks:
             self.call_soon(callback)
 
     def _write_to_self(self) -> None:
-        """Nothing sleeps that would have to be woken."""
+        """Do nothing, because `select` never blocks."""
 
 
-Code = Callable[["Process"], Awaitable[None]]
+WorkloadFunction = Callable[["SimulatedServer"], Awaitable[None]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
-    """One point of a trace: the limiter then, and what the last tenth of a second had."""
+class TracePoint:
+    """State of the limiter at a time, and measurements of the last trace interval."""
 
-    at: float
+    time: float
     limit: int
     in_flight: int
-    waiting: int
+    queued: int
     delay: float
-    """Mean seconds from arrival to the code's start."""
+    """Mean queue delay in seconds, from arrival to the start of the workload."""
     goodput: float
-    """Answers in a second."""
+    """Answers per second."""
 
 
-class Process:
-    """A server that runs `code` for `seconds` behind a limiter, with `rate(t)` questions a second at the time t.
+class SimulatedServer:
+    """A server that runs a workload behind a concurrency limiter.
 
-    `code` is a function of this object, which has `wait`, `burn` and `thread` to offer. `places` is for the limiter's
-    `concurrency`; `threads`, for its ceiling.
+    Args:
+        workload: Called with this object, it uses `wait_io`, `use_cpu` and `run_in_thread`.
+        rate: Returns the requests per second at a time.
+        seconds: Duration of the simulation.
+        concurrency: As for ConcurrencyLimiter.
+        threads: Size of the thread pool, the limiter's `max_concurrency`.
+        queue: Maximum number of queued requests.
+        queue_target_delay: The limiter's `target_delay`, in seconds.
+        seed: Seed of all random numbers.
     """
 
     def __init__(
         self,
-        code: Code,
+        workload: WorkloadFunction,
         rate: Callable[[float], float],
         seconds: float,
         *,
-        places: Any = "auto",
+        concurrency: Any = "auto",
         threads: int | None = None,
         queue: int = 64,
-        budget: float = 0.1,
+        queue_target_delay: float = 0.1,
         seed: int = 1,
     ) -> None:
-        self.code, self._seconds = code, seconds
-        self.chance = random.Random(seed)
-        self.loop = Loop(self._arrivals(rate), self._arrive, self.chance)
-        time, cpu = self.loop.time, self.loop.spent
-        self.limiter = Limiter(places, queue=queue, budget=budget, ceiling=threads, clock=time, cpu=cpu)
+        self.workload, self._seconds = workload, seconds
+        self.random = random.Random(seed)
+        self.loop = SimulatedLoop(self._arrivals(rate), self._on_arrival, self.random)
+        self.limiter = ConcurrencyLimiter(
+            concurrency,
+            queue_size=queue,
+            target_delay=queue_target_delay,
+            max_concurrency=threads,
+            clock=self.loop.time,
+            cpu_time=self.loop.cpu_time,
+        )
         self.answers: list[tuple[float, float]] = []
-        """When each answer was there, and the seconds that it took since the question arrived."""
-        self.shed = 0
-        self.trace: list[Point] = []
+        """Time of each answer, and its latency since the arrival of the request, in seconds."""
+        self.shed_count = 0
+        self.trace: list[TracePoint] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def run(self) -> "Process":
-        """Run to the end."""
+    def run(self) -> "SimulatedServer":
+        """Run the simulation to its end."""
         self.loop.run_until_complete(self._main())
         self.loop.close()
         return self
 
     def goodput(self, since: float, until: float) -> float:
-        """Answers in a second between two times."""
+        """Return the answers per second between two times."""
         return sum(since <= at < until for at, _ in self.answers) / (until - since)
 
     def p99(self, since: float, until: float) -> float:
-        """The 99th percentile of the seconds that answers took between two times."""
-        took = sorted(seconds for at, seconds in self.answers if since <= at < until)
-        return took[int(0.99 * len(took))]
+        """Return the 99th percentile of the latency between two times, in seconds."""
+        latencies = sorted(latency for at, latency in self.answers if since <= at < until)
+        return latencies[int(0.99 * len(latencies))]
 
     def limits(self, since: float, until: float) -> list[int]:
-        """Limits between two times."""
-        return [point.limit for point in self.trace if since <= point.at < until]
+        """Return the limits between two times."""
+        return [point.limit for point in self.trace if since <= point.time < until]
 
-    async def wait(self, seconds: float) -> None:
-        """Wait for something elsewhere, such as a model."""
-        await self.loop.elapse(seconds)
+    async def wait_io(self, seconds: float) -> None:
+        """Wait without using the CPU."""
+        await self.loop.sleep(seconds)
 
-    def burn(self, seconds: float) -> None:
+    def use_cpu(self, seconds: float) -> None:
         """Use the CPU without awaiting."""
-        self.loop.burn(seconds)
+        self.loop.use_cpu(seconds)
 
-    async def thread(self, waits: float, burns: float) -> None:
-        """Wait, then burn, in a thread."""
+    async def run_in_thread(self, io_seconds: float, cpu_seconds: float) -> None:
+        """Wait, then use the CPU, in a thread."""
         future = self.loop.create_future()
 
-        def end() -> None:
+        def on_done() -> None:
             if not future.done():
                 future.set_result(None)
 
-        self.loop.threads.start(self.loop.now, waits, burns, end)
+        self.loop.threads.start(self.loop.now, io_seconds, cpu_seconds, on_done)
         await future
 
     def _arrivals(self, rate: Callable[[float], float]) -> Iterator[float]:
         now = 0.0
         while now < self._seconds:
-            now += self.chance.expovariate(max(rate(now), 1e-3))
+            now += self.random.expovariate(max(rate(now), 1e-3))
             yield now
 
-    def _arrive(self, at: float) -> None:
+    def _on_arrival(self, at: float) -> None:
         if self.loop.now >= self._seconds:
             return
-        ticket = self.limiter.admit(self.loop.now)
-        if ticket is None:
-            self.shed += 1
-            self.loop.burn(SHED)
+        permit = self.limiter.admit(self.loop.now)
+        if permit is None:
+            self.shed_count += 1
+            self.loop.use_cpu(SHED_SECONDS)
             return
-        self.loop.burn(EXCHANGE / 2)
-        task = self.loop.create_task(self._exchange(ticket, at))
+        self.loop.use_cpu(REQUEST_SECONDS / 2)
+        task = self.loop.create_task(self._handle_request(permit, at))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _exchange(self, ticket: Ticket, arrived: float) -> None:
+    async def _handle_request(self, permit: Permit, arrived_at: float) -> None:
         try:
-            await ticket.enter(None)
-            await self.code(self)
+            await permit.acquire(None)
+            await self.workload(self)
         finally:
-            ticket.leave()
-        self.loop.burn(EXCHANGE / 2)
-        self.answers.append((self.loop.now, self.loop.now - arrived))
+            permit.release()
+        self.loop.use_cpu(REQUEST_SECONDS / 2)
+        self.answers.append((self.loop.now, self.loop.now - arrived_at))
 
     async def _main(self) -> None:
-        lag = asyncio.create_task(watch(self.limiter, clock=self.loop.time))
-        before, answered = self.limiter.statistics(), 0
+        lag_sampler = asyncio.create_task(sample_loop_lag(self.limiter, clock=self.loop.time))
+        previous, previous_answers = self.limiter.statistics(), 0
         while self.loop.now < self._seconds:
-            since = self.loop.now
-            await self.loop.elapse(EVERY)
-            now = self.limiter.statistics()
-            begun, waited = now.delays - before.delays, now.delay_seconds - before.delay_seconds
-            good = (len(self.answers) - answered) / (self.loop.now - since)
-            delay = waited / begun if begun else 0.0
-            self.trace.append(Point(self.loop.now, now.limit, now.in_flight, now.waiting, delay, good))
-            before, answered = now, len(self.answers)
-        for task in (lag, *self._tasks):
+            interval_start = self.loop.now
+            await self.loop.sleep(TRACE_INTERVAL)
+            current = self.limiter.statistics()
+            started = current.started - previous.started
+            delay = (current.queue_delay_seconds - previous.queue_delay_seconds) / started if started else 0.0
+            goodput = (len(self.answers) - previous_answers) / (self.loop.now - interval_start)
+            self.trace.append(
+                TracePoint(self.loop.now, current.limit, current.in_flight, current.waiting, delay, goodput)
+            )
+            previous, previous_answers = current, len(self.answers)
+        for task in (lag_sampler, *self._tasks):
             task.cancel()
-        await asyncio.gather(lag, *self._tasks, return_exceptions=True)
+        await asyncio.gather(lag_sampler, *self._tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""An app whose exchanges are traced by the real SDK, with what it sends kept in memory."""
+"""Records the spans of an app that is traced by the real SDK."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,44 +8,43 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, ParentBased, Sampler, TraceIdRatioBased
 
-from service.telemetry.otel import Traces
-from service.telemetry.otel.ids import Ids
+from askd.telemetry.tracing.server_spans import OtelRequestTracer, PresetTraceIdGenerator
 
-NONE = ParentBased(TraceIdRatioBased(0.0))
+SAMPLE_NONE = ParentBased(TraceIdRatioBased(0.0))
 
 
-class Kept:
-    """Tracing, and the spans that it has ended; `prefix` and `questions` are what the settings say."""
+class SpanRecorder:
+    """A tracer that keeps its finished spans in memory."""
 
     def __init__(self, sampler: Sampler = DEFAULT_ON, *, prefix: str = "", questions: bool = False) -> None:
         self._exporter = InMemorySpanExporter()
-        self.provider = TracerProvider(sampler=sampler, id_generator=Ids(), shutdown_on_exit=False)
+        self.provider = TracerProvider(sampler=sampler, id_generator=PresetTraceIdGenerator(), shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.tracing = Traces(self.provider, scheme="http", prefix=prefix, questions=questions)
+        self.tracing = OtelRequestTracer(self.provider, scheme="http", prefix=prefix, record_questions=questions)
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """The spans that have ended, in their order."""
+        """The finished spans, in the order in which they ended."""
         return list(self._exporter.get_finished_spans())
 
     def span(self, name: str) -> ReadableSpan:
         """Return the only span of this name."""
-        (found,) = [span for span in self.spans if span.name == name]
-        return found
+        (span,) = [span for span in self.spans if span.name == name]
+        return span
 
 
-def told(span: ReadableSpan) -> Mapping[str, Any]:
-    """Return a span's attributes."""
+def span_attributes(span: ReadableSpan) -> Mapping[str, Any]:
+    """Return the attributes of a span."""
     assert span.attributes is not None
     return span.attributes
 
 
-def ids(span: ReadableSpan) -> tuple[str, str]:
-    """Return its trace id and span id, in hex."""
+def trace_and_span_id(span: ReadableSpan) -> tuple[str, str]:
+    """Return the trace id and the span id in hexadecimal."""
     assert span.context is not None
     return f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}"
 
 
-def below(span: ReadableSpan) -> str:
-    """Return the id of the span that it is below, in hex; empty: none."""
+def parent_span_id(span: ReadableSpan) -> str:
+    """Return the id of the parent span in hexadecimal; empty for a root span."""
     return f"{span.parent.span_id:016x}" if span.parent else ""

@@ -1,22 +1,22 @@
-"""An answerer served by a thread of its own, for commands that have a loop of their own."""
+"""An answerer served from a thread, for tests of commands that run an event loop."""
 
 import asyncio
 import threading
 
 from aiohttp import web
 
-from service.app import LOADED, create_app
-from service.models import Answerer
-from service.settings import Settings
+from askd.app import LOAD_TASK, create_app
+from askd.config import Settings
+from askd.models import Answerer
 
 
-class Served:
-    """Serves from the block's begin to its end, and gives the URL."""
+class ThreadedServer:
+    """Context manager that serves an answerer and returns the URL."""
 
     def __init__(self, answerer: Answerer) -> None:
         self._app = create_app(Settings(), answerer=answerer)
         self._ready, self._loop = threading.Event(), asyncio.new_event_loop()
-        self._over = asyncio.Event()
+        self._stop = asyncio.Event()
         self._url = ""
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()))
 
@@ -26,16 +26,16 @@ class Served:
         return self._url
 
     def __exit__(self, *_error: object) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
+        self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
         self._loop.close()
 
     async def _serve(self) -> None:
         runner = web.AppRunner(self._app, handler_cancellation=True)
         await runner.setup()
-        await self._app[LOADED]
+        await self._app[LOAD_TASK]
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self._url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         self._ready.set()
-        await self._over.wait()
+        await self._stop.wait()
         await runner.cleanup()

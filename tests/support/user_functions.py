@@ -1,20 +1,49 @@
-"""A folder of user code that each test starts in, and functions loaded from it."""
+"""Fixtures that write, load and call a user's function, and their types."""
 
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
-from service.answerers.function import Function
-from service.models import Answer, Question
-from tests.answerers.function.user_code import Ask, Load, Write
+from askd.answerers.function import FunctionAnswerer
+from askd.models import Answer, Question
+
+
+class WriteFile(Protocol):
+    """Writes a file of user code, dedented, below the test's folder."""
+
+    def __call__(self, name: str, code: str) -> Path:
+        """Return the path of the file."""
+
+
+class LoadFunction(Protocol):
+    """Writes the code to `main.py` and loads `main.py:NAME`."""
+
+    def __call__(
+        self, code: str, name: str = "answer", *, threads: int = 4, deterministic: bool | None = None
+    ) -> Awaitable[FunctionAnswerer]:
+        """Return the loaded function; it is closed after the test."""
+
+
+class AskFunction(Protocol):
+    """Calls a function with query parameters."""
+
+    def __call__(self, function: FunctionAnswerer, text: str = "hello", **parameters: list[str]) -> Awaitable[Answer]:
+        """Return the answer."""
+
+
+def module_globals(function: FunctionAnswerer) -> Mapping[str, Any]:
+    """Return the global names of the user's module."""
+    names: Mapping[str, Any] = function._function.__globals__
+    return names
 
 
 @pytest.fixture(autouse=True)
 def fresh_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Start in an empty folder, and forget afterwards what the test imported from it, or as `main`."""
+    """Start in an empty folder; remove the modules that the test imported from it, or as `main`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
@@ -24,8 +53,8 @@ def fresh_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Write a file of user code, its indentation removed."""
+def write(tmp_path: Path) -> WriteFile:
+    """Write a file of user code, dedented."""
 
     def write(name: str, code: str) -> Path:
         path = tmp_path / name
@@ -37,13 +66,15 @@ def write(tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-async def load(write: Write) -> AsyncIterator[Load]:
-    """Load `main.py:answer`, or what else is named, from code; closed after the test."""
+async def load(write: WriteFile) -> AsyncIterator[LoadFunction]:
+    """Load `main.py:answer` or another name from code; closed after the test."""
     functions = []
 
-    async def load(code: str, name: str = "answer", *, threads: int = 4, deterministic: bool | None = None) -> Function:
+    async def load(
+        code: str, name: str = "answer", *, threads: int = 4, deterministic: bool | None = None
+    ) -> FunctionAnswerer:
         write("main.py", code)
-        functions.append(Function(f"main.py:{name}", threads=threads, deterministic=deterministic))
+        functions.append(FunctionAnswerer(f"main.py:{name}", threads=threads, deterministic=deterministic))
         await functions[-1].load(lambda line: None)
         return functions[-1]
 
@@ -53,10 +84,11 @@ async def load(write: Write) -> AsyncIterator[Load]:
 
 
 @pytest.fixture
-def ask() -> Ask:
-    """Bind text parameters as a query would, and ask."""
+def ask() -> AskFunction:
+    """Call a function with query parameters."""
 
-    async def ask(function: Function, text: str = "hello", **given: list[str]) -> Answer:
-        return await function.answer(Question(text=text, parameters=function.bind(given, textual=True)))
+    async def ask(function: FunctionAnswerer, text: str = "hello", **parameters: list[str]) -> Answer:
+        values = function.parse_parameters(parameters, from_strings=True)
+        return await function.answer(Question(text=text, parameters=values))
 
     return ask

@@ -1,4 +1,4 @@
-"""Changes on disk are noticed once each, and never while they are being made."""
+"""Detection of changed files: once per change, and not before the change is complete."""
 
 import asyncio
 import shutil
@@ -6,83 +6,83 @@ from pathlib import Path
 
 import pytest
 
-from service import changes
-from service.changes import Changes, state, watch
-from tests.fakes import settled, until
-from tests.telemetry.captured import Captured
+from askd import file_watcher
+from askd.file_watcher import ChangeDetector, poll_forever, take_file_snapshot
+from tests.support.fakes import cancelled_on_exit, wait_until
+from tests.support.log_capture import LogCapture
 
 
-class Seen:
-    """What a look at the disk finds, as a test says."""
+class FakeDisk:
+    """Returns the snapshot that the test sets."""
 
     def __init__(self) -> None:
-        self.now: changes.State = (("old",),)
+        self.snapshot: file_watcher.FileSnapshot = (("old",),)
 
-    def __call__(self) -> changes.State:
-        """Look."""
-        return self.now
-
-
-def test_what_stays_is_no_change() -> None:
-    """Nothing is new where nothing has changed."""
-    noticed = Changes(Seen())
-    assert [noticed.settled() for _ in range(3)] == [False] * 3
+    def __call__(self) -> file_watcher.FileSnapshot:
+        """Return the snapshot."""
+        return self.snapshot
 
 
-def test_a_change_is_told_once_when_it_has_settled() -> None:
-    """A change counts from the second look that sees it, once; one that goes on changing waits."""
-    seen = Seen()
-    noticed = Changes(seen)
-    told = []
-    for now in ("half", "more", "whole", "whole", "whole", "next", "next"):
-        seen.now = ((now,),)
-        told.append(noticed.settled())
-    assert told == [False, False, False, True, False, False, True]
+def test_unchanged_files_are_not_reported() -> None:
+    """Equal snapshots are not reported as a change."""
+    detector = ChangeDetector(FakeDisk())
+    assert [detector.has_settled_change() for _ in range(3)] == [False] * 3
 
 
-def test_what_is_taken_back_is_no_change() -> None:
-    """What is as before at the second look was never another."""
-    seen = Seen()
-    noticed = Changes(seen)
-    seen.now = (("new",),)
-    assert not noticed.settled()
-    seen.now = (("old",),)
-    assert [noticed.settled(), noticed.settled()] == [False, False]
+def test_change_is_reported_once_when_it_has_settled() -> None:
+    """A change is reported at the second equal snapshot, once; files that keep changing are not reported."""
+    disk = FakeDisk()
+    detector = ChangeDetector(disk)
+    reported = []
+    for content in ("half", "more", "whole", "whole", "whole", "next", "next"):
+        disk.snapshot = ((content,),)
+        reported.append(detector.has_settled_change())
+    assert reported == [False, False, False, True, False, False, True]
 
 
-def test_the_state_changes_with_the_file(tmp_path: Path) -> None:
-    """Another content, another file of the same name, other permissions and no file are each another state."""
+def test_reverted_change_is_not_reported() -> None:
+    """A change that is undone before the second snapshot is not reported."""
+    disk = FakeDisk()
+    detector = ChangeDetector(disk)
+    disk.snapshot = (("new",),)
+    assert not detector.has_settled_change()
+    disk.snapshot = (("old",),)
+    assert [detector.has_settled_change(), detector.has_settled_change()] == [False, False]
+
+
+def test_snapshot_changes_with_the_file(tmp_path: Path) -> None:
+    """A missing file, new content, a replaced file and new permissions each give a different snapshot."""
     file = tmp_path / "a"
-    states = [state([file])]
+    snapshots = [take_file_snapshot([file])]
     file.write_text("one")
-    states.append(state([file]))
+    snapshots.append(take_file_snapshot([file]))
     file.write_text("three")
-    states.append(state([file]))
+    snapshots.append(take_file_snapshot([file]))
     shutil.copy2(file, tmp_path / "b")
     (tmp_path / "b").replace(file)
-    states.append(state([file]))
+    snapshots.append(take_file_snapshot([file]))
     file.chmod(0o600)
-    states.append(state([file]))
-    assert len(set(states)) == len(states)
-    assert state([file]) == states[-1]
+    snapshots.append(take_file_snapshot([file]))
+    assert len(set(snapshots)) == len(snapshots)
+    assert take_file_snapshot([file]) == snapshots[-1]
 
 
-def test_a_name_that_can_lead_nowhere_has_a_state() -> None:
-    """No name makes the look fail, not even one that no file can have."""
-    assert state([Path("a\0b")]) == state([Path("a\0b")])
+def test_snapshot_of_an_invalid_path() -> None:
+    """A path that no file can have gives a snapshot instead of an error."""
+    assert take_file_snapshot([Path("a\0b")]) == take_file_snapshot([Path("a\0b")])
 
 
-async def test_a_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The watch goes on after a look that raised, and logs it."""
-    monkeypatch.setattr(changes, "EVERY", 0.0)
-    looks: list[int] = []
+async def test_polling_continues_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception in the check is logged, and the next poll follows."""
+    monkeypatch.setattr(file_watcher, "POLL_INTERVAL", 0.0)
+    calls: list[int] = []
 
-    def look() -> None:
-        looks.append(1)
-        if len(looks) == 1:
-            raise RuntimeError("a fault of ours")
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("unexpected")
 
-    with Captured() as log:
-        async with settled(asyncio.create_task(watch(look))):
-            await until(lambda: len(looks) > 2)
-        assert len(log.lines("a look at the disk failed")) == 1
+    with LogCapture() as log:
+        async with cancelled_on_exit(asyncio.create_task(poll_forever(check))):
+            await wait_until(lambda: len(calls) > 2)
+        assert len(log.lines("file_poll_failed")) == 1

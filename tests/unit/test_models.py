@@ -1,52 +1,82 @@
-"""The protocol's defaults: what an answerer has that subclasses it and only answers."""
+"""The defaults of the Answerer protocol."""
 
-from service.models import Answer, Answerer, Question, Statistics
+import subprocess
+import sys
+
+import pytest
+
+import askd
+from askd import errors, models
+from askd.models import Answer, Answerer, AnswererStatistics, Question
 
 
 class Echo(Answerer):
-    """The least that an answerer must have."""
+    """A minimal answerer."""
 
     kind = "echo"
     name = "echo"
 
     async def answer(self, question: Question) -> Answer:
-        """Give the question back."""
+        """Return the question's text."""
         return Answer(question.text)
 
 
 QUESTION = Question(text="hello")
 
 
-def test_an_answerer_that_declares_nothing_promises_nothing() -> None:
-    """By default answers may differ, come whole, have no version, no parameters and no statistics."""
+def test_default_attributes() -> None:
+    """By default an answerer is not deterministic, does not stream, and its version and statistics are empty."""
     echo = Echo()
-    assert (echo.deterministic, echo.streams, echo.version) == (False, False, "")
-    assert echo.statistics() == Statistics()
+    assert (echo.deterministic, echo.supports_streaming, echo.version) == (False, False, "")
+    assert echo.statistics() == AnswererStatistics()
     assert not echo.contract.parameters
 
 
-async def test_an_answerer_may_leave_out_its_life_cycle() -> None:
-    """Without `load`, `ready` and `close` of its own an answerer is ready at once and has nothing to release."""
+async def test_default_life_cycle() -> None:
+    """Without its own `load`, `ready` and `close` an answerer is ready at once and has nothing to release."""
     echo = Echo()
-    seen: list[str] = []
-    await echo.load(seen.append)
+    progress: list[str] = []
+    await echo.load(progress.append)
     assert await echo.ready() == (True, "")
     await echo.close()
-    assert not seen
+    assert not progress
 
 
-def test_an_answerer_without_parameters_ignores_what_comes_beside_the_question() -> None:
-    """Names that an answerer does not know are left out, and nothing is at hand."""
+def test_default_parameters_are_ignored() -> None:
+    """Unknown parameters are ignored, and no answer is immediate."""
     echo = Echo()
-    assert echo.bind({"lang": ["de"]}, textual=True) == {}
-    assert echo.at_hand(QUESTION) is None
+    assert echo.parse_parameters({"lang": ["de"]}, from_strings=True) == {}
+    assert echo.try_immediate(QUESTION) is None
 
 
-async def test_a_stream_is_one_delta_and_the_answer_by_default() -> None:
-    """An answerer that does not stream still can be asked to: the whole text once, then the answer."""
+async def test_default_stream_is_one_delta() -> None:
+    """An answerer without streaming yields its whole text once, then the answer."""
     assert [part async for part in Echo().stream(QUESTION)] == ["hello", Answer("hello")]
 
 
-def test_questions_have_stages_of_their_own() -> None:
-    """No two questions share where the times of their stages are written."""
+def test_questions_do_not_share_stage_timings() -> None:
+    """Each question has its own StageTimings."""
     assert QUESTION.stages is not Question(text="hello").stages
+
+
+@pytest.mark.parametrize("name", ["Answer", "Answerer", "NoAnswer", "Question", "Refused"])
+def test_public_names(name: str) -> None:
+    """The package exports the names that user code needs most."""
+    assert getattr(askd, name) is getattr(errors if hasattr(errors, name) else models, name)
+    assert name in askd.__all__
+
+
+def test_unknown_name() -> None:
+    """A name that the package does not export is an ImportError."""
+    with pytest.raises(ImportError, match="cannot import name 'Qestion' from 'askd'"):
+        exec("from askd import Qestion")
+
+
+def test_package_import_is_light() -> None:
+    """`import askd` does not import msgspec; the first use of a public name does."""
+    code = (
+        "import sys, askd; before = 'msgspec' in sys.modules; "
+        "from askd import Question, Refused, NoAnswer; print(before, 'msgspec' in sys.modules)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert process.stdout == "False True\n"

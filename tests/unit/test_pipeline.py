@@ -1,4 +1,4 @@
-"""The pipeline: the order of guards, what is kept, what is counted."""
+"""The pipeline: order of the guards, cached answers, recorded outcomes, permits and deadlines."""
 
 import asyncio
 import contextlib
@@ -8,136 +8,143 @@ from time import monotonic
 
 import pytest
 
-from service import call
-from service.answerers.threads import Pool
-from service.errors import (
-    AnswererFailed,
-    BadQuestion,
-    DeadlineExceeded,
-    NoAnswer,
-    NotCached,
-    Overloaded,
-    Problem,
-    Refused,
-)
-from service.guards.cache import Cache
-from service.guards.flight import Flights
-from service.guards.limiter import Limiter
-from service.guards.wishes import NONE, Wishes
-from service.models import Answer, Answerer, Question
-from service.pipeline import Pipeline
-from service.turn import Guards
-from tests.fakes import Scripted, Upper, until
+from askd.answerers.user_code.thread_pool import ThreadPool
+from askd.errors import AnswererFailed, BadQuestion, DeadlineExceeded, NoAnswer, NotCached, Overloaded, Problem, Refused
+from askd.guards import deadline
+from askd.guards.cache import NO_DIRECTIVES, AnswerCache, CacheDirectives
+from askd.guards.concurrency import ConcurrencyLimiter
+from askd.guards.single_flight import SingleFlight
+from askd.models import Answer, Answerer, Question
+from askd.pipeline import Pipeline, PipelineDependencies
+from tests.support.fakes import ScriptedAnswerer, UppercaseAnswerer, wait_until
 
 
-class Piped:
-    """A pipeline, its cache, and the outcomes that it recorded."""
+class PipelineClient:
+    """A pipeline around an answerer, its cache and limiter, and the recorded outcomes."""
 
     def __init__(
         self,
         answerer: Answerer,
         *,
         deterministic: bool | None = None,
-        capacity: int = 1 << 20,
+        cache_capacity: int = 1 << 20,
         concurrency: int = 100,
-        queue: int = 0,
+        queue_size: int = 0,
     ) -> None:
         self.answerer = answerer
-        self.cache = Cache(capacity)
-        self.limiter = Limiter(concurrency, queue=queue, budget=0.1, ceiling=None)
-        self.outcomes: list[tuple[str, float]] = []
-        guards = Guards(
+        self.cache = AnswerCache(cache_capacity)
+        self.limiter = ConcurrencyLimiter(concurrency, queue_size=queue_size, target_delay=0.1, max_concurrency=None)
+        self.recorded: list[tuple[str, float]] = []
+        dependencies = PipelineDependencies(
             answerer,
             cache=self.cache,
-            flights=Flights(),
+            single_flight=SingleFlight(),
             limiter=self.limiter,
-            record=lambda outcome, seconds: self.outcomes.append((outcome, seconds)),
+            record_outcome=lambda outcome, seconds: self.recorded.append((outcome, seconds)),
         )
-        self.pipeline = Pipeline(guards, deterministic=deterministic)
+        self.pipeline = Pipeline(dependencies, deterministic=deterministic)
 
     @property
-    def named(self) -> list[str]:
-        """The outcomes, without their times."""
-        return [outcome for outcome, _ in self.outcomes]
+    def outcomes(self) -> list[str]:
+        """The recorded outcomes, without their durations."""
+        return [outcome for outcome, _ in self.recorded]
 
     async def ask(
-        self, text: str, *, wishes: Wishes = NONE, thread: str | None = None, time: float | None = None, **more: object
+        self,
+        text: str,
+        *,
+        cache_directives: CacheDirectives = NO_DIRECTIVES,
+        thread_id: str | None = None,
+        timeout: float | None = None,
+        **parameters: object,
     ) -> Answer:
-        """Ask as the handler does; `time` is what the question has, in seconds."""
+        """Ask as the HTTP handler does; `timeout` is in seconds."""
         now = monotonic()
-        until = None if time is None else now + time
-        question = Question(text=text, parameters=more, thread=thread, arrived=now, deadline=until)
-        with self.pipeline.begin(question, wishes) as turn:
-            return turn.at_hand or await turn.answer()
+        question = Question(
+            text=text,
+            parameters=parameters,
+            thread_id=thread_id,
+            received_at=now,
+            deadline=None if timeout is None else now + timeout,
+        )
+        with self.pipeline.begin(question, cache_directives) as execution:
+            return execution.immediate or await execution.answer()
 
     async def stream(self, text: str) -> list[str | Answer]:
         """Ask for a stream, and read it to its end."""
-        with self.pipeline.begin(Question(text=text, arrived=monotonic())) as turn:
-            return [event async for event in turn.stream()]
+        with self.pipeline.begin(Question(text=text, received_at=monotonic())) as execution:
+            return [event async for event in execution.stream()]
+
+    async def wait_until_idle(self) -> None:
+        """Wait until no permit is in use: some are released at the end of the loop iteration."""
+        await wait_until(lambda: not self.limiter.is_busy)
 
 
-async def test_at_hand_then_cache_then_code() -> None:
-    """What the answerer has at hand needs neither cache nor code; what the cache has needs no code."""
-    fake = Upper()
-    it = Piped(fake)
-    assert (await it.ask("hello")).text == "Hi"
-    assert (it.cache.statistics().misses, fake.asked, it.outcomes) == (0, [], [])
-    assert [(await it.ask("abc")).text for _ in range(3)] == ["ABC"] * 3
-    seen = it.cache.statistics()
-    assert (seen.misses, seen.hits, len(fake.asked), it.named) == (1, 2, 1, ["answered"])
+async def test_immediate_answer_then_cache_then_answerer() -> None:
+    """An immediate answer needs neither cache nor call; a cached one needs no call."""
+    answerer = UppercaseAnswerer()
+    client = PipelineClient(answerer)
+    assert (await client.ask("hello")).text == "Hi"
+    assert (client.cache.statistics().misses, answerer.questions, client.outcomes) == (0, [], [])
+    assert [(await client.ask("abc")).text for _ in range(3)] == ["ABC"] * 3
+    statistics = client.cache.statistics()
+    assert (statistics.misses, statistics.hits) == (1, 2)
+    assert (len(answerer.questions), client.outcomes) == (1, ["answered"])
 
 
-async def test_stages_are_timed_where_passed() -> None:
-    """The question carries the time of the cache and of the code, where it passed them."""
-    it = Piped(Upper())
-    for text, cache, code in [("hello", False, False), ("abc", True, True), ("abc", True, False)]:
-        question = Question(text=text, arrived=monotonic())
-        with it.pipeline.begin(question) as turn:
-            assert (turn.at_hand or await turn.answer()).text == ("Hi" if text == "hello" else "ABC")
-        assert ((question.stages.cache or 0) > 0, (question.stages.code or 0) > 0) == (cache, code)
+async def test_stage_timings() -> None:
+    """The question has the durations of the stages that it passed."""
+    client = PipelineClient(UppercaseAnswerer())
+    for text, uses_cache, calls_answerer in [("hello", False, False), ("abc", True, True), ("abc", True, False)]:
+        question = Question(text=text, received_at=monotonic())
+        with client.pipeline.begin(question) as execution:
+            answer = execution.immediate or await execution.answer()
+        assert answer.text == ("Hi" if text == "hello" else "ABC")
+        stages = question.stages
+        assert ((stages.cache or 0) > 0, (stages.answerer or 0) > 0) == (uses_cache, calls_answerer)
 
 
-async def test_parameters_make_another_question() -> None:
-    """Other values or types are another question; the order in which they are given is not."""
-    fake = Upper()
-    it = Piped(fake)
+async def test_parameters_are_part_of_the_cache_key() -> None:
+    """Other values and types have another cache key; the order of the parameters does not matter."""
+    answerer = UppercaseAnswerer()
+    client = PipelineClient(answerer)
     for parameters in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1}, {"a": "1"}, {"a": 1.0}, {"a": True}, {}):
-        await it.ask("abc", **parameters)
-    assert len(fake.asked) == 6
+        await client.ask("abc", **parameters)
+    assert len(answerer.questions) == 6
 
 
-async def test_another_version_has_no_old_answers() -> None:
-    """After a reload the same question reaches the code again."""
-    fake = Upper()
-    it = Piped(fake)
-    await it.ask("abc")
-    fake.version = "v2"
-    await it.ask("abc")
-    assert len(fake.asked) == 2
+async def test_version_is_part_of_the_cache_key() -> None:
+    """After a reload, the same question calls the answerer again."""
+    answerer = UppercaseAnswerer()
+    client = PipelineClient(answerer)
+    await client.ask("abc")
+    answerer.version = "v2"
+    await client.ask("abc")
+    assert len(answerer.questions) == 2
 
 
-async def test_an_answer_that_a_reload_overtook_is_not_kept() -> None:
-    """An answer begun under one version and ended under another is kept under neither."""
-    fake = Upper()
-    it = Piped(fake)
-    asking = asyncio.create_task(it.ask("wait"))
-    await fake.waiting.wait()
-    fake.version = "v2"
-    fake.release.set()
-    await asking
-    assert it.cache.statistics().entries == 0
+async def test_answer_during_a_reload_is_not_cached() -> None:
+    """An answer is not cached if the version changed during the call."""
+    answerer = UppercaseAnswerer()
+    client = PipelineClient(answerer)
+    task = asyncio.create_task(client.ask("wait"))
+    await answerer.wait_started.wait()
+    answerer.version = "v2"
+    answerer.release.set()
+    await task
+    assert client.cache.statistics().entries == 0
 
 
 @pytest.mark.parametrize(
-    ("declared", "setting", "asked"), [(True, None, 1), (False, None, 2), (True, False, 2), (False, True, 1)]
+    ("declared", "setting", "calls"), [(True, None, 1), (False, None, 2), (True, False, 2), (False, True, 1)]
 )
-async def test_only_deterministic_answers_are_kept(declared: bool, setting: bool | None, asked: int) -> None:  # noqa: FBT001 - parameters of the test
-    """The setting outranks what the answerer declares of itself."""
-    fake = Upper(deterministic=declared)
-    it = Piped(fake, deterministic=setting)
+async def test_only_deterministic_answers_are_cached(declared: bool, setting: bool | None, calls: int) -> None:  # noqa: FBT001 - a parametrized argument
+    """The setting takes precedence over what the answerer declares."""
+    answerer = UppercaseAnswerer(deterministic=declared)
+    client = PipelineClient(answerer, deterministic=setting)
     for _ in range(2):
-        await it.ask("abc")
-    assert len(fake.asked) == asked
+        await client.ask("abc")
+    assert len(answerer.questions) == calls
 
 
 OUTCOMES = {
@@ -151,297 +158,307 @@ OUTCOMES = {
 }
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize(("event", "raised"), OUTCOMES.values(), ids=OUTCOMES)
-async def test_outcomes_are_recorded_and_failures_not_kept(
-    event: Answer | BaseException, raised: type[Exception] | None, *, streamed: bool, request: pytest.FixtureRequest
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("event", "error_type"), OUTCOMES.values(), ids=OUTCOMES)
+async def test_outcomes(
+    event: Answer | BaseException, error_type: type[Exception] | None, *, stream: bool, request: pytest.FixtureRequest
 ) -> None:
-    """Each call is recorded once with its outcome and time; nothing but an answer is kept; nothing stays in flight."""
-    it = Piped(Scripted(event, deterministic=True))
+    """Each call is recorded once with outcome and duration; failures are not cached; the permit is released."""
+    client = PipelineClient(ScriptedAnswerer(event, deterministic=True))
     expected = request.node.callspec.id.split("-")[0].partition(" ")[0]
-    with pytest.raises(raised) if raised else contextlib.nullcontext() as caught:
-        await (it.stream("x") if streamed else it.ask("x"))
-    if caught and not isinstance(event, Problem):
-        assert caught.value.__cause__ is event
-    assert it.named == [expected]
-    assert it.outcomes[0][1] >= 0
-    assert it.cache.statistics().entries == (raised in {None, NoAnswer})
-    await until(lambda: not it.limiter.busy)  # a place is free at the end of its turn
-    assert it.limiter.in_flight == 0
+    with pytest.raises(error_type) if error_type else contextlib.nullcontext() as raised:
+        await (client.stream("x") if stream else client.ask("x"))
+    if raised and not isinstance(event, Problem):
+        assert raised.value.__cause__ is event
+    assert client.outcomes == [expected]
+    assert client.recorded[0][1] >= 0
+    assert client.cache.statistics().entries == (error_type in {None, NoAnswer})
+    await client.wait_until_idle()
+    assert client.limiter.in_flight == 0
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-async def test_cancelled_calls_are_told_apart(*, streamed: bool) -> None:
-    """A call whose client left is `cancelled`, reaches the code, and leaves nothing in flight."""
-    fake = Upper(streams=True)
-    it = Piped(fake)
-    task = asyncio.create_task(it.stream("wait") if streamed else it.ask("wait"))
-    await fake.waiting.wait()
-    assert it.limiter.in_flight == 1
+@pytest.mark.parametrize("stream", [False, True])
+async def test_client_disconnect(*, stream: bool) -> None:
+    """If the client disconnects, the call is cancelled, recorded as such, and its permit is released."""
+    answerer = UppercaseAnswerer(supports_streaming=True)
+    client = PipelineClient(answerer)
+    task = asyncio.create_task(client.stream("wait") if stream else client.ask("wait"))
+    await answerer.wait_started.wait()
+    assert client.limiter.in_flight == 1
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until(lambda: it.limiter.in_flight == 0)  # a call that may be shared stops in a task of its own
-    assert (fake.stopped.is_set(), it.named) == (True, ["cancelled"])
+    await wait_until(lambda: client.limiter.in_flight == 0)  # a shared call ends in its own task
+    assert (answerer.cancelled.is_set(), client.outcomes) == (True, ["cancelled"])
 
 
-async def test_closing_a_stream_early_closes_the_code() -> None:
-    """A stream that is left after an event is closed down to the code, and counts as cancelled, not as an answer."""
+async def test_closing_a_stream_closes_the_answerer() -> None:
+    """A stream that is closed early closes the stream of the answerer, and is recorded as cancelled."""
     closed = []
 
-    class Endless(Scripted):
-        """Says the same for ever."""
-
+    class EndlessAnswerer(ScriptedAnswerer):
         async def stream(self, question: Question) -> AsyncIterator[str | Answer]:
-            """Yield until closed."""
             try:
                 while True:
                     yield "again"
             finally:
                 closed.append(question.text)
 
-    it = Piped(Endless())
-    with it.pipeline.begin(Question(text="x", arrived=monotonic())) as turn:
-        events = turn.stream()
+    client = PipelineClient(EndlessAnswerer())
+    with client.pipeline.begin(Question(text="x", received_at=monotonic())) as execution:
+        events = execution.stream()
         assert await anext(events) == "again"
         await events.aclose()  # type: ignore[attr-defined] # a generator
-    await until(lambda: not it.limiter.busy)  # a place is free at the end of its turn
-    assert (closed, it.limiter.in_flight, it.named) == (["x"], 0, ["cancelled"])
+    await client.wait_until_idle()
+    assert (closed, client.limiter.in_flight, client.outcomes) == (["x"], 0, ["cancelled"])
 
 
-async def test_streams_are_kept_and_taken_from_the_cache() -> None:
-    """A streamed deterministic answer is kept for both ways of asking, and comes back as one delta."""
-    fake = Upper(streams=True)
-    it = Piped(fake)
-    assert await it.stream("a b") == ["a ", "b ", Answer("a b ")]
-    assert await it.stream("a b") == ["a b ", Answer("a b ")]
-    assert await it.ask("a b") == Answer("a b ")
-    assert it.named == ["answered"]
+async def test_streams_and_the_cache() -> None:
+    """A streamed answer is cached for both kinds of requests; a stream of a cached answer has one delta."""
+    client = PipelineClient(UppercaseAnswerer(supports_streaming=True))
+    assert await client.stream("a b") == ["a ", "b ", Answer("a b ")]
+    assert await client.stream("a b") == ["a b ", Answer("a b ")]
+    assert await client.ask("a b") == Answer("a b ")
+    assert client.outcomes == ["answered"]
 
 
-async def test_a_stream_without_an_answer_has_failed() -> None:
-    """A stream that ends before its Answer is the code's failure."""
-    it = Piped(Scripted("more"))
+async def test_stream_without_an_answer_has_failed() -> None:
+    """A stream that ends without an Answer is a failure of the answerer."""
+    client = PipelineClient(ScriptedAnswerer("more"))
     with pytest.raises(AnswererFailed):
-        await it.stream("x")
-    assert it.named == ["failed"]
+        await client.stream("x")
+    assert client.outcomes == ["failed"]
 
 
-async def test_memory_is_counted_in_bytes() -> None:
-    """A text of wide characters takes the room that it needs in memory, not its number of characters."""
-    narrow, wide = Piped(Upper()), Piped(Upper())
+async def test_cache_size_is_in_bytes() -> None:
+    """Wide characters count with the bytes that they use in memory."""
+    narrow, wide = PipelineClient(UppercaseAnswerer()), PipelineClient(UppercaseAnswerer())
     await narrow.ask("a" * 1000)
     await wide.ask("😀" * 1000)
     assert wide.cache.statistics().size > narrow.cache.statistics().size + 5000
 
 
-async def test_the_same_question_is_asked_once() -> None:
-    """A thousand who ask the same at the same time make one call, which needs one place; none of them is refused."""
-    fake = Upper()
-    it = Piped(fake, concurrency=1)
-    asking = [asyncio.create_task(it.ask("wait")) for _ in range(1000)]
-    await fake.waiting.wait()
-    fake.release.set()
-    assert {answer.text for answer in await asyncio.gather(*asking)} == {"WAIT"}
-    await until(lambda: not it.limiter.busy)  # a place is free at the end of its turn
-    assert (len(fake.asked), it.named, it.limiter.in_flight) == (1, ["answered"], 0)
+async def test_single_flight() -> None:
+    """A thousand concurrent requests for one question make one call with one permit, and none is shed."""
+    answerer = UppercaseAnswerer()
+    client = PipelineClient(answerer, concurrency=1)
+    tasks = [asyncio.create_task(client.ask("wait")) for _ in range(1000)]
+    await answerer.wait_started.wait()
+    answerer.release.set()
+    assert {answer.text for answer in await asyncio.gather(*tasks)} == {"WAIT"}
+    await client.wait_until_idle()
+    assert (len(answerer.questions), client.outcomes, client.limiter.in_flight) == (1, ["answered"], 0)
 
 
-async def test_when_the_first_leaves_the_others_get_their_answer() -> None:
-    """The call of one who leaves goes on for the others, in the same place."""
-    fake = Upper()
-    it = Piped(fake, concurrency=1)
-    first, second = (asyncio.create_task(it.ask("wait")) for _ in range(2))
-    await fake.waiting.wait()
-    first.cancel()
-    await asyncio.wait({first})
-    assert (it.limiter.in_flight, fake.stopped.is_set()) == (1, False)
-    fake.release.set()
-    await until(lambda: not it.limiter.busy)  # a place is free at the end of its turn
-    assert ((await second).text, len(fake.asked), it.limiter.in_flight) == ("WAIT", 1, 0)
+async def test_followers_know_their_leader() -> None:
+    """Executions that join a call have the request id of its leader; the leader has none."""
+    answerer = UppercaseAnswerer()
+    client = PipelineClient(answerer)
+    leader_ids = []
+
+    async def ask(request_id: str) -> None:
+        question = Question(text="wait", id=request_id, received_at=monotonic())
+        with client.pipeline.begin(question) as execution:
+            await execution.answer()
+            leader_ids.append(execution.leader_id)
+
+    tasks = [asyncio.create_task(ask(request_id)) for request_id in ("first", "second")]
+    await answerer.wait_started.wait()
+    answerer.release.set()
+    await asyncio.gather(*tasks)
+    assert leader_ids == [None, "first"]
 
 
-async def test_who_leaves_before_the_call_began_takes_no_place_along() -> None:
-    """A call that is cancelled in the turn in which it was begun gives its place back, although it never ran."""
-    it = Piped(Upper(), concurrency=1)
-    task = asyncio.create_task(it.ask("abc"))
+async def test_shared_call_outlives_its_leader() -> None:
+    """If the leader is cancelled, the call continues with the same permit for the followers."""
+    answerer = UppercaseAnswerer()
+    client = PipelineClient(answerer, concurrency=1)
+    leader, follower = (asyncio.create_task(client.ask("wait")) for _ in range(2))
+    await answerer.wait_started.wait()
+    leader.cancel()
+    await asyncio.wait({leader})
+    assert (client.limiter.in_flight, answerer.cancelled.is_set()) == (1, False)
+    answerer.release.set()
+    await client.wait_until_idle()
+    assert ((await follower).text, len(answerer.questions), client.limiter.in_flight) == ("WAIT", 1, 0)
+
+
+async def test_cancellation_before_the_shared_call_runs() -> None:
+    """A call that is cancelled before its first step releases its permit."""
+    client = PipelineClient(UppercaseAnswerer(), concurrency=1)
+    task = asyncio.create_task(client.ask("abc"))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait({task})
-    await until(lambda: not it.limiter.busy)
-    assert (await it.ask("abc")).text == "ABC"
+    await client.wait_until_idle()
+    assert (await client.ask("abc")).text == "ABC"
 
 
-async def test_code_that_is_not_deterministic_is_called_for_each() -> None:
-    """Nothing is shared where answers may differ, nor within a conversation."""
-    fake = Upper(deterministic=False)
-    it = Piped(fake)
-    await asyncio.gather(it.ask("abc"), it.ask("abc"))
-    other = Upper()
-    await asyncio.gather(*(Piped(other).ask("abc", thread="t") for _ in range(2)))
-    assert (len(fake.asked), len(other.asked)) == (2, 2)
+async def test_no_single_flight_for_other_answers() -> None:
+    """Calls are not shared if the answerer is not deterministic, or in a conversation."""
+    not_deterministic = UppercaseAnswerer(deterministic=False)
+    client = PipelineClient(not_deterministic)
+    await asyncio.gather(client.ask("abc"), client.ask("abc"))
+    deterministic = UppercaseAnswerer()
+    await asyncio.gather(*(PipelineClient(deterministic).ask("abc", thread_id="t") for _ in range(2)))
+    assert (len(not_deterministic.questions), len(deterministic.questions)) == (2, 2)
 
 
-async def test_beyond_the_limit_and_the_queue_questions_are_refused() -> None:
-    """One is in the code, one waits, the next is refused at once with a whole number of seconds; places come back."""
-    fake = Upper(deterministic=False)
-    it = Piped(fake, concurrency=1, queue=1)
-    asking = [asyncio.create_task(it.ask("wait")) for _ in range(2)]
-    await fake.waiting.wait()
-    with pytest.raises(Overloaded) as caught:
-        await it.ask("abc")
-    assert caught.value.retry_after in {1, 2, 3}
-    assert (it.limiter.in_flight, it.limiter.waiting) == (1, 1)
-    fake.release.set()
-    await asyncio.gather(*asking)
-    await until(lambda: not it.limiter.busy)  # a place is free at the end of its turn
-    assert (it.limiter.in_flight, it.limiter.waiting) == (0, 0)
+async def test_load_shedding() -> None:
+    """With one request running and one queued, the next is shed with a Retry-After; permits are released later."""
+    answerer = UppercaseAnswerer(deterministic=False)
+    client = PipelineClient(answerer, concurrency=1, queue_size=1)
+    tasks = [asyncio.create_task(client.ask("wait")) for _ in range(2)]
+    await answerer.wait_started.wait()
+    with pytest.raises(Overloaded) as raised:
+        await client.ask("abc")
+    assert raised.value.retry_after in {1, 2, 3}
+    assert (client.limiter.in_flight, client.limiter.waiting) == (1, 1)
+    answerer.release.set()
+    await asyncio.gather(*tasks)
+    await client.wait_until_idle()
+    assert (client.limiter.in_flight, client.limiter.waiting) == (0, 0)
 
 
-async def test_what_is_at_hand_is_given_under_overload() -> None:
-    """The answerer's own and the kept answers need no place."""
-    fake = Upper()
-    it = Piped(fake, concurrency=1)
-    await it.ask("abc")
-    asking = asyncio.create_task(it.ask("wait"))
-    await fake.waiting.wait()
-    assert [(await it.ask(text)).text for text in ("hello", "abc")] == ["Hi", "ABC"]
+async def test_immediate_and_cached_answers_under_overload() -> None:
+    """Immediate and cached answers need no permit."""
+    answerer = UppercaseAnswerer()
+    client = PipelineClient(answerer, concurrency=1)
+    await client.ask("abc")
+    task = asyncio.create_task(client.ask("wait"))
+    await answerer.wait_started.wait()
+    assert [(await client.ask(text)).text for text in ("hello", "abc")] == ["Hi", "ABC"]
     with pytest.raises(Overloaded):
-        await it.ask("def")
-    fake.release.set()
-    await asking
+        await client.ask("def")
+    answerer.release.set()
+    await task
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
-async def test_the_deadline_cancels_the_code(*, deterministic: bool) -> None:
-    """An answer that is not there in its time is 504; the code is cancelled, and its place is free."""
-    fake = Upper(deterministic=deterministic)
-    it = Piped(fake)
+async def test_deadline_cancels_the_answerer(*, deterministic: bool) -> None:
+    """At the deadline the client gets DeadlineExceeded, the answerer is cancelled, and its permit is released."""
+    answerer = UppercaseAnswerer(deterministic=deterministic)
+    client = PipelineClient(answerer)
     with pytest.raises(DeadlineExceeded, match=r"no answer within 0\.05 s"):
-        await it.ask("wait", time=0.05)
-    await asyncio.wait_for(fake.stopped.wait(), 5)
-    await until(lambda: not it.limiter.busy)
+        await client.ask("wait", timeout=0.05)
+    await asyncio.wait_for(answerer.cancelled.wait(), 5)
+    await client.wait_until_idle()
 
 
-async def test_a_far_deadline_is_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A question that is far from its deadline gets its timer when that comes close; one that ends before, none."""
-    monkeypatch.setattr(call, "LOOK", 0.01)
-    monkeypatch.setattr(call, "SOON", 0.04)
-    fake = Upper(deterministic=False)
-    it = Piped(fake)
-    began = monotonic()
-    asking = asyncio.create_task(it.ask("wait", time=0.2))
-    await fake.waiting.wait()
-    deadlines = it.pipeline.guards.deadlines
-    assert len(deadlines._far) == 1
-    assert (await it.ask("abc", time=60.0)).text == "ABC"
-    assert len(deadlines._far) == 1
+async def test_timer_starts_close_to_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distant deadline gets its timer when it comes close; a call that ends before that never has one."""
+    monkeypatch.setattr(deadline, "CHECK_INTERVAL", 0.01)
+    monkeypatch.setattr(deadline, "TIMER_THRESHOLD", 0.04)
+    answerer = UppercaseAnswerer(deterministic=False)
+    client = PipelineClient(answerer)
+    started_at = monotonic()
+    task = asyncio.create_task(client.ask("wait", timeout=0.2))
+    await answerer.wait_started.wait()
+    timers = client.pipeline.dependencies.deadline_timers
+    assert len(timers._scopes) == 1
+    assert (await client.ask("abc", timeout=60.0)).text == "ABC"
+    assert len(timers._scopes) == 1
     with pytest.raises(DeadlineExceeded):
-        await asking
-    assert monotonic() - began >= 0.2
-    assert (deadlines._far, fake.stopped.is_set()) == (set(), True)
-    await until(lambda: not deadlines._looking)
+        await task
+    assert monotonic() - started_at >= 0.2
+    assert (timers._scopes, answerer.cancelled.is_set()) == (set(), True)
+    await wait_until(lambda: not timers._check_scheduled)
 
 
-async def test_a_deadline_is_not_taken_for_a_cancellation() -> None:
-    """Who is cancelled from outside at the same time is cancelled, and gets no 504."""
-    fake = Upper(deterministic=False)
-    it = Piped(fake)
-    asking = asyncio.create_task(it.ask("wait", time=60.0))
-    await fake.waiting.wait()
-    (bound,) = it.pipeline.guards.deadlines._far
-    bound._end()
-    asking.cancel()
+async def test_cancellation_at_the_deadline() -> None:
+    """A request that is cancelled from outside at its deadline raises CancelledError, not DeadlineExceeded."""
+    answerer = UppercaseAnswerer(deterministic=False)
+    client = PipelineClient(answerer)
+    task = asyncio.create_task(client.ask("wait", timeout=60.0))
+    await answerer.wait_started.wait()
+    (scope,) = client.pipeline.dependencies.deadline_timers._scopes
+    scope._expire()
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asking
+        await task
 
 
-async def test_an_expired_question_costs_no_work() -> None:
-    """Who has waited in the queue beyond the deadline never reaches the code."""
-    fake = Upper(deterministic=False)
-    it = Piped(fake, concurrency=1, queue=1)
-    first = asyncio.create_task(it.ask("wait"))
-    await fake.waiting.wait()
+async def test_deadline_in_the_queue() -> None:
+    """A request whose deadline passes in the queue never reaches the answerer."""
+    answerer = UppercaseAnswerer(deterministic=False)
+    client = PipelineClient(answerer, concurrency=1, queue_size=1)
+    first = asyncio.create_task(client.ask("wait"))
+    await answerer.wait_started.wait()
     with pytest.raises(DeadlineExceeded):
-        await it.ask("late", time=0.05)
-    fake.release.set()
+        await client.ask("late", timeout=0.05)
+    answerer.release.set()
     await first
-    assert [question.text for question in fake.asked] == ["wait"]
+    assert [question.text for question in answerer.questions] == ["wait"]
 
 
-async def test_an_answer_from_beyond_the_deadline_is_not_given() -> None:
-    """Code that goes on in spite of its cancellation holds its place until it stops; its answer counts for nothing."""
+async def test_late_answer_is_discarded() -> None:
+    """Code that ignores its cancellation keeps its permit until it stops, and its answer is discarded."""
 
-    class Stubborn(Upper):
-        """Does not stop when told to."""
-
+    class StubbornAnswerer(UppercaseAnswerer):
         async def answer(self, question: Question) -> Answer:
-            """Go on."""
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
-            assert it.limiter.in_flight == 1
+            assert client.limiter.in_flight == 1
             return Answer("late")
 
-    it = Piped(Stubborn(deterministic=False))
+    client = PipelineClient(StubbornAnswerer(deterministic=False))
     with pytest.raises(DeadlineExceeded):
-        await it.ask("abc", time=0.02)
-    await until(lambda: it.limiter.in_flight == 0)
+        await client.ask("abc", timeout=0.02)
+    await wait_until(lambda: client.limiter.in_flight == 0)
 
 
-async def test_a_thread_that_nobody_waits_for_keeps_its_place() -> None:
-    """A synchronous call whose client left holds its place, and is counted as abandoned, until its thread comes out."""
+async def test_thread_keeps_its_permit_after_a_disconnect() -> None:
+    """A synchronous call whose client has disconnected keeps its permit, as detached, until its thread ends."""
 
-    class Threaded(Upper):
-        """Answers in a thread, as functions do."""
-
-        pool = Pool(4)
-        gate = threading.Event()
+    class ThreadedAnswerer(UppercaseAnswerer):
+        pool = ThreadPool(4)
+        may_return = threading.Event()
 
         async def answer(self, question: Question) -> Answer:
-            """Wait for the gate, in a thread."""
-            loop, waiting = asyncio.get_running_loop(), self.waiting
+            loop, started = asyncio.get_running_loop(), self.wait_started
 
             def work() -> Answer:
-                loop.call_soon_threadsafe(waiting.set)
-                self.gate.wait()
+                loop.call_soon_threadsafe(started.set)
+                self.may_return.wait()
                 return Answer("done")
 
             return await self.pool.run(work)
 
-    fake = Threaded(deterministic=False)
-    it = Piped(fake, concurrency=1)
-    asking = asyncio.create_task(it.ask("abc"))
-    await fake.waiting.wait()
-    asking.cancel()
-    await asyncio.wait({asking})
-    assert (it.limiter.in_flight, it.limiter.abandoned, it.limiter.stuck_since is None) == (1, 1, False)
+    answerer = ThreadedAnswerer(deterministic=False)
+    client = PipelineClient(answerer, concurrency=1)
+    limiter = client.limiter
+    task = asyncio.create_task(client.ask("abc"))
+    await answerer.wait_started.wait()
+    task.cancel()
+    await asyncio.wait({task})
+    assert (limiter.in_flight, limiter.detached, limiter.exhausted_since is None) == (1, 1, False)
     with pytest.raises(Overloaded):
-        await it.ask("def")
-    fake.gate.set()
-    await until(lambda: it.limiter.in_flight == 0)
-    assert (it.limiter.abandoned, it.limiter.stuck_since, (await it.ask("def")).text) == (0, None, "done")
-    fake.pool.close()
+        await client.ask("def")
+    answerer.may_return.set()
+    await wait_until(lambda: limiter.in_flight == 0)
+    assert (limiter.detached, limiter.exhausted_since, (await client.ask("def")).text) == (0, None, "done")
+    answerer.pool.close()
 
 
-async def test_no_answer_is_kept_for_a_moment() -> None:
-    """Who asks again what has no answer is told so without the code; suggestions come along."""
-    fake = Upper()
-    it = Piped(fake)
+async def test_no_answer_is_cached() -> None:
+    """A repeated question without an answer gets the same NoAnswer, with suggestions, without another call."""
+    answerer = UppercaseAnswerer()
+    client = PipelineClient(answerer)
     for _ in range(2):
-        with pytest.raises(NoAnswer) as caught:
-            await it.ask("nothing")
-    assert (len(fake.asked), caught.value.members) == (1, {"suggestions": ["hello"]})
+        with pytest.raises(NoAnswer) as raised:
+            await client.ask("nothing")
+    assert (len(answerer.questions), raised.value.extensions) == (1, {"suggestions": ["hello"]})
 
 
-async def test_a_client_may_go_round_the_cache() -> None:
-    """Who wishes for no kept answer reaches the code, and what comes is kept for the others; or not, as wished."""
-    fake = Upper()
-    it = Piped(fake)
-    await it.ask("abc")
-    await it.ask("abc", wishes=Wishes(look=False))
-    await it.ask("abc")
-    await it.ask("def", wishes=Wishes(keep=False))
-    await it.ask("def")
-    assert [question.text for question in fake.asked] == ["abc", "abc", "def", "def"]
+async def test_cache_directives() -> None:
+    """`no-cache` calls the answerer and caches the answer, `no-store` does not; `only-if-cached` makes no call."""
+    answerer = UppercaseAnswerer()
+    client = PipelineClient(answerer)
+    await client.ask("abc")
+    await client.ask("abc", cache_directives=CacheDirectives(no_cache=True))
+    await client.ask("abc")
+    await client.ask("def", cache_directives=CacheDirectives(no_store=True))
+    await client.ask("def")
+    assert [question.text for question in answerer.questions] == ["abc", "abc", "def", "def"]
     with pytest.raises(NotCached):
-        await it.ask("ghi", wishes=Wishes(call=False))
+        await client.ask("ghi", cache_directives=CacheDirectives(only_if_cached=True))

@@ -1,18 +1,18 @@
-"""Server-sent events, cut anywhere."""
+"""Tests of the parser for server-sent events."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.answerers.remote.sse import Event, Reader, TooLong
+from askd.sse import EventTooLong, ServerSentEvent, SSEParser
 
 TEXTS = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=20)
 
 
-def read(*chunks: bytes, longest: int = 1 << 20) -> list[Event]:
-    """All events of these chunks."""
-    reader = Reader(longest)
-    return [event for chunk in chunks for event in reader.feed(chunk)]
+def parse(*chunks: bytes, max_length: int = 1 << 20) -> list[ServerSentEvent]:
+    """Return all events in these chunks."""
+    parser = SSEParser(max_length)
+    return [event for chunk in chunks for event in parser.feed(chunk)]
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def read(*chunks: bytes, longest: int = 1 << 20) -> list[Event]:
     ],
 )
 def test_streams(stream: bytes, events: list[tuple[str, str]]) -> None:
-    """Events as the standard has them, whole or byte by byte; one that is not ended is none."""
-    expected = [Event(*event) for event in events]
-    assert read(stream) == expected
-    assert read(*(stream[at : at + 1] for at in range(len(stream)))) == expected
+    """Events are parsed according to the standard however they are split; an incomplete event is ignored."""
+    expected = [ServerSentEvent(*event) for event in events]
+    assert parse(stream) == expected
+    assert parse(*(stream[index : index + 1] for index in range(len(stream)))) == expected
     for cut in range(len(stream) + 1):
-        assert read(stream[:cut], b"", stream[cut:]) == expected
+        assert parse(stream[:cut], b"", stream[cut:]) == expected
 
 
 @given(
@@ -52,32 +52,32 @@ def test_streams(stream: bytes, events: list[tuple[str, str]]) -> None:
     st.sampled_from(["\n", "\r", "\r\n"]),
     st.integers(1, 7),
 )
-def test_round_trip(events: list[tuple[str, list[str]]], end: str, size: int) -> None:
-    """What is written with any line ends, with comments between, is read back wherever it is cut."""
+def test_round_trip(events: list[tuple[str, list[str]]], line_end: str, size: int) -> None:
+    """Events with any line ending and with comments are parsed however they are split."""
     lines = [
         line
         for name, data in events
-        for line in (":", f"event: {name}", ": x", *(f"data: {each}" for each in data), "")
+        for line in (":", f"event: {name}", ": x", *(f"data: {text}" for text in data), "")
     ]
-    raw = "".join(line + end for line in lines).encode()
-    chunks = (raw[at : at + size] for at in range(0, len(raw), size))
-    assert read(*chunks) == [Event(name, "\n".join(data)) for name, data in events]
+    raw = "".join(line + line_end for line in lines).encode()
+    chunks = (raw[start : start + size] for start in range(0, len(raw), size))
+    assert parse(*chunks) == [ServerSentEvent(name, "\n".join(data)) for name, data in events]
 
 
 @given(st.binary(max_size=60), st.integers(1, 5))
-def test_any_bytes(raw: bytes, size: int) -> None:
-    """Whatever the bytes, where they are cut changes nothing."""
-    assert read(*(raw[at : at + size] for at in range(0, len(raw), size))) == read(raw)
+def test_splitting_has_no_effect(raw: bytes, size: int) -> None:
+    """For any bytes, the result does not depend on how they are split."""
+    assert parse(*(raw[start : start + size] for start in range(0, len(raw), size))) == parse(raw)
 
 
 @pytest.mark.parametrize("chunk", [b"data: aaaaaaaaaa", b"data: aaa\n", b":aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"])
-def test_too_long(chunk: bytes) -> None:
-    """An event that does not end is given up, in one line or in many."""
-    with pytest.raises(TooLong):
-        read(*([chunk] * 10), longest=50)
+def test_event_too_long(chunk: bytes) -> None:
+    """An event over the maximum length raises EventTooLong, whether it has one line or many."""
+    with pytest.raises(EventTooLong):
+        parse(*([chunk] * 10), max_length=50)
 
 
-def test_endless_heartbeats() -> None:
-    """Comments and events that are over do not count: a stream may be as long as it likes."""
-    assert len(read(*([b": still here\n\ndata: a\n\n"] * 1000), longest=50)) == 1000
-    assert read(*([b": still here\n"] * 1000), longest=50) == []
+def test_stream_length_is_unlimited() -> None:
+    """The maximum length does not apply to comments, nor to the stream as a whole."""
+    assert len(parse(*([b": still here\n\ndata: a\n\n"] * 1000), max_length=50)) == 1000
+    assert parse(*([b": still here\n"] * 1000), max_length=50) == []

@@ -1,4 +1,4 @@
-"""What is made from chart/values.yaml and service/settings/. To write it anew: `make chart-files`."""
+"""Generates the chart's files from chart/values.yaml and service/askd/config/: `make chart-files`."""
 
 import json
 import re
@@ -11,113 +11,123 @@ from typing import Any, Final
 
 import yaml
 
-from service import __version__
-from tests.chart import generated_settings, manual
-from tests.chart.manual import CHART, VALUES, Value
+from askd import __version__
+from tools.chart import settings_block, values_file
+from tools.chart.values_file import CHART_FOLDER, VALUES_FILE, Value
 
-PLAIN: Final = CHART.parent / "k8s" / "plain" / "askd.yaml"
-_SETTINGS: Final = re.compile(r"(# BEGIN settings[^\n]*\n).*?(\n# END settings)", re.DOTALL)
-_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
-_TABLE: Final = re.compile(r"(<!-- BEGIN values[^\n]*-->\n).*?(\n<!-- END values -->)", re.DOTALL)
-_HELM_ONLY: Final = {"app.kubernetes.io/managed-by", "helm.sh/chart"}
-
-
-def values() -> str:
-    """Return values.yaml with the block of the settings as they are now."""
-    return _SETTINGS.sub(lambda found: found[1] + generated_settings.block() + found[2], VALUES.read_text("utf-8"))
+PLAIN_MANIFESTS: Final = CHART_FOLDER.parent / "k8s" / "plain" / "askd.yaml"
+_SETTINGS_BLOCK: Final = re.compile(r"(# BEGIN settings[^\n]*\n).*?(\n# END settings)", re.DOTALL)
+_JSON_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+_VALUES_TABLE: Final = re.compile(r"(<!-- BEGIN values[^\n]*-->\n).*?(\n<!-- END values -->)", re.DOTALL)
+_HELM_LABELS: Final = {"app.kubernetes.io/managed-by", "helm.sh/chart"}
 
 
-def schema(text: str) -> str:
+def updated_values() -> str:
+    """Return values.yaml with the current settings block."""
+    return _SETTINGS_BLOCK.sub(
+        lambda match: match[1] + settings_block.settings_block() + match[2], VALUES_FILE.read_text("utf-8")
+    )
+
+
+def values_schema(text: str) -> str:
     """Return values.schema.json for the text of values.yaml."""
-    root = _object(manual.read(text))
+    root = _object(values_file.parse_values(text))
     root["properties"] |= {
         "global": {
             "type": "object",
-            "description": "What a chart around this one gives to all; imageRegistry is used.",
+            "description": "Global values of a parent chart; imageRegistry is used.",
         },
-        "enabled": {"type": "boolean", "description": "For the condition of a chart around this one."},
+        "enabled": {"type": "boolean", "description": "Not used; for the condition of a dependency in a parent chart."},
     }
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart askd"}
     return json.dumps(head | root, indent=2, ensure_ascii=False) + "\n"
 
 
 def _object(values: tuple[Value, ...]) -> dict[str, Any]:
-    """Return the schema of a closed object: a name that is none is a slip. null removes a value, so none may go."""
+    """Return the schema of a mapping. It rejects unknown names, and null, with which Helm would remove a value."""
     properties = {value.path[-1]: _property(value) for value in values}
-    required = [name for name, found in properties.items() if "null" not in found.get("type", ())]
+    required = [name for name, schema in properties.items() if "null" not in schema.get("type", ())]
     return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
 
 
 def _property(value: Value) -> dict[str, Any]:
-    described = {"description": value.help} if value.help else {}
+    description = {"description": value.help} if value.help else {}
     if value.children:
-        return described | _object(value.children)
-    kind = {} if value.default is None else {"type": _TYPES[type(value.default)]}
-    return described | kind | value.schema
+        return description | _object(value.children)
+    json_type = {} if value.default is None else {"type": _JSON_TYPES[type(value.default)]}
+    return description | json_type | value.schema
 
 
-def readme(text: str, table_of: str) -> str:
-    """Return chart/README.md, `text`, with the table of the values in `table_of`, the text of values.yaml."""
-    return _TABLE.sub(lambda found: found[1] + "\n".join(_table(manual.read(table_of))) + found[2], text)
+def updated_readme(readme: str, values: str) -> str:
+    """Return the text of chart/README.md with the table of the values in the text of values.yaml."""
+    return _VALUES_TABLE.sub(
+        lambda match: match[1] + "\n".join(_table(values_file.parse_values(values))) + match[2], readme
+    )
 
 
 def _table(values: tuple[Value, ...]) -> Iterator[str]:
     yield "| value | default | meaning |\n| --- | --- | --- |"
-    for value in manual.leaves(values):
+    for value in values_file.leaf_values(values):
         default = json.dumps(value.default, ensure_ascii=False)
-        shown = default if len(default) <= 40 else "see values.yaml"
-        yield f"| `{value.name}` | `{shown}` | {value.help.replace('|', chr(92) + '|')} |"
+        default = default if len(default) <= 40 else "see values.yaml"
+        yield f"| `{value.name}` | `{default}` | {value.help.replace('|', chr(92) + '|')} |"
 
 
-def plain() -> str:
-    """Return k8s/plain/askd.yaml: what the chart renders by default, without what is Helm's."""
+def plain_manifests() -> str:
+    """Return k8s/plain/askd.yaml: the chart's default objects without the labels of Helm."""
     command = [
         "helm",
         "template",
         "askd",
-        str(CHART),
+        str(CHART_FOLDER),
         "--namespace",
         "askd",
         "--kube-version",
         "1.35.0",
         "--skip-tests",
     ]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    objects = [found for found in yaml.safe_load_all(done.stdout) if found]
-    head = "# Made from chart/ by `make chart-files`: change it there. `kubectl apply -k k8s/plain` installs it.\n"
-    return head + "".join("---\n" + yaml.safe_dump(_plain(found), sort_keys=False, width=120) for found in objects)
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    items = [item for item in yaml.safe_load_all(result.stdout) if item]
+    head = "# Generated from chart/ by `make chart-files`: change it there. `kubectl apply -k k8s/plain` installs it.\n"
+    return head + "".join(
+        "---\n" + yaml.safe_dump(_without_helm_labels(item), sort_keys=False, width=120) for item in items
+    )
 
 
-def _plain(found: Any) -> Any:
-    """Return an object without Helm's labels and without a namespace, which kustomization.yaml gives."""
-    if isinstance(found, dict):
-        return {key: _plain(inner) for key, inner in found.items() if key not in _HELM_ONLY and key != "namespace"}
-    return [_plain(inner) for inner in found] if isinstance(found, list) else found
+def _without_helm_labels(value: Any) -> Any:
+    """Return an object without Helm's labels and without its namespace, which kustomization.yaml sets."""
+    if isinstance(value, dict):
+        return {
+            key: _without_helm_labels(child)
+            for key, child in value.items()
+            if key not in _HELM_LABELS and key != "namespace"
+        }
+    return [_without_helm_labels(child) for child in value] if isinstance(value, list) else value
 
 
-def chart_yaml() -> str:
+def updated_chart_yaml() -> str:
     """Return Chart.yaml with the version of the package."""
-    text = (CHART / "Chart.yaml").read_text("utf-8")
+    text = (CHART_FOLDER / "Chart.yaml").read_text("utf-8")
     return re.sub(r"^((?:appV|v)ersion): .*$", rf"\1: {__version__}", text, flags=re.MULTILINE)
 
 
-def files() -> dict[Path, str]:
-    """Return every file that is made, with what it must hold; the plain manifests only where helm is."""
-    text = values()
-    page = CHART / "README.md"
+def generated_files() -> dict[Path, str]:
+    """Return the content of each generated file except the plain manifests, which need Helm."""
+    values = updated_values()
+    readme = CHART_FOLDER / "README.md"
     return {
-        VALUES: text,
-        CHART / "values.schema.json": schema(text),
-        CHART / "templates" / "_bounds.tpl": generated_settings.bounds_template(),
-        CHART / "Chart.yaml": chart_yaml(),
-        page: readme(page.read_text("utf-8"), text),
+        VALUES_FILE: values,
+        CHART_FOLDER / "values.schema.json": values_schema(values),
+        CHART_FOLDER / "templates" / "_bounds.tpl": settings_block.bounds_template(),
+        CHART_FOLDER / "Chart.yaml": updated_chart_yaml(),
+        readme: updated_readme(readme.read_text("utf-8"), values),
     }
 
 
 if __name__ == "__main__":
-    for path, content in files().items():
+    for path, content in generated_files().items():
         path.write_text(content, "utf-8")
-    if shutil.which("helm"):  # after the others: it is rendered from them
-        PLAIN.write_text(plain(), "utf-8")
+    if shutil.which("helm"):  # last, because they are rendered from the other files
+        PLAIN_MANIFESTS.write_text(plain_manifests(), "utf-8")
     else:
         sys.stderr.write("skipped: k8s/plain, helm is not installed\n")

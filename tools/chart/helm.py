@@ -1,4 +1,4 @@
-"""Charts rendered by the real Helms, each rendering made once."""
+"""Renderings of the chart by the installed Helm versions; each one is cached."""
 
 import functools
 import json
@@ -12,76 +12,87 @@ from typing import Any, Final
 
 import yaml
 
-from tests.chart.manual import CHART
+from tools.chart.values_file import CHART_FOLDER
 
-HELMS: Final = tuple(name for name in ("helm", "helm3") if shutil.which(name))
-"""What is installed: `helm` is version 4 or 3; `helm3` version 3, where both are."""
-NEWEST: Final = "1.37.0"
-Object = dict[str, Any]
+HELM_COMMANDS: Final = tuple(name for name in ("helm", "helm3") if shutil.which(name))
+"""The installed Helm commands: `helm` is version 4 or 3; if both versions are installed, `helm3` is version 3."""
+KUBERNETES_VERSION: Final = "1.37.0"
+KubernetesObject = dict[str, Any]
 Values = Mapping[str, Any]
 
 
-class Rendered(tuple[Object, ...]):
+class RenderedChart(tuple[KubernetesObject, ...]):
     """The objects of one rendering."""
 
     __slots__ = ()
 
-    def all(self, kind: str) -> list[Object]:
+    def of_kind(self, kind: str) -> list[KubernetesObject]:
         """Return the objects of a kind."""
-        return [found for found in self if found["kind"] == kind]
+        return [item for item in self if item["kind"] == kind]
 
-    def one(self, kind: str, name: str | None = None) -> Object:
-        """Return the only object of a kind, or the one with this name."""
-        found = [each for each in self.all(kind) if name in {None, each["metadata"]["name"]}]
-        assert len(found) == 1, f"{len(found)} {kind} {name or ''}"
-        return found[0]
+    def only(self, kind: str, name: str | None = None) -> KubernetesObject:
+        """Return the only object of a kind, or the only one with this name."""
+        items = [item for item in self.of_kind(kind) if name in {None, item["metadata"]["name"]}]
+        assert len(items) == 1, f"{len(items)} {kind} {name or ''}"
+        return items[0]
 
     @property
-    def deployment(self) -> Object:
-        """The specification of the Deployment."""
-        spec: Object = self.one("Deployment")["spec"]
+    def deployment_spec(self) -> KubernetesObject:
+        """Spec of the Deployment."""
+        spec: KubernetesObject = self.only("Deployment")["spec"]
         return spec
 
     @property
-    def pod(self) -> Object:
-        """The specification of its pods."""
-        spec: Object = self.deployment["template"]["spec"]
+    def pod_spec(self) -> KubernetesObject:
+        """Spec of the Deployment's pods."""
+        spec: KubernetesObject = self.deployment_spec["template"]["spec"]
         return spec
 
     @property
-    def container(self) -> Object:
-        """Askd's own container."""
-        return next(found for found in self.pod["containers"] if found["name"] == "askd")
+    def askd_container(self) -> KubernetesObject:
+        """The container of askd."""
+        return next(container for container in self.pod_spec["containers"] if container["name"] == "askd")
 
     @property
-    def env(self) -> dict[str, Any]:
-        """Its variables; what comes from elsewhere as the reference."""
-        return {found["name"]: found.get("value", found.get("valueFrom")) for found in self.container["env"]}
+    def environment(self) -> dict[str, Any]:
+        """Environment variables of askd by name; a variable without a value is its `valueFrom`."""
+        return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in self.askd_container["env"]}
 
 
-def template(
-    values: Values, *, helm: str = HELMS[0] if HELMS else "helm", release: str = "askd", kube: str = NEWEST
-) -> Rendered:
-    """Return what a Helm renders. Raises AssertionError with Helm's words where it refuses."""
-    code, out, err = run(values, helm=helm, release=release, kube=kube)
-    assert code == 0, err
-    return Rendered(found for found in yaml.load_all(out, _Strict) if found)
+def render_chart(
+    values: Values,
+    *,
+    helm: str = HELM_COMMANDS[0] if HELM_COMMANDS else "helm",
+    release: str = "askd",
+    kube_version: str = KUBERNETES_VERSION,
+) -> RenderedChart:
+    """Return the rendered objects. Raises AssertionError with Helm's error if it rejects the values."""
+    code, output, errors = run_helm_template(values, helm=helm, release=release, kube_version=kube_version)
+    assert code == 0, errors
+    return RenderedChart(item for item in yaml.load_all(output, _UniqueKeyLoader) if item)
 
 
-def refusal(values: Values, *, helm: str, kube: str = NEWEST) -> str:
-    """Return how a Helm refuses these values. Raises AssertionError where it takes them."""
-    code, _, told = run(values, helm=helm, kube=kube)
-    assert code != 0, "these values were taken"
-    return str(told)
+def render_error(values: Values, *, helm: str, kube_version: str = KUBERNETES_VERSION) -> str:
+    """Return the error with which Helm rejects the values. Raises AssertionError if it accepts them."""
+    code, _, errors = run_helm_template(values, helm=helm, kube_version=kube_version)
+    assert code != 0, "these values were accepted"
+    return str(errors)
 
 
-def run(values: Values, *, helm: str, release: str = "askd", kube: str = NEWEST, chart: Path = CHART) -> Sequence[Any]:
-    """Run `helm template`; return exit code, output and errors."""
-    return _run(json.dumps(values, sort_keys=True), helm, release, kube, str(chart))
+def run_helm_template(
+    values: Values,
+    *,
+    helm: str,
+    release: str = "askd",
+    kube_version: str = KUBERNETES_VERSION,
+    chart: Path = CHART_FOLDER,
+) -> Sequence[Any]:
+    """Run `helm template` in the namespace `here`. Returns the exit code, the output and the errors."""
+    return _run_cached(json.dumps(values, sort_keys=True), helm, release, kube_version, str(chart))
 
 
 @functools.lru_cache(maxsize=1000)
-def _run(values: str, helm: str, release: str, kube: str, chart: str) -> tuple[int, str, str]:
+def _run_cached(values: str, helm: str, release: str, kube_version: str, chart: str) -> tuple[int, str, str]:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         file.write(values)
         file.flush()
@@ -93,23 +104,23 @@ def _run(values: str, helm: str, release: str, kube: str, chart: str) -> tuple[i
             "--namespace",
             "here",
             "--kube-version",
-            kube,
+            kube_version,
             "--values",
             file.name,
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
-    return done.returncode, done.stdout, done.stderr
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=clusterless_environment())
+    return result.returncode, result.stdout, result.stderr
 
 
-def environment() -> dict[str, str]:
-    """Return variables without a cluster: what is rendered must not depend on one."""
+def clusterless_environment() -> dict[str, str]:
+    """Return the environment without a cluster, on which a rendering must not depend."""
     return {**os.environ, "KUBECONFIG": os.devnull}
 
 
-class _Strict(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping."""
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Rejects mappings with a duplicate key, of which PyYAML would use the last one."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's own signature
         keys = [key.value for key, _ in node.value]
-        assert len(keys) == len(set(keys)), f"line {node.start_mark.line + 1}: a key stands twice: {sorted(keys)}"
+        assert len(keys) == len(set(keys)), f"line {node.start_mark.line + 1}: duplicate key in {sorted(keys)}"
         return super().construct_mapping(node, deep)

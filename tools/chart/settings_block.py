@@ -1,17 +1,17 @@
-"""The block `settings` of chart/values.yaml, and the bounds of durations, made from service/settings/."""
+"""The `settings` block of chart/values.yaml and the bounds of durations, generated from service/askd/config/."""
 
 import dataclasses
+import inspect
 import json
-import re
 import textwrap
 from typing import Any, Final
 
-from service import options, units
-from service.settings import Settings
+from askd.cli import setting_options
+from askd.config import Settings
 
 Field = dataclasses.Field[Any]
 
-DERIVED: Final = {
+DERIVED_SETTINGS: Final = {
     "answerer": "answerer.spec",
     "host": "service.ipFamilies",
     "port": "constant",
@@ -20,120 +20,116 @@ DERIVED: Final = {
     "tls_cert": "tls.existingSecret",
     "tls_key": "tls.existingSecret",
     "redis_url": "redis.existingSecret",
-    "upstream_key_file": "answerer.upstreamKey",
+    "upstream_api_key_file": "answerer.upstreamKey",
 }
-"""Settings that the chart derives, each with the value that it is derived from."""
+"""Settings that the chart derives from another value, with that value."""
 
-_DURATION: Final = r"[0-9]+(\.[0-9]+)?\s*(ms|s|m|h)?"
-_SIZE_TEXT: Final = r"^[0-9]+(\.[0-9]+)?\s*(B|KiB|MiB|GiB)?$"
-_FIXED: Final[dict[Any, dict[str, Any]]] = {
-    units.boolean: {"type": "boolean"},
-    units.share: {"type": "number", "minimum": 0, "maximum": 1},
-    units.rate: {"type": "string", "pattern": r"^[1-9][0-9]{0,8}\s*/\s*[smh]$"},
-    units.path: {"type": "string", "pattern": r"^((/[A-Za-z0-9._~-]+)+)?$"},
+_MAX_MILLISECONDS: Final = 1e15
+"""Upper bound of durations without a maximum, because JSON cannot express infinity."""
+_DURATION_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h)?$"
+_SIZE_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?\s*(B|KiB|MiB|GiB)?$"
+_SCHEMA_BY_READER: Final[dict[str, dict[str, Any]]] = {
+    "boolean": {"type": "boolean"},
+    "fraction": {"type": "number", "minimum": 0, "maximum": 1},
+    "string": {"type": "string"},
+    "rate": {"type": "string", "pattern": r"^[1-9][0-9]{0,8}\s*/\s*[smh]$"},
+    "path": {"type": "string", "pattern": r"^((/[A-Za-z0-9._~-]+)+)?$"},
+    "networks": {"type": "array", "items": {"type": "string", "pattern": r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"}},
+    "origins": {"type": "array", "items": {"type": "string", "pattern": r"^(\*|https?://[A-Za-z0-9.:\[\]-]+/?)$"}},
+    "bucket_bounds": {
+        "type": "array",
+        "items": {"type": ["string", "number"], "pattern": _DURATION_PATTERN, "exclusiveMinimum": 0},
+        "minItems": 1,
+        "maxItems": 40,
+    },
+    "integer": {"type": "integer"},
+    "auto_or_integer": {"type": ["integer", "string"], "pattern": "^auto$"},
+    "size": {"type": ["integer", "string"], "pattern": _SIZE_PATTERN},
+    "duration": {"type": ["string", "number"], "pattern": _DURATION_PATTERN},
 }
-_ITEMS: Final = {
-    "networks": {"type": "string", "pattern": r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"},
-    "origins": {"type": "string", "pattern": r"^(\*|https?://[A-Za-z0-9.:\[\]-]+/?)$"},
-    "buckets": {"type": ["string", "number"], "pattern": f"^{_DURATION}$", "exclusiveMinimum": 0},
-}
-_WHOLE: Final = re.compile(r"a whole number from (\d+) to (\d+)")
-_SIZE: Final = re.compile(r"a size .* from (\d+) to (\d+)")
+"""Schema of the values of each reader in `askd.config.fields`, without the bounds of a single setting."""
 
 
-def fields() -> list[Field]:
-    """Return the settings that are values of the chart, in their order."""
-    return [field for field in dataclasses.fields(Settings) if field.name not in DERIVED]
+def chart_fields() -> list[Field]:
+    """Return the settings that are values of the chart, in the order of the fields."""
+    return [field for field in dataclasses.fields(Settings) if field.name not in DERIVED_SETTINGS]
 
 
-def camel(name: str) -> str:
+def camel_case(name: str) -> str:
     """`drain_delay` → `drainDelay`."""
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
 
 
-def block() -> str:
-    """Return the lines of values.yaml between its two marks."""
-    lines = ["# Settings of askd; docs/settings.md says more. null: not set.", "settings:"]
-    for field in fields():
+def settings_block() -> str:
+    """Return the lines of values.yaml between `BEGIN settings` and `END settings`."""
+    lines = [
+        "# Settings of askd. docs/reference/settings.md has the details. null leaves a setting unset.",
+        "settings:",
+    ]
+    for field in chart_fields():
         lines += textwrap.wrap(field.metadata["help"], 116, initial_indent="  # ", subsequent_indent="  # ")
-        lines.append(f"  # @ {json.dumps(schema(field))}")
-        lines.append(f"  {camel(field.name)}: {json.dumps(default(field))}")
+        lines.append(f"  # @ {json.dumps(field_schema(field))}")
+        lines.append(f"  {camel_case(field.name)}: {json.dumps(yaml_default(field))}")
     return "\n".join(lines)
 
 
-def default(field: Field) -> Any:
-    """Return the default as one writes it in YAML; durations and sizes as text with a unit."""
-    if _reader(field) == "buckets":
-        text = options.default_text(field)
-        assert text
-        return text.split(",")
+def yaml_default(field: Field) -> Any:
+    """Return the default as a user would write it in YAML: durations and sizes are text with a unit."""
+    reader = _reader_name(field)
+    if reader == "bucket_bounds":
+        return (setting_options.format_default(field) or "").split(",")
     if isinstance(field.default, tuple):
         return list(field.default)
-    if _reader(field) == "share":
-        return json.loads(options.default_text(field) or "null")
-    if isinstance(field.default, float) or _SIZE.search(options.allowed(field) or ""):
-        return options.default_text(field)
-    return field.default
+    if reader == "fraction":
+        return json.loads(setting_options.format_default(field) or "null")
+    return setting_options.format_default(field) if reader in {"duration", "size"} else field.default
 
 
-def schema(field: Field) -> dict[str, Any]:
-    """Return what values may be, as JSON Schema."""
-    found = _schema(field)
+def field_schema(field: Field) -> dict[str, Any]:
+    """Return the JSON Schema of a setting's values."""
+    schema = _value_schema(field)
     if field.default is None:
-        kinds = found.get("type", [])
-        found["type"] = [*([kinds] if isinstance(kinds, str) else kinds), "null"]
-    return found
+        types = schema["type"]
+        schema["type"] = [*([types] if isinstance(types, str) else types), "null"]
+    return schema
 
 
-def _schema(field: Field) -> dict[str, Any]:
-    read, text, kind = field.metadata["read"], options.allowed(field) or "", _reader(field)
-    if read in _FIXED:
-        return dict(_FIXED[read])
-    if kind in _ITEMS:
-        return {
-            "type": "array",
-            "items": _ITEMS[kind],
-            **({"minItems": 1, "maxItems": 40} if kind == "buckets" else {}),
-        }
-    if found := _WHOLE.search(text) or _SIZE.search(text):
-        bounds = {"minimum": int(found[1]), "maximum": int(found[2])}
-        return {"type": "integer", **bounds} if _WHOLE.fullmatch(text) else {**_texts(text), **bounds}
-    if text.startswith("a duration"):
-        low, high = bounds_of(field)
-        bound = {"minimum": low, **({"maximum": high} if high else {})}
-        return {"type": ["string", "number"], "pattern": f"^{_DURATION}$", **bound}
-    words = options.choices(field)
-    return {"type": "string", **({"enum": words} if words else {})}
+def _value_schema(field: Field) -> dict[str, Any]:
+    if words := setting_options.choices(field):
+        return {"type": "string", "enum": words}
+    schema = dict(_SCHEMA_BY_READER[_reader_name(field)])
+    if bounds := _bounds(field.metadata["read"]):
+        schema |= {"minimum": bounds[0]} | ({"maximum": bounds[1]} if bounds[1] < float("inf") else {})
+    return schema
 
 
-def _texts(text: str) -> dict[str, Any]:
-    """Return what a whole number or size may be as a text: `auto`, or with a unit."""
-    return {"type": ["integer", "string"], "pattern": "^auto$" if "auto" in text else _SIZE_TEXT}
+def _reader_name(field: Field) -> str:
+    """Return the function of `askd.config.fields` that reads the setting, or that returned its reader."""
+    return str(field.metadata["read"].__qualname__.partition(".")[0])
 
 
-def bounds_of(field: Field) -> tuple[float, float | None]:
-    """Return the least and the most that a duration may be, in seconds; None: there is no most."""
-    text = options.allowed(field) or ""
-    low, high = re.search(r"at least ([\d.e+-]+)s", text), re.search(r"at most ([\d.e+]+)s", text)
-    return (float(low[1]) if low else 0.0, float(high[1]) if high else None)
+def _bounds(read: Any) -> tuple[float, float] | None:
+    """Return the minimum and maximum of a number, duration or size, which its reader has as free variables."""
+    if not inspect.isfunction(read):
+        return None
+    variables = inspect.getclosurevars(read).nonlocals
+    if "read_integer" in variables:
+        return _bounds(variables["read_integer"])
+    return (variables["low"], variables["high"]) if "low" in variables else None
 
 
 def bounds_template() -> str:
-    """Return templates/_bounds.tpl: for each duration the least and the most in milliseconds, and what to give."""
+    """Return templates/_bounds.tpl: minimum and maximum of each duration in milliseconds, and its accepted text."""
     table = {}
-    for field in fields():
-        text = options.allowed(field) or ""
-        if text.startswith("a duration"):
-            low, high = bounds_of(field)
-            table[camel(field.name)] = [low * 1000, high * 1000 if high else 1e15, text]
+    for field in chart_fields():
+        bounds = _bounds(field.metadata["read"])
+        if bounds and _reader_name(field) == "duration":
+            low, high = (min(seconds * 1000, _MAX_MILLISECONDS) for seconds in bounds)
+            table[camel_case(field.name)] = [low, high, setting_options.describe_accepted(field)]
     rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in table.items())
     return (
-        "{{/* Made from service/settings/ by `make chart-files`: change it there. A schema bounds durations that are\n"
-        "     numbers, this those that are texts: milliseconds from, to, and what to give. */}}\n"
+        "{{/* Generated from service/askd/config/ by `make chart-files`. The schema bounds durations that are\n"
+        "     numbers; this table bounds text: minimum and maximum in milliseconds, and the accepted text. */}}\n"
         '{{- define "askd.durationBounds" -}}\n{\n' + rows + "\n}\n{{- end }}\n"
     )
-
-
-def _reader(field: Field) -> str:
-    return str(getattr(field.metadata["read"], "__name__", ""))

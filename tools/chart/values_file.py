@@ -1,4 +1,4 @@
-"""chart/values.yaml, read as what it is: a manual. Each value has the comment above it, and may have directives."""
+"""Reader of chart/values.yaml. Each value has a description in the comment above it, which may add to the schema."""
 
 import re
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-CHART: Final = Path(__file__).parents[2] / "chart"
-VALUES: Final = CHART / "values.yaml"
+CHART_FOLDER: Final = Path(__file__).parents[2] / "chart"
+VALUES_FILE: Final = CHART_FOLDER / "values.yaml"
 _COMMENT: Final = re.compile(r"\s*#\s?(.*)")
-_DIRECTIVE: Final = "@ "
+_DIRECTIVE_PREFIX: Final = "@ "
 
 
 class Value(NamedTuple):
-    """One value: where it is, what it is by default, what its comment says, and what its schema adds."""
+    """One value, or a mapping of values: `help` is the text of its comment, `schema` its directives."""
 
     path: tuple[str, ...]
     default: Any
@@ -28,42 +28,42 @@ class Value(NamedTuple):
         return ".".join(self.path)
 
 
-def read(text: str) -> tuple[Value, ...]:
-    """Return the values of a manual. Raises ValueError for a value without a comment."""
+def parse_values(text: str) -> tuple[Value, ...]:
+    """Return the values in the text of values.yaml. Raises ValueError if a value has no comment."""
     node = yaml.compose(text, Loader=yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)
     assert isinstance(node, yaml.MappingNode)
-    return tuple(_values(node, text.splitlines(), ()))
+    return tuple(_parse_mapping(node, text.splitlines(), ()))
 
 
-def leaves(values: tuple[Value, ...]) -> Iterator[Value]:
-    """Yield the values that have a meaning of their own, in their order."""
+def leaf_values(values: tuple[Value, ...]) -> Iterator[Value]:
+    """Yield the values that are not mappings of other values, in their order."""
     for value in values:
         if value.children:
-            yield from leaves(value.children)
+            yield from leaf_values(value.children)
         else:
             yield value
 
 
-def _values(node: yaml.MappingNode, lines: list[str], above: tuple[str, ...]) -> Iterator[Value]:
+def _parse_mapping(node: yaml.MappingNode, lines: list[str], parents: tuple[str, ...]) -> Iterator[Value]:
     for key, content in node.value:
-        path = (*above, key.value)
-        help, schema = _comment(lines, key.start_mark.line)
-        inner: tuple[Value, ...] = ()
+        path = (*parents, key.value)
+        help, schema = _comment_above(lines, key.start_mark.line)
+        children: tuple[Value, ...] = ()
         if isinstance(content, yaml.MappingNode) and content.value and "type" not in schema:
-            inner = tuple(_values(content, lines, path))
+            children = tuple(_parse_mapping(content, lines, path))
         elif not help:
-            raise ValueError(f"values.yaml: {'.'.join(path)} has no comment: say what it is")
-        yield Value(path, yaml.safe_load(yaml.serialize(content)), help, schema, inner)
+            raise ValueError(f"values.yaml: {'.'.join(path)} has no comment: describe it")
+        yield Value(path, yaml.safe_load(yaml.serialize(content)), help, schema, children)
 
 
-def _comment(lines: list[str], line: int) -> tuple[str, dict[str, Any]]:
-    """Return the words and the directives of the comment that ends just above a line (from 0)."""
-    block: list[str] = []
-    while line and (found := _COMMENT.fullmatch(lines[line - 1])):
-        block.insert(0, found[1])
+def _comment_above(lines: list[str], line: int) -> tuple[str, dict[str, Any]]:
+    """Return the text and the directives of the comment that ends just above a line (counted from 0)."""
+    comment: list[str] = []
+    while line and (match := _COMMENT.fullmatch(lines[line - 1])):
+        comment.insert(0, match[1])
         line -= 1
     schema: dict[str, Any] = {}
-    for text in block:
-        if text.startswith(_DIRECTIVE):
-            schema |= yaml.safe_load(text.removeprefix(_DIRECTIVE))
-    return " ".join(text for text in block if not text.startswith((_DIRECTIVE, "BEGIN "))), schema
+    for text in comment:
+        if text.startswith(_DIRECTIVE_PREFIX):
+            schema |= yaml.safe_load(text.removeprefix(_DIRECTIVE_PREFIX))
+    return " ".join(text for text in comment if not text.startswith((_DIRECTIVE_PREFIX, "BEGIN "))), schema

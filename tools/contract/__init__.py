@@ -1,4 +1,4 @@
-"""What stays compatible: the contract, the settings and the metrics of the last release only grow.
+"""Backward compatibility: the API, the settings and the metrics of the last release may only grow.
 
-`released.json` is that of the last release; `make contract` writes it anew when a release is made.
+`tests/contract/released.json` records the last release; `make contract` replaces it when a release is made.
 """

@@ -1,4 +1,4 @@
-"""What a user can rely on, as it is now: the settings' names, the metrics with their labels, the OpenAPI document."""
+"""The public surface of askd: names of settings, metrics with their labels, and the OpenAPI document."""
 
 import dataclasses
 import json
@@ -9,22 +9,22 @@ from typing import Any, Final
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import __version__
-from service.app import LOADED, create_app
-from service.settings import Settings, unknown_variables
-from service.variables import variable_name
+from askd import __version__
+from askd.app import LOAD_TASK, create_app
+from askd.config import Settings, unknown_variables
+from askd.config.environment import variable_name
 
-RELEASED: Final = Path(__file__).with_name("released.json")
-OWN: Final = "askd_"
-DEPRECATED: Final = "Deprecated"
-"""How the help of a metric begins that goes away with the next minor release."""
+RELEASED_FILE: Final = Path(__file__).parents[2] / "tests" / "contract" / "released.json"
+METRIC_PREFIXES: Final = ("askd_", "http_server_")
+DEPRECATED_PREFIX: Final = "Deprecated"
+"""Start of the help text of a metric that will be removed in the next minor release."""
 
 
-async def current() -> dict[str, Any]:
-    """Return the surface of an app with default settings, which serves the built-in book."""
+async def current_surface() -> dict[str, Any]:
+    """Return the current surface: that of an app with default settings, which serves the built-in book."""
     app = create_app(Settings())
     async with TestClient(TestServer(app)) as client:
-        await app[LOADED]
+        await app[LOAD_TASK]
         async with client.get("/ask", params={"q": "hello"}) as response:
             await response.read()
         async with client.get("/metrics", headers={"Accept": "text/plain"}) as response:
@@ -32,43 +32,43 @@ async def current() -> dict[str, Any]:
         async with client.get("/openapi.json") as response:
             document = await response.json()
     settings = sorted(variable_name(field.name) for field in dataclasses.fields(Settings))
-    return {"version": __version__, "settings": settings, "metrics": metrics(scrape), "openapi": document}
+    return {"version": __version__, "settings": settings, "metrics": parse_metrics(scrape), "openapi": document}
 
 
-def metrics(scrape: str) -> dict[str, dict[str, Any]]:
-    """Read askd's own metrics from a scrape, by the name that a query would use."""
+def parse_metrics(scrape: str) -> dict[str, dict[str, Any]]:
+    """Parse the metrics of askd in a scrape, by the name that a query uses."""
     return {
         family.name + ("_total" if family.type == "counter" else ""): {
             "type": family.type,
             "labels": _labels(family.samples),
-            "deprecated": family.documentation.startswith(DEPRECATED),
+            "deprecated": family.documentation.startswith(DEPRECATED_PREFIX),
         }
         for family in text_string_to_metric_families(scrape)
-        if family.name.startswith(OWN) and not family.name.endswith("_created")
+        if family.name.startswith(METRIC_PREFIXES) and not family.name.endswith("_created")
     }
 
 
-def to_release(surface: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what must stay compatible from this release on: all of the surface that is not deprecated."""
-    kept = {
-        name: {"type": each["type"], "labels": each["labels"]}
-        for name, each in surface["metrics"].items()
-        if not each["deprecated"]
+def without_deprecated(surface: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the surface without deprecated metrics: that part must stay compatible."""
+    metrics = {
+        name: {"type": metric["type"], "labels": metric["labels"]}
+        for name, metric in surface["metrics"].items()
+        if not metric["deprecated"]
     }
-    return {**surface, "metrics": kept}
+    return {**surface, "metrics": metrics}
 
 
 def is_setting(variable: str) -> bool:
-    """Whether a variable does something: it names a setting, or is the alias of one."""
+    """Whether a variable has an effect: it is a setting or the alias of one."""
     return not unknown_variables({variable: "1"})
 
 
-def released() -> dict[str, Any]:
+def released_surface() -> dict[str, Any]:
     """Read the surface of the last release."""
-    found: dict[str, Any] = json.loads(RELEASED.read_text(encoding="utf-8"))
-    return found
+    surface: dict[str, Any] = json.loads(RELEASED_FILE.read_text(encoding="utf-8"))
+    return surface
 
 
 def _labels(samples: Any) -> list[str]:
-    """Return the labels that a user's query may name; `le` belongs to the histogram itself."""
+    """Return the labels without `le`, which is part of the histogram format."""
     return sorted({label for sample in samples for label in sample.labels} - {"le"})

@@ -1,4 +1,4 @@
-"""Compares two JSON Schemas: whether the new one takes all that the old one took, and gives all that it gave."""
+"""Compare two JSON Schemas: find requests that are no longer accepted, and lost guarantees about responses."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,14 +6,16 @@ from typing import Any, Final
 
 Schema = Mapping[str, Any]
 
-UPPER: Final = ("maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties")
-LOWER: Final = ("minLength", "minimum", "exclusiveMinimum", "minItems", "minProperties")
-UNIONS: Final = ("anyOf", "oneOf")
+UPPER_BOUNDS: Final = ("maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties")
+LOWER_BOUNDS: Final = ("minLength", "minimum", "exclusiveMinimum", "minItems", "minProperties")
+UNION_KEYWORDS: Final = ("anyOf", "oneOf")
 ANY: Final = "anything"
+MAX_DEPTH: Final = 20
+"""Limit for recursive schemas and for circular references."""
 
 
 class Documents:
-    """The released OpenAPI document and the one of now, in which `$ref` are looked up."""
+    """The released and the current OpenAPI document, for the lookup of `$ref`."""
 
     def __init__(self, old: Schema, new: Schema) -> None:
         self.old = old
@@ -29,83 +31,82 @@ class Documents:
 
 
 def _resolve(document: Schema, part: Schema) -> Schema:
-    for _ in range(20):  # a chain of references that is longer leads in a circle
+    for _ in range(MAX_DEPTH):
         if "$ref" not in part:
             break
-        found: Any = document
+        target: Any = document
         for name in part["$ref"].removeprefix("#/").split("/"):
-            found = found[name.replace("~1", "/").replace("~0", "~")]
-        part = found
+            target = target[name.replace("~1", "/").replace("~0", "~")]
+        part = target
     return part
 
 
-def taken(documents: Documents, place: str, old: Schema, new: Schema, depth: int = 0) -> Iterator[str]:
-    """Yield what a client may send by the old schema and not by the new one."""
+def request_schema_changes(documents: Documents, path: str, old: Schema, new: Schema, depth: int = 0) -> Iterator[str]:
+    """Yield restrictions: values that the old schema accepts in a request and the new one rejects."""
     old, new = documents.resolve_old(old), documents.resolve_new(new)
-    if lost := _beyond(_types(old), _types(new)) | _beyond(_forms(old), _forms(new)):
-        yield f"{place} no longer takes {_words(lost)}"
-    for bound, tighter in [*((name, min) for name in UPPER), *((name, max) for name in LOWER)]:
+    if removed := _not_admitted(_types(old), _types(new)) | _not_admitted(_union_members(old), _union_members(new)):
+        yield f"{path} no longer accepts {_join_sorted(removed)}"
+    for bound, tighter in [*((name, min) for name in UPPER_BOUNDS), *((name, max) for name in LOWER_BOUNDS)]:
         if bound in new and (bound not in old or tighter(old[bound], new[bound]) != old[bound]):
-            yield f"{place} is bounded more tightly: {bound} is {new[bound]}, was {old.get(bound, 'without bound')}"
-    if "enum" in new and (lost := _values(old.get("enum", ["any value"])) - _values(new["enum"])):
-        yield f"{place} no longer takes {_words(lost)}"
+            yield f"{path} has a tighter bound: {bound} is {new[bound]}, was {old.get(bound, 'unset')}"
+    if "enum" in new and (removed := _values(old.get("enum", ["any value"])) - _values(new["enum"])):
+        yield f"{path} no longer accepts {_join_sorted(removed)}"
     if "pattern" in new and old.get("pattern") != new["pattern"]:
-        yield f"{place} has another pattern"
+        yield f"{path} has a different pattern"
     if added := set(new.get("required", ())) - set(old.get("required", ())):
-        yield f"{place} needs {_words(added)} now"
-    for inner, one, other in _inside(old, new, depth):
-        if other is None:
-            yield f"{place}{inner} is gone"
+        yield f"{path} now requires {_join_sorted(added)}"
+    for name, old_part, new_part in _subschemas(old, new, depth):
+        if new_part is None:
+            yield f"{path}{name} was removed"
         else:
-            yield from taken(documents, place + inner, one, other, depth + 1)
+            yield from request_schema_changes(documents, path + name, old_part, new_part, depth + 1)
 
 
-def given_back(documents: Documents, place: str, old: Schema, new: Schema, depth: int = 0) -> Iterator[str]:
-    """Yield what a client may rely on by the old schema and not by the new one."""
+def response_schema_changes(documents: Documents, path: str, old: Schema, new: Schema, depth: int = 0) -> Iterator[str]:
+    """Yield losses: guarantees that the old schema gives about a response and the new one does not."""
     old, new = documents.resolve_old(old), documents.resolve_new(new)
-    if added := _beyond(_types(new), _types(old)) | _beyond(_forms(new), _forms(old)):
-        yield f"{place} may be {_words(added)} now"
-    if lost := set(old.get("required", ())) - set(new.get("required", ())):
-        yield f"{place} may lack {_words(lost)} now"
+    if added := _not_admitted(_types(new), _types(old)) | _not_admitted(_union_members(new), _union_members(old)):
+        yield f"{path} may now be {_join_sorted(added)}"
+    if removed := set(old.get("required", ())) - set(new.get("required", ())):
+        yield f"{path} may now lack {_join_sorted(removed)}"
     if "enum" in old and (added := _values(new.get("enum", ["any value"])) - _values(old["enum"])):
-        yield f"{place} may be {_words(added)} now"
-    for inner, one, other in _inside(old, new, depth):
-        if other is None:
-            yield f"{place}{inner} is gone"
+        yield f"{path} may now be {_join_sorted(added)}"
+    for name, old_part, new_part in _subschemas(old, new, depth):
+        if new_part is None:
+            yield f"{path}{name} was removed"
         else:
-            yield from given_back(documents, place + inner, one, other, depth + 1)
+            yield from response_schema_changes(documents, path + name, old_part, new_part, depth + 1)
 
 
-def _inside(old: Schema, new: Schema, depth: int) -> Iterator[tuple[str, Schema, Schema | None]]:
-    """Yield the schemas inside `old`, with those of `new` in the same place; None: it has none there."""
-    if depth > 20:  # a schema that holds itself
+def _subschemas(old: Schema, new: Schema, depth: int) -> Iterator[tuple[str, Schema, Schema | None]]:
+    """Yield the schemas of properties and items in `old`, each with its counterpart in `new`, None if it is missing."""
+    if depth > MAX_DEPTH:
         return
-    for name, each in old.get("properties", {}).items():
-        yield f".{name}", each, new.get("properties", {}).get(name)
+    for name, schema in old.get("properties", {}).items():
+        yield f".{name}", schema, new.get("properties", {}).get(name)
     if isinstance(old.get("items"), Mapping) and isinstance(new.get("items"), Mapping):
         yield "[]", old["items"], new["items"]
 
 
 def _types(schema: Schema) -> set[str]:
-    """Return the types that a schema admits. One that names none admits ANY; every number includes integers."""
-    found = schema.get("type", ANY)
-    types = {found} if isinstance(found, str) else set(found)
+    """Return the types that a schema admits: ANY if it names none; every number type includes integers."""
+    declared = schema.get("type", ANY)
+    types = {declared} if isinstance(declared, str) else set(declared)
     return types | {"integer"} if "number" in types else types
 
 
-def _forms(schema: Schema) -> set[str]:
-    """Return the members of a union; a schema that is none admits ANY."""
-    return _values(form for union in UNIONS for form in schema.get(union, ())) or {ANY}
+def _union_members(schema: Schema) -> set[str]:
+    """Return the members of a union, or ANY for a schema that is not a union."""
+    return _values(member for keyword in UNION_KEYWORDS for member in schema.get(keyword, ())) or {ANY}
 
 
-def _beyond(one: set[str], other: set[str]) -> set[str]:
-    """Return what is in `one` and not admitted by `other`."""
-    return set() if ANY in other else one - other
+def _not_admitted(types: set[str], admitted: set[str]) -> set[str]:
+    return set() if ANY in admitted else types - admitted
 
 
 def _values(values: Any) -> set[str]:
     return {json.dumps(value, sort_keys=True) for value in values}
 
 
-def _words(values: set[str]) -> str:
+def _join_sorted(values: set[str]) -> str:
     return ", ".join(sorted(values))

@@ -1,1 +1,1 @@
-"""The metrics as a contract: what there is, what it means, and that nobody can make more of it."""
+"""Generator of docs/reference/metrics.md."""

@@ -1,18 +1,19 @@
-"""What each metric is for: its unit, and the question that it answers. A metric that stands here nowhere is a fault.
+"""Unit and purpose of each metric, in the order of docs/reference/metrics.md. The tests fail if one is missing.
 
-Names are those of queries. The order is that of an exchange, and of docs/metrics.md.
+Names are those of queries: counters end in `_total`.
 """
 
 from typing import Final, NamedTuple
 
 
-class Meaning(NamedTuple):
-    """What the code does not say of a metric."""
+class MetricDescription(NamedTuple):
+    """What a scrape does not contain about a metric."""
 
     unit: str
     question: str
-    on: str = ""
-    """With which setting or answerer it is there; empty: always."""
+    """The question that the metric answers."""
+    requires: str = ""
+    """Setting or kind of answerer without which the metric is missing; empty if it always exists."""
 
 
 _BOOK: Final = "a book that is a file or a folder"
@@ -20,89 +21,112 @@ _THREADS: Final = "synchronous code"
 _REMOTE: Final = "a remote answerer"
 _TOKENS: Final = "`ASKD_TOKENS_FILE`"
 _TLS: Final = "`ASKD_TLS_CERT`"
-_RATE: Final = "`ASKD_RATE`"
+_RATE_LIMIT: Final = "`ASKD_RATE_LIMIT`"
 _REDIS: Final = "`ASKD_REDIS_URL`"
 
-GROUPS: Final[dict[str, dict[str, Meaning]]] = {
-    "Asked and answered": {
-        "askd_requests_total": Meaning("exchanges", "How much is asked, and how much of it fails?"),
-        "askd_request_duration_seconds": Meaning("seconds", "How long does a client wait?"),
-        "askd_in_flight": Meaning("exchanges", "How much is under way now?"),
+GROUPS: Final[dict[str, dict[str, MetricDescription]]] = {
+    "Requests": {
+        "http_server_request_duration_seconds": MetricDescription(
+            "seconds", "How many requests are there, how many fail, and how long does a client wait?"
+        ),
+        "http_server_active_requests": MetricDescription("requests", "How many requests are in flight?"),
     },
     "Connections": {
-        "askd_connections": Meaning("connections", "How many clients hold a connection now?"),
-        "askd_connections_limit": Meaning("connections", "How many may?"),
-        "askd_connections_closed_total": Meaning("connections", "Why do connections end: slow, idle, old, too many?"),
-    },
-    "Let in or refused": {
-        "askd_unauthorized_total": Meaning(
-            "requests", "Who is not let in: without a token, or with a wrong one?", _TOKENS
+        "askd_connections": MetricDescription("connections", "How many connections do clients hold?"),
+        "askd_connections_limit": MetricDescription("connections", "How many connections may they hold?"),
+        "askd_connections_closed_total": MetricDescription(
+            "connections", "Why does the server close connections: slow, idle, too old or too many?"
         ),
-        "askd_caller_requests_total": Meaning("requests", "Who asks how much?", _TOKENS),
-        "askd_tokens": Meaning("tokens", "How many may ask?", _TOKENS),
-        "askd_tokens_reloads_total": Meaning("reloads", "Did a new tokens file come into force?", _TOKENS),
-        "askd_tokens_last_reload_successful": Meaning("1 or 0", "Are the tokens in force those of the file?", _TOKENS),
-        "askd_rate_results_total": Meaning("questions", "How many are beyond their client's rate?", _RATE),
-        "askd_rate_clients": Meaning("clients", "How many clients are kept in mind?", _RATE),
-        "askd_rate_evictions_total": Meaning("clients", "Are there more clients than can be held to a rate?", _RATE),
-        "askd_shed_total": Meaning("questions", "Is it overloaded, and by which sign?"),
     },
-    "At hand": {
-        "askd_cache_results_total": Meaning("look-ups", "How much does the cache save?"),
-        "askd_cache_evictions_total": Meaning("answers", "Is the cache too small?"),
-        "askd_cache_entries": Meaning("answers", "How full is the cache?"),
-        "askd_cache_bytes": Meaning("bytes", "How full is the cache?"),
-        "askd_cache_capacity_bytes": Meaning("bytes", "How large may the cache become?"),
-        "askd_flight_results_total": Meaning("questions", "How many share a call with another that asks the same?"),
-        "askd_redis_up": Meaning("1 or 0", "Do the replicas share rates and answers now?", _REDIS),
-        "askd_redis_requests_total": Meaning("commands", "Does Redis answer, and in time?", _REDIS),
+    "Authentication, rate limit and load shedding": {
+        "askd_unauthorized_total": MetricDescription(
+            "requests", "How many requests come without a token, or with an unknown one?", _TOKENS
+        ),
+        "askd_caller_requests_total": MetricDescription("requests", "Which caller sends how many requests?", _TOKENS),
+        "askd_tokens": MetricDescription("tokens", "How many tokens are valid?", _TOKENS),
+        "askd_tokens_reloads_total": MetricDescription("reloads", "Was a changed token file loaded?", _TOKENS),
+        "askd_tokens_last_reload_successful": MetricDescription(
+            "1 or 0", "Are the tokens in use those of the file?", _TOKENS
+        ),
+        "askd_rate_limit_decisions_total": MetricDescription(
+            "requests", "How many requests exceed the rate limit?", _RATE_LIMIT
+        ),
+        "askd_rate_limit_clients": MetricDescription("clients", "How many clients are tracked?", _RATE_LIMIT),
+        "askd_rate_limit_evictions_total": MetricDescription(
+            "clients", "Are there more clients than can be tracked?", _RATE_LIMIT
+        ),
+        "askd_shed_total": MetricDescription("requests", "Is the server overloaded, and how was that detected?"),
     },
-    "Queue and limit": {
-        "askd_concurrency_limit": Meaning("questions", "How much may be in the code at once?"),
-        "askd_answerer_in_flight": Meaning("questions", "How much of the limit is used now?"),
-        "askd_inflight_seconds_total": Meaning("question-seconds", "How much of the limit is used on average?"),
-        "askd_answerer_abandoned": Meaning("calls", "How many places are held by calls that nobody waits for?"),
-        "askd_queue": Meaning("questions", "How many wait for a place?"),
-        "askd_queue_limit": Meaning("questions", "How many may wait before others are shed?"),
-        "askd_queue_delay_seconds": Meaning("seconds", "How long do they wait on average?"),
+    "Cache, single flight and Redis": {
+        "askd_cache_lookups_total": MetricDescription("lookups", "How many calls of the answerer does the cache save?"),
+        "askd_cache_evictions_total": MetricDescription("answers", "Is the cache too small?"),
+        "askd_cache_entries": MetricDescription("answers", "How many answers are cached?"),
+        "askd_cache_bytes": MetricDescription("bytes", "How full is the cache?"),
+        "askd_cache_capacity_bytes": MetricDescription("bytes", "How large may the cache become?"),
+        "askd_single_flight_total": MetricDescription(
+            "requests", "How many requests share the call of an identical request?"
+        ),
+        "askd_redis_up": MetricDescription("1 or 0", "Do the replicas share rate limits and cache now?", _REDIS),
+        "askd_redis_requests_total": MetricDescription("commands", "Does Redis respond, and in time?", _REDIS),
     },
-    "Code": {
-        "askd_answerer_duration_seconds": Meaning("seconds", "How long does the code take, and does it fail?"),
-        "askd_answerer_info": Meaning("1", "What is served, and do all replicas serve the same?"),
-        "askd_threads": Meaning("threads", "How many calls of synchronous code run at once?", _THREADS),
-        "askd_threads_busy": Meaning("threads", "How many threads are in use?", _THREADS),
-        "askd_threads_queued": Meaning("calls", "Is a thread what a question waits for?", _THREADS),
-        "askd_book_entries": Meaning("entries", "How large is the book?", _BOOK),
-        "askd_book_reloads_total": Meaning("reloads", "Did a new book come into force?", _BOOK),
-        "askd_book_last_reload_successful": Meaning("1 or 0", "Is what is served the book on the disk?", _BOOK),
-        "askd_upstream_requests_total": Meaning("requests", "Does the server that answers answer?", _REMOTE),
-        "askd_upstream_circuit_state": Meaning("1 or 0", "Is the server that answers being asked?", _REMOTE),
-        "askd_upstream_circuit_openings_total": Meaning("openings", "How often was it given up?", _REMOTE),
+    "Queue and concurrency limit": {
+        "askd_concurrency_limit": MetricDescription("calls", "How many calls of the answerer may run at once?"),
+        "askd_answerer_in_flight": MetricDescription("calls", "How much of the limit is in use now?"),
+        "askd_in_flight_seconds_total": MetricDescription(
+            "call-seconds", "How much of the limit is in use on average?"
+        ),
+        "askd_answerer_abandoned": MetricDescription("calls", "How many permits are held by detached calls?"),
+        "askd_queue_length": MetricDescription("requests", "How many requests wait for a permit?"),
+        "askd_queue_limit": MetricDescription("requests", "How many may wait before others are shed?"),
+        "askd_queue_delay_seconds": MetricDescription("seconds", "How long do requests wait on average?"),
+    },
+    "Answerer": {
+        "askd_answerer_duration_seconds": MetricDescription(
+            "seconds", "How long do calls of the answerer take, and do they fail?"
+        ),
+        "askd_answerer_info": MetricDescription("1", "Do all replicas serve the same answerer?"),
+        "askd_thread_pool_size": MetricDescription(
+            "threads", "How many calls of synchronous code may run at once?", _THREADS
+        ),
+        "askd_thread_pool_busy": MetricDescription("threads", "How many threads are in use?", _THREADS),
+        "askd_thread_pool_queue_length": MetricDescription("calls", "Do calls wait for a thread?", _THREADS),
+        "askd_book_entries": MetricDescription("entries", "How large is the book?", _BOOK),
+        "askd_book_reloads_total": MetricDescription("reloads", "Was a changed book loaded?", _BOOK),
+        "askd_book_last_reload_successful": MetricDescription("1 or 0", "Is the book in use the one on disk?", _BOOK),
+        "askd_upstream_requests_total": MetricDescription("requests", "Does the upstream server respond?", _REMOTE),
+        "askd_upstream_circuit_state": MetricDescription(
+            "1 or 0", "Are requests sent to the upstream server?", _REMOTE
+        ),
+        "askd_upstream_circuit_openings_total": MetricDescription(
+            "openings", "How often did the upstream server become unavailable?", _REMOTE
+        ),
     },
     "Process": {
-        "askd_ready": Meaning("1 or 0", "Should questions be sent here?"),
-        "askd_draining": Meaning("1 or 0", "Is it about to stop?"),
-        "askd_event_loop_lag_seconds": Meaning("seconds", "Does code hold the event loop up?"),
-        "askd_log_lines_dropped_total": Meaning("lines", "Does what reads the log keep up?"),
-        "askd_tls_certificate_expiry_timestamp_seconds": Meaning(
-            "seconds since 1970", "When does the certificate end?", _TLS
+        "askd_ready": MetricDescription("1 or 0", "Should this replica get requests?"),
+        "askd_draining": MetricDescription("1 or 0", "Is this replica shutting down?"),
+        "askd_event_loop_lag_seconds": MetricDescription("seconds", "Does code block the event loop?"),
+        "askd_log_lines_dropped_total": MetricDescription("lines", "Is the reader of the log fast enough?"),
+        "askd_tls_certificate_expiry_timestamp_seconds": MetricDescription(
+            "seconds since 1970", "When does the certificate expire?", _TLS
         ),
-        "askd_tls_reloads_total": Meaning("reloads", "Did a renewed certificate come into force?", _TLS),
-        "askd_tls_last_reload_successful": Meaning(
-            "1 or 0", "Is the certificate that is shown that of the file?", _TLS
+        "askd_tls_reloads_total": MetricDescription("reloads", "Was a renewed certificate loaded?", _TLS),
+        "askd_tls_last_reload_successful": MetricDescription(
+            "1 or 0", "Is the certificate in use the one on disk?", _TLS
         ),
-        "askd_build_info": Meaning("1", "Which version of askd runs, and where?"),
+        "askd_build_info": MetricDescription("1", "Which version of askd is running, and where?"),
     },
 }
 
-MEANINGS: Final = {name: meaning for group in GROUPS.values() for name, meaning in group.items()}
+DESCRIPTIONS: Final = {name: description for group in GROUPS.values() for name, description in group.items()}
 
 OPEN_LABELS: Final = {
-    "route": "the route's template; every path that is none is `unmatched`, what is no HTTP `malformed`",
-    "method": "the known methods; every other is `other`",
-    "code": "the HTTP status that was sent; 499 where the client had left. Code of yours may refuse with any 4xx",
-    "caller": "the names of the tokens in force: as many as the operator gave",
-    "kind": "the kind of answerer: `book`, `function`, `graph`, `remote`, or what a package adds; one a process",
-    "version": "one a process: of askd in `askd_build_info`, of what is served in `askd_answerer_info`",
+    "http_route": "template of the route; `unmatched` for unknown paths, `malformed` for requests that are not HTTP",
+    "http_request_method": "known methods; `_OTHER` for all others",
+    "http_response_status_code": (
+        "HTTP status; 499 if the client disconnected before the response. User code may choose any other 4xx"
+    ),
+    "caller": "names of the valid tokens",
+    "kind": "kind of the answerer: `book`, `function`, `graph`, `remote`, or that of a plugin; one per process",
+    "version": "one per process: of askd in `askd_build_info`, of the answerer in `askd_answerer_info`",
 }
-"""Labels of which a scrape does not show every value, and what bounds them. The others have all their values at 0."""
+"""Labels whose values are not all in a first scrape, and what limits them. All values of other labels start at 0."""

@@ -1,85 +1,87 @@
-"""A scrape of real processes that have every feature on together."""
+"""A scrape of real processes that together have all features enabled."""
 
 import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.guards.tokens import pair
-from tests.certificates import issue, write
-from tests.figures.plan import Plan
-from tests.figures.server import Askd, running
+from askd.guards.tokens import generate_token
+from benchmarks.load.askd_process import AskdProcess, running_askd
+from benchmarks.load.plan import Plan
+from tests.support.certificates import issue_certificate, write_certificate
 
-CODE: Final = "def answer(q: str) -> str:\n    return q.upper()\n"
-BOOK: Final = "- {ask: hello, answer: Hi}\n"
-OWN: Final = "askd_"
-NOWHERE: Final = "redis://127.0.0.1:9/0"
+FUNCTION_SOURCE: Final = "def answer(q: str) -> str:\n    return q.upper()\n"
+BOOK_SOURCE: Final = "- {ask: hello, answer: Hi}\n"
+METRIC_PREFIXES: Final = ("askd_", "http_server_")
+UNREACHABLE_REDIS: Final = "redis://127.0.0.1:9/0"
 
 
 @contextlib.asynccontextmanager
-async def everything(folder: Path) -> AsyncIterator[tuple[Askd, ...]]:
-    """Run a book with every guard on, a function, and what asks the function; between them they have every metric."""
-    (folder / "book.yaml").write_text(BOOK)
-    (folder / "upper.py").write_text(CODE)
-    token, line = pair("tester")
-    (folder / "tokens").write_text(line + "\n")
+async def running_servers(folder: Path) -> AsyncIterator[tuple[AskdProcess, ...]]:
+    """Run a book with all guards, a function, and an askd that forwards to the function; they have every metric."""
+    (folder / "book.yaml").write_text(BOOK_SOURCE)
+    (folder / "upper.py").write_text(FUNCTION_SOURCE)
+    token, token_line = generate_token("tester")
+    (folder / "tokens").write_text(token_line + "\n")
     (folder / "token").write_text(token)
-    guarded = {
-        **{f"ASKD_{name.upper()}": value for name, value in write(folder, issue()).settings.items()},
+    tls_settings = write_certificate(folder, issue_certificate()).tls_settings
+    guard_settings = {
+        **{f"ASKD_{name.upper()}": value for name, value in tls_settings.items()},
         "ASKD_TOKENS_FILE": str(folder / "tokens"),
-        "ASKD_RATE": "100/s",
-        "ASKD_REDIS_URL": NOWHERE,
+        "ASKD_RATE_LIMIT": "100/s",
+        "ASKD_REDIS_URL": UNREACHABLE_REDIS,
     }
     plan = Plan(folder=folder)
     async with contextlib.AsyncExitStack() as stack:
-        book = await stack.enter_async_context(running(plan, "serve", "book.yaml", python_path=None, **guarded))
-        code = await stack.enter_async_context(running(plan, "serve", "upper.py:answer"))
-        remote = await stack.enter_async_context(running(plan, "serve", f"ask+http://127.0.0.1:{code.port}"))
-        yield book, code, remote
+        start = stack.enter_async_context
+        book = await start(running_askd(plan, "serve", "book.yaml", python_path=None, **guard_settings))
+        function = await start(running_askd(plan, "serve", "upper.py:answer"))
+        remote = await start(running_askd(plan, "serve", f"ask+http://127.0.0.1:{function.port}"))
+        yield book, function, remote
 
 
 async def scrape() -> str:
-    """Return what the three expose, one after the other."""
+    """Return the concatenated metrics of all servers."""
     with tempfile.TemporaryDirectory() as folder:
-        async with everything(Path(folder)) as servers:
-            replies = [await askd.get("/metrics", ops=True) for askd in servers]
-    return "".join(reply.body.decode() for reply in replies)
+        async with running_servers(Path(folder)) as servers:
+            responses = [await askd.get("/metrics", ops=True) for askd in servers]
+    return "".join(response.body.decode() for response in responses)
 
 
-def scraped() -> str:
-    """Do the same from outside of any loop."""
+def scrape_blocking() -> str:
+    """Return the same outside of an event loop."""
     return asyncio.run(scrape())
 
 
-def families(text: str) -> dict[str, Metric]:
-    """Return askd's families by the names of queries, each with the samples of all processes."""
-    found: dict[str, Metric] = {}
+def metric_families(text: str) -> dict[str, Metric]:
+    """Return askd's families by query name, each with the samples of all processes."""
+    families: dict[str, Metric] = {}
     for family in text_string_to_metric_families(text):
-        if family.name.startswith(OWN) and not family.name.endswith("_created"):
+        if family.name.startswith(METRIC_PREFIXES) and not family.name.endswith("_created"):
             name = family.name + ("_total" if family.type == "counter" else "")
-            found.setdefault(name, family).samples += family.samples if name in found else []
-    return found
+            if name in families:
+                families[name].samples += family.samples
+            else:
+                families[name] = family
+    return families
 
 
-def names(text: str) -> set[str]:
-    """Return every name that a query may use: those of samples, askd's or not."""
+def sample_names(text: str) -> set[str]:
+    """Return all sample names, which queries may use, including those of libraries."""
     return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
 
 
-def labels(families: Iterable[Metric]) -> dict[str, set[str]]:
-    """Return the values that each label has; `le` belongs to the histograms themselves."""
-    found: dict[str, set[str]] = {}
+def label_values(families: Iterable[Metric]) -> dict[str, set[str]]:
+    """Return the values of each label, without the histograms' `le`."""
+    values: dict[str, set[str]] = {}
     for family in families:
         for sample in family.samples:
-            for label, value in _own(sample.labels):
-                found.setdefault(label, set()).add(value)
-    return found
-
-
-def _own(labels: Any) -> Iterable[tuple[str, str]]:
-    return ((label, value) for label, value in labels.items() if label != "le")
+            for label, value in sample.labels.items():
+                if label != "le":
+                    values.setdefault(label, set()).add(value)
+    return values

@@ -1,6 +1,6 @@
-"""Takes the pictures in docs/pictures, and measures what the pages weigh and how soon they answer: `make pictures`.
+"""Take the screenshots in docs/pictures, and measure page sizes and response times: `make pictures`.
 
-With the fonts Inter and JetBrains Mono installed, which the pages prefer, they look the same anywhere.
+The pictures are reproducible if the fonts Inter and JetBrains Mono are installed, which the pages prefer.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from typing import Any
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, async_playwright
 
-from service.app import LOADED, create_app
-from service.settings import Settings
-from tests.browser.conftest import PROGRAM
+from askd.app import LOAD_TASK, create_app
+from askd.config import Settings
+from tests.browser.conftest import CHROMIUM
 
-FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
-WIDTHS = {"wide": {"width": 1200, "height": 1120}, "narrow": {"width": 390, "height": 1120}}
+PICTURES_FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
+VIEWPORTS = {"wide": {"width": 1200, "height": 1120}, "narrow": {"width": 390, "height": 1120}}
 QUESTIONS = (
     "hello",
     "what are servers",
@@ -37,19 +37,19 @@ QUESTIONS = (
 )
 ROUNDS = 15
 
-FIRST_ANSWER = """new Promise((done) => {
-    const box = document.getElementById("answer");
-    const look = () => box.querySelector(".text") && done(performance.now());
-    new MutationObserver(look).observe(box, { childList: true, subtree: true });
-    look();
+FIRST_ANSWER_SCRIPT = """new Promise((resolve) => {
+    const answer = document.getElementById("answer");
+    const check = () => answer.querySelector(".text") && resolve(performance.now());
+    new MutationObserver(check).observe(answer, { childList: true, subtree: true });
+    check();
 })"""
-WEIGHT = """[performance.getEntriesByType("navigation")[0], ...performance.getEntriesByType("resource")]
-    .filter((one) => !one.name.includes("/ask?"))
-    .map((one) => [one.decodedBodySize, one.encodedBodySize])"""
+PAGE_SIZE_SCRIPT = """[performance.getEntriesByType("navigation")[0], ...performance.getEntriesByType("resource")]
+    .filter((entry) => !entry.name.includes("/ask?"))
+    .map((entry) => [entry.decodedBodySize, entry.encodedBodySize])"""
 
 
-async def home(page: Page, base: str) -> None:
-    """Ask a few questions."""
+async def show_home_page(page: Page, base: str) -> None:
+    """Ask some questions."""
     await page.goto(base)
     for number, text in enumerate(QUESTIONS, 1):
         await page.fill("#q", text)
@@ -58,8 +58,8 @@ async def home(page: Page, base: str) -> None:
     await page.evaluate("document.activeElement.blur()")
 
 
-async def docs(page: Page, base: str) -> None:
-    """Try one operation, and look at it."""
+async def show_reference_page(page: Page, base: str) -> None:
+    """Try one operation and scroll to it."""
     await page.goto(f"{base}docs")
     form = page.locator("#operation-ask form")
     await form.get_by_role("button", name="Send").click()
@@ -68,49 +68,54 @@ async def docs(page: Page, base: str) -> None:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[str]:
-    """Serve the built-in book, with nothing in its cache; give the address of its home page."""
+async def running_app() -> AsyncIterator[str]:
+    """Serve the built-in book with an empty cache; yield the URL of the home page."""
     app = create_app(Settings())
     async with TestServer(app) as server:
-        await app[LOADED]
+        await app[LOAD_TASK]
         yield str(server.make_url("/"))
 
 
-async def taken(browser: Browser) -> None:
-    """Write every picture."""
+async def take_screenshots(browser: Browser) -> None:
+    """Take all screenshots."""
     for scheme in ("light", "dark"):
-        for width, viewport in WIDTHS.items():
-            told: dict[str, Any] = {"viewport": viewport, "color_scheme": scheme, "reduced_motion": "reduce"}
-            context = await browser.new_context(**told)
+        for width, viewport in VIEWPORTS.items():
+            options: dict[str, Any] = {"viewport": viewport, "color_scheme": scheme, "reduced_motion": "reduce"}
+            context = await browser.new_context(**options)
             page = await context.new_page()
-            for name, shown in (("home", home), ("docs", docs)):
-                async with served() as base:
-                    await shown(page, base)
-                    await page.screenshot(path=FOLDER / f"{name}-{width}-{scheme}.png", full_page=name == "home")
+            for name, show in (("home", show_home_page), ("docs", show_reference_page)):
+                async with running_app() as base:
+                    await show(page, base)
+                    await page.screenshot(
+                        path=PICTURES_FOLDER / f"{name}-{width}-{scheme}.png", full_page=name == "home"
+                    )
             await context.close()
 
 
-async def measured(browser: Browser, base: str) -> None:
-    """Print weights in bytes (plain, compressed), and milliseconds from the click on a link to its answer."""
+async def measure_pages(browser: Browser, base: str) -> None:
+    """Print page sizes in bytes, and the time in ms from opening a link with a question to its answer."""
     times = []
     for _ in range(ROUNDS):
         context = await browser.new_context()
         page = await context.new_page()
         await page.goto(f"{base}?q=What+is+a+server%3F", wait_until="commit")
         await page.wait_for_selector("#answer", state="attached")
-        times.append(await page.evaluate(FIRST_ANSWER))
+        times.append(await page.evaluate(FIRST_ANSWER_SCRIPT))
         await context.close()
-    print(f"first answer: median {statistics.median(times):.0f} ms, least {min(times):.0f} ms, of {ROUNDS} cold pages")
+    print(
+        f"first answer: median {statistics.median(times):.0f} ms, minimum {min(times):.0f} ms "
+        f"({ROUNDS} pages, empty cache)"
+    )
     page = await browser.new_page()
     for path in ("", "docs"):
         await page.goto(base + path)
-        plain, packed = map(sum, zip(*await page.evaluate(WEIGHT), strict=True))
-        print(f"/{path}: {plain} bytes, {packed} compressed")
+        plain, compressed = map(sum, zip(*await page.evaluate(PAGE_SIZE_SCRIPT), strict=True))
+        print(f"/{path}: {plain} bytes, {compressed} compressed")
 
 
-def optimised() -> None:
-    """Make the pictures smaller without a change, where optipng is here; tell their sizes."""
-    pictures = sorted(FOLDER.glob("*.png"))
+def optimise_screenshots() -> None:
+    """Compress the screenshots losslessly if optipng is installed, and print their sizes."""
+    pictures = sorted(PICTURES_FOLDER.glob("*.png"))
     if program := shutil.which("optipng"):
         subprocess.run([program, "-quiet", "-o2", "-strip", "all", *pictures], check=True)
     for picture in pictures:
@@ -118,14 +123,14 @@ def optimised() -> None:
 
 
 async def main() -> None:
-    """Take the pictures and measure."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    async with async_playwright() as playwright, served() as base:
-        browser = await playwright.chromium.launch(executable_path=PROGRAM)
-        await taken(browser)
-        await measured(browser, base)
+    """Take the screenshots and measure the pages."""
+    PICTURES_FOLDER.mkdir(parents=True, exist_ok=True)
+    async with async_playwright() as playwright, running_app() as base:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM)
+        await take_screenshots(browser)
+        await measure_pages(browser, base)
         await browser.close()
-    optimised()
+    optimise_screenshots()
 
 
 if __name__ == "__main__":

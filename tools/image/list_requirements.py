@@ -1,6 +1,6 @@
-"""Print what pyproject.toml wants at run time, a requirement a line: `python wanted.py redis,otel`.
+"""Print the run-time requirements in pyproject.toml, one per line: `python list_requirements.py redis,otel`.
 
-The argument names extras, separated by commas; one that pyproject.toml does not declare is passed over.
+The argument is a list of extras, separated by commas. Extras that pyproject.toml does not declare are ignored.
 """
 
 import sys
@@ -8,6 +8,6 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-declared = project.get("optional-dependencies", {})
-wanted = [*project["dependencies"], *(line for extra in sys.argv[1].split(",") for line in declared.get(extra, ()))]
-print("\n".join(wanted))
+extras = project.get("optional-dependencies", {})
+requirements = [*project["dependencies"], *(line for name in sys.argv[1].split(",") for line in extras.get(name, ()))]
+print("\n".join(requirements))

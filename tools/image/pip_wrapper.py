@@ -1,9 +1,9 @@
-"""pip for images that build on askd's, which has none: it is mounted while they are built, and never in them.
+"""pip for images that build on the image of askd, which does not contain it. It is mounted only during the build.
 
     RUN --mount=from=askd:pip,target=/mnt python /mnt install --requirement requirements.txt
 
-Packages go to /packages, where the server finds them; those that askd itself needs are kept at the versions that it was
-tested with, and are not installed twice. Every word after /mnt is pip's.
+Packages are installed in /packages, which the server has on its path. Constraints keep the packages that askd needs at
+the versions that it was tested with, and they are not installed again. The arguments after /mnt are those of pip.
 """
 
 import compileall
@@ -25,12 +25,13 @@ DEFAULTS = {
 
 
 def main() -> int:
-    """Run pip, then compile what it installed, as the server's own packages are; return its exit code."""
+    """Run pip and compile the installed packages. Returns the exit code of pip, or 1 if compiling failed."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    from pip._internal.cli.main import main as pip  # noqa: PLC0415 - it reads the environment when it is imported
+    from pip._internal.cli.main import main as pip
 
     code = pip(sys.argv[1:])
+    # Unchecked bytecode is never compared with its source, as for the server's own packages.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compiled = compileall.compile_dir(os.environ["PIP_PREFIX"], maxlevels=30, quiet=2, invalidation_mode=mode)
     return code or int(not compiled)

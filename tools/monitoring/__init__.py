@@ -1,1 +1,1 @@
-"""Rules, alerts and the dashboard: made here, tried with the real Prometheus. `python -m tests.rules` writes them."""
+"""Alert rules and the dashboard: `python -m tools.monitoring` writes the files, the tests try them with Prometheus."""

@@ -1,159 +1,161 @@
-"""The alerts. `page`: somebody has to do something now; `ticket`: somebody has to within days.
+"""Alerts. Severity `page` needs action now, `ticket` within days.
 
-Burn rates, their windows and their factors are those of Google's Site Reliability Workbook, chapter 5, "Alerting on
-SLOs": at 14.4 times the rate that the objective allows, 2 % of a month's budget go in an hour; at 6 times 5 % in six
-hours; at 1 time 10 % in three days. The short window lets the alert end soon after the fault does.
+Burn rates, windows and factors are from Google's Site Reliability Workbook, chapter 5, "Alerting on SLOs": at 14.4
+times the allowed error rate, 2 % of a month's budget are spent in an hour; at 6 times, 5 % in six hours; at 1 time,
+10 % in three days. The short window ends the alert soon after the errors end.
 """
 
 import dataclasses
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.rules.parameters import DAY, MINUTE, Parameters
-from tests.rules.recording import FLEET
+from tools.monitoring.parameters import DAY, MINUTE, Parameters
+from tools.monitoring.recording_rules import BY_FLEET
 
 PAGE: Final = "page"
 TICKET: Final = "ticket"
-BURNS: Final = ((14.4, "1h", "5m", PAGE), (6, "6h", "30m", PAGE), (1, "3d", "6h", TICKET))
-_WHERE: Final = "{{ with $labels.namespace }}{{ . }}/{{ end }}{{ $labels.job }}"
-_PERCENT: Final = "{{ $value | humanizePercentage }}"
+BURN_RATES: Final = ((14.4, "1h", "5m", PAGE), (6, "6h", "30m", PAGE), (1, "3d", "6h", TICKET))
+_FLEET_LABEL: Final = "{{ with $labels.namespace }}{{ . }}/{{ end }}{{ $labels.job }}"
+_OPTIONAL_FLEET_LABEL: Final = "{{ with $labels.namespace }}{{ . }}/{{ end }}{{ with $labels.job }}{{ . }}: {{ end }}"
+_PERCENT_VALUE: Final = "{{ $value | humanizePercentage }}"
+_RATE_VALUE: Final = "{{ $value | humanize }}"
+_CIRCUIT_CLOSED: Final = 'state="closed"'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Alert:
-    """One alert. Its runbook has its name."""
+    """One alert. Its runbook is docs/runbooks/NAME.md."""
 
     name: str
     severity: str
     expr: str
     summary: str
-    """What is the matter, in one line; it may have Prometheus' templates."""
-    lasts: float = 0.0
-    """Seconds that it has to hold."""
+    """One line for people; may contain Prometheus' templates."""
+    for_seconds: float = 0.0
+    """Seconds for which the condition must hold."""
     burn: str = ""
-    """How many times faster than allowed the budget goes; empty: this is not about one."""
+    """Burn rate as a multiple of the allowed rate; empty if the alert is not about an error budget."""
 
     def rule(self, parameters: Parameters) -> dict[str, Any]:
-        """Return it as Prometheus reads it."""
-        wait = {"for": parameters.span(self.lasts)} if self.lasts else {}
+        """Return the alerting rule for Prometheus."""
+        wait = {"for": parameters.duration(self.for_seconds)} if self.for_seconds else {}
         labels = {"severity": self.severity} | ({"burn": self.burn} if self.burn else {})
         annotations = {"summary": self.summary, "runbook_url": f"{parameters.runbooks}/{self.name}.md"}
         return {"alert": self.name, "expr": self.expr, **wait, "labels": labels, "annotations": annotations}
 
 
-def burning(parameters: Parameters) -> Iterator[Alert]:
-    """Yield the alerts on the objectives' budgets."""
-    for factor, long, short, severity in BURNS:
+def slo_alerts(parameters: Parameters) -> Iterator[Alert]:
+    """Yield the alerts on error budgets."""
+    for factor, long_window, short_window, severity in BURN_RATES:
+        windows = (long_window, short_window)
         yield Alert(
             name="AskdErrorBudgetBurn",
             severity=severity,
-            expr=_burn(parameters, ("errors", long, short), factor, parameters.availability),
-            summary=f"{_WHERE}: {_PERCENT} of the questions of {long} failed or were shed, objective "
+            expr=_burn_rate_expr(parameters, "errors", windows, factor, parameters.availability),
+            summary=f"{_FLEET_LABEL}: {_PERCENT_VALUE} of the requests in {long_window} failed or were shed, objective "
             f"{parameters.availability} %",
             burn=f"{factor}x",
         )
         yield Alert(
             name="AskdLatencyBudgetBurn",
             severity=severity,
-            expr=_burn(parameters, ("slow", long, short), factor, parameters.latency),
-            summary=f"{_WHERE}: {_PERCENT} of the answers of {long} took more than {parameters.threshold} s, objective "
-            f"{parameters.latency} % within",
+            expr=_burn_rate_expr(parameters, "slow", windows, factor, parameters.latency),
+            summary=f"{_FLEET_LABEL}: {_PERCENT_VALUE} of the answers in {long_window} took more than "
+            f"{parameters.threshold} s, objective {parameters.latency} % within",
             burn=f"{factor}x",
         )
 
 
-def _burn(parameters: Parameters, what: tuple[str, str, str], factor: float, objective: str) -> str:
-    """Return when a ratio is more than so many times what an objective allows, over both of two windows."""
-    name, *windows = what
-    ratios = [parameters.series(f"job:askd_{name}:ratio_rate{window}") for window in windows]
+def _burn_rate_expr(
+    parameters: Parameters, ratio_name: str, windows: tuple[str, str], factor: float, objective: str
+) -> str:
+    """Return a condition that a ratio exceeds `factor` times the allowed ratio in both windows."""
+    ratios = [parameters.select(f"job:askd_{ratio_name}:ratio_rate{window}") for window in windows]
     return "\nand\n".join(f"{ratio} > {factor} * (100 - {objective}) / 100" for ratio in ratios)
 
 
-def serving(parameters: Parameters) -> Iterator[Alert]:
-    """Yield the alerts on what the objectives do not see: where nothing is asked, or nothing ends."""
-    series, window = parameters.series, parameters.span(5 * MINUTE)
+def serving_alerts(parameters: Parameters) -> Iterator[Alert]:
+    """Yield the alerts on failures that the objectives do not detect, because no requests arrive or none finish."""
+    series, window = parameters.select, parameters.duration(5 * MINUTE)
     lag = "askd_event_loop_lag_seconds"
     yield Alert(
         name="AskdDown",
         severity=PAGE,
-        expr=f"sum {FLEET} ({series('askd_ready')}) == 0\nor\nabsent({series('askd_ready')})",
-        lasts=2 * MINUTE,
-        summary="{{ with $labels.namespace }}{{ . }}/{{ end }}{{ with $labels.job }}{{ . }}: {{ end }}"
-        "no replica is up and ready",
+        expr=f"sum {BY_FLEET} ({series('askd_ready')}) == 0\nor\nabsent({series('askd_ready')})",
+        for_seconds=2 * MINUTE,
+        summary=f"{_OPTIONAL_FLEET_LABEL}no replica is up and ready",
     )
     yield Alert(
         name="AskdLoopStalls",
         severity=PAGE,
-        # A tenth of the time late, or less than half of the four beats a second that a loop makes which moves.
+        # Late for a tenth of the time, or less than half of the four heartbeats per second.
         expr=f"rate({series(lag + '_sum')}[{window}]) > 0.1\nor\nrate({series(lag + '_count')}[{window}]) < 2",
-        lasts=5 * MINUTE,
-        summary=f"{_WHERE}: the event loop of {{{{ $labels.instance }}}} stands still",
+        for_seconds=5 * MINUTE,
+        summary=f"{_FLEET_LABEL}: the event loop of {{{{ $labels.instance }}}} stalls",
     )
     yield Alert(
         name="AskdShedding",
         severity=PAGE,
-        expr=f"sum {FLEET} (rate({series('askd_shed_total')}[{window}])) > 0",
-        lasts=10 * MINUTE,
-        summary=f"{_WHERE}: {{{{ $value | humanize }}}} questions a second are refused, because there are too many",
+        expr=f"sum {BY_FLEET} (rate({series('askd_shed_total')}[{window}])) > 0",
+        for_seconds=10 * MINUTE,
+        summary=f"{_FLEET_LABEL}: {_RATE_VALUE} requests per second are shed because of overload",
     )
     yield Alert(
         name="AskdAnswererDown",
         severity=PAGE,
-        expr=f"max {FLEET} ({series('askd_upstream_circuit_state', _CLOSED)}) == 0",
-        lasts=2 * MINUTE,
-        summary=f"{_WHERE}: the server that answers fails, and no replica asks it any more",
+        expr=f"max {BY_FLEET} ({series('askd_upstream_circuit_state', _CIRCUIT_CLOSED)}) == 0",
+        for_seconds=2 * MINUTE,
+        summary=f"{_FLEET_LABEL}: the upstream server fails, and the circuit breaker is open on every replica",
     )
     yield Alert(
         name="AskdAutoscalerAtMaximum",
         severity=TICKET,
-        expr=_at_maximum(parameters.autoscaler),
-        lasts=15 * MINUTE,
-        summary="{{ $labels.namespace }}/{{ $labels.horizontalpodautoscaler }}: it wants {{ $value }} replicas "
-        "and may not have more",
+        expr=_autoscaler_at_maximum_expr(parameters.autoscaler),
+        for_seconds=15 * MINUTE,
+        summary="{{ $labels.namespace }}/{{ $labels.horizontalpodautoscaler }}: it needs {{ $value }} replicas, its "
+        "maximum or more",
     )
     yield Alert(
         name="AskdLogLinesDropped",
         severity=TICKET,
-        expr=f"sum {FLEET} (rate({series('askd_log_lines_dropped_total')}[{window}])) > 0",
-        lasts=5 * MINUTE,
-        summary=f"{_WHERE}: {{{{ $value | humanize }}}} log lines a second are lost: they are not taken in time",
+        expr=f"sum {BY_FLEET} (rate({series('askd_log_lines_dropped_total')}[{window}])) > 0",
+        for_seconds=5 * MINUTE,
+        summary=f"{_FLEET_LABEL}: {_RATE_VALUE} log lines per second are dropped because their reader is too slow",
     )
 
 
-_CLOSED: Final = 'state="closed"'
+def _autoscaler_at_maximum_expr(matchers: str) -> str:
+    desired, maximum, minimum = (
+        f"kube_horizontalpodautoscaler_{name}{{{matchers}}}"
+        for name in ("status_desired_replicas", "spec_max_replicas", "spec_min_replicas")
+    )
+    return f"{desired} >= {maximum}\nand\n{maximum} > {minimum}"
 
 
-def _at_maximum(matchers: str) -> str:
-    of = f"kube_horizontalpodautoscaler_{{}}{{{{{matchers}}}}}"
-    most = of.format("spec_max_replicas")
-    least = of.format("spec_min_replicas")
-    return f"{of.format('status_desired_replicas')} >= {most}\nand\n{most} > {least}"
-
-
-def files(parameters: Parameters) -> Iterator[Alert]:
-    """Yield the alerts on files that should be in force and are not."""
-    for what, name, word in (
-        ("book", "AskdBookNotReloaded", "the book on the disk is faulty, an older one is served"),
-        ("tokens", "AskdTokensNotRead", "the tokens file is faulty, older tokens are in force"),
-        ("tls", "AskdCertificateNotRead", "the certificate on the disk is faulty, an older one is shown"),
+def file_alerts(parameters: Parameters) -> Iterator[Alert]:
+    """Yield the alerts on files that were changed and cannot be loaded, and on the certificate's expiry."""
+    for file, name, problem in (
+        ("book", "AskdBookNotReloaded", "the book on disk is invalid, an older version is served"),
+        ("tokens", "AskdTokensNotRead", "the token file is invalid, older tokens are in use"),
+        ("tls", "AskdCertificateNotRead", "the certificate on disk is invalid, an older one is in use"),
     ):
         yield Alert(
             name=name,
             severity=TICKET,
-            expr=f"min {FLEET} ({parameters.series(f'askd_{what}_last_reload_successful')}) == 0",
-            lasts=5 * MINUTE,
-            summary=f"{_WHERE}: {word}",
+            expr=f"min {BY_FLEET} ({parameters.select(f'askd_{file}_last_reload_successful')}) == 0",
+            for_seconds=5 * MINUTE,
+            summary=f"{_FLEET_LABEL}: {problem}",
         )
     for days, severity in ((7, TICKET), (1, PAGE)):
-        ends = parameters.series("askd_tls_certificate_expiry_timestamp_seconds")
+        expires_at = parameters.select("askd_tls_certificate_expiry_timestamp_seconds")
         yield Alert(
             name="AskdCertificateExpires",
             severity=severity,
-            expr=f"min {FLEET} ({ends}) - time() < {days * DAY:.0f}",
-            summary=f"{_WHERE}: the certificate that is shown ends in {{{{ $value | humanizeDuration }}}}",
+            expr=f"min {BY_FLEET} ({expires_at}) - time() < {days * DAY:.0f}",
+            summary=f"{_FLEET_LABEL}: the certificate in use expires in {{{{ $value | humanizeDuration }}}}",
         )
 
 
-def alerts(parameters: Parameters) -> list[Alert]:
-    """Return all of them."""
-    return [*burning(parameters), *serving(parameters), *files(parameters)]
+def all_alerts(parameters: Parameters) -> list[Alert]:
+    """Return all alerts."""
+    return [*slo_alerts(parameters), *serving_alerts(parameters), *file_alerts(parameters)]

@@ -1,4 +1,4 @@
-"""A light load: questions at a steady rate, whatever becomes of them."""
+"""A light load: questions at a constant rate, whatever the responses are."""
 
 import asyncio
 import contextlib
@@ -6,22 +6,22 @@ from collections.abc import AsyncIterator, Sequence
 
 import aiohttp
 
-from tests.rules.prometheus import pause
+from tools.monitoring.prometheus_server import pause
 
-QUESTIONS = ("hello", "What is a load balancer?", "what is dns", "nobody knows this", "hello")
+QUESTIONS = ("hello", "What is a load balancer?", "what is dns", "an unknown question", "hello")
 
 
 async def ask(client: aiohttp.ClientSession, url: str, question: str) -> None:
-    """Ask once; what goes wrong is the other side's to count."""
+    """Send one question. Errors are ignored, because the server counts them."""
     with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-        async with client.get(url, params={"q": question}) as reply:
-            await reply.read()
+        async with client.get(url, params={"q": question}) as response:
+            await response.read()
 
 
-async def _shoot(url: str, rate: float, questions: Sequence[str], limit: float) -> None:
+async def _send_requests(url: str, rate: float, questions: Sequence[str], timeout: float) -> None:
     number = 0
-    timeout = aiohttp.ClientTimeout(total=limit)
-    async with aiohttp.ClientSession(timeout=timeout) as client, asyncio.TaskGroup() as group:
+    client_timeout = aiohttp.ClientTimeout(total=timeout)
+    async with aiohttp.ClientSession(timeout=client_timeout) as client, asyncio.TaskGroup() as group:
         while True:
             group.create_task(ask(client, url, questions[number % len(questions)]))
             number += 1
@@ -29,11 +29,11 @@ async def _shoot(url: str, rate: float, questions: Sequence[str], limit: float) 
 
 
 @contextlib.asynccontextmanager
-async def load(
-    port: int, *, rate: float = 20, questions: Sequence[str] = QUESTIONS, limit: float = 5
+async def background_load(
+    port: int, *, rate: float = 20, questions: Sequence[str] = QUESTIONS, timeout: float = 5
 ) -> AsyncIterator[None]:
-    """Ask `rate` questions a second as long as the block lasts; each client leaves after `limit` seconds."""
-    task = asyncio.create_task(_shoot(f"http://127.0.0.1:{port}/ask", rate, questions, limit))
+    """Send `rate` questions per second during the block; each client disconnects after `timeout` seconds."""
+    task = asyncio.create_task(_send_requests(f"http://127.0.0.1:{port}/ask", rate, questions, timeout))
     try:
         yield
     finally:

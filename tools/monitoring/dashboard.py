@@ -1,42 +1,43 @@
-"""The dashboard, as Grafana reads it: without an id, a uid or a data source of its own, to be put anywhere."""
+"""The Grafana dashboard as JSON. Id, uid and data source are left open, so it can be imported anywhere."""
 
 import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.rules.panels import SOURCE, Panel, of, panels
-from tests.rules.parameters import Parameters
+from tools.monitoring.dashboard_panels import DATASOURCE, Panel, panels, select
+from tools.monitoring.parameters import Parameters
 
-SCHEMA: Final = 41
-"""That of Grafana 12; earlier ones read what they know of it, later ones migrate it."""
+GRAFANA_SCHEMA_VERSION: Final = 41
+"""Schema of Grafana 12. Earlier versions ignore unknown members, later ones migrate it."""
 WIDTH: Final = 24
+"""Columns of Grafana's grid."""
 _REPLICA: Final = "namespace, job, instance"
 ANNOTATIONS: Final = {
     "Starts": (
         "green",
-        "{{instance}} began",
-        f"time() - {of('process_start_time_seconds')} < 60\nand on ({_REPLICA})\n{of('askd_build_info')}",
+        "{{instance}} started",
+        f"time() - {select('process_start_time_seconds')} < 60\nand on ({_REPLICA})\n{select('askd_build_info')}",
     ),
     "Rollouts": (
         "blue",
         "{{version}} is served",
         "group by (namespace, job, version) ({0})\nunless\ngroup by (namespace, job, version) ({0} offset 5m)".format(
-            of("askd_answerer_info")
+            select("askd_answerer_info")
         ),
     ),
-    "Drains": ("orange", "{{instance}} drains", f"{of('askd_draining')} == 1"),
+    "Drains": ("orange", "{{instance}} drains", f"{select('askd_draining')} == 1"),
 }
-"""What is drawn across the panels: colour, text and expression by name."""
+"""Vertical lines across the panels: colour, text and expression by name."""
 
 
-def dashboard(parameters: Parameters) -> str:
+def render_dashboard(parameters: Parameters) -> str:
     """Return the dashboard as JSON."""
-    board = {
+    dashboard = {
         "id": None,
         "title": "askd",
         "tags": ["askd"],
-        "description": "The exchange: asked, answered or refused, how long it took, and what was waited for.",
-        "schemaVersion": SCHEMA,
+        "description": "Requests: rates, errors, latency, queue, answerer, cache and replicas.",
+        "schemaVersion": GRAFANA_SCHEMA_VERSION,
         "version": 1,
         "editable": True,
         "graphTooltip": 1,
@@ -45,40 +46,45 @@ def dashboard(parameters: Parameters) -> str:
         "timezone": "browser",
         "annotations": {"list": [_annotation(name) for name in ANNOTATIONS]},
         "templating": {"list": _variables()},
-        "panels": list(_placed(panels(parameters))),
+        "panels": list(_positioned_panels(panels(parameters))),
     }
-    return json.dumps(board, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n"
 
 
-def expressions(board: dict[str, Any]) -> dict[str, str]:
-    """Return every expression of a dashboard by where it stands."""
+def expressions(dashboard: dict[str, Any]) -> dict[str, str]:
+    """Return all expressions of a dashboard by panel and legend, or by the name of the annotation."""
     targets = {
         f"{panel['title']}: {target['legendFormat']}": target["expr"]
-        for panel in board["panels"]
+        for panel in dashboard["panels"]
         for target in panel["targets"]
     }
-    return targets | {found["name"]: found["expr"] for found in board["annotations"]["list"]}
+    annotations = {annotation["name"]: annotation["expr"] for annotation in dashboard["annotations"]["list"]}
+    return targets | annotations
 
 
 def _annotation(name: str) -> dict[str, Any]:
     colour, text, expression = ANNOTATIONS[name]
-    common = {"name": name, "datasource": SOURCE, "enable": True, "hide": False, "iconColor": colour}
+    common = {"name": name, "datasource": DATASOURCE, "enable": True, "hide": False, "iconColor": colour}
     return common | {"expr": expression, "step": "15s", "titleFormat": name, "textFormat": text}
 
 
 def _variables() -> list[dict[str, Any]]:
     source = {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus", "hide": 0}
-    return [source, _chosen("namespace", "askd_build_info"), _chosen("job", 'askd_build_info{namespace=~"$namespace"}')]
+    return [
+        source,
+        _label_variable("namespace", "askd_build_info"),
+        _label_variable("job", 'askd_build_info{namespace=~"$namespace"}'),
+    ]
 
 
-def _chosen(label: str, series: str) -> dict[str, Any]:
-    """Return a variable for the values of a label. All matches series without the label, too."""
+def _label_variable(label: str, series: str) -> dict[str, Any]:
+    """Return a variable for the values of a label. "All" also matches series without the label."""
     query = f"label_values({series}, {label})"
     return {
         "name": label,
         "label": label.capitalize(),
         "type": "query",
-        "datasource": SOURCE,
+        "datasource": DATASOURCE,
         "definition": query,
         "query": {"query": query, "refId": label},
         "refresh": 2,
@@ -91,15 +97,14 @@ def _chosen(label: str, series: str) -> dict[str, Any]:
     }
 
 
-def _placed(rows: list[list[Panel]]) -> Iterator[dict[str, Any]]:
-    """Yield the panels, row by row."""
+def _positioned_panels(rows: list[list[Panel]]) -> Iterator[dict[str, Any]]:
     number = top = 0
     for row in rows:
         left = 0
         for panel in row:
             number += 1
-            place = {"x": left, "y": top, "w": panel.width, "h": panel.height}
-            yield {"id": number, "gridPos": place} | _panel(panel)
+            position = {"x": left, "y": top, "w": panel.width, "h": panel.height}
+            yield {"id": number, "gridPos": position} | _panel(panel)
             left += panel.width
         top += max(panel.height for panel in row)
 
@@ -108,7 +113,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
     targets = [
         {
             "refId": chr(ord("A") + number),
-            "datasource": SOURCE,
+            "datasource": DATASOURCE,
             "expr": expression,
             "legendFormat": name,
             "format": "heatmap" if panel.kind == "heatmap" else "time_series",
@@ -116,8 +121,8 @@ def _panel(panel: Panel) -> dict[str, Any]:
         }
         for number, (name, expression) in enumerate(panel.queries.items())
     ]
-    shown = {"title": panel.title, "type": panel.kind, "datasource": SOURCE, "description": panel.help}
-    return shown | {"targets": targets, "options": _options(panel), "fieldConfig": _fields(panel)}
+    common = {"title": panel.title, "type": panel.kind, "datasource": DATASOURCE, "description": panel.help}
+    return common | {"targets": targets, "options": _options(panel), "fieldConfig": _fields(panel)}
 
 
 def _options(panel: Panel) -> dict[str, Any]:
@@ -131,15 +136,18 @@ def _options(panel: Panel) -> dict[str, Any]:
 
 
 def _fields(panel: Panel) -> dict[str, Any]:
-    steps = [{"value": value, "color": colour} for value, colour in panel.steps]
+    steps = [{"value": value, "color": colour} for value, colour in panel.thresholds]
     defaults: dict[str, Any] = {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}}
     if panel.kind == "timeseries":
         stacking = {"mode": "normal" if panel.stacked else "none", "group": "A"}
         defaults |= {"min": 0, "custom": {"fillOpacity": 20 if panel.stacked else 0, "stacking": stacking}}
-    return {"defaults": defaults, "overrides": [_line(panel.line)] if panel.line else []}
+    return {
+        "defaults": defaults,
+        "overrides": [_objective_override(panel.objective_series)] if panel.objective_series else [],
+    }
 
 
-def _line(name: str) -> dict[str, Any]:
+def _objective_override(name: str) -> dict[str, Any]:
     style = {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}}
     colour = {"id": "color", "value": {"mode": "fixed", "fixedColor": "red"}}
     return {"matcher": {"id": "byName", "options": name}, "properties": [style, colour]}

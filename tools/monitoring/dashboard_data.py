@@ -1,4 +1,4 @@
-"""The dashboard's expressions, with Grafana's variables filled in, and a small fleet under load to ask them of."""
+"""The expressions of the dashboard with Grafana's variables replaced, and a small fleet under load to query."""
 
 import asyncio
 import contextlib
@@ -8,75 +8,77 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.figures.plan import Plan
-from tests.figures.server import running
-from tests.rules import prometheus
-from tests.rules.dashboard import expressions
-from tests.rules.files import PLAIN, rules
-from tests.rules.load import load
-from tests.rules.parameters import Parameters
-from tests.rules.prometheus import Prometheus
+from benchmarks.load.askd_process import running_askd
+from benchmarks.load.plan import Plan
+from tools.monitoring import prometheus_server
+from tools.monitoring.background_load import background_load
+from tools.monitoring.dashboard import expressions
+from tools.monitoring.generated_files import RULES_FILE, render_rules
+from tools.monitoring.parameters import Parameters
+from tools.monitoring.prometheus_server import PrometheusServer
+from tools.monitoring.recording_rules import ASK_ROUTE, REQUEST_DURATION
 
-BOARD: Final = PLAIN.with_name("dashboard.json")
-_CODE: Final = """
+DASHBOARD_FILE: Final = RULES_FILE.with_name("dashboard.json")
+_FUNCTION_SOURCE: Final = """
 import asyncio, random
 
 async def answer(q: str) -> str | None:
     await asyncio.sleep(random.expovariate(20))
     if q.startswith("fail"):
         raise ValueError(q)
-    return None if q.startswith("nobody") else q.upper()
+    return None if q.startswith("unknown") else q.upper()
 
 answer.deterministic = True
 """
 
-_MANY: Final = 600
+_ROUNDS: Final = 600
 QUESTIONS: Final = [
     f"{word} {number % 5 if word == 'hello' else number}"
-    for number in range(_MANY)
-    for word in ("hello", "what is", "explain", "nobody knows" if number % 5 else "fail")
+    for number in range(_ROUNDS)
+    for word in ("hello", "what is", "explain", "unknown" if number % 5 else "fail")
 ]
-"""Some are asked again and again, most once; a fifth have no answer, and one in twenty fails."""
+"""Some questions repeat, most are unique; a fifth get a 404, and one in twenty fails."""
 
 
-def board() -> dict[str, Any]:
-    """Read the dashboard."""
-    found: dict[str, Any] = json.loads(BOARD.read_text(encoding="utf-8"))
-    return found
+def read_dashboard() -> dict[str, Any]:
+    """Return the parsed dashboard file."""
+    dashboard: dict[str, Any] = json.loads(DASHBOARD_FILE.read_text(encoding="utf-8"))
+    return dashboard
 
 
-def filled(expression: str, *, window: str) -> str:
-    """Put values in the places of Grafana's variables: everything, over so long a time."""
+def fill_variables(expression: str, *, window: str) -> str:
+    """Replace Grafana's variables: select everything, and use `window` for all intervals."""
     values = {"$__rate_interval": window, "$__range": window, "$namespace": ".*", "$job": ".*"}
     for name, value in values.items():
         expression = expression.replace(name, value)
     return expression
 
 
-def filled_all(*, window: str) -> dict[str, str]:
-    """Return every expression of the dashboard so."""
-    return {where: filled(found, window=window) for where, found in expressions(board()).items()}
+def filled_expressions(*, window: str) -> dict[str, str]:
+    """Return all expressions of the dashboard with their variables replaced."""
+    return {name: fill_variables(expr, window=window) for name, expr in expressions(read_dashboard()).items()}
 
 
 @contextlib.asynccontextmanager
-async def fleet(folder: Path, *, scale: float = 60, rate: float = 40) -> AsyncIterator[Prometheus]:
-    """Run two replicas under more load than they can take, scraped every second; when the block begins one drains."""
+async def loaded_fleet(folder: Path, *, scale: float = 60, rate: float = 40) -> AsyncIterator[PrometheusServer]:
+    """Run two overloaded replicas, scraped every second; one of them is draining when the block begins."""
     (folder / "prometheus").mkdir()
-    (folder / "answers.py").write_text(_CODE)
-    plan, variables = Plan(folder=folder), {"ASKD_CONCURRENCY": "2", "ASKD_QUEUE": "2", "ASKD_DRAIN_DELAY": "60s"}
+    (folder / "answers.py").write_text(_FUNCTION_SOURCE)
+    plan, environ = Plan(folder=folder), {"ASKD_CONCURRENCY": "2", "ASKD_QUEUE_SIZE": "2", "ASKD_DRAIN_DELAY": "60s"}
     async with contextlib.AsyncExitStack() as stack:
-        serve = [stack.enter_async_context(_replica(plan, variables)) for _ in range(2)]
-        first, second = await asyncio.gather(*serve)
-        server = prometheus.running(folder / "prometheus", rules(Parameters(scale=scale)))
-        found = await stack.enter_async_context(server)
-        found.targets({"one": first.ops_port, "two": second.ops_port})
+        replicas = [stack.enter_async_context(_replica(plan, environ)) for _ in range(2)]
+        first, second = await asyncio.gather(*replicas)
+        running = prometheus_server.running_prometheus(folder / "prometheus", render_rules(Parameters(scale=scale)))
+        server = await stack.enter_async_context(running)
+        server.set_targets({"one": first.ops_port, "two": second.ops_port})
         for askd in (first, second):
-            await stack.enter_async_context(load(askd.port, rate=rate, questions=QUESTIONS))
-        await found.seen('count(increase(askd_requests_total{route="/ask",code="200"}[5s]) > 0) == 2')
-        second.send(signal.SIGTERM)
-        await found.seen("askd_draining == 1")
-        yield found
+            await stack.enter_async_context(background_load(askd.port, rate=rate, questions=QUESTIONS))
+        answered = f'{REQUEST_DURATION}_count{{{ASK_ROUTE},http_response_status_code="200"}}'
+        await server.wait_for_result(f"count(increase({answered}[5s]) > 0) == 2")
+        second.send_signal(signal.SIGTERM)
+        await server.wait_for_result("askd_draining == 1")
+        yield server
 
 
-def _replica(plan: Plan, variables: dict[str, str]) -> Any:
-    return running(plan, "serve", "answers.py:answer", python_path=None, **variables)
+def _replica(plan: Plan, environ: dict[str, str]) -> Any:
+    return running_askd(plan, "serve", "answers.py:answer", python_path=None, **environ)

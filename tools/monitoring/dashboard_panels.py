@@ -1,25 +1,24 @@
-"""The panels of the dashboard, in the order of an exchange, with their queries."""
+"""Panels of the dashboard and their queries, in the order of a request."""
 
 import dataclasses
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.rules.parameters import Parameters
+from tools.monitoring.parameters import Parameters
+from tools.monitoring.recording_rules import ANSWERED, ASK_ROUTE, NOT_5XX, NOT_ANSWERED, REQUEST_DURATION
 
-SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
-FLEET: Final = 'namespace=~"$namespace",job=~"$job"'
-RATE: Final = "$__rate_interval"
-_ANSWERED: Final = 'code=~"2..|304|404"'
-_ASK: Final = 'route="/ask"'
-_JOINED: Final = 'result="joined"'
-_FINE: Final = 'code!~"5.."'
-_BUCKET: Final = "askd_request_duration_seconds_bucket"
-_BUDGET: Final = [(None, "red"), (0.0, "orange"), (0.25, "green")]
+DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
+FLEET_MATCHERS: Final = 'namespace=~"$namespace",job=~"$job"'
+RATE_INTERVAL: Final = "$__rate_interval"
+_BUCKET: Final = f"{REQUEST_DURATION}_bucket"
+_COUNT: Final = f"{REQUEST_DURATION}_count"
+_FOLLOWER: Final = 'role="follower"'
+_BUDGET_THRESHOLDS: Final = [(None, "red"), (0.0, "orange"), (0.25, "green")]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One panel: `queries` are expressions by what their series are called."""
+    """One panel. `queries` maps legends to expressions."""
 
     title: str
     queries: dict[str, str]
@@ -29,162 +28,169 @@ class Panel:
     unit: str = "short"
     help: str = ""
     stacked: bool = False
-    steps: list[tuple[float | None, str]] = dataclasses.field(default_factory=lambda: [(None, "green")])
-    """Colours of values, from where on; None: from the least."""
-    line: str = ""
-    """The series that is drawn as a red dashed line: an objective."""
+    thresholds: list[tuple[float | None, str]] = dataclasses.field(default_factory=lambda: [(None, "green")])
+    """Lower bounds of values and their colours; the first bound is None."""
+    objective_series: str = ""
+    """Legend of the series that is drawn as a red dashed line."""
 
 
-def of(name: str, *matchers: str) -> str:
-    """Select the series that the dashboard's variables choose."""
-    return f"{name}{{{','.join((FLEET, *matchers))}}}"
+def select(name: str, *matchers: str) -> str:
+    """Return a selector for the series chosen by the dashboard's variables."""
+    return f"{name}{{{','.join((FLEET_MATCHERS, *matchers))}}}"
 
 
-def rate(name: str, *matchers: str, window: str = RATE) -> str:
+def rate_of(name: str, *matchers: str, window: str = RATE_INTERVAL) -> str:
     """Return the rate of a counter."""
-    return f"rate({of(name, *matchers)}[{window}])"
+    return f"rate({select(name, *matchers)}[{window}])"
 
 
-def ask(*matchers: str, window: str = RATE) -> str:
-    """Return the rate of the questions."""
-    return rate("askd_requests_total", _ASK, *matchers, window=window)
+def request_rate(*matchers: str, window: str = RATE_INTERVAL) -> str:
+    """Return the rate of requests to /ask."""
+    return rate_of(_COUNT, ASK_ROUTE, *matchers, window=window)
 
 
 def quantile(share: float, name: str, *matchers: str) -> str:
-    """Return a quantile, over all replicas."""
-    return f"histogram_quantile({share}, sum by (le) ({rate(name, *matchers)}))"
+    """Return a quantile over all replicas."""
+    return f"histogram_quantile({share}, sum by (le) ({rate_of(name, *matchers)}))"
 
 
 def panels(parameters: Parameters) -> list[list[Panel]]:
-    """Return the rows."""
-    return [list(_state(parameters)), list(_exchange()), list(_time(parameters)), list(_inside())]
+    """Return the rows of panels."""
+    return [
+        list(_overview_row(parameters)),
+        list(_requests_row()),
+        list(_latency_row(parameters)),
+        list(_internals_row()),
+    ]
 
 
-def _state(parameters: Parameters) -> Iterator[Panel]:
-    """Yield what is seen at a glance."""
-    small: dict[str, Any] = {"kind": "stat", "width": 4, "height": 4}
-    wrong = f"1 - sum({ask(_FINE, window='$__range')}) / sum({ask(window='$__range')})"
-    within = rate(_BUCKET, _ASK, _ANSWERED, f'le="{parameters.threshold}"', window="$__range")
-    answers = rate("askd_request_duration_seconds_count", _ASK, _ANSWERED, window="$__range")
-    yield Panel(title="Questions a second", queries={"asked": f"sum({ask()})"}, unit="reqps", **small)
+def _overview_row(parameters: Parameters) -> Iterator[Panel]:
+    stat: dict[str, Any] = {"kind": "stat", "width": 4, "height": 4}
+    error_ratio = f"1 - sum({request_rate(NOT_5XX, window='$__range')}) / sum({request_rate(window='$__range')})"
+    fast = rate_of(_BUCKET, ASK_ROUTE, ANSWERED, f'le="{parameters.threshold}"', window="$__range")
+    answers = rate_of(_COUNT, ASK_ROUTE, ANSWERED, window="$__range")
+    # Other applications may export this standard metric; `askd_build_info` limits it to askd.
+    active = f"{select('http_server_active_requests')} and on (namespace, job, instance) {select('askd_build_info')}"
+    yield Panel(title="Requests per second", queries={"requests": f"sum({request_rate()})"}, unit="reqps", **stat)
     yield Panel(
         title="Error budget left",
-        queries={"left": f"1 - ({wrong}) / ((100 - {parameters.availability}) / 100)"},
+        queries={"left": f"1 - ({error_ratio}) / ((100 - {parameters.availability}) / 100)"},
         unit="percentunit",
-        steps=_BUDGET,
-        help=f"Of the time that is shown: {parameters.availability} % are to be answered without 5xx. Below 0: spent.",
-        **small,
+        thresholds=_BUDGET_THRESHOLDS,
+        help=f"For the selected time range. Objective: {parameters.availability} % without 5xx. Below 0: exhausted.",
+        **stat,
     )
     yield Panel(
         title="Latency budget left",
-        queries={"left": f"1 - (1 - sum({within}) / sum({answers})) / ((100 - {parameters.latency}) / 100)"},
+        queries={"left": f"1 - (1 - sum({fast}) / sum({answers})) / ((100 - {parameters.latency}) / 100)"},
         unit="percentunit",
-        steps=_BUDGET,
-        help=f"Of the time that is shown: {parameters.latency} % of the answers are to take at most "
+        thresholds=_BUDGET_THRESHOLDS,
+        help=f"For the selected time range. Objective: {parameters.latency} % of the answers within "
         f"{parameters.threshold} s.",
-        **small,
+        **stat,
     )
-    yield Panel(title="Under way", queries={"under way": f"sum({of('askd_in_flight')})"}, **small)
+    yield Panel(title="Active requests", queries={"active": f"sum({active})"}, **stat)
     yield Panel(
-        title="Replicas ready",
-        queries={"ready": f"sum({of('askd_ready')})"},
-        steps=[(None, "red"), (1.0, "green")],
-        **small,
+        title="Ready replicas",
+        queries={"ready": f"sum({select('askd_ready')})"},
+        thresholds=[(None, "red"), (1.0, "green")],
+        **stat,
     )
     yield Panel(
         title="Alerts",
         queries={"firing": 'count(ALERTS{alertname=~"Askd.*",alertstate="firing"}) or vector(0)'},
-        steps=[(None, "green"), (1.0, "red")],
-        **small,
+        thresholds=[(None, "green"), (1.0, "red")],
+        **stat,
     )
 
 
-def _exchange() -> Iterator[Panel]:
-    """Yield what is asked, what is answered, and what is not."""
+def _requests_row() -> Iterator[Panel]:
     yield Panel(
-        title="Asked", queries={"{{method}}": f"sum by (method) ({ask()})"}, width=8, unit="reqps", stacked=True
-    )
-    yield Panel(
-        title="Answered",
-        queries={"{{code}}": f"sum by (code) ({ask(_ANSWERED)})"},
+        title="Requests by method",
+        queries={"{{http_request_method}}": f"sum by (http_request_method) ({request_rate()})"},
         width=8,
         unit="reqps",
         stacked=True,
-        help="404: there is no answer. 304: the client has it.",
     )
     yield Panel(
-        title="Refused and failed",
+        title="Answers by status",
+        queries={"{{http_response_status_code}}": f"sum by (http_response_status_code) ({request_rate(ANSWERED)})"},
+        width=8,
+        unit="reqps",
+        stacked=True,
+        help="404: unknown question. 304: the client has the answer already.",
+    )
+    yield Panel(
+        title="Rejections and errors",
         queries={
-            "{{code}}": f"sum by (code) ({ask(_ANSWERED.replace('=~', '!~'))})",
-            "shed: {{reason}}": f"sum by (reason) ({rate('askd_shed_total')})",
+            "{{http_response_status_code}}": f"sum by (http_response_status_code) ({request_rate(NOT_ANSWERED)})",
+            "shed: {{reason}}": f"sum by (reason) ({rate_of('askd_shed_total')})",
         },
         width=8,
         unit="reqps",
-        help="429: beyond the client's rate. 503: too many, or the server that answers is away. 504: too late.",
+        help="429: over the rate limit. 503: shed, or the upstream server is unavailable. 504: deadline exceeded.",
     )
 
 
-def _time(parameters: Parameters) -> Iterator[Panel]:
-    """Yield how long it takes, and what is waited for."""
+def _latency_row(parameters: Parameters) -> Iterator[Panel]:
     yield Panel(
         title="Latency",
-        queries={"{{le}}": f"sum by (le) ({rate(_BUCKET, _ASK)})"},
+        queries={"{{le}}": f"sum by (le) ({rate_of(_BUCKET, ASK_ROUTE)})"},
         width=9,
         kind="heatmap",
         unit="s",
-        help=f"The objective's edge is {parameters.threshold} s.",
+        help=f"The threshold of the objective is {parameters.threshold} s.",
     )
     yield Panel(
-        title="Latency against the objective",
+        title="Latency and objective",
         queries={
-            "99 %": quantile(0.99, _BUCKET, _ASK, _ANSWERED),
-            "50 %": quantile(0.5, _BUCKET, _ASK, _ANSWERED),
+            "99 %": quantile(0.99, _BUCKET, ASK_ROUTE, ANSWERED),
+            "50 %": quantile(0.5, _BUCKET, ASK_ROUTE, ANSWERED),
             "objective": f"vector({parameters.threshold})",
         },
         width=7,
         unit="s",
-        line="objective",
-        help=f"{parameters.latency} % are to be below the line.",
+        objective_series="objective",
+        help=f"Objective: {parameters.latency} % below the line.",
     )
     yield Panel(
-        title="Queue and limit",
+        title="Queue and concurrency limit",
         queries={
-            "in the code": f"sum({rate('askd_inflight_seconds_total')})",
-            "limit": f"sum({of('askd_concurrency_limit')})",
-            "waiting": f"sum({of('askd_queue')})",
-            "may wait": f"sum({of('askd_queue_limit')})",
+            "in flight": f"sum({rate_of('askd_in_flight_seconds_total')})",
+            "limit": f"sum({select('askd_concurrency_limit')})",
+            "queued": f"sum({select('askd_queue_length')})",
+            "queue limit": f"sum({select('askd_queue_limit')})",
         },
         width=8,
-        line="limit",
-        help="Questions, of all replicas together.",
+        objective_series="limit",
+        help="Calls of the answerer and queued requests, summed over all replicas.",
     )
 
 
-def _inside() -> Iterator[Panel]:
-    """Yield the code, the cache and the replicas."""
-    code, delay = "askd_answerer_duration_seconds", "askd_queue_delay_seconds"
+def _internals_row() -> Iterator[Panel]:
+    duration, delay = "askd_answerer_duration_seconds", "askd_queue_delay_seconds"
     yield Panel(
-        title="Code: time",
+        title="Answerer: duration",
         queries={
-            "99 %": quantile(0.99, f"{code}_bucket"),
-            "50 %": quantile(0.5, f"{code}_bucket"),
-            "queue, mean": f"sum({rate(f'{delay}_sum')}) / sum({rate(f'{delay}_count')})",
+            "99 %": quantile(0.99, f"{duration}_bucket"),
+            "50 %": quantile(0.5, f"{duration}_bucket"),
+            "queue, mean": f"sum({rate_of(f'{delay}_sum')}) / sum({rate_of(f'{delay}_count')})",
         },
         width=6,
         unit="s",
     )
     yield Panel(
-        title="Code: outcomes",
-        queries={"{{outcome}}": f"sum by (outcome) ({rate(f'{code}_count')})"},
+        title="Answerer: outcomes",
+        queries={"{{outcome}}": f"sum by (outcome) ({rate_of(f'{duration}_count')})"},
         width=6,
         unit="reqps",
         stacked=True,
     )
     yield Panel(
-        title="At hand",
+        title="Cache and single flight",
         queries={
-            "cache: {{result}}": f"sum by (result) ({rate('askd_cache_results_total')})",
-            "call shared": f"sum({rate('askd_flight_results_total', _JOINED)})",
+            "cache: {{result}}": f"sum by (result) ({rate_of('askd_cache_lookups_total')})",
+            "shared call": f"sum({rate_of('askd_single_flight_total', _FOLLOWER)})",
         },
         width=6,
         unit="reqps",
@@ -193,11 +199,11 @@ def _inside() -> Iterator[Panel]:
     yield Panel(
         title="Replicas",
         queries={
-            "there": f"count({of('askd_build_info')})",
-            "ready": f"sum({of('askd_ready')})",
-            "draining": f"sum({of('askd_draining')})",
-            "worst loop lag, 99 % (s)": "max(histogram_quantile(0.99, sum by (le, instance) "
-            f"({rate('askd_event_loop_lag_seconds_bucket')})))",
+            "running": f"count({select('askd_build_info')})",
+            "ready": f"sum({select('askd_ready')})",
+            "draining": f"sum({select('askd_draining')})",
+            "worst event-loop lag, 99 % (s)": "max(histogram_quantile(0.99, sum by (le, instance) "
+            f"({rate_of('askd_event_loop_lag_seconds_bucket')})))",
         },
         width=6,
     )

@@ -1,4 +1,4 @@
-"""Real faults of a real askd, and the alerts that each has to raise."""
+"""Faults of a real askd, and the alerts that each must raise."""
 
 import contextlib
 import dataclasses
@@ -7,13 +7,13 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from service.guards.tokens import pair
-from tests.certificates import issue, write
-from tests.figures.plan import Plan
-from tests.figures.server import Askd, running
-from tests.rules.load import load
+from askd.guards.tokens import generate_token
+from benchmarks.load.askd_process import AskdProcess, running_askd
+from benchmarks.load.plan import Plan
+from tests.support.certificates import issue_certificate, write_certificate
+from tools.monitoring.background_load import background_load
 
-CODE: Final = """
+FUNCTION_SOURCE: Final = """
 import asyncio, time
 
 def fail(q: str) -> str:
@@ -34,107 +34,119 @@ async def block(q: str) -> str:
 async def quick(q: str) -> str:
     return q
 """
-Scene = Callable[[Plan], AbstractAsyncContextManager[Askd]]
+RunScenario = Callable[[Plan], AbstractAsyncContextManager[AskdProcess]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Fault:
-    """What is wrong, how it is made, and which alerts it has to raise, with the number of times for a burn rate."""
+class FaultScenario:
+    """A fault, and the alerts that it must raise; the name of a budget alert is followed by its burn rate."""
 
-    what: str
-    raises: tuple[str, ...]
-    scene: Scene
+    name: str
+    expected_alerts: tuple[str, ...]
+    run: RunScenario
 
 
 @contextlib.asynccontextmanager
-async def _code(plan: Plan, name: str, *questions: str, **variables: str) -> AsyncIterator[Askd]:
-    (plan.folder / "faulty.py").write_text(CODE)
+async def _serving_function(plan: Plan, name: str, *questions: str, **environ: str) -> AsyncIterator[AskdProcess]:
+    (plan.folder / "faulty.py").write_text(FUNCTION_SOURCE)
     async with (
-        running(plan, "serve", f"faulty.py:{name}", python_path=None, **variables) as askd,
-        load(askd.port, questions=questions or ("one", "two", "three")),
+        running_askd(plan, "serve", f"faulty.py:{name}", python_path=None, **environ) as askd,
+        background_load(askd.port, questions=questions or ("one", "two", "three")),
     ):
         yield askd
 
 
-def fails(plan: Plan) -> AbstractAsyncContextManager[Askd]:
-    """Code raises."""
-    return _code(plan, "fail")
+def failing_code(plan: Plan) -> AbstractAsyncContextManager[AskdProcess]:
+    """The answerer raises."""
+    return _serving_function(plan, "fail")
 
 
-def slow(plan: Plan) -> AbstractAsyncContextManager[Askd]:
-    """Code takes 400 ms."""
-    return _code(plan, "slow")
+def slow_code(plan: Plan) -> AbstractAsyncContextManager[AskdProcess]:
+    """The answerer takes 400 ms."""
+    return _serving_function(plan, "slow")
 
 
-def hangs(plan: Plan) -> AbstractAsyncContextManager[Askd]:
-    """Code never returns: each question ends at its deadline."""
-    return _code(plan, "hang", ASKD_DEADLINE="1s", ASKD_CONCURRENCY="100")
+def hanging_code(plan: Plan) -> AbstractAsyncContextManager[AskdProcess]:
+    """The answerer never returns: each request ends at its deadline."""
+    return _serving_function(plan, "hang", ASKD_DEADLINE="1s", ASKD_CONCURRENCY="100")
 
 
-def blocks(plan: Plan) -> AbstractAsyncContextManager[Askd]:
-    """Code holds the event loop, for ever."""
-    return _code(plan, "block", "fine", "fine", "block")
+def blocked_event_loop(plan: Plan) -> AbstractAsyncContextManager[AskdProcess]:
+    """The answerer blocks the event loop."""
+    return _serving_function(plan, "block", "fine", "fine", "block")
 
 
-def overloaded(plan: Plan) -> AbstractAsyncContextManager[Askd]:
-    """Eight times as much is asked as one place can answer, and nobody may wait."""
-    return _code(plan, "slow", ASKD_CONCURRENCY="1", ASKD_QUEUE="0")
+def overload(plan: Plan) -> AbstractAsyncContextManager[AskdProcess]:
+    """The load is eight times the capacity, and the queue is disabled."""
+    return _serving_function(plan, "slow", ASKD_CONCURRENCY="1", ASKD_QUEUE_SIZE="0")
 
 
 @contextlib.asynccontextmanager
-async def broken_book(plan: Plan) -> AsyncIterator[Askd]:
-    """A book is saved with a fault."""
+async def broken_book(plan: Plan) -> AsyncIterator[AskdProcess]:
+    """An invalid book is saved."""
     book = plan.folder / "book.yaml"
     book.write_text("- {ask: hello, answer: Hi}\n")
-    async with running(plan, "serve", str(book)) as askd, load(askd.port):
+    async with running_askd(plan, "serve", str(book)) as askd, background_load(askd.port):
         book.write_text("- {ask: hello}\n")
         yield askd
 
 
 @contextlib.asynccontextmanager
-async def answerer_down(plan: Plan) -> AsyncIterator[Askd]:
-    """The server that answers is killed."""
+async def answerer_down(plan: Plan) -> AsyncIterator[AskdProcess]:
+    """The upstream server is killed."""
     async with (
-        _code(plan, "quick") as other,
-        running(plan, "serve", f"ask+http://127.0.0.1:{other.port}") as askd,
-        load(askd.port),
+        _serving_function(plan, "quick") as upstream,
+        running_askd(plan, "serve", f"ask+http://127.0.0.1:{upstream.port}") as askd,
+        background_load(askd.port),
     ):
-        await other.kill()
+        await upstream.kill()
         yield askd
 
 
 @contextlib.asynccontextmanager
-async def broken_files(plan: Plan) -> AsyncIterator[Askd]:
-    """The certificate ends within the day; then it, and the tokens, are saved with faults."""
-    files = write(plan.folder, issue(ends=datetime.now(UTC) + timedelta(hours=12)))
+async def broken_files(plan: Plan) -> AsyncIterator[AskdProcess]:
+    """The certificate expires within a day; then an invalid certificate and invalid tokens are saved."""
+    files = write_certificate(plan.folder, issue_certificate(not_after=datetime.now(UTC) + timedelta(hours=12)))
     tokens = plan.folder / "tokens"
-    tokens.write_text(pair("tester")[1] + "\n")
-    variables = {f"ASKD_{name.upper()}": value for name, value in files.settings.items()}
-    async with running(plan, "serve", python_path=None, ASKD_TOKENS_FILE=str(tokens), **variables) as askd:
-        files.cert.write_text("no certificate")
+    tokens.write_text(generate_token("tester")[1] + "\n")
+    environ = {f"ASKD_{name.upper()}": value for name, value in files.tls_settings.items()}
+    async with running_askd(plan, "serve", python_path=None, ASKD_TOKENS_FILE=str(tokens), **environ) as askd:
+        files.cert.write_text("not a certificate")
         tokens.write_text("tester no-hash\n")
         yield askd
 
 
 @contextlib.asynccontextmanager
-async def killed(plan: Plan) -> AsyncIterator[Askd]:
+async def killed_replica(plan: Plan) -> AsyncIterator[AskdProcess]:
     """The only replica is killed."""
-    async with running(plan, "serve") as askd:
+    async with running_askd(plan, "serve") as askd:
         yield askd
 
 
-FAULTS: Final = (
-    Fault(what="code that fails", scene=fails, raises=("AskdErrorBudgetBurn 14.4x", "AskdErrorBudgetBurn 6x")),
-    Fault(what="code that is slow", scene=slow, raises=("AskdLatencyBudgetBurn 14.4x", "AskdLatencyBudgetBurn 6x")),
-    Fault(what="code that hangs", scene=hangs, raises=("AskdErrorBudgetBurn 14.4x", "AskdErrorBudgetBurn 6x")),
-    Fault(what="code that holds the loop", scene=blocks, raises=("AskdLoopStalls", "AskdDown")),
-    Fault(what="overload", scene=overloaded, raises=("AskdShedding", "AskdErrorBudgetBurn 14.4x")),
-    Fault(what="a broken book", scene=broken_book, raises=("AskdBookNotReloaded",)),
-    Fault(what="the answering server killed", scene=answerer_down, raises=("AskdAnswererDown",)),
-    Fault(
-        what="broken tokens and certificate",
-        scene=broken_files,
-        raises=("AskdTokensNotRead", "AskdCertificateNotRead", "AskdCertificateExpires"),
+FAULT_SCENARIOS: Final = (
+    FaultScenario(
+        name="failing code",
+        run=failing_code,
+        expected_alerts=("AskdErrorBudgetBurn 14.4x", "AskdErrorBudgetBurn 6x"),
     ),
-    Fault(what="the only replica killed", scene=killed, raises=("AskdDown",)),
+    FaultScenario(
+        name="slow code",
+        run=slow_code,
+        expected_alerts=("AskdLatencyBudgetBurn 14.4x", "AskdLatencyBudgetBurn 6x"),
+    ),
+    FaultScenario(
+        name="hanging code",
+        run=hanging_code,
+        expected_alerts=("AskdErrorBudgetBurn 14.4x", "AskdErrorBudgetBurn 6x"),
+    ),
+    FaultScenario(name="blocked event loop", run=blocked_event_loop, expected_alerts=("AskdLoopStalls", "AskdDown")),
+    FaultScenario(name="overload", run=overload, expected_alerts=("AskdShedding", "AskdErrorBudgetBurn 14.4x")),
+    FaultScenario(name="invalid book", run=broken_book, expected_alerts=("AskdBookNotReloaded",)),
+    FaultScenario(name="upstream server killed", run=answerer_down, expected_alerts=("AskdAnswererDown",)),
+    FaultScenario(
+        name="invalid tokens and certificate",
+        run=broken_files,
+        expected_alerts=("AskdTokensNotRead", "AskdCertificateNotRead", "AskdCertificateExpires"),
+    ),
+    FaultScenario(name="only replica killed", run=killed_replica, expected_alerts=("AskdDown",)),
 )

@@ -1,4 +1,4 @@
-"""Prometheus with the rules beside a local askd and a light load, until Ctrl-C. `make observe`."""
+"""`make observe`: run Prometheus with the rules, a local askd and a light load until Ctrl-C."""
 
 import asyncio
 import contextlib
@@ -9,36 +9,43 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from tests.figures.plan import Plan
-from tests.figures.server import running
-from tests.rules import prometheus
-from tests.rules.files import rules
-from tests.rules.load import load
-from tests.rules.parameters import Parameters
+from benchmarks.load.askd_process import running_askd
+from benchmarks.load.plan import Plan
+from tools.monitoring import prometheus_server
+from tools.monitoring.background_load import background_load
+from tools.monitoring.generated_files import render_rules
+from tools.monitoring.parameters import Parameters
+from tools.monitoring.recording_rules import ASK_ROUTE, REQUEST_DURATION
 
 PORT: Final = 9090
 EXPRESSIONS: Final = (
-    'sum by (code) (rate(askd_requests_total{route="/ask"}[30s]))',
-    "histogram_quantile(0.99, sum by (le) (rate(askd_request_duration_seconds_bucket[30s])))",
+    f"sum by (http_response_status_code) (rate({REQUEST_DURATION}_count{{{ASK_ROUTE}}}[30s]))",
+    f"histogram_quantile(0.99, sum by (le) (rate({REQUEST_DURATION}_bucket[30s])))",
     "job:askd_errors:ratio_rate5m",
 )
 
 
 async def main(spec: list[str]) -> None:
-    """Serve what the command line names, or the built-in book."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    """Serve the given answerer, or the built-in book."""
+    with tempfile.TemporaryDirectory() as temporary_folder:
+        folder = Path(temporary_folder)
         (folder / "prometheus").mkdir()
-        where = prometheus.running(folder / "prometheus", rules(Parameters()), every="5s", port=_port())
-        async with running(Plan(folder=folder), "serve", *spec) as askd, load(askd.port, rate=5), where as server:
-            server.targets({"askd": askd.ops_port})
-            _tell(server.url, askd.port)
+        prometheus = prometheus_server.running_prometheus(
+            folder / "prometheus", render_rules(Parameters()), scrape_interval="5s", port=_choose_port()
+        )
+        async with (
+            running_askd(Plan(folder=folder), "serve", *spec) as askd,
+            background_load(askd.port, rate=5),
+            prometheus as server,
+        ):
+            server.set_targets({"askd": askd.ops_port})
+            _print_addresses(server.url, askd.port)
             await asyncio.Event().wait()
 
 
-def _tell(url: str, port: int) -> None:
-    """Say where everything is, and open it where there is a browser."""
-    graph = f"{url}/query?{urlencode([(f'g{number}.expr', each) for number, each in enumerate(EXPRESSIONS)])}"
+def _print_addresses(url: str, port: int) -> None:
+    """Print the addresses, and open the graphs if there is a browser."""
+    graph = f"{url}/query?{urlencode([(f'g{number}.expr', expr) for number, expr in enumerate(EXPRESSIONS)])}"
     for name, address in (
         ("askd", f"http://127.0.0.1:{port}"),
         ("graphs", graph),
@@ -46,27 +53,27 @@ def _tell(url: str, port: int) -> None:
         ("rules", f"{url}/rules"),
     ):
         sys.stdout.write(f"{name:<8}{address}\n")
-    sys.stdout.write("dashboard for a Grafana with this Prometheus: k8s/prometheus/dashboard.json. Ctrl-C ends it.\n")
+    sys.stdout.write("Dashboard for Grafana: k8s/prometheus/dashboard.json. Press Ctrl-C to stop.\n")
     sys.stdout.flush()
     with contextlib.suppress(webbrowser.Error):
         webbrowser.open(graph)
 
 
-def _port() -> int:
-    """Return Prometheus' own port where it is free, else another."""
+def _choose_port() -> int:
+    """Return Prometheus' default port if it is free, otherwise another."""
     with contextlib.suppress(OSError):
-        return prometheus.free_port(PORT)
-    return prometheus.free_port()
+        return prometheus_server.free_port(PORT)
+    return prometheus_server.free_port()
 
 
-def _absolute(argument: str) -> str:
-    """Return a file's place from anywhere, with what stands behind it: `main.py:answer`."""
+def _absolute_spec(argument: str) -> str:
+    """Return the spec with an absolute path if it names a file, as in `main.py:answer`."""
     path, colon, rest = argument.partition(":")
     return f"{Path(path).resolve()}{colon}{rest}" if Path(path).exists() else argument
 
 
 if __name__ == "__main__":
-    if prometheus.PROGRAM is None:
+    if prometheus_server.PROMETHEUS_BINARY is None:
         sys.stdout.write("skipped: make observe, prometheus is not installed (Debian: apt-get install prometheus)\n")
         sys.exit(0)
-    prometheus.until_told(main([_absolute(each) for each in sys.argv[1:]]))
+    prometheus_server.run_until_interrupted(main([_absolute_spec(argument) for argument in sys.argv[1:]]))

@@ -1,4 +1,4 @@
-"""What may differ from one fleet to another. Texts, so that the chart's file can have placeholders in their places."""
+"""Parameters that differ between fleets. They are strings, so that the chart's files can have placeholders for them."""
 
 import dataclasses
 from typing import Final
@@ -10,34 +10,34 @@ DAY: Final = 24 * HOUR
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """The objectives, and which series they are about."""
+    """Objectives, and the series that they apply to."""
 
     availability: str = "99.9"
-    """Questions in a hundred that are not answered with 5xx; above 93, or the fastest alert could not fire."""
+    """Percentage of requests to /ask without a 5xx. Above 93: below, the fastest alert could never fire."""
     latency: str = "99"
-    """Answers in a hundred that come within `threshold`."""
+    """Percentage of answers within `threshold`."""
     threshold: str = "0.25"
-    """Seconds, one of the edges of `ASKD_LATENCY_BUCKETS`, written as Prometheus does: with a point."""
+    """Seconds; a bound of `ASKD_LATENCY_BUCKETS`, written as Prometheus does, with a decimal point."""
     selector: str = ""
-    """Matchers of the fleet's series, each with a comma behind it; empty: everything that is askd."""
+    """Matchers of the fleet's series, each followed by a comma; empty selects every askd."""
     autoscaler: str = 'horizontalpodautoscaler=~".*askd.*"'
     """Matchers of the fleet's HorizontalPodAutoscaler in the series of kube-state-metrics."""
     runbooks: str = "docs/runbooks"
-    """Where docs/runbooks is to be read."""
+    """URL of docs/runbooks."""
     scale: float = 1.0
-    """By how much all windows and waits are shorter than they should be: for trying alerts out."""
+    """Factor by which all windows and waiting times are shortened, to try alerts out."""
 
-    def span(self, seconds: float) -> str:
-        """Write a duration as Prometheus does, scaled."""
-        left = round(seconds * 1000 / self.scale)
+    def duration(self, seconds: float) -> str:
+        """Return a scaled duration in Prometheus' notation."""
+        remainder = round(seconds * 1000 / self.scale)
         text = ""
-        for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
-            count, left = divmod(left, size)
+        for unit, milliseconds in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+            count, remainder = divmod(remainder, milliseconds)
             text += f"{count}{unit}" if count else ""
         return text or "0s"
 
-    def series(self, name: str, *matchers: str) -> str:
-        """Select the fleet's series of a name."""
+    def select(self, name: str, *matchers: str) -> str:
+        """Return a selector for the fleet's series of this name."""
         text = self.selector + ",".join(matchers)
         return f"{name}{{{text}}}" if text else name
 
@@ -45,4 +45,4 @@ class Parameters:
 PLACEHOLDERS: Final = Parameters(
     **{name: f"@{name}@" for name in ("availability", "latency", "threshold", "selector", "autoscaler", "runbooks")}  # type: ignore[arg-type]  # none is `scale`
 )
-"""What the chart puts its values in place of."""
+"""Parameters for the chart's files; its templates replace them by values."""

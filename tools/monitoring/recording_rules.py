@@ -1,40 +1,43 @@
-"""Recording rules: the share of questions that went wrong, and of answers that were slow, over several windows.
+"""Recording rules: the ratio of failed requests and the ratio of slow answers, over several windows.
 
-A question is /ask, whoever asks it. Wrong is every 5xx: what failed, what was shed (503) and what came too late (504).
-What the client is to blame for (4xx) and what it did not wait for (499) is not. Slow is measured on what was answered:
-a refusal in a millisecond would make it look better, a stream counts to its end.
+Only requests to /ask count. 5xx are errors, including 503 and 504; 4xx and client disconnects (499) are not. Latency is
+measured on answers only, because fast rejections would improve it. A stream counts until its end.
 """
 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.rules.parameters import DAY, HOUR, MINUTE, Parameters
+from tools.monitoring.parameters import DAY, HOUR, MINUTE, Parameters
 
 WINDOWS: Final = {"5m": 5 * MINUTE, "30m": 30 * MINUTE, "1h": HOUR, "6h": 6 * HOUR, "3d": 3 * DAY}
-FLEET: Final = "by (namespace, job)"
-_ASK: Final = 'route="/ask"'
-_FINE: Final = 'code!~"5.."'
-_ANSWERED: Final = 'code=~"2..|304|404"'
+BY_FLEET: Final = "by (namespace, job)"
+REQUEST_DURATION: Final = "http_server_request_duration_seconds"
+ASK_ROUTE: Final = 'http_route="/ask"'
+NOT_5XX: Final = 'http_response_status_code!~"5.."'
+ANSWERED: Final = 'http_response_status_code=~"2..|304|404"'
+NOT_ANSWERED: Final = ANSWERED.replace("=~", "!~")
 
 
-def recording(parameters: Parameters) -> Iterator[dict[str, Any]]:
-    """Yield the rules; a name says the window that is meant, also where it is scaled."""
+def recording_rules(parameters: Parameters) -> Iterator[dict[str, Any]]:
+    """Yield the rules. Their names have the unscaled window."""
     for window, seconds in WINDOWS.items():
-        yield {"record": f"job:askd_errors:ratio_rate{window}", "expr": _errors(parameters, parameters.span(seconds))}
-        yield {"record": f"job:askd_slow:ratio_rate{window}", "expr": _slow(parameters, parameters.span(seconds))}
+        duration = parameters.duration(seconds)
+        yield {"record": f"job:askd_errors:ratio_rate{window}", "expr": _error_ratio(parameters, duration)}
+        yield {"record": f"job:askd_slow:ratio_rate{window}", "expr": _slow_ratio(parameters, duration)}
 
 
-def _errors(parameters: Parameters, window: str) -> str:
-    fine = parameters.series("askd_requests_total", _ASK, _FINE)
-    return _rest(fine, parameters.series("askd_requests_total", _ASK), window)
+def _error_ratio(parameters: Parameters, window: str) -> str:
+    requests = f"{REQUEST_DURATION}_count"
+    successful = parameters.select(requests, ASK_ROUTE, NOT_5XX)
+    return _complement_ratio(successful, parameters.select(requests, ASK_ROUTE), window)
 
 
-def _slow(parameters: Parameters, window: str) -> str:
-    within = f'le="{parameters.threshold}"'
-    fast = parameters.series("askd_request_duration_seconds_bucket", _ASK, _ANSWERED, within)
-    return _rest(fast, parameters.series("askd_request_duration_seconds_count", _ASK, _ANSWERED), window)
+def _slow_ratio(parameters: Parameters, window: str) -> str:
+    within_threshold = f'le="{parameters.threshold}"'
+    fast = parameters.select(f"{REQUEST_DURATION}_bucket", ASK_ROUTE, ANSWERED, within_threshold)
+    return _complement_ratio(fast, parameters.select(f"{REQUEST_DURATION}_count", ASK_ROUTE, ANSWERED), window)
 
 
-def _rest(part: str, whole: str, window: str) -> str:
-    """Return the share that is not in the part; nothing, where there is no whole."""
-    return f"1 - (\n  sum {FLEET} (rate({part}[{window}]))\n/\n  sum {FLEET} (rate({whole}[{window}]))\n)"
+def _complement_ratio(part: str, whole: str, window: str) -> str:
+    """Return an expression for the share that is not in `part`; the result is empty without requests."""
+    return f"1 - (\n  sum {BY_FLEET} (rate({part}[{window}]))\n/\n  sum {BY_FLEET} (rate({whole}[{window}]))\n)"

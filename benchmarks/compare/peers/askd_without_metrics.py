@@ -1,20 +1,22 @@
-"""askd without request ids, counts and times of exchanges, to see what these cost. Takes askd's own arguments.
+"""askd without request ids and metrics, to measure their cost. Arguments are those of askd.
 
-What is put in their place does nothing; what is not there to be replaced is an error, so that it cannot be missed.
-`Server-Timing` stays: it is for clients.
+Attributes are replaced with `patch.object`, which fails if an attribute does not exist, so that a rename in askd cannot
+silently bring the measured code back. `Server-Timing` stays, because it is a feature for clients.
 """
 
 import sys
 from unittest.mock import patch
 
-from service.cli import main
-from service.telemetry.tally import Tally
-from service.web import hot, observe
+from askd.api import instrumentation, response_cache, shed_responses
+from askd.cli.main import main
+from askd.telemetry.metrics import RequestMetrics
 
-for module in (hot, observe):
-    patch.object(module, "request_id", lambda _offered: "0" * 32).start()
-for name in ("observe", "count"):
-    patch.object(Tally, name, lambda *_observed: None).start()
+CONSTANT_REQUEST_ID = "0" * 32
+
+for module in (instrumentation, shed_responses, response_cache):
+    patch.object(module, "choose_request_id", lambda _offered: CONSTANT_REQUEST_ID).start()
+for method in (RequestMetrics.observe, RequestMetrics.observe_series):
+    patch.object(RequestMetrics, method.__name__, lambda *_arguments: None).start()
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The limit: uvloop and `asyncio.Protocol`, one constant response for each blank line, no HTTP. Usage: raw.py PORT."""
+"""Upper bound: an `asyncio.Protocol` on uvloop that writes a constant response without parsing. Argument: PORT."""
 
 import asyncio
 import sys
@@ -14,23 +14,23 @@ RESPONSE: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent
 
 
 class Connection(asyncio.Protocol):
-    """Answers, whatever was asked."""
+    """Responds to every blank line."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep where to write to."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
+        """Store the transport."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transport is not a subclass
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request that has come to its end."""
+        """Respond to each complete request."""
         *requests, self._rest = (self._rest + data).split(b"\r\n\r\n")
         self._transport.write(RESPONSE * len(requests))
 
 
 async def main() -> None:
-    """Serve until the process is ended."""
+    """Serve until the process is terminated."""
     server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", int(sys.argv[1]))
     await server.serve_forever()
 

@@ -1,4 +1,4 @@
-"""The least that aiohttp can do: one route on uvloop, without a log. Usage: bare.py PORT."""
+"""Minimal aiohttp app: one route on uvloop, without an access log. Argument: PORT."""
 
 import sys
 
@@ -7,7 +7,7 @@ from aiohttp import web
 
 
 async def ask(_request: web.Request) -> web.Response:
-    """Give the answer that askd's built-in book gives to `hello`."""
+    """Return the answer of askd's built-in book to `hello`."""
     return web.json_response({"answer": "Hi"})
 
 

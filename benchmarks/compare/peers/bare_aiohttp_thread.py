@@ -1,4 +1,4 @@
-"""The least that aiohttp can do for synchronous code: one route whose answer comes from a thread. Usage: … PORT."""
+"""Minimal aiohttp app for synchronous code: one route that calls a function in a thread. Argument: PORT."""
 
 import asyncio
 import sys
@@ -8,12 +8,12 @@ from aiohttp import web
 
 
 def answer(_text: str) -> str:
-    """Give the answer."""
+    """Return the answer."""
     return "Hi"
 
 
 async def ask(request: web.Request) -> web.Response:
-    """Give the answer that the code gives in its thread."""
+    """Return the answer of the function."""
     return web.json_response({"answer": await asyncio.to_thread(answer, request.query["q"])})
 
 

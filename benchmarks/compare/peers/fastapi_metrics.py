@@ -1,6 +1,6 @@
-"""FastAPI as people deploy it with metrics: uvicorn on uvloop and httptools, no log. Usage: fastapi_metrics.py PORT."""
+"""FastAPI with metrics on uvicorn with uvloop and httptools, without an access log. Argument: PORT."""
 # mypy: disable-error-code="import-not-found"
-# (FastAPI is installed for `make bench` alone, not where the types are checked)
+# (FastAPI is installed only in the environment of `make bench`)
 
 import sys
 
@@ -10,7 +10,7 @@ from prometheus_fastapi_instrumentator import Instrumentator
 
 
 async def ask(q: str) -> dict[str, str]:
-    """Give the answer that askd's built-in book gives to `hello`."""
+    """Return the answer of askd's built-in book to `hello`."""
     return {"answer": "Hi" if q == "hello" else "?"}
 
 

@@ -1,28 +1,28 @@
-"""The least that code can do, for askd: at once, from a thread, the same to the same question, and one that holds."""
+"""Trivial functions for askd: async, sync, deterministic, and one that blocks."""
 
 import asyncio
 
 
 async def asynchronous(_text: str) -> str:
-    """Give what the bare apps give."""
+    """Return the answer of the bare apps."""
     return "Hi"
 
 
 def synchronous(_text: str) -> str:
-    """Give the same, from a thread."""
+    """Return the same answer, in a thread."""
     return "Hi"
 
 
 async def deterministic(_text: str) -> str:
-    """Give what may be cached."""
+    """Return the same answer, which may be cached."""
     return "Hi"
 
 
-deterministic.deterministic = True  # type: ignore[attr-defined]  # how code declares it, by askd's documentation
+deterministic.deterministic = True  # type: ignore[attr-defined]  # how user code declares it
 
 
-async def holding(text: str) -> str:
-    """Keep the place of whoever asks `hold`, until the client leaves."""
+async def blocking(text: str) -> str:
+    """Wait until the client disconnects if the question is `hold`."""
     if text == "hold":
         await asyncio.Event().wait()
     return "Hi"

@@ -1,22 +1,33 @@
-"""The scenarios by name, in the order in which they run."""
+"""Scenarios by name, in the order in which they run."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from tests.figures.run import Scenario
-
-from . import clients, cost, drain, hang, killed, malformed, ops, overload, same, slow, waiting
+from benchmarks.load.scenario_run import Scenario
+from benchmarks.load.scenarios import (
+    drain,
+    guard_overhead,
+    hanging_code,
+    identical_requests,
+    io_bound_code,
+    killed_dependencies,
+    malformed_requests,
+    many_client_addresses,
+    ops_endpoints,
+    overload,
+    slow_clients,
+)
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     "overload": overload.measure,
-    "waiting": waiting.measure,
-    "ops": ops.measure,
+    "waiting": io_bound_code.measure,
+    "ops": ops_endpoints.measure,
     "drain": drain.measure,
-    "hang": hang.measure,
-    "killed": killed.measure,
-    "slow": slow.measure,
-    "same": same.measure,
-    "malformed": malformed.measure,
-    "clients": clients.measure,
-    "cost": cost.measure,
+    "hang": hanging_code.measure,
+    "killed": killed_dependencies.measure,
+    "slow": slow_clients.measure,
+    "same": identical_requests.measure,
+    "malformed": malformed_requests.measure,
+    "clients": many_client_addresses.measure,
+    "cost": guard_overhead.measure,
 }

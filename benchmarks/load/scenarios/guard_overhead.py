@@ -1,4 +1,4 @@
-"""What all guards cost while none of them acts: the exchange now, and before the guards, in turns."""
+"""Overhead of all guards while none of them acts, compared with the last commit before the guards."""
 
 import asyncio
 import shutil
@@ -10,27 +10,38 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.benchmark import load
-from tests.figures.report import Section, ms
-from tests.figures.run import Run, Skipped
-from tests.figures.server import SERVED, Askd, running
+from benchmarks.compare import wrk
+from benchmarks.load.askd_process import WORKLOADS_FILE, AskdProcess, running_askd
+from benchmarks.load.report import Section, format_ms
+from benchmarks.load.scenario_run import ScenarioRun, ScenarioSkipped
 
-SUBJECT: Final = "Tell what was measured, and where the time goes"
-"""The last commit before the guards."""
+BASELINE_SUBJECT: Final = "Tell what was measured, and where the time goes"
+"""Subject of the last commit before the guards."""
 CONNECTIONS: Final = 32
 AIM: Final = 0.88
-"""Throughput now, as a share of that before, at least."""
+"""Minimum throughput, as a share of the baseline's."""
 ROOT: Final = Path(__file__).parents[3]
 CASES: Final = {
     "hello, from the book": (("serve",), "/ask?q=hello", {}),
-    "a trivial function": (("serve", f"{SERVED}:quick"), "/ask?q=x", {}),
-    "the same, with a rate": (("serve", f"{SERVED}:quick"), "/ask?q=x", {"ASKD_RATE": "1000000/s"}),
+    "a trivial function": (("serve", f"{WORKLOADS_FILE}:quick"), "/ask?q=x", {}),
+    "the same with a rate limit": (
+        ("serve", f"{WORKLOADS_FILE}:quick"),
+        "/ask?q=x",
+        {"ASKD_RATE_LIMIT": "1000000/s"},
+    ),
 }
-"""How askd is started, what is asked, and what is set for askd as it is now."""
+"""Arguments, request target, and variables of the present askd (the baseline does not have these settings)."""
 
 
-class Turn(NamedTuple):
-    """One turn: answers a second, p99 and processor time for each answer in seconds, and what was no answer."""
+class Sources(NamedTuple):
+    """Sources of askd: the package to run, and the directory that contains it."""
+
+    package: str
+    python_path: Path
+
+
+class Measurement(NamedTuple):
+    """One measurement: responses per second, p99 and CPU time per response in seconds, number of failures."""
 
     rate: float
     p99: float
@@ -38,78 +49,94 @@ class Turn(NamedTuple):
     failures: int
 
 
-async def measure(run: Run) -> Section:
-    """Measure each case, A B A B."""
-    revision = await asyncio.to_thread(_revision, run.plan.baseline)
-    before = await asyncio.to_thread(_sources, revision, run.plan.folder / "before")
+async def measure(run: ScenarioRun) -> Section:
+    """Measure each case with the baseline and the present askd, alternately."""
+    revision = await asyncio.to_thread(_find_baseline, run.plan.baseline)
+    baseline = await asyncio.to_thread(_extract_sources, revision, run.plan.folder / "baseline")
     head = ("case", "before", "now", "now ÷ before", "CPU before", "CPU now", "p99 before", "p99 now", "failures")
-    section = Section(title=f"What the guards cost, against {revision[:12]}", head=head)
-    section.notes.append("wrk" if shutil.which("wrk") else "the suite's own generator: wrk is not installed")
+    section = Section(title=f"Overhead of the guards, compared with {revision[:12]}", head=head)
+    section.notes.append(
+        "load: wrk" if shutil.which("wrk") else "load: built-in generator, because wrk is not installed"
+    )
     for case in CASES:
-        old, new = await _turns(run, case, before)
-        _show(section, case, old, new)
+        before, now = await _run_alternately(run, case, baseline)
+        _add_row(section, case, before, now)
     return section
 
 
-async def _turns(run: Run, case: str, before: Path) -> tuple[list[Turn], list[Turn]]:
-    """Load both in turns: what disturbs the machine for a while disturbs both."""
+async def _run_alternately(
+    run: ScenarioRun, case: str, baseline: Sources
+) -> tuple[list[Measurement], list[Measurement]]:
+    """Measure both alternately, so that a disturbance of the machine affects both."""
     arguments, target, variables = CASES[case]
-    old: list[Turn] = []
-    new: list[Turn] = []
+    before: list[Measurement] = []
+    now: list[Measurement] = []
     async with AsyncExitStack() as stack:
-        servers = [
-            (await stack.enter_async_context(running(run.plan, *arguments, python_path=before)), old),
-            (await stack.enter_async_context(running(run.plan, *arguments, python_path=ROOT, **variables)), new),
-        ]
+        baseline_askd = await stack.enter_async_context(
+            running_askd(run.plan, *arguments, package=baseline.package, python_path=baseline.python_path)
+        )
+        present_askd = await stack.enter_async_context(
+            running_askd(run.plan, *arguments, python_path=None, **variables)
+        )
+        servers = [(baseline_askd, before), (present_askd, now)]
         for askd, _ in servers:
-            await _turn(run, askd, target, run.plan.seconds(2, 1))
+            await _measure_once(run, askd, target, run.plan.seconds(2, 1))
         for _ in range(run.plan.count(6, 2)):
-            for askd, turns in servers:
-                turns.append(await _turn(run, askd, target, run.plan.seconds(5, 1)))
+            for askd, measurements in servers:
+                measurements.append(await _measure_once(run, askd, target, run.plan.seconds(5, 1)))
             servers.reverse()
-    return old, new
+    return before, now
 
 
-async def _turn(run: Run, askd: Askd, target: str, seconds: float) -> Turn:
-    used = askd.processor_time()
+async def _measure_once(run: ScenarioRun, askd: AskdProcess, target: str, seconds: float) -> Measurement:
+    cpu_before = askd.cpu_time()
     if shutil.which("wrk"):
         url, core = f"http://127.0.0.1:{askd.port}{target}", run.plan.load_core or 0
-        sample = await asyncio.to_thread(load.wrk, url, core=core, connections=CONNECTIONS, seconds=seconds)
-        answers, rate, p99, failures = sample.answers, sample.rate, sample.p99, sample.failures
+        report = await asyncio.to_thread(wrk.run_wrk, url, core=core, connections=CONNECTIONS, seconds=seconds)
+        responses, rate, p99, failures = report.responses, report.rate, report.p99, report.failures
     else:
-        own = await run.closed(askd.port, connections=CONNECTIONS, seconds=seconds, target=target, patience=10)
-        answers, rate, p99, failures = own.answers, own.goodput, own.p99, sum(own.other_than(200).values())
-    return Turn(rate, p99, (askd.processor_time() - used) / max(answers, 1), failures)
+        sample = await run.closed_loop(askd.port, connections=CONNECTIONS, seconds=seconds, target=target, timeout=10)
+        responses, rate, p99 = sample.answers, sample.goodput, sample.p99
+        failures = sum(sample.outcomes_except(200).values())
+    return Measurement(rate, p99, (askd.cpu_time() - cpu_before) / max(responses, 1), failures)
 
 
-def _show(section: Section, case: str, old: list[Turn], new: list[Turn]) -> None:
-    def middle(turns: list[Turn], field: str) -> float:
-        return float(statistics.median(getattr(turn, field) for turn in turns))
+def _add_row(section: Section, case: str, before: list[Measurement], now: list[Measurement]) -> None:
+    def median(measurements: list[Measurement], field: str) -> float:
+        return float(statistics.median(getattr(measurement, field) for measurement in measurements))
 
-    ratio = statistics.median(now.rate / then.rate for then, now in zip(old, new, strict=True))
-    cpus = [f"{middle(turns, 'cpu') * 1e6:.1f} µs" for turns in (old, new)]
-    rates = [f"{middle(turns, 'rate'):,.0f}/s" for turns in (old, new)]
-    p99s = [ms(middle(turns, "p99")) for turns in (old, new)]
-    failures = sum(turn.failures for turn in (*old, *new))
+    ratio = statistics.median(new.rate / old.rate for old, new in zip(before, now, strict=True))
+    cpus = [f"{median(measurements, 'cpu') * 1e6:.1f} µs" for measurements in (before, now)]
+    rates = [f"{median(measurements, 'rate'):,.0f}/s" for measurements in (before, now)]
+    p99s = [format_ms(median(measurements, "p99")) for measurements in (before, now)]
+    failures = sum(measurement.failures for measurement in (*before, *now))
     section.rows.append((case, *rates, f"{ratio:.3f}", *cpus, *p99s, str(failures)))
-    seen = f"throughput {ratio - 1:+.1%}, CPU each {middle(new, 'cpu') / middle(old, 'cpu') - 1:+.1%}"
-    section.judge(f"cost: {case}", f"≤ {1 - AIM:.0%} off", seen, met=ratio >= AIM and not failures)
+    measured = f"throughput {ratio - 1:+.1%}, CPU time {median(now, 'cpu') / median(before, 'cpu') - 1:+.1%}"
+    section.add_verdict(
+        f"overhead: {case}", f"throughput ≥ {AIM - 1:+.0%}", measured, met=ratio >= AIM and not failures
+    )
 
 
-def _revision(wanted: str) -> str:
-    """The commit to measure against. Raises Skipped outside of a checkout, or where it is not there."""
-    command = ["git", "rev-parse", "--verify", f"{wanted}^{{commit}}"] if wanted else [
-        "git", "log", "--format=%H", "--max-count=1", "--fixed-strings", f"--grep={SUBJECT}"
+def _find_baseline(revision: str) -> str:
+    """Return the commit of a revision, or (empty) of the last commit before the guards.
+
+    Raises:
+        ScenarioSkipped: The commit does not exist, or this is not a checkout.
+    """
+    command = ["git", "rev-parse", "--verify", f"{revision}^{{commit}}"] if revision else [
+        "git", "log", "--format=%H", "--max-count=1", "--fixed-strings", f"--grep={BASELINE_SUBJECT}"
     ]  # fmt: skip
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if not found.stdout.strip():
-        raise Skipped(f"no commit to measure against: give one with --baseline ({found.stderr.strip() or SUBJECT})")
-    return found.stdout.strip()
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if not result.stdout.strip():
+        reason = result.stderr.strip() or f"no commit {BASELINE_SUBJECT!r}"
+        raise ScenarioSkipped(f"no baseline commit: set one with --baseline ({reason})")
+    return result.stdout.strip()
 
 
-def _sources(revision: str, folder: Path) -> Path:
-    """Put the sources of a commit into a folder; no work tree that git would remember."""
-    done = subprocess.run(["git", "archive", revision, "service"], cwd=ROOT, capture_output=True, check=True)
-    with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
+def _extract_sources(revision: str, folder: Path) -> Sources:
+    """Extract the sources of a commit. Unlike `git worktree`, this leaves nothing behind in the repository."""
+    result = subprocess.run(["git", "archive", revision, "service"], cwd=ROOT, capture_output=True, check=True)
+    with tarfile.open(fileobj=BytesIO(result.stdout)) as archive:
         archive.extractall(folder, filter="data")
-    return folder
+    # Until the package was renamed to askd, it was the folder `service` itself.
+    return Sources("askd", folder / "service") if (folder / "service" / "askd").is_dir() else Sources("service", folder)

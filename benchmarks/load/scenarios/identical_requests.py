@@ -1,30 +1,38 @@
-"""A thousand clients that ask the same at the same time."""
+"""Single flight: a thousand clients send the same request at the same time."""
 
 from typing import Final
 
-from tests.figures.numbers import counted
-from tests.figures.phase import Phase, Step
-from tests.figures.report import Section, ms
-from tests.figures.run import Run
+from benchmarks.load.phases import Phase, Step
+from benchmarks.load.report import Section, format_ms
+from benchmarks.load.samples import format_outcomes
+from benchmarks.load.scenario_run import ScenarioRun
 
 CLIENTS: Final = 1000
 
 
-async def measure(run: Run) -> Section:
-    """Ask once from each client, and count the calls twice: in the code, and in the metric."""
+async def measure(run: ScenarioRun) -> Section:
+    """Send one request from each client, and count the calls in the code and in the metric."""
     calls = run.plan.folder / "calls"
-    async with run.askd("counted", FIGURES_CALLS=str(calls), ASKD_MAX_CONNECTIONS=str(2 * CLIENTS)) as askd:
+    async with run.serve_workload(
+        "counted", BENCH_CALLS_FILE=str(calls), ASKD_MAX_CONNECTIONS=str(2 * CLIENTS)
+    ) as askd:
         step = Step(seconds=30, requests=CLIENTS)
-        phase = Phase(port=askd.port, connections=CLIENTS, steps=[step], patience=30)
-        sample = (await run.shoot(phase))[0]
+        phase = Phase(port=askd.port, connections=CLIENTS, steps=[step], timeout=30)
+        sample = (await run.run_phase(phase))[0]
         series = await askd.metrics()
     metric = sum(value for name, value in series.items() if name.startswith("askd_answerer_duration_seconds_count"))
-    made = calls.stat().st_size if calls.exists() else 0
-    section = Section(title=f"{CLIENTS:,} simultaneous same questions", head=("outcomes", "calls", "p50", "p99"))
-    section.rows.append((counted(sample.outcomes), f"{made:,}", ms(sample.p50), ms(sample.p99)))
-    section.judge(
-        "same question: calls of the code", "1", f"{made:,}, by the metric {metric:,.0f}", met=made == metric == 1
+    call_count = calls.stat().st_size if calls.exists() else 0
+    section = Section(
+        title=f"{CLIENTS:,} identical requests at the same time", head=("outcomes", "calls", "p50", "p99")
     )
-    everyone = sample.answers == CLIENTS
-    section.judge("same question: answers", f"{CLIENTS:,} × 200", counted(sample.outcomes), met=everyone)
+    section.rows.append(
+        (format_outcomes(sample.outcomes), f"{call_count:,}", format_ms(sample.p50), format_ms(sample.p99))
+    )
+    section.add_verdict(
+        "identical requests: calls", "1", f"{call_count:,}; metric: {metric:,.0f}", met=call_count == metric == 1
+    )
+    met = sample.answers == CLIENTS
+    section.add_verdict(
+        "identical requests: responses", f"{CLIENTS:,} × 200", format_outcomes(sample.outcomes), met=met
+    )
     return section

@@ -1,25 +1,25 @@
-"""Ops endpoints under ten times the capacity. In all other scenarios they are watched as well, and shown at the end."""
+"""Ops endpoints under ten times the capacity. The summary also has those of all other scenarios."""
 
 from typing import Final
 
-from tests.figures.load import generator_note
-from tests.figures.numbers import counted
-from tests.figures.plan import loops
-from tests.figures.report import Section
-from tests.figures.run import Run
-from tests.figures.watch import Watch
+from benchmarks.load.generator_process import generator_note
+from benchmarks.load.ops_probe import OpsProbe
+from benchmarks.load.plan import calibrate_loops
+from benchmarks.load.report import Section
+from benchmarks.load.samples import format_outcomes
+from benchmarks.load.scenario_run import ScenarioRun
 
 RATE: Final = 2500.0
-"""Questions a second, of 4 ms each."""
+"""Requests per second, of 4 ms CPU time each."""
 
 
-async def measure(run: Run) -> Section:
-    """Watch one server under overload."""
-    own = Watch()
-    async with run.askd("never", FIGURES_LOOPS=str(loops(0.004))) as askd, own.on(askd):
-        sample = await run.open(askd.port, rate=RATE, seconds=run.plan.seconds(20, 4), connections=400)
-    section = own.section()
+async def measure(run: ScenarioRun) -> Section:
+    """Probe the ops endpoints of one server under overload."""
+    ops_probe = OpsProbe()
+    async with run.serve_workload("never", BENCH_LOOPS=str(calibrate_loops(0.004))) as askd, ops_probe.probing(askd):
+        sample = await run.open_loop(askd.port, rate=RATE, seconds=run.plan.seconds(20, 4), connections=400)
+    section = ops_probe.section()
     section.title = "Ops endpoints under overload"
-    section.verdicts = [each._replace(what="ops endpoints, overload alone") for each in section.verdicts]
-    section.notes += [f"meanwhile {RATE:,.0f}/s offered: {counted(sample.outcomes)}", generator_note([sample])]
+    section.verdicts = [verdict._replace(subject="ops endpoints under overload") for verdict in section.verdicts]
+    section.notes += [f"load: {RATE:,.0f}/s offered: {format_outcomes(sample.outcomes)}", generator_note([sample])]
     return section

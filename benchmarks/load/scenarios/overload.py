@@ -1,79 +1,82 @@
-"""Up to ten times what askd can do: 4 ms of processor time a question, three codes, with the limiter and without."""
+"""Up to ten times the capacity, with 4 ms of CPU time per request: three functions, with and without limits."""
 
 import dataclasses
 import math
 from typing import Final
 
-from tests.figures.excess import CODES, CONNECTIONS, COST, capacity, offer
-from tests.figures.load import LATE, generator_note
-from tests.figures.numbers import GAVE_UP, Sample, counted, recovered, total
-from tests.figures.phase import Phase, Step
-from tests.figures.plan import loops
-from tests.figures.report import Section, mib, ms
-from tests.figures.run import Run
+from benchmarks.load.generator_process import MAX_GENERATOR_LAG, generator_note
+from benchmarks.load.phases import Phase, Step
+from benchmarks.load.plan import calibrate_loops
+from benchmarks.load.report import Section, format_mib, format_ms
+from benchmarks.load.samples import CLIENT_TIMEOUT, Sample, format_outcomes, recovery_seconds, sum_outcomes
+from benchmarks.load.saturation import CONNECTIONS, CPU_SECONDS, CPU_WORKLOADS, measure_capacity, offer_load
+from benchmarks.load.scenario_run import ScenarioRun
 
 FACTORS: Final = (0.5, 1.0, 2.5, 10.0)
-BUDGET: Final = 0.1
-"""The default of ASKD_QUEUE_BUDGET, in seconds."""
-UNLIMITED: Final = {"ASKD_CONCURRENCY": "100000", "ASKD_QUEUE": "100000", "ASKD_QUEUE_BUDGET": "60s"}
+QUEUE_TARGET_DELAY: Final = 0.1
+"""The default of ASKD_QUEUE_TARGET_DELAY, in seconds."""
+UNLIMITED: Final = {"ASKD_CONCURRENCY": "100000", "ASKD_QUEUE_SIZE": "100000", "ASKD_QUEUE_TARGET_DELAY": "60s"}
 
 
 @dataclasses.dataclass(kw_only=True)
-class Found:
-    """What one kind of code gives. `memory` is resident bytes before the overload and at its end."""
+class OverloadResult:
+    """Results of one function. `memory` is the resident memory in bytes before the overload and at its end."""
 
     unloaded: Sample
     capacity: float
     offered: dict[float, Sample]
     memory: tuple[int, int]
     recovery: float
-    collapsed: Sample
+    without_limits: Sample
 
     @property
     def best(self) -> float:
-        """The best goodput of all loads that were offered."""
+        """The best goodput of all offered loads."""
         return max(sample.goodput for sample in self.offered.values())
 
 
-async def measure(run: Run) -> Section:
-    """Measure the three kinds of code, one after the other."""
-    turns = str(loops(COST))
-    head = ("code", "offered", "a second", "goodput", "of best", "p50", "p99", "outcomes", "Retry-After")
-    section = Section(title="Overload: 4 ms of processor time a question", head=head)
-    for code, title in CODES.items():
-        found = await _code(run, code, turns)
-        _show(section, title, found)
-        _judge(section, title, found)
+async def measure(run: ScenarioRun) -> Section:
+    """Measure the three functions, one after the other."""
+    loops = str(calibrate_loops(CPU_SECONDS))
+    head = ("function", "load", "requests/s", "goodput/s", "of best", "p50", "p99", "outcomes", "Retry-After")
+    section = Section(title="Overload: 4 ms of CPU time per request", head=head)
+    for function, title in CPU_WORKLOADS.items():
+        result = await _measure_workload(run, function, loops)
+        _add_rows(section, title, result)
+        _judge(section, title, result)
     return section
 
 
-async def _code(run: Run, code: str, turns: str) -> Found:
-    async with run.askd(code, FIGURES_LOOPS=turns) as askd:
-        unloaded = await run.closed(askd.port, connections=1, seconds=run.plan.seconds(4, 1), patience=5)
-        most = await capacity(run, askd.port)
+async def _measure_workload(run: ScenarioRun, function: str, loops: str) -> OverloadResult:
+    async with run.serve_workload(function, BENCH_LOOPS=loops) as askd:
+        unloaded = await run.closed_loop(askd.port, connections=1, seconds=run.plan.seconds(4, 1), timeout=5)
+        capacity = await measure_capacity(run, askd.port)
         offered: dict[float, Sample] = {}
         before, recovery = 0, math.inf
         for factor in FACTORS:
             if factor <= 1:
-                before = askd.resident()
-            calm = Step(seconds=run.plan.seconds(6, 4), rate=FACTORS[0] * most)
-            samples = await offer(run, askd.port, factor * most, *([calm] if factor == FACTORS[-1] else []))
+                before = askd.resident_bytes()
+            normal_load = Step(seconds=run.plan.seconds(6, 4), rate=FACTORS[0] * capacity)
+            samples = await offer_load(
+                run, askd.port, factor * capacity, *([normal_load] if factor == FACTORS[-1] else [])
+            )
             offered[factor] = samples[1]
-        recovery = recovered(samples[2].windows, 2 * max(offered[FACTORS[0]].p99, unloaded.p99))
-        memory = (before, askd.resident())
-    async with run.askd(code, FIGURES_LOOPS=turns, **UNLIMITED) as askd:
+        recovery = recovery_seconds(samples[2].windows, 2 * max(offered[FACTORS[0]].p99, unloaded.p99))
+        memory = (before, askd.resident_bytes())
+    async with run.serve_workload(function, BENCH_LOOPS=loops, **UNLIMITED) as askd:
         steps = [
-            Step(seconds=each, rate=FACTORS[-1] * most) for each in (run.plan.seconds(5, 2), run.plan.seconds(10, 3))
+            Step(seconds=seconds, rate=FACTORS[-1] * capacity)
+            for seconds in (run.plan.seconds(5, 2), run.plan.seconds(10, 3))
         ]
-        collapsed = (await run.shoot(Phase(port=askd.port, connections=CONNECTIONS, steps=steps)))[1]
-    return Found(unloaded=unloaded, capacity=most, offered=offered, memory=memory, recovery=recovery,
-                 collapsed=collapsed)  # fmt: skip
+        without_limits = (await run.run_phase(Phase(port=askd.port, connections=CONNECTIONS, steps=steps)))[1]
+    return OverloadResult(unloaded=unloaded, capacity=capacity, offered=offered, memory=memory, recovery=recovery,
+                 without_limits=without_limits)  # fmt: skip
 
 
-def _show(section: Section, title: str, found: Found) -> None:
-    rows = [(f"{factor:g}×", found.capacity * factor, sample) for factor, sample in found.offered.items()]
-    for name, rate, sample in (*rows, ("10×, no limiter", found.capacity * FACTORS[-1], found.collapsed)):
-        share = sample.goodput / found.best if found.best else 0.0
+def _add_rows(section: Section, title: str, result: OverloadResult) -> None:
+    rows = [(f"{factor:g}×", result.capacity * factor, sample) for factor, sample in result.offered.items()]
+    for name, rate, sample in (*rows, ("10×, no limits", result.capacity * FACTORS[-1], result.without_limits)):
+        share = sample.goodput / result.best if result.best else 0.0
         retry = ", ".join(f"{count} × {value}s" for value, count in sorted(sample.retry_after.items()))
         section.rows.append(
             (
@@ -82,38 +85,47 @@ def _show(section: Section, title: str, found: Found) -> None:
                 f"{rate:,.0f}",
                 f"{sample.goodput:,.1f}",
                 f"{share:.0%}",
-                ms(sample.p50),
-                ms(sample.p99),
-                counted(sample.outcomes),
+                format_ms(sample.p50),
+                format_ms(sample.p99),
+                format_outcomes(sample.outcomes),
                 retry or "—",
             )
         )
+    generator = generator_note([*result.offered.values(), result.without_limits])
     section.notes.append(
-        f"{title}: capacity {found.capacity:,.1f}/s (closed loop, 4 connections), "
-        f"unloaded p99 {ms(found.unloaded.p99)}; {generator_note([*found.offered.values(), found.collapsed])}"
+        f"{title}: capacity {result.capacity:,.1f}/s (closed loop, 4 connections), "
+        f"unloaded p99 {format_ms(result.unloaded.p99)}; {generator}"
     )
 
 
-def _judge(section: Section, title: str, found: Found) -> None:
-    full = found.offered[FACTORS[-1]]
-    share = full.goodput / found.best if found.best else 0.0
-    section.judge(f"{title}: goodput at 10×", "≥ 90 % of its best", f"{share:.1%}", met=share >= 0.9)
-    bound, worst = 2 * (found.unloaded.p99 + BUDGET), max(sample.p99 for sample in found.offered.values())
-    seen = f"{ms(worst)} at the most"
-    section.judge(
-        f"{title}: p99 of the admitted", f"≤ {ms(bound)}: 2× (unloaded + budget)", seen, met=0 < worst <= bound
+def _judge(section: Section, title: str, result: OverloadResult) -> None:
+    overload = result.offered[FACTORS[-1]]
+    share = overload.goodput / result.best if result.best else 0.0
+    section.add_verdict(f"{title}: goodput at 10×", "≥ 90 % of its best", f"{share:.1%}", met=share >= 0.9)
+    max_p99, p99 = 2 * (result.unloaded.p99 + QUEUE_TARGET_DELAY), max(sample.p99 for sample in result.offered.values())
+    measured = f"maximum {format_ms(p99)}"
+    section.add_verdict(
+        f"{title}: p99 of accepted requests",
+        f"≤ {format_ms(max_p99)}: 2× (unloaded + queue target delay)",
+        measured,
+        met=0 < p99 <= max_p99,
     )
-    others = total(sample.other_than(200, 503, GAVE_UP) for sample in found.offered.values())
-    section.judge(f"{title}: statuses", "only 200 and 503", f"others: {counted(others)}", met=not others)
-    retry = {value for sample in found.offered.values() for value in sample.retry_after}
-    jittered = retry == {"1", "2", "3"}
-    section.judge(f"{title}: Retry-After", "jittered, 1–3 s", ", ".join(sorted(retry)) or "none came", met=jittered)
-    growth = found.memory[1] / found.memory[0] - 1
-    seen = f"{growth:+.1%}, {mib(found.memory[0])} to {mib(found.memory[1])}"
-    section.judge(f"{title}: memory", "growth < 20 %", seen, met=growth < 0.2)
-    seen = f"{found.recovery:.2f} s" if math.isfinite(found.recovery) else "never"
-    section.judge(f"{title}: normal p99 again after the load", "< 2 s", seen, met=found.recovery < 2)
-    fallen = found.collapsed.goodput / found.best if found.best else 0.0
-    section.judge(f"{title}: without the limiter", "shown: about a tenth", f"{fallen:.1%} of the best", met=None)
-    late = max(sample.late for sample in found.offered.values())
-    section.judge(f"{title}: the generator", f"late < {ms(LATE)} at p99", ms(late), met=late < LATE)
+    others = sum_outcomes(sample.outcomes_except(200, 503, CLIENT_TIMEOUT) for sample in result.offered.values())
+    section.add_verdict(f"{title}: statuses", "only 200 and 503", f"others: {format_outcomes(others)}", met=not others)
+    retry = {value for sample in result.offered.values() for value in sample.retry_after}
+    met = retry == {"1", "2", "3"}
+    section.add_verdict(f"{title}: Retry-After", "random, 1–3 s", ", ".join(sorted(retry)) or "none", met=met)
+    growth = result.memory[1] / result.memory[0] - 1
+    measured = f"{growth:+.1%}, {format_mib(result.memory[0])} to {format_mib(result.memory[1])}"
+    section.add_verdict(f"{title}: memory", "growth < 20 %", measured, met=growth < 0.2)
+    measured = f"{result.recovery:.2f} s" if math.isfinite(result.recovery) else "never"
+    section.add_verdict(f"{title}: recovery to a normal p99", "< 2 s", measured, met=result.recovery < 2)
+    unlimited_share = result.without_limits.goodput / result.best if result.best else 0.0
+    section.add_verdict(f"{title}: without limits", "shown; about 10 %", f"{unlimited_share:.1%} of the best", met=None)
+    lag = max(sample.generator_lag for sample in result.offered.values())
+    section.add_verdict(
+        f"{title}: the generator",
+        f"lag < {format_ms(MAX_GENERATOR_LAG)} at p99",
+        format_ms(lag),
+        met=lag < MAX_GENERATOR_LAG,
+    )

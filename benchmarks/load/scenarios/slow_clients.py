@@ -1,121 +1,145 @@
-"""A thousand connections that say nothing, drip, or do not read: each ends in its time, good clients feel nothing."""
+"""A thousand slow connections are closed in time, while normal clients are served without delay."""
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from tests.figures import wire
-from tests.figures.load import generator_note
-from tests.figures.numbers import Sample, counted, percentile
-from tests.figures.report import Section, ms
-from tests.figures.run import Run
-from tests.figures.server import Askd
+from benchmarks.load import raw_http
+from benchmarks.load.askd_process import AskdProcess
+from benchmarks.load.generator_process import generator_note
+from benchmarks.load.report import Section, format_ms
+from benchmarks.load.samples import Sample, format_outcomes, percentile
+from benchmarks.load.scenario_run import ScenarioRun
+from benchmarks.load.scenarios import slowhttptest
+from benchmarks.load.scenarios.misbehaving_client import MisbehavingClient, record_lifetimes
 
-from . import slowhttptest
-from .rude import Rude, note_ends
-
-EACH: Final = 250
-GAP: Final = 0.01
-"""Seconds between two of them: large answers cost something, too, and are not what is measured."""
-SLACK: Final = 3.0
-"""Seconds beyond its bound in which a connection is still closed in its time."""
-GOOD: Final = 0.1
-"""Seconds that a good client's answer may take at the 99th percentile."""
+CLIENTS_PER_KIND: Final = 250
+CONNECT_INTERVAL: Final = 0.01
+"""Seconds between two new connections, so that their large responses do not slow the measurement down."""
+TOLERANCE: Final = 3.0
+"""Allowed seconds in addition to a time limit."""
+NORMAL_CLIENT_P99: Final = 0.1
+"""Maximum p99 of normal clients in seconds."""
 RATE: Final = 50.0
-"""Questions a second of the good clients."""
+"""Requests per second of the normal clients."""
 
 
-class Kind(NamedTuple):
-    """Clients of one kind, the bound in seconds on their connections, and the status they must read; empty: any."""
+class ClientKind(NamedTuple):
+    """Clients of one kind, the limit of their connections in seconds, and the expected status (empty: any)."""
 
     name: str
-    bound: float
-    rudes: Sequence[Rude]
+    limit: float
+    clients: Sequence[MisbehavingClient]
     status: str = ""
 
 
-async def measure(run: Run) -> Section:
-    """The rude clients of this file, then slowhttptest's attacks, each with good clients beside them."""
-    bounds = {name: run.plan.seconds(full, quick) for name, full, quick in (
+async def measure(run: ScenarioRun) -> Section:
+    """Run the slow clients, then the attacks of slowhttptest, each with normal clients."""
+    limits = {name: run.plan.seconds(full, quick) for name, full, quick in (
         ("HEADER_TIMEOUT", 10, 3), ("BODY_TIMEOUT", 5, 2), ("WRITE_TIMEOUT", 20, 3), ("DEADLINE", 30, 6)
     )}  # fmt: skip
-    variables = {f"ASKD_{name}": f"{seconds:g}s" for name, seconds in bounds.items()}
-    head = ("kind", "connections", "bound", "closed in time", "late or never", "p50", "max", "got")
-    section = Section(title=f"Slow clients: {4 * EACH:,} connections", head=head)
-    async with run.askd("large", **variables) as askd:
-        await _own(run, askd, bounds, section)
+    variables = {f"ASKD_{name}": f"{seconds:g}s" for name, seconds in limits.items()}
+    head = ("kind", "connections", "limit", "closed in time", "late or never", "p50", "max", "status")
+    section = Section(title=f"Slow clients: {4 * CLIENTS_PER_KIND:,} connections", head=head)
+    async with run.serve_workload("large", **variables) as askd:
+        await _measure_slow_clients(run, askd, limits, section)
     if shutil.which("slowhttptest"):
-        async with run.askd("large", **variables) as askd:
+        async with run.serve_workload("large", **variables) as askd:
             for attack in slowhttptest.ATTACKS:
-                found = await slowhttptest.run(run, askd, attack, longest=max(bounds.values()))
-                section.notes.append(f"slowhttptest {attack.flag} ({attack.name}): {found.exit_status}")
-                seen = f"{found.left} open after {found.seconds:.0f} s"
-                met = not found.left
-                section.judge(f"slowhttptest {attack.flag}: {attack.name}", "all closed in time", seen, met=met)
-                judge_good(section, f"slowhttptest {attack.flag}: a good client's p99", found.good)
+                result = await slowhttptest.run_attack(run, askd, attack, longest_limit=max(limits.values()))
+                section.notes.append(f"slowhttptest {attack.flag} ({attack.name}): {result.exit_status}")
+                measured = f"{result.open_connections} open after {result.seconds:.0f} s"
+                met = not result.open_connections
+                section.add_verdict(
+                    f"slowhttptest {attack.flag}: {attack.name}", "all closed in time", measured, met=met
+                )
+                judge_normal_clients(section, f"slowhttptest {attack.flag}: p99 of normal clients", result.normal)
     else:
-        section.judge("slowhttptest", "to be run", "skipped: it is not installed", met=None)
+        section.add_verdict("slowhttptest", "runs", "skipped: slowhttptest is not installed", met=None)
     return section
 
 
-async def _own(run: Run, askd: Askd, bounds: dict[str, float], section: Section) -> None:
-    kinds = _kinds(bounds)
-    everyone = [rude for kind in kinds for rude in kind.rudes]
-    length = max(bounds.values()) + len(everyone) * GAP + 2 * SLACK
-    good = asyncio.create_task(run.open(askd.port, rate=RATE, seconds=length, connections=8, patience=5))
-    noting = asyncio.create_task(note_ends(askd.port, everyone))
+async def _measure_slow_clients(
+    run: ScenarioRun, askd: AskdProcess, limits: dict[str, float], section: Section
+) -> None:
+    kinds = _create_clients(limits)
+    clients = [client for kind in kinds for client in kind.clients]
+    seconds = max(limits.values()) + len(clients) * CONNECT_INTERVAL + 2 * TOLERANCE
+    normal = asyncio.create_task(run.open_loop(askd.port, rate=RATE, seconds=seconds, connections=8, timeout=5))
+    recording = asyncio.create_task(record_lifetimes(askd.port, clients))
     try:
-        for rude in everyone:
-            await rude.open(askd.port)
-            await asyncio.sleep(GAP)
-        sample = await good
+        for client in clients:
+            await client.open(askd.port)
+            await asyncio.sleep(CONNECT_INTERVAL)
+        sample = await normal
     finally:
-        for task in (good, noting):
+        for task in (normal, recording):
             task.cancel()
-        for rude in everyone:
-            rude.close()
+        for client in clients:
+            client.close()
     for kind in kinds:
-        _show(section, kind)
-    section.notes.append(f"good clients: {counted(sample.outcomes)}; {generator_note([sample])}")
-    judge_good(section, "slow clients: a good one's p99", sample)
+        _add_row(section, kind)
+    section.notes.append(f"normal clients: {format_outcomes(sample.outcomes)}; {generator_note([sample])}")
+    judge_normal_clients(section, "slow clients: p99 of normal clients", sample)
 
 
-def _kinds(bounds: dict[str, float]) -> list[Kind]:
-    large = wire.get("/ask?q=large")
+def _create_clients(limits: dict[str, float]) -> list[ClientKind]:
+    large = raw_http.get_request("/ask?q=large")
     head = b"GET /ask?q=x HTTP/1.1\r\nHost: x\r\nX: "
     body = b'POST /ask HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"q":"'
-    header = bounds["HEADER_TIMEOUT"]
+    header_timeout = limits["HEADER_TIMEOUT"]
     return [
-        Kind("says nothing", header, [Rude() for _ in range(EACH)]),
-        Kind("drips headers", header, [Rude(head, drip=b"a") for _ in range(EACH)]),
-        Kind("drips its body", bounds["BODY_TIMEOUT"], [Rude(body, drip=b"a") for _ in range(EACH)], "408"),
-        Kind("reads nothing", bounds["WRITE_TIMEOUT"], [Rude(large, reads=0) for _ in range(EACH // 2)]),
-        Kind("reads slowly", bounds["DEADLINE"], [Rude(large, reads=64) for _ in range(EACH // 2)]),
+        ClientKind("sends nothing", header_timeout, [MisbehavingClient() for _ in range(CLIENTS_PER_KIND)]),
+        ClientKind(
+            "sends headers slowly",
+            header_timeout,
+            [MisbehavingClient(head, piece=b"a") for _ in range(CLIENTS_PER_KIND)],
+        ),
+        ClientKind(
+            "sends its body slowly",
+            limits["BODY_TIMEOUT"],
+            [MisbehavingClient(body, piece=b"a") for _ in range(CLIENTS_PER_KIND)],
+            "408",
+        ),
+        ClientKind(
+            "reads nothing",
+            limits["WRITE_TIMEOUT"],
+            [MisbehavingClient(large, read_size=0) for _ in range(CLIENTS_PER_KIND // 2)],
+        ),
+        ClientKind(
+            "reads slowly",
+            limits["DEADLINE"],
+            [MisbehavingClient(large, read_size=64) for _ in range(CLIENTS_PER_KIND // 2)],
+        ),
     ]
 
 
-def judge_good(section: Section, what: str, sample: Sample) -> None:
-    """Judge the clients that behave."""
-    met = 0 < sample.p99 < GOOD and not sample.other_than(200)
-    section.judge(what, f"< {ms(GOOD)}, only 200", f"{ms(sample.p99)}, {counted(sample.outcomes)}", met=met)
+def judge_normal_clients(section: Section, subject: str, sample: Sample) -> None:
+    """Add the verdict on the normal clients."""
+    met = 0 < sample.p99 < NORMAL_CLIENT_P99 and not sample.outcomes_except(200)
+    section.add_verdict(
+        subject,
+        f"< {format_ms(NORMAL_CLIENT_P99)}, only 200",
+        f"{format_ms(sample.p99)}, {format_outcomes(sample.outcomes)}",
+        met=met,
+    )
 
 
-def _show(section: Section, kind: Kind) -> None:
-    times = [rude.lasted for rude in kind.rudes if rude.lasted is not None]
-    in_time, all_of = sum(each <= kind.bound + SLACK for each in times), len(kind.rudes)
-    got = _statuses(kind.rudes)
-    row = (kind.name, str(all_of), f"{kind.bound:g} s", str(in_time), str(all_of - in_time))
-    middle, longest = (f"{each:.1f} s" if times else "—" for each in (percentile(times, 0.5), max(times, default=0.0)))
-    section.rows.append((*row, middle, longest, counted(got)))
-    told = not kind.status or got == {kind.status: all_of}
-    aim = f"all closed within {kind.bound:g} s" + (f", with {kind.status}" if kind.status else "")
-    seen = f"{in_time} of {all_of}" + (f", with {counted(got)}" if kind.status else "")
-    section.judge(f"slow clients: {kind.name}", aim, seen, met=in_time == all_of and told)
+def _add_row(section: Section, kind: ClientKind) -> None:
+    lifetimes = [client.lifetime for client in kind.clients if client.lifetime is not None]
+    in_time, total = sum(seconds <= kind.limit + TOLERANCE for seconds in lifetimes), len(kind.clients)
+    statuses = _statuses(kind.clients)
+    row = (kind.name, str(total), f"{kind.limit:g} s", str(in_time), str(total - in_time))
+    p50, longest = percentile(lifetimes, 0.5), max(lifetimes, default=0.0)
+    times = (f"{seconds:.1f} s" if lifetimes else "—" for seconds in (p50, longest))
+    section.rows.append((*row, *times, format_outcomes(statuses)))
+    has_status = not kind.status or statuses == {kind.status: total}
+    aim = f"all closed within {kind.limit:g} s" + (f", with {kind.status}" if kind.status else "")
+    measured = f"{in_time} of {total}" + (f", with {format_outcomes(statuses)}" if kind.status else "")
+    section.add_verdict(f"slow clients: {kind.name}", aim, measured, met=in_time == total and has_status)
 
 
-def _statuses(rudes: Sequence[Rude]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for rude in rudes:
-        found[rude.status] = found.get(rude.status, 0) + 1
-    return found
+def _statuses(clients: Sequence[MisbehavingClient]) -> dict[str, int]:
+    return dict(Counter(client.status for client in clients))

@@ -1,31 +1,30 @@
-"""The four attacks of slowhttptest, with good clients beside them."""
+"""The four attacks of slowhttptest, with normal clients at the same time."""
 
 import asyncio
 import re
 from typing import Final, NamedTuple
 
-from tests.figures.numbers import Sample
-from tests.figures.run import Run
-from tests.figures.server import Askd
-
-from .rude import still_open
+from benchmarks.load.askd_process import AskdProcess
+from benchmarks.load.samples import Sample
+from benchmarks.load.scenario_run import ScenarioRun
+from benchmarks.load.scenarios.misbehaving_client import open_client_ports
 
 CONNECTIONS: Final = 1000
-GOOD: Final = 8
-"""Connections of the good clients."""
-SPARE: Final = 4.0
-"""Seconds beyond the longest bound, after which none of the connections may be left."""
+NORMAL_CONNECTIONS: Final = 8
+"""Number of connections of the normal clients."""
+EXTRA_SECONDS: Final = 4.0
+"""Seconds in addition to the longest limit, after which all connections must be closed."""
 
 
 class Attack(NamedTuple):
-    """One attack: its flag, what it is, what it asks for, and further options."""
+    """One attack: flag of slowhttptest, description, request target and further options."""
 
     flag: str
     name: str
     target: str
     options: tuple[str, ...]
     rate: int = 200
-    """Connections that it opens a second; fewer where each costs as much as a large answer does."""
+    """New connections per second; fewer if each one costs a large response."""
 
 
 ATTACKS: Final = (
@@ -36,33 +35,35 @@ ATTACKS: Final = (
 )
 
 
-class Attacked(NamedTuple):
-    """What came of one: connections that were left after so many seconds, its last word, the good clients' sample."""
+class AttackResult(NamedTuple):
+    """Result of one attack: connections open after `seconds`, exit status, and the sample of the normal clients."""
 
-    left: int
+    open_connections: int
     seconds: float
     exit_status: str
-    good: Sample
+    normal: Sample
 
 
-async def run(run: Run, askd: Askd, attack: Attack, *, longest: float) -> Attacked:
-    """Attack for so long that all connections must be gone in the end; `longest` is the longest bound in seconds."""
-    seconds = CONNECTIONS / attack.rate + longest + SPARE
-    good = asyncio.create_task(run.open(askd.port, rate=50, seconds=seconds, connections=GOOD, patience=5))
-    attacking = asyncio.create_task(_attack(askd.port, attack, seconds + 2))
+async def run_attack(run: ScenarioRun, askd: AskdProcess, attack: Attack, *, longest_limit: float) -> AttackResult:
+    """Attack until all connections must be closed, which depends on the longest time limit in seconds."""
+    seconds = CONNECTIONS / attack.rate + longest_limit + EXTRA_SECONDS
+    normal = asyncio.create_task(
+        run.open_loop(askd.port, rate=50, seconds=seconds, connections=NORMAL_CONNECTIONS, timeout=5)
+    )
+    attacking = asyncio.create_task(_run_slowhttptest(askd.port, attack, seconds + 2))
     try:
         await asyncio.wait({attacking}, timeout=seconds - 1)
-        left = max(0, len(still_open(askd.port)) - GOOD)
-        output, sample = await attacking, await good
+        open_connections = max(0, len(open_client_ports(askd.port)) - NORMAL_CONNECTIONS)
+        output, sample = await attacking, await normal
     finally:
-        for task in (attacking, good):
+        for task in (attacking, normal):
             task.cancel()
-    found = re.search(r"Exit status:\s*(.*)", re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", output))
-    return Attacked(left, seconds - 1, found[1].strip() if found else output[-200:], sample)
+    match = re.search(r"Exit status:\s*(.*)", re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", output))
+    return AttackResult(open_connections, seconds - 1, match[1].strip() if match else output[-200:], sample)
 
 
-async def _attack(port: int, attack: Attack, seconds: float) -> str:
-    """Run it to its end, and return what it has written."""
+async def _run_slowhttptest(port: int, attack: Attack, seconds: float) -> str:
+    """Run slowhttptest and return its output."""
     url = f"http://127.0.0.1:{port}{attack.target}"
     counts = ("-c", str(CONNECTIONS), "-r", str(attack.rate), "-l", str(round(seconds)), "-p", "3", "-v", "1")
     process = await asyncio.create_subprocess_exec(

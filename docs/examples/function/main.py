@@ -4,7 +4,7 @@ Then ask it:
 
     curl 'localhost:2024/ask?q=Ada'
     curl 'localhost:2024/ask?q=Ada&lang=fr&times=2'
-    curl 'localhost:2024/ask?q=Ada&lang=es'         # 400: it says which languages there are
+    curl 'localhost:2024/ask?q=Ada&lang=es'         # 400: the error lists the languages
 """
 
 from typing import Literal, TypedDict
@@ -13,7 +13,7 @@ GREETINGS = {"en": "Hello", "de": "Hallo", "fr": "Bonjour"}
 
 
 class Greeting(TypedDict):
-    """What comes back: `answer`, which every answer has, and a field of this function's own."""
+    """The response: `answer`, which is required, and an extra field."""
 
     answer: str
     lang: str
@@ -22,16 +22,16 @@ class Greeting(TypedDict):
 def answer(name: str, lang: Literal["en", "de", "fr"] = "en", times: int = 1) -> Greeting | None:
     """Greet somebody.
 
-    A name that is no word gets no greeting.
+    A blank name gets no greeting.
 
     Args:
-        name: who is greeted
+        name: the name to greet
         lang: the language of the greeting
-        times: how often the greeting is said
+        times: how often to repeat the greeting
     """
     if not name.strip():
         return None
     return {"answer": ", ".join([GREETINGS[lang]] * times) + f", {name}!", "lang": lang}
 
 
-answer.deterministic = True  # type: ignore[attr-defined] # functions may have attributes, mypy thinks otherwise
+answer.deterministic = True  # type: ignore[attr-defined] # mypy does not know attributes of functions

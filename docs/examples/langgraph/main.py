@@ -1,13 +1,13 @@
-"""A waiter who remembers each table's order, a LangGraph graph: `askd serve docs/examples/langgraph/main.py`.
+"""A LangGraph graph that takes the orders of a restaurant: `askd serve docs/examples/langgraph/main.py`.
 
-It needs no model, but `pip install langgraph`. Then talk to it; a thread is a table:
+It requires `pip install langgraph`, but no model. Then ask it; each table is a thread:
 
     curl 'localhost:2024/ask?q=soup&thread=table-1'
-    curl 'localhost:2024/ask?q=bread&thread=table-1'    # soup and bread are on the order
-    curl 'localhost:2024/ask?q=bread&thread=table-2'    # another table, another order
-    curl 'localhost:2024/ask?q=pay&thread=table-1'      # 409: the graph asks something, see `interrupt`
+    curl 'localhost:2024/ask?q=bread&thread=table-1'    # soup and bread are in the order
+    curl 'localhost:2024/ask?q=bread&thread=table-2'    # another table has another order
+    curl 'localhost:2024/ask?q=pay&thread=table-1'      # 409: the graph waits for input, see `interrupt`
     curl 'localhost:2024/ask?q=card&thread=table-1'     # the reply
-    curl 'localhost:2024/ask?q=soup'                    # without a thread: nobody will remember
+    curl 'localhost:2024/ask?q=soup'                    # without a thread the order is forgotten
 """
 
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from langgraph.types import interrupt
 
 
 class Table(MessagesState):
-    """What is remembered of a table between its questions, beside what was said."""
+    """The state of a table: its messages and its dishes."""
 
     dishes: list[str]
 
@@ -36,9 +36,9 @@ def note(state: Table) -> dict[str, Any]:
 
 
 def bill(state: Table) -> dict[str, Any]:
-    """Ask how the guest pays, and end the order once that is known."""
-    how = interrupt({"dishes": state.get("dishes", []), "question": "Cash or card?"})
-    return {"dishes": [], "messages": [AIMessage(f"Paid by {how}. Goodbye!")]}
+    """Ask how the guest pays, then end the order."""
+    payment = interrupt({"dishes": state.get("dishes", []), "question": "Cash or card?"})
+    return {"dishes": [], "messages": [AIMessage(f"Paid by {payment}. Goodbye!")]}
 
 
 builder = StateGraph(Table)
@@ -46,5 +46,5 @@ builder.add_node("note", note)
 builder.add_node("bill", bill)
 builder.add_conditional_edges(START, listen)
 
-# Remembers in memory, for a laptop: docs/graphs.md shows one that outlives the process.
+# In memory, for development: docs/how-to/serve-a-graph.md shows a checkpointer with a database.
 graph = builder.compile(checkpointer=InMemorySaver())

@@ -1,17 +1,17 @@
-"""A graph for a LangGraph server, which askd asks over HTTP. No model is needed: a fake one repeats what it is told.
+"""A graph for a LangGraph server, which askd uses over HTTP. It needs no model: a fake one repeats the question.
 
     pip install 'langgraph-cli[inmem]'
-    langgraph dev --no-browser                          # in this folder; it takes port 2024
+    langgraph dev --no-browser                          # in this folder; listens on port 2024
     askd serve http://localhost:2024 --port 8080        # in another terminal
 
 Then ask askd:
 
     curl 'localhost:8080/ask?q=hello+there'
     curl -N -H 'Accept: text/event-stream' 'localhost:8080/ask?q=one+two+three'
-    curl 'localhost:8080/ask?q=hello&thread=ada'        # twice: it remembers
-    curl 'localhost:8080/ask?q=order&thread=ada'        # 409: it asks something
+    curl 'localhost:8080/ask?q=hello&thread=ada'        # send it twice: the graph counts
+    curl 'localhost:8080/ask?q=order&thread=ada'        # 409: the graph waits for input
     curl 'localhost:8080/ask?q=two&thread=ada'          # the reply
-    curl 'localhost:8080/ask?q=fail'                    # 502, which says nothing of the cause
+    curl 'localhost:8080/ask?q=fail'                    # 502, without the cause
 """
 
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -21,12 +21,12 @@ from langgraph.types import interrupt
 
 
 async def reply(state: MessagesState) -> dict[str, list[object]]:
-    """Answer the last message: have the model say it again, with its number in the conversation."""
-    said = [message.text for message in state["messages"] if message.type == "human"]
-    if said[-1] == "fail":
-        raise ValueError("the cause, which stays in the server's log")
-    text = f"{len(said)}: {said[-1]}"
-    if said[-1] == "order":
+    """Repeat the last message through the model, with its number in the conversation."""
+    questions = [message.text for message in state["messages"] if message.type == "human"]
+    if questions[-1] == "fail":
+        raise ValueError("the cause, which is only in the server's log")
+    text = f"{len(questions)}: {questions[-1]}"
+    if questions[-1] == "order":
         text = f"{interrupt('How many?')} ordered"
     model = GenericFakeChatModel(messages=iter([AIMessage(text)]))
     return {"messages": [await model.ainvoke(state["messages"])]}

@@ -1,6 +1,6 @@
-"""Markdown to HTML, by a package: `pip install -r requirements.txt`, then `askd serve` in this folder.
+"""Markdown to HTML with a package from PyPI: `pip install -r requirements.txt`, then `askd serve` in this folder.
 
-As an image, from the same files, once `make image` has made askd's:
+To build an image from the same files, run `make image` once to build askd's, then:
 
     docker build -t markdown docs/examples/requirement
     docker run -p 2024:2024 markdown
@@ -17,4 +17,4 @@ def answer(text: str) -> str:
     return markdown.render(text).strip()
 
 
-answer.deterministic = True  # type: ignore[attr-defined] # functions may have attributes, mypy thinks otherwise
+answer.deterministic = True  # type: ignore[attr-defined] # mypy does not know attributes of functions

@@ -3,7 +3,7 @@
 Then ask it:
 
     curl -N -H 'Accept: text/event-stream' 'localhost:2024/ask?q=one+two+three'
-    curl 'localhost:2024/ask?q=one+two+three'       # the same in one piece
+    curl 'localhost:2024/ask?q=one+two+three'       # the same answer in one response
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 PAUSE = 0.3
-"""Seconds between two words, in place of a model that thinks."""
+"""Seconds between two words, to simulate a model."""
 
 
 async def answer(text: str) -> AsyncIterator[str | dict[str, Any]]:
-    """Say the words of the question again, one by one, and how many they were."""
+    """Repeat the words of the question one by one, then add a field with their count."""
     words = text.split()
     for number, word in enumerate(words):
         if number:

@@ -5,13 +5,14 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from service.errors import LoadError, NoAnswer
-from service.models import Answer, Answerer, Contract, Progress, Question
-from service.settings import Settings
+from askd import Answer, Answerer, NoAnswer, Question
+from askd.config import Settings
+from askd.errors import LoadError
+from askd.models import Contract, ProgressCallback
 
 
-class Faq(Answerer):
-    """One file; it is opened for each question, so that it may be replaced at any time."""
+class SqliteAnswerer(Answerer):
+    """Opens the file for each question, so the file may be replaced at any time."""
 
     kind = "sqlite"
     contract = Contract(summary="Answers from a table.", examples=("hello",))
@@ -20,24 +21,24 @@ class Faq(Answerer):
         self.name = spec
         self._path = Path(spec.removeprefix("sqlite://"))
 
-    async def load(self, progress: Progress) -> None:
-        """Look for the file."""
-        progress(f"looking for {self._path}")
+    async def load(self, progress: ProgressCallback) -> None:
+        """Check that the file exists."""
+        progress(f"opening {self._path}")
         if not self._path.is_file():
             raise LoadError(f"{self.name}: there is no file {self._path.absolute()}")
 
     async def answer(self, question: Question) -> Answer:
-        """Look the question up, in a thread, for that blocks."""
-        row = await asyncio.to_thread(self._row, question.text)
+        """Query the table in a thread, because sqlite3 blocks."""
+        row = await asyncio.to_thread(self._find_row, question.text)
         if row is None:
             raise NoAnswer
         return Answer(row[0])
 
-    def _row(self, text: str) -> tuple[str] | None:
-        with closing(sqlite3.connect(self._path)) as table:
-            return table.execute("SELECT answer FROM faq WHERE question = ?", (text,)).fetchone()
+    def _find_row(self, text: str) -> tuple[str] | None:
+        with closing(sqlite3.connect(self._path)) as connection:
+            return connection.execute("SELECT answer FROM faq WHERE question = ?", (text,)).fetchone()
 
 
 def answerer(spec: str, _settings: Settings) -> Answerer | None:
-    """Make the answerer for a spec that begins with `sqlite:`; the entry point names this function."""
-    return Faq(spec) if spec.startswith("sqlite://") else None
+    """Return the answerer for `sqlite://…`. The entry point in pyproject.toml names this function."""
+    return SqliteAnswerer(spec) if spec.startswith("sqlite://") else None

@@ -1,1 +1,1 @@
-"""The kinds of Code that askd serves, each behind the protocol in `service.models`."""
+"""The kinds of answerers that askd serves, each behind the protocol `askd.models.Answerer`."""

@@ -1,6 +1,6 @@
-"""Kinds of answerers that installed packages add: the entry points of the group `askd.answerers`, by their names.
+"""Plugins: answerer kinds that installed packages provide as entry points of the group `askd.answerers`.
 
-Only the one that a spec names is imported. docs/answerers.md is the manual for those who write one.
+Only the package that the spec names is imported. docs/how-to/add-an-answerer.md shows how to write a plugin.
 """
 
 import importlib.util
@@ -9,84 +9,87 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final
 
-from service.answerers import faults
-from service.errors import SpecError, StartupError
-from service.models import Answerer
-from service.settings import Settings
+from askd.answerers.user_code import exceptions
+from askd.config import Settings
+from askd.errors import SpecError, StartupError
+from askd.models import Answerer
 
-GROUP: Final = "askd.answerers"
-_SHAPE: Final = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_+-]*):(?P<rest>.*)", re.DOTALL)
+ENTRY_POINT_GROUP: Final = "askd.answerers"
+_PLUGIN_SPEC: Final = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_+-]*):(?P<rest>.*)", re.DOTALL)
 
 
-def installed(spec: str, settings: Settings) -> Answerer | None:
-    """Return the answerer for `name:…` or `name://…` from the package that adds the kind `name`.
+def create_plugin_answerer(spec: str, settings: Settings) -> Answerer | None:
+    """Return the answerer for `name:…` or `name://…` from the package that provides the kind `name`.
 
-    None: no package adds it, or its factory leaves the spec to others. Raises SpecError where only a kind of that name
-    could serve the spec, and where the package's code fails.
+    Returns None if no package provides it, or if its factory declines the spec.
+
+    Raises:
+        SpecError: The spec is a URL and no plugin accepts it, or the package's code failed.
     """
-    shape = _SHAPE.fullmatch(spec)
-    entry = _entry(shape["name"]) if shape else None
-    answerer = _made(entry, spec, settings) if entry else None
-    if answerer is None and shape and shape["rest"].startswith("//"):
-        raise SpecError(f"{spec!r} names no answerer: {_refused(entry) if entry else _unknown(shape['name'])}")
+    match = _PLUGIN_SPEC.fullmatch(spec)
+    entry = _find_entry_point(match["name"]) if match else None
+    answerer = _create_answerer(entry, spec, settings) if entry else None
+    if answerer is None and match and match["rest"].startswith("//"):
+        reason = _declined_message(entry) if entry else _unknown_kind_message(match["name"])
+        raise SpecError(f"invalid answerer {spec!r}: {reason}")
     return answerer
 
 
-def _entry(name: str) -> EntryPoint | None:
-    """Raises SpecError where several packages add a kind of this name: which is meant cannot be known."""
-    found = list(entry_points(group=GROUP, name=name))
-    if len({entry.value for entry in found}) > 1:
-        packages = " and ".join(sorted(_package(entry) for entry in found))
-        raise SpecError(f"the kind {name!r} is added by {packages}: uninstall all but one")
-    return found[0] if found else None
+def _find_entry_point(name: str) -> EntryPoint | None:
+    entries = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
+    if len({entry.value for entry in entries}) > 1:
+        packages = " and ".join(sorted(_package_label(entry) for entry in entries))
+        raise SpecError(f"the answerer kind {name!r} is provided by {packages}: uninstall all but one")
+    return entries[0] if entries else None
 
 
-def _made(entry: EntryPoint, spec: str, settings: Settings) -> Answerer | None:
+def _create_answerer(entry: EntryPoint, spec: str, settings: Settings) -> Answerer | None:
     try:
         answerer = entry.load()(spec, settings)
     except StartupError:
         raise
-    except BaseException as fault:  # SystemExit too: it is others' code
-        what = f"The kind {entry.name!r} of {_package(entry)}"
-        raise SpecError(faults.call_failed(fault, what=what, root=_root(entry))) from fault
-    return None if answerer is None else _checked(answerer, f"the kind {entry.name!r} of {_package(entry)}")
+    except BaseException as error:  # SystemExit too: this is third-party code
+        subject = f"The answerer kind {entry.name!r} of {_package_label(entry)}"
+        raise SpecError(exceptions.call_error_message(error, subject=subject, root=_package_root(entry))) from error
+    return None if answerer is None else _validated_answerer(answerer, entry)
 
 
-def _checked(made: Any, maker: str) -> Answerer:
-    """Members that a later version of askd adds have defaults, which only subclasses get."""
-    if Answerer not in type(made).__mro__:
-        raise SpecError(f"{maker} made a {type(made).__name__}: make a subclass of service.models.Answerer")
-    missing = [name for name in ("kind", "name") if not isinstance(getattr(made, name, None), str)]
-    missing += ["answer"] if type(made).answer is Answerer.answer else []
+def _validated_answerer(value: Any, entry: EntryPoint) -> Answerer:
+    """Require a subclass of Answerer, because only subclasses get the defaults of members that askd adds later."""
+    subject = f"the answerer kind {entry.name!r} of {_package_label(entry)} returned {type(value).__name__}"
+    if Answerer not in type(value).__mro__:
+        raise SpecError(f"{subject}: expected an instance of a subclass of askd.models.Answerer")
+    missing = [name for name in ("kind", "name") if not isinstance(getattr(value, name, None), str)]
+    missing += ["answer"] if type(value).answer is Answerer.answer else []
     if missing:
-        raise SpecError(f"{maker} made a {type(made).__name__} without {', '.join(missing)}: see docs/answerers.md")
-    answerer: Answerer = made
+        raise SpecError(f"{subject} without {', '.join(missing)}: see docs/how-to/add-an-answerer.md")
+    answerer: Answerer = value
     return answerer
 
 
-def _package(entry: EntryPoint) -> str:
+def _package_label(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.module
 
 
-def _root(entry: EntryPoint) -> Path:
-    """Return the folder of the entry point's top package, or its one file: the frames to show are those in it."""
+def _package_root(entry: EntryPoint) -> Path:
+    """Return the folder of the entry point's top-level package, or its only file: error messages show frames in it."""
     try:
-        found = importlib.util.find_spec(entry.module.partition(".")[0])
+        spec = importlib.util.find_spec(entry.module.partition(".")[0])
     except (ImportError, ValueError):
-        found = None
-    if found is None or not found.origin:
+        spec = None
+    if spec is None or not spec.origin:
         return Path.cwd()
-    return Path(found.origin).parent if found.submodule_search_locations else Path(found.origin)
+    return Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
 
 
-def _refused(entry: EntryPoint) -> str:
-    return f"the kind {entry.name!r} of {_package(entry)} does not take it"
+def _declined_message(entry: EntryPoint) -> str:
+    return f"the answerer kind {entry.name!r} of {_package_label(entry)} does not accept it"
 
 
-def _unknown(name: str) -> str:
-    known = sorted({entry.name for entry in entry_points(group=GROUP)})
-    there = f"those installed add {', '.join(known)}" if known else "none is installed"
+def _unknown_kind_message(name: str) -> str:
+    kinds = sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
+    installed = f"installed kinds: {', '.join(kinds)}" if kinds else "no plugin is installed"
     return (
-        f"no package adds the kind {name!r} ({there}). Servers are asked at http://, https://, ask+http:// or "
-        f"ask+https://; see docs/answerers.md for kinds of your own"
+        f"no package provides the answerer kind {name!r} ({installed}). Servers have URLs with http://, https://, "
+        f"ask+http:// or ask+https://; docs/how-to/add-an-answerer.md shows how to write a plugin"
     )

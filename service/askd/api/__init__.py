@@ -1,1 +1,1 @@
-"""Where aiohttp lives: thin handlers, middlewares and pages."""
+"""HTTP API: request handlers, middleware, OpenAPI document and HTML pages."""

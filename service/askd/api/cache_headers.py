@@ -1,58 +1,26 @@
-"""The fields of HTTP that speak of a cache: what a client asks of it (RFC 9111), and what it says it did (RFC 9211)."""
+"""Cache headers: `Cache-Control` and `Pragma` of requests (RFC 9111), `Cache-Status` (RFC 9211) and `Age`."""
 
 import enum
 import re
 from functools import lru_cache
 from typing import Final
 
-from service.guards.cache import Kept, Missed
-from service.guards.wishes import NONE, Wishes
+from askd.guards.cache import NO_DIRECTIVES, CacheDirectives, CacheHit, MissReason
 
-NAME: Final = "askd"
-"""What the cache calls itself in `Cache-Status`."""
-_LONGEST: Final = 1 << 31
-"""Seconds; what is above is taken for this (RFC 9111, section 1.2.2)."""
-_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token of RFC 9110, not a password
-_QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
-_ELEMENT: Final = re.compile(rf'({_TOKEN})(?:=({_TOKEN}|{_QUOTED}))?[ \t]*(?=,|\Z)|(?![\s,])(?:[^,"]|{_QUOTED}|".*)+')
-"""A directive and its value; or, without a name, what is none and reaches to the next comma outside of quotes."""
-
-
-def wishes(cache_control: str | None, pragma: str | None = None) -> Wishes:
-    """Read the request's `Cache-Control`, several joined by commas; None: it has none, and its `Pragma` counts."""
-    if cache_control is None:
-        return NONE if pragma is None else _pragma(pragma)
-    return _wishes(cache_control)
+CACHE_NAME: Final = "askd"
+"""Name of the cache in `Cache-Status`."""
+_MAX_DELTA_SECONDS: Final = 1 << 31
+"""Larger numbers are clamped to this (RFC 9111, section 1.2.2)."""
+_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token as defined by RFC 9110, not a password
+_QUOTED_STRING: Final = r'"(?:[^"\\]|\\.)*"'
+_DIRECTIVE: Final = re.compile(
+    rf'({_TOKEN})(?:=({_TOKEN}|{_QUOTED_STRING}))?[ \t]*(?=,|\Z)|(?![\s,])(?:[^,"]|{_QUOTED_STRING}|".*)+'
+)
+"""A directive with its optional value; or, without groups, malformed text up to the next comma outside of quotes."""
 
 
-def hit(kept: Kept) -> str:
-    """Return `Cache-Status` for what came from the cache; an answer that there is none is told by `detail`."""
-    ttl = "" if (left := kept.ttl) is None else f"; ttl={int(left)}"
-    detail = "; detail=no-answer" if kept.answer is None else ""
-    return f"{NAME}; hit{ttl}{detail}"
-
-
-def forwarded(missed: Missed, *, stored: bool = False, collapsed: bool = False, detail: str = "") -> str:
-    """Return `Cache-Status` for what did not come from the cache, and why.
-
-    `stored`: it is kept now; `collapsed`: it is the result of another one's call, joined while that was under way.
-    `detail` is a word for people, a token of RFC 9110 as it stands.
-    """
-    return (
-        f"{NAME}; fwd={_FORWARD[missed].value}"
-        + ("; stored" if stored else "")
-        + ("; collapsed" if collapsed else "")
-        + (f"; detail={detail}" if detail else "")
-    )
-
-
-def age(kept: Kept) -> str:
-    """Return `Age`: whole seconds since the code gave the answer (RFC 9111, section 5.1)."""
-    return str(int(kept.age))
-
-
-class _Forward(enum.Enum):
-    """Why a question went on to the code (RFC 9211, section 2.2)."""
+class _ForwardReason(enum.Enum):
+    """Value of the `fwd` parameter (RFC 9211, section 2.2)."""
 
     BYPASS = "bypass"
     URI_MISS = "uri-miss"
@@ -60,36 +28,80 @@ class _Forward(enum.Enum):
     STALE = "stale"
 
 
-_FORWARD: Final = {
-    Missed.ABSENT: _Forward.URI_MISS,
-    Missed.EXPIRED: _Forward.STALE,
-    Missed.UNWANTED: _Forward.REQUEST,
-    Missed.OFF: _Forward.BYPASS,
+_FORWARD_REASONS: Final = {
+    MissReason.ABSENT: _ForwardReason.URI_MISS,
+    MissReason.EXPIRED: _ForwardReason.STALE,
+    MissReason.BYPASSED: _ForwardReason.REQUEST,
+    MissReason.DISABLED: _ForwardReason.BYPASS,
 }
 
 
-@lru_cache(maxsize=256)
-def _wishes(cache_control: str) -> Wishes:
-    """Directives that askd does not know ask for nothing; what is no directive is passed over to the next comma."""
-    found: dict[str, str] = {}
-    for element in _ELEMENT.finditer(cache_control):
-        if element[1]:
-            found.setdefault(element[1].lower(), (element[2] or "").strip('"'))
-    return Wishes(
-        look="no-cache" not in found,
-        keep="no-store" not in found,
-        call="only-if-cached" not in found,
-        max_age=_seconds(found["max-age"]) if "max-age" in found else NONE.max_age,
+def parse_cache_directives(cache_control: str | None, pragma: str | None = None) -> CacheDirectives:
+    """Parse the cache directives of a request.
+
+    Args:
+        cache_control: `Cache-Control`, several header lines joined by commas; None if the header is missing.
+        pragma: `Pragma`, which only counts if `Cache-Control` is missing.
+    """
+    if cache_control is None:
+        return NO_DIRECTIVES if pragma is None else _parse_pragma(pragma)
+    return _parse_cache_control(cache_control)
+
+
+def cache_status_hit(hit: CacheHit) -> str:
+    """Return `Cache-Status` for a cache hit. A cached "no answer" is marked with `detail=no-answer`."""
+    remaining_ttl = hit.remaining_ttl
+    ttl = "" if remaining_ttl is None else f"; ttl={int(remaining_ttl)}"
+    detail = "; detail=no-answer" if hit.answer is None else ""
+    return f"{CACHE_NAME}; hit{ttl}{detail}"
+
+
+def cache_status_forwarded(
+    miss_reason: MissReason, *, stored: bool = False, collapsed: bool = False, detail: str = ""
+) -> str:
+    """Return `Cache-Status` for a cache miss.
+
+    Args:
+        stored: Whether the answer was stored in the cache.
+        collapsed: Whether the answer is the result of a concurrent call for the same question (single flight).
+        detail: Additional information, which must be a token (RFC 9110, section 5.6.2).
+    """
+    return (
+        f"{CACHE_NAME}; fwd={_FORWARD_REASONS[miss_reason].value}"
+        + ("; stored" if stored else "")
+        + ("; collapsed" if collapsed else "")
+        + (f"; detail={detail}" if detail else "")
     )
 
 
-def _seconds(text: str) -> float:
-    """Read delta-seconds; what is none asks for the least: nothing that is kept (RFC 9111, section 4.2.1)."""
+def age_header(hit: CacheHit) -> str:
+    """Return `Age`: whole seconds since the answerer returned the answer (RFC 9111, section 5.1)."""
+    return str(int(hit.age))
+
+
+@lru_cache(maxsize=256)
+def _parse_cache_control(cache_control: str) -> CacheDirectives:
+    """Unknown directives and malformed text are ignored; the first of several equal directives counts."""
+    directives: dict[str, str] = {}
+    for element in _DIRECTIVE.finditer(cache_control):
+        if element[1]:
+            directives.setdefault(element[1].lower(), (element[2] or "").strip('"'))
+    return CacheDirectives(
+        no_cache="no-cache" in directives,
+        no_store="no-store" in directives,
+        only_if_cached="only-if-cached" in directives,
+        max_age=_parse_delta_seconds(directives["max-age"]) if "max-age" in directives else NO_DIRECTIVES.max_age,
+    )
+
+
+def _parse_delta_seconds(text: str) -> float:
+    """Parse delta-seconds. An invalid value counts as 0, so that cached answers are stale (RFC 9111, section 4.2.1)."""
     if not re.fullmatch(r"\d+", text, re.ASCII):
         return 0.0
-    return float(min(int(text.lstrip("0")[:11] or 0), _LONGEST))
+    # Slicing bounds the cost of `int`, which is quadratic in the number of digits.
+    return float(min(int(text.lstrip("0")[:11] or 0), _MAX_DELTA_SECONDS))
 
 
-def _pragma(pragma: str) -> Wishes:
-    """`Pragma: no-cache`, which RFC 9111, section 5.4, calls outdated; old clients mean `no-cache` by it."""
-    return Wishes(look=_wishes(pragma).look)
+def _parse_pragma(pragma: str) -> CacheDirectives:
+    """Support `Pragma: no-cache`, which is deprecated (RFC 9111, section 5.4) but still sent by old clients."""
+    return CacheDirectives(no_cache=_parse_cache_control(pragma).no_cache)

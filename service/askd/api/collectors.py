@@ -1,172 +1,202 @@
-"""What telemetry reads at a scrape, rather than being told of as it happens; runs in any thread."""
+"""Metrics that are read at each scrape from the objects that count them. Safe in any thread."""
 
 from collections.abc import Iterable
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
-from service.guards.circuit import State
-from service.guards.connections import Connections
-from service.guards.health import Health, Phase
-from service.guards.limiter import LimiterStatistics
-from service.guards.tokens import Tokens
-from service.models import Statistics
-from service.pipeline import Pipeline
-from service.shared.line import Line
-from service.telemetry.metrics import gauge, results
-from service.telemetry.output import output
-from service.tls import Tls
-from service.web.admission import Taker
-from service.web.observe import Observer
+from askd.api.auth import RateLimiter
+from askd.api.instrumentation import Instrumentation
+from askd.circuit_breaker import CircuitState
+from askd.guards.concurrency import ConcurrencyLimiterStatistics
+from askd.guards.health import Health, Phase
+from askd.guards.tokens import TokenStore
+from askd.httpserver.connections import ConnectionManager
+from askd.httpserver.tls import CertificateReloader
+from askd.models import AnswererStatistics
+from askd.pipeline import Pipeline
+from askd.redis_backend.client import BatchingRedisClient
+from askd.telemetry.log_output import log_output
+from askd.telemetry.metrics import ACTIVE_REQUESTS, optional_gauge, optional_result_counter
+
+_RELOADED_FILES = {"book": "book", "tokens": "token file", "tls": "certificate"}
 
 
-def readings(
-    observer: Observer,
+def collect_metrics(
+    instrumentation: Instrumentation,
     pipeline: Pipeline,
     health: Health,
-    connections: Connections,
+    connections: ConnectionManager,
     *,
-    rate: Taker | None = None,
-    redis: Line | None = None,
+    rate_limiter: RateLimiter | None = None,
+    redis: BatchingRedisClient | None = None,
 ) -> Iterable[Metric]:
-    """Yield what observer, pipeline, guards and answerer count now. `rate` and `redis` None: there is none."""
-    yield from gauge("askd_in_flight", "Exchanges under way, streams included.", observer.in_flight)
-    yield from gauge("askd_ready", "1 while questions should be sent here, else 0.", float(health.readiness().ok))
-    draining = float(health.phase is Phase.DRAINING)
-    yield from gauge("askd_draining", "1 from the order to stop until the end, else 0.", draining)
-    yield from _answerer(pipeline)
-    yield from _limiter(pipeline.limiter.statistics())
-    yield from _upstream(pipeline.answerer.statistics())
-    yield from _cache(pipeline)
-    yield from _flights(pipeline)
-    yield from _rate(rate)
-    yield from _redis(redis)
-    yield from _connections(connections)
-    lost = "Log lines that were not written, because standard error was slow or broken."
-    yield CounterMetricFamily("askd_log_lines_dropped", lost, value=output.dropped)
+    """Yield the metrics of the app; `rate_limiter` and `redis` are None if they are disabled."""
+    yield from optional_gauge(
+        ACTIVE_REQUESTS, "HTTP requests in flight, including streams.", instrumentation.active_requests
+    )
+    yield from optional_gauge("askd_ready", "1 if readiness succeeds, otherwise 0.", float(health.check_readiness().ok))
+    is_draining = float(health.phase is Phase.DRAINING)
+    yield from optional_gauge("askd_draining", "1 during graceful shutdown, otherwise 0.", is_draining)
+    yield from _answerer_metrics(pipeline)
+    yield from _limiter_metrics(pipeline.limiter.statistics())
+    yield from _upstream_metrics(pipeline.answerer.statistics())
+    yield from _cache_metrics(pipeline)
+    yield from _single_flight_metrics(pipeline)
+    yield from _rate_limit_metrics(rate_limiter)
+    yield from _redis_metrics(redis)
+    yield from _connection_metrics(connections)
+    help = "Log lines that were dropped because standard error was slow or broken."
+    yield CounterMetricFamily("askd_log_lines_dropped", help, value=log_output.dropped_lines)
 
 
-def _answerer(pipeline: Pipeline) -> Iterable[Metric]:
-    code = pipeline.answerer.statistics()
-    yield from gauge("askd_threads_queued", "Calls of synchronous code that wait for a thread.", code.queued)
-    yield from gauge("askd_threads", "Threads that synchronous code may use.", code.threads)
-    yield from gauge("askd_threads_busy", "Threads that run synchronous code.", code.busy)
-    yield from gauge("askd_book_entries", "Entries of the book.", code.entries)
-    yield from _reloads("book", code.reloads, code.reload_failures, failing=code.reload_failing)
-    info = GaugeMetricFamily("askd_answerer_info", "What is served, always 1.", labels=("kind", "version"))
+def collect_token_metrics(tokens: TokenStore) -> Iterable[Metric]:
+    """Yield the metrics of authentication. There is one series per valid token."""
+    statistics = tokens.statistics()
+    yield from optional_gauge("askd_tokens", "Valid tokens.", statistics.tokens)
+    callers = CounterMetricFamily("askd_caller_requests", "Authenticated requests, by token name.", labels=("caller",))
+    for name, count in sorted(statistics.requests.items()):
+        callers.add_metric((name,), float(count))
+    yield callers
+    rejected = CounterMetricFamily("askd_unauthorized", "Requests without a valid token.", labels=("token",))
+    for reason, count in statistics.rejected.items():
+        rejected.add_metric((reason,), float(count))
+    yield rejected
+    yield from _reload_metrics(
+        "tokens", statistics.reloads, statistics.reload_failures, failing=statistics.reload_failing
+    )
+
+
+def collect_certificate_metrics(tls: CertificateReloader) -> Iterable[Metric]:
+    """Yield the metrics of the TLS certificate."""
+    statistics = tls.statistics()
+    name = "askd_tls_certificate_expiry_timestamp_seconds"
+    yield from optional_gauge(name, "Unix time at which the certificate expires.", statistics.expires_at)
+    yield from _reload_metrics("tls", statistics.reloads, statistics.reload_failures, failing=statistics.reload_failing)
+
+
+def _answerer_metrics(pipeline: Pipeline) -> Iterable[Metric]:
+    statistics = pipeline.answerer.statistics()
+    yield from optional_gauge(
+        "askd_thread_pool_queue_length", "Calls of synchronous code that wait for a thread.", statistics.queued_calls
+    )
+    yield from optional_gauge("askd_thread_pool_size", "Maximum threads for synchronous code.", statistics.threads)
+    yield from optional_gauge("askd_thread_pool_busy", "Threads that run synchronous code.", statistics.busy_threads)
+    yield from optional_gauge("askd_book_entries", "Entries of the book.", statistics.entries)
+    yield from _reload_metrics(
+        "book", statistics.reloads, statistics.reload_failures, failing=statistics.reload_failing
+    )
+    info = GaugeMetricFamily(
+        "askd_answerer_info", "Kind and version of the answerer; always 1.", labels=("kind", "version")
+    )
     info.add_metric((pipeline.answerer.kind, pipeline.answerer.version), 1.0)
     yield info
 
 
-def _limiter(seen: LimiterStatistics) -> Iterable[Metric]:
-    yield from gauge("askd_concurrency_limit", "Questions that may be in the code at once.", seen.limit)
-    yield from gauge("askd_answerer_in_flight", "Questions in the code that answers.", seen.in_flight)
-    abandoned = "Calls of the code that go on although nobody waits for them; each holds a place."
-    yield from gauge("askd_answerer_abandoned", abandoned, seen.abandoned)
-    yield from gauge("askd_queue", "Questions that wait for a place in the code.", seen.waiting)
-    yield from gauge("askd_queue_limit", "Questions that may wait now.", seen.queue)
-    seconds = "Questions in the code, integrated over time: its rate is their mean number."
-    yield CounterMetricFamily("askd_inflight_seconds", seconds, value=seen.inflight_seconds)
-    delay = SummaryMetricFamily("askd_queue_delay_seconds", "From a question's first byte to its code's start.")
-    delay.add_metric((), count_value=seen.delays, sum_value=seen.delay_seconds)
+def _limiter_metrics(statistics: ConcurrencyLimiterStatistics) -> Iterable[Metric]:
+    yield from optional_gauge("askd_concurrency_limit", "Maximum concurrent calls of the answerer.", statistics.limit)
+    yield from optional_gauge("askd_answerer_in_flight", "Calls of the answerer in flight.", statistics.in_flight)
+    help = "Calls of the answerer that still run although no client waits; each holds a permit."
+    yield from optional_gauge("askd_answerer_abandoned", help, statistics.detached)
+    yield from optional_gauge("askd_queue_length", "Requests that wait for a permit.", statistics.waiting)
+    yield from optional_gauge(
+        "askd_queue_limit", "Maximum requests that may wait for a permit.", statistics.queue_limit
+    )
+    help = "Calls of the answerer in flight, integrated over time: the rate is their mean number."
+    yield CounterMetricFamily("askd_in_flight_seconds", help, value=statistics.in_flight_seconds)
+    delay = SummaryMetricFamily(
+        "askd_queue_delay_seconds", "Time from the first byte of the request to the call of the answerer."
+    )
+    delay.add_metric((), count_value=statistics.started, sum_value=statistics.queue_delay_seconds)
     yield delay
-    shed = CounterMetricFamily("askd_shed", "Questions refused because there were too many.", labels=("reason",))
+    shed = CounterMetricFamily("askd_shed", "Requests rejected by load shedding, by reason.", labels=("reason",))
     for reason, count in (
-        ("queue_full", seen.shed_queue_full),
-        ("overloaded", seen.shed_overloaded),
-        ("late", seen.shed_late),
+        ("queue_full", statistics.shed_queue_full),
+        ("overloaded", statistics.shed_overloaded),
+        ("late", statistics.shed_late),
     ):
         shed.add_metric((reason,), count)
     yield shed
 
 
-def _upstream(code: Statistics) -> Iterable[Metric]:
-    """Yield nothing where no server answers for this one."""
-    if code.circuit is None:
+def _upstream_metrics(statistics: AnswererStatistics) -> Iterable[Metric]:
+    """Yield nothing for answerers without an upstream server."""
+    if statistics.circuit_state is None:
         return
-    state = GaugeMetricFamily("askd_upstream_circuit_state", "1 for the circuit's state, else 0.", labels=("state",))
-    for each in State:
-        state.add_metric((each.value,), float(each == code.circuit))
+    state = GaugeMetricFamily(
+        "askd_upstream_circuit_state", "1 for the current state of the circuit breaker, otherwise 0.", labels=("state",)
+    )
+    for circuit_state in CircuitState:
+        state.add_metric((circuit_state.value,), float(circuit_state == statistics.circuit_state))
     yield state
-    openings = code.circuit_openings or 0
-    yield CounterMetricFamily("askd_upstream_circuit_openings", "How often the circuit has opened.", value=openings)
-    yield from results("askd_upstream_requests", "Requests to the server that answers.", code.requests or {})
+    help = "Number of times that the circuit breaker opened."
+    yield CounterMetricFamily("askd_upstream_circuit_openings", help, value=statistics.circuit_openings or 0)
+    yield from optional_result_counter(
+        "askd_upstream_requests", "Requests to the upstream server, by result.", statistics.upstream_requests or {}
+    )
 
 
-def _flights(pipeline: Pipeline) -> Iterable[Metric]:
-    found = pipeline.flights.statistics()
-    joined = {"led": found.led, "joined": found.joined}
-    yield from results("askd_flight_results", "Questions by whether they needed a call of their own.", joined)
+def _single_flight_metrics(pipeline: Pipeline) -> Iterable[Metric]:
+    statistics = pipeline.single_flight.statistics()
+    roles = {"leader": statistics.leaders, "follower": statistics.followers}
+    help = "Requests by their role in a shared call: the leader starts it, followers share it."
+    yield from optional_result_counter("askd_single_flight", help, roles, label="role")
 
 
-def _cache(pipeline: Pipeline) -> Iterable[Metric]:
-    cache = pipeline.cache.statistics()
-    found = {"hit": cache.hits, "miss": cache.misses, "expired": cache.expired, "bypass": cache.bypassed}
-    yield from results("askd_cache_results", "Look-ups in the cache.", found)
-    evicted = cache.evicted
-    yield CounterMetricFamily("askd_cache_evictions", "Answers that made room for others in the cache.", value=evicted)
-    yield from gauge("askd_cache_entries", "Answers in the cache.", cache.entries)
-    yield from gauge("askd_cache_bytes", "Bytes that the cache holds.", cache.size)
-    yield from gauge("askd_cache_capacity_bytes", "Bytes that the cache may hold.", cache.capacity)
+def _cache_metrics(pipeline: Pipeline) -> Iterable[Metric]:
+    statistics = pipeline.cache.statistics()
+    counts = {
+        "hit": statistics.hits,
+        "miss": statistics.misses,
+        "expired": statistics.expired,
+        "bypass": statistics.bypassed,
+    }
+    yield from optional_result_counter("askd_cache_lookups", "Cache lookups, by result.", counts)
+    help = "Answers evicted from the cache because it was full."
+    yield CounterMetricFamily("askd_cache_evictions", help, value=statistics.evicted)
+    yield from optional_gauge("askd_cache_entries", "Answers in the cache.", statistics.entries)
+    yield from optional_gauge("askd_cache_bytes", "Size of the cache.", statistics.size)
+    yield from optional_gauge("askd_cache_capacity_bytes", "Maximum size of the cache.", statistics.capacity)
 
 
-def access(tokens: Tokens) -> Iterable[Metric]:
-    """Yield who asks, and what became of the tokens' file; as many callers as have a token in force."""
-    found = tokens.statistics()
-    yield from gauge("askd_tokens", "Tokens in force.", found.tokens)
-    callers = CounterMetricFamily("askd_caller_requests", "Requests let in, by the token's name.", labels=("caller",))
-    for name, count in sorted(found.requests.items()):
-        callers.add_metric((name,), float(count))
-    yield callers
-    refused = CounterMetricFamily("askd_unauthorized", "Requests not let in, by what is wrong.", labels=("token",))
-    for why, count in found.refused.items():
-        refused.add_metric((why,), float(count))
-    yield refused
-    yield from _reloads("tokens", found.reloads, found.reload_failures, failing=found.reload_failing)
-
-
-def certificate(tls: Tls) -> Iterable[Metric]:
-    """Yield how long the certificate is valid, and what became of its renewals."""
-    found = tls.statistics()
-    name = "askd_tls_certificate_expiry_timestamp_seconds"
-    yield from gauge(name, "When the certificate ends, in seconds since 1970.", found.expires)
-    yield from _reloads("tls", found.reloads, found.reload_failures, failing=found.reload_failing)
-
-
-def _reloads(what: str, succeeded: int | None, failed: int | None, *, failing: bool | None) -> Iterable[Metric]:
-    """Yield how often a file was read again, and whether what is in force is what the file says."""
-    named = {"book": "book", "tokens": "tokens", "tls": "certificate"}[what]
+def _reload_metrics(file: str, succeeded: int | None, failed: int | None, *, failing: bool | None) -> Iterable[Metric]:
+    """Yield the reloads of a file, and whether the current content is in use; nothing if the counts are None."""
     counts = {"succeeded": succeeded, "failed": failed}
-    yield from results(f"askd_{what}_reloads", f"Reloads of the {named}.", counts)
-    last = None if failing is None else float(not failing)
-    help = f"0 while the {named} cannot be read again and an older state is in force, else 1."
-    yield from gauge(f"askd_{what}_last_reload_successful", help, last)
+    description = _RELOADED_FILES[file]
+    yield from optional_result_counter(f"askd_{file}_reloads", f"Reloads of the {description}, by result.", counts)
+    is_current = None if failing is None else float(not failing)
+    help = f"0 if the last reload of the {description} failed and the previous content is still in use, otherwise 1."
+    yield from optional_gauge(f"askd_{file}_last_reload_successful", help, is_current)
 
 
-def _rate(rate: Taker | None) -> Iterable[Metric]:
-    if rate is None:
+def _rate_limit_metrics(rate_limiter: RateLimiter | None) -> Iterable[Metric]:
+    if rate_limiter is None:
         return
-    seen = rate.statistics()
-    counts = {"allowed": seen.allowed, "refused": seen.refused}
-    yield from results("askd_rate_results", "Questions, by whether their clients' rates allowed them.", counts)
-    yield from gauge("askd_rate_clients", "Clients that this replica keeps the rates of.", seen.clients)
-    help = "Clients that made room for others while they still had a debt."
-    yield CounterMetricFamily("askd_rate_evictions", help, value=seen.evictions)
+    statistics = rate_limiter.statistics()
+    counts = {"allowed": statistics.allowed, "refused": statistics.rejected}
+    help = "Decisions of the rate limiter, by result."
+    yield from optional_result_counter("askd_rate_limit_decisions", help, counts)
+    yield from optional_gauge(
+        "askd_rate_limit_clients", "Clients tracked by the rate limiter of this replica.", statistics.clients
+    )
+    help = "Clients evicted from the rate limiter before their limit had recovered."
+    yield CounterMetricFamily("askd_rate_limit_evictions", help, value=statistics.evictions)
 
 
-def _redis(redis: Line | None) -> Iterable[Metric]:
+def _redis_metrics(redis: BatchingRedisClient | None) -> Iterable[Metric]:
     if redis is None:
         return
-    seen = redis.statistics()
-    yield from gauge("askd_redis_up", "1 while rates and answers are shared, 0 while Redis is away.", float(seen.up))
-    counts = {name: getattr(seen, name) for name in ("succeeded", "slow", "failed", "skipped")}
-    yield from results("askd_redis_requests", "Commands to Redis.", counts)
+    statistics = redis.statistics()
+    help = "1 if Redis is available and rate limits and cache are shared, otherwise 0."
+    yield from optional_gauge("askd_redis_up", help, float(statistics.is_up))
+    counts = {name: getattr(statistics, name) for name in ("succeeded", "slow", "failed", "skipped")}
+    yield from optional_result_counter("askd_redis_requests", "Commands to Redis, by result.", counts)
 
 
-def _connections(connections: Connections) -> Iterable[Metric]:
-    now = connections.statistics()
-    yield from gauge("askd_connections", "Connections that are open.", now.open)
-    yield from gauge("askd_connections_limit", "Connections that may be open at once.", now.most)
-    closed = CounterMetricFamily("askd_connections_closed", "Connections closed, by reason.", labels=("reason",))
-    for reason, count in now.closed.items():
+def _connection_metrics(connections: ConnectionManager) -> Iterable[Metric]:
+    statistics = connections.statistics()
+    yield from optional_gauge("askd_connections", "Open connections.", statistics.open_connections)
+    yield from optional_gauge("askd_connections_limit", "Maximum open connections.", statistics.max_connections)
+    closed = CounterMetricFamily("askd_connections_closed", "Closed connections, by reason.", labels=("reason",))
+    for reason, count in statistics.closed_by_reason.items():
         closed.add_metric((reason,), float(count))
     yield closed

@@ -1,97 +1,111 @@
-"""The site: `/`, `/docs`, `/openapi.json` and what the pages need; pages for browsers, JSON for programs."""
+"""Documentation routes: `/`, `/docs`, `/openapi.json` and assets. Browsers get HTML, other clients get JSON."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiohttp import hdrs, web
 
-from service import __version__
-from service.errors import NotFound
-from service.guards.health import Health
-from service.models import Answerer, Contract
-from service.settings import Settings
-from service.web import render
-from service.web.negotiate import prefers_html, takes_gzip
-from service.web.routes import Routes
+from askd import __version__
+from askd.api import rendering
+from askd.config import Settings
+from askd.errors import NotFound
+from askd.guards.health import Health
+from askd.httpserver.negotiation import accepts_gzip, prefers_html
+from askd.httpserver.router import Router
+from askd.models import Answerer, Contract
 
 if TYPE_CHECKING:
-    from service.web.pages import Page
+    from askd.api.pages import Page
 
-FOREVER: Final = "public, max-age=31536000, immutable"
-
-
-class Made(NamedTuple):
-    """The contract as JSON, and the pages that are made from it."""
-
-    contract: bytes
-    docs: "Page"
-    home: "Page"
+IMMUTABLE_CACHE_CONTROL: Final = "public, max-age=31536000, immutable"
 
 
-class Site:
-    """The handlers of everything that is for reading. `longest` is the longest question in characters."""
+class RenderedDocs(NamedTuple):
+    """The OpenAPI document as JSON, and the pages rendered from it."""
 
-    def __init__(self, settings: Settings, answerer: Answerer, health: Health, *, longest: int, instance: str) -> None:
+    openapi_json: bytes
+    reference_page: "Page"
+    home_page: "Page"
+
+
+class DocsHandlers:
+    """Handlers of the documentation routes.
+
+    Args:
+        settings: Settings of the server.
+        answerer: Its contract is documented.
+        health: Reports whether the answerer has been loaded.
+        max_question_length: Maximum length of a question in characters.
+        instance: Name of this server, shown at `/`.
+    """
+
+    def __init__(
+        self, settings: Settings, answerer: Answerer, health: Health, *, max_question_length: int, instance: str
+    ) -> None:
         self._settings = settings
         self._answerer = answerer
         self._health = health
-        self._longest = longest
+        self._max_question_length = max_question_length
         self._instance = instance
-        self._made: tuple[Contract, Made] | None = None
+        self._rendered: tuple[Contract, RenderedDocs] | None = None
 
-    def add_to(self, routes: Routes) -> None:
-        """Add the routes below the prefix; the assets count as one route."""
-        prefix, guarded = self._settings.prefix, self._settings.docs_need_token
-        routes.add("/", {"GET": self.home}, guarded=guarded)
+    def register_routes(self, routes: Router) -> None:
+        """Add the routes below the path prefix. All assets share one route in metrics and logs."""
+        prefix, requires_token = self._settings.prefix, self._settings.docs_require_token
+        routes.add("/", {"GET": self.home}, requires_admission=requires_token)
         if prefix:
-            routes.add("", {"GET": self.home}, guarded=guarded)
-        routes.add("/docs", {"GET": self.docs}, guarded=guarded)
-        routes.add("/openapi.json", {"GET": self.contract}, guarded=guarded)
+            routes.add("", {"GET": self.home}, requires_admission=requires_token)
+        routes.add("/docs", {"GET": self.docs}, requires_admission=requires_token)
+        routes.add("/openapi.json", {"GET": self.openapi_json}, requires_admission=requires_token)
         routes.add("/assets/{name}", {"GET": self.asset}, template="/assets")
 
-    def _pages(self) -> "Made":
-        """Return the contract, its page and the home page; made anew when the answerer tells another contract."""
+    def _render_docs(self) -> "RenderedDocs":
+        """Return the document and the pages. They are cached until the answerer's contract changes."""
         contract = self._answerer.contract
-        if self._made is not None and self._made[0] is contract:
-            return self._made[1]
-        from service.web import openapi, pages  # noqa: PLC0415 - a start without readers does not wait for them
+        if self._rendered is not None and self._rendered[0] is contract:
+            return self._rendered[1]
+        from askd.api import openapi, pages  # noqa: PLC0415 - imported on demand to keep the start fast
 
-        loaded = self._health.answers
-        document = openapi.document(self._settings, self._answerer if loaded else None, max_length=self._longest)
-        made = Made(render.encode(document), pages.docs(document), pages.home(document))
-        if loaded:
-            self._made = contract, made
-        return made
+        is_loaded = self._health.is_loaded
+        document = openapi.build_document(
+            self._settings, self._answerer if is_loaded else None, max_length=self._max_question_length
+        )
+        rendered = RenderedDocs(
+            rendering.encode_json(document), pages.reference_page(document), pages.home_page(document)
+        )
+        if is_loaded:
+            self._rendered = contract, rendered
+        return rendered
 
     async def asset(self, request: web.Request) -> web.StreamResponse:
-        """`GET /assets/{name}`: a script or style, whose name has a hash of its bytes."""
-        from service.web import pages  # noqa: PLC0415 - as above
+        """`GET /assets/{name}`: a script or style sheet; its name contains a hash of its content."""
+        from askd.api import pages  # noqa: PLC0415 - as above
 
-        asset = pages.assets().get(f"/assets/{request.match_info['name']}")
+        asset = pages.assets_by_path().get(f"/assets/{request.match_info['name']}")
         if asset is None:
-            raise NotFound("There is no such asset. Load the page again: its assets have changed.")
-        headers = {"Content-Type": asset.media_type, "Cache-Control": FOREVER}
-        return _packed(request, asset.body, asset.gzip, headers)
+            raise NotFound("This asset does not exist, or has changed. Reload the page that uses it.")
+        headers = {"Content-Type": asset.media_type, "Cache-Control": IMMUTABLE_CACHE_CONTROL}
+        return _response_with_optional_gzip(request, asset.body, asset.gzip, headers)
 
     async def docs(self, request: web.Request) -> web.StreamResponse:
-        """`GET /docs`: the reference for people, the contract for programs."""
+        """`GET /docs`: the API reference for browsers, the OpenAPI document for other clients."""
         if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
-            return _page(request, self._pages().docs)
-        return await self.contract(request)
+            return _page_response(request, self._render_docs().reference_page)
+        return await self.openapi_json(request)
 
-    async def contract(self, _request: web.Request) -> web.StreamResponse:
-        """`GET /openapi.json`."""
-        headers = {"Content-Type": render.JSON_TYPE, "Vary": "Accept", "Cache-Control": "no-cache"}
-        return web.Response(body=self._pages().contract, headers=headers)
+    async def openapi_json(self, _request: web.Request) -> web.StreamResponse:
+        """`GET /openapi.json`: the OpenAPI document."""
+        headers = {"Content-Type": rendering.JSON_TYPE, "Vary": "Accept", "Cache-Control": "no-cache"}
+        return web.Response(body=self._render_docs().openapi_json, headers=headers)
 
     async def home(self, request: web.Request) -> web.StreamResponse:
-        """`GET /`: the home page for people, what runs here for programs."""
+        """`GET /`: the home page for browsers, name, version and links for other clients."""
         if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
-            return _page(request, self._pages().home)
-        headers = {"Content-Type": render.JSON_TYPE, "Vary": "Accept", "Cache-Control": "no-cache"}
-        return web.Response(body=render.encode(self._about()), headers=headers)
+            return _page_response(request, self._render_docs().home_page)
+        headers = {"Content-Type": rendering.JSON_TYPE, "Vary": "Accept", "Cache-Control": "no-cache"}
+        return web.Response(body=rendering.encode_json(self._service_info()), headers=headers)
 
-    def _about(self) -> Mapping[str, Any]:
+    def _service_info(self) -> Mapping[str, Any]:
         prefix = self._settings.prefix
         links = {"ask": f"{prefix}/ask", "docs": f"{prefix}/docs", "openapi": f"{prefix}/openapi.json"}
         if self._settings.ops_port is None:
@@ -99,24 +113,26 @@ class Site:
         return {"name": "askd", "version": __version__, "instance": self._instance, "links": links}
 
 
-def _page(request: web.Request, page: "Page") -> web.Response:
+def _page_response(request: web.Request, page: "Page") -> web.Response:
     headers = {
-        "Content-Type": render.HTML_TYPE,
-        "Content-Security-Policy": page.policy,
+        "Content-Type": rendering.HTML_TYPE,
+        "Content-Security-Policy": page.content_security_policy,
         "Referrer-Policy": "no-referrer",
         "X-Frame-Options": "DENY",
         "Cache-Control": "no-cache",
         "Vary": "Accept, Accept-Encoding",
         "ETag": page.etag,
     }
-    if render.matches(request.headers.get(hdrs.IF_NONE_MATCH, ""), page.etag.removeprefix("W/")):
+    if rendering.etag_matches(request.headers.get(hdrs.IF_NONE_MATCH, ""), page.etag.removeprefix("W/")):
         return web.Response(status=304, headers=headers)
-    return _packed(request, page.body, page.gzip, headers)
+    return _response_with_optional_gzip(request, page.body, page.gzip, headers)
 
 
-def _packed(request: web.Request, body: bytes, gzip: bytes, headers: dict[str, str]) -> web.Response:
+def _response_with_optional_gzip(
+    request: web.Request, body: bytes, gzip: bytes, headers: dict[str, str]
+) -> web.Response:
     headers.setdefault("Vary", "Accept-Encoding")
-    if takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+    if accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
         headers["Content-Encoding"] = "gzip"
         body = gzip
     return web.Response(body=body, headers=headers)

@@ -1,91 +1,102 @@
-"""What is around every exchange, in the one place where it is written: observed, and its errors rendered."""
+"""Request middleware: instrumentation, admission and error responses around every aiohttp handler."""
 
 import asyncio
 from typing import Final
 
 from aiohttp import web
 
-from service.errors import Overloaded, Unavailable
-from service.web import connection
-from service.web.admission import Admission
-from service.web.client import Clients
-from service.web.failures import Failures, known
-from service.web.observe import Observer
-from service.web.routes import Handler, Route
+from askd.api.auth import AdmissionControl
+from askd.api.instrumentation import Instrumentation
+from askd.api.problems import ProblemRenderer, to_problem
+from askd.context import escape_path
+from askd.errors import Overloaded, Unavailable
+from askd.httpserver import protocol
+from askd.httpserver.client_address import ClientAddressResolver
+from askd.httpserver.router import UNMATCHED_ROUTE, Handler, Route
 
-LEFT: Final = 499
-"""Status in logs and metrics of an exchange whose client left before the answer; it is never sent."""
+CLIENT_CLOSED_REQUEST: Final = 499
+"""Status in logs and metrics if the client disconnected before the response. It is never sent."""
 
 
-class Exchanges:
-    """Puts an exchange around a handler: nothing that the handler raises escapes the log, the metrics or the client.
+class RequestMiddleware:
+    """Wraps handlers, so that any exception is logged, counted and rendered as a problem.
 
-    `clients` finds whose each exchange is; None: the peer's.
+    Args:
+        client_resolver: Resolves client addresses behind proxies; None uses the address of the peer.
     """
 
     def __init__(
-        self, observer: Observer, failures: Failures, admission: Admission, *, clients: Clients | None = None
+        self,
+        instrumentation: Instrumentation,
+        problem_renderer: ProblemRenderer,
+        admission: AdmissionControl,
+        *,
+        client_resolver: ClientAddressResolver | None = None,
     ) -> None:
-        self._observer = observer
+        self._instrumentation = instrumentation
         self._admission = admission
-        self._clients = clients or Clients(())
-        self._failures = failures
+        self._client_resolver = client_resolver or ClientAddressResolver(())
+        self._problem_renderer = problem_renderer
 
-    def around(self, handler: Handler, route: Route) -> Handler:
-        """Return the handler with its exchange around it."""
-        observer, admit, guarded = self._observer, self._admission.admit, route.guarded
-        client_of = self._clients.of
+    def wrap(self, handler: Handler, route: Route) -> Handler:
+        """Return the wrapped handler of a route."""
+        instrumentation, check_admission = self._instrumentation, self._admission.check
+        requires_admission, resolve_client = route.requires_admission, self._client_resolver.resolve
 
-        async def exchange(request: web.Request) -> web.StreamResponse:
+        async def handle_request(request: web.Request) -> web.StreamResponse:
             headers = request.headers
-            client = client_of(request.remote, headers)
-            method, arrived = request.method, connection.arrived(request)
+            client = resolve_client(request.remote, headers)
+            method, arrived_at = request.method, protocol.arrival_time(request)
             if route.quiet:
-                record = observer.begin(method, route.template, headers, client, arrived)
+                context = instrumentation.begin_request(method, route.template, headers, client, arrived_at, quiet=True)
             else:
-                target, sampled = request.raw_path, observer.decide(method, headers)
-                record = observer.begin(
-                    method, route.template, headers, client, arrived, target=target, sampled=sampled
+                target, sampled = request.raw_path, instrumentation.decide_sampling(method, headers)
+                context = instrumentation.begin_request(
+                    method, route.template, headers, client, arrived_at, target=target, sampled=sampled
                 )
+                if route.template == UNMATCHED_ROUTE:
+                    context.url_path = escape_path(target)
             try:
                 try:
-                    if guarded and (admitted := admit(headers, record)) is not None:
-                        await admitted
+                    if requires_admission and (pending_check := check_admission(headers, context)) is not None:
+                        await pending_check
                     response = await handler(request)
                 except Exception as error:
-                    record.shed = isinstance(error, Overloaded)
-                    response = self._failed(request, error)
-                record.status = record.status or response.status
+                    context.was_shed = isinstance(error, Overloaded)
+                    response = self._error_response(request, error)
+                context.status = context.status or response.status
                 if not response.prepared:
-                    observer.dress(request, response)
+                    instrumentation.finalize_response(request, response)
             except asyncio.CancelledError:
-                if (ended := self._ended(request)) is None:
-                    record.status = LEFT
+                if (shutdown_response := self._shutdown_response(request)) is None:
+                    context.status = CLIENT_CLOSED_REQUEST
                     raise
-                response, record.status = ended, ended.status
-                observer.dress(request, response)
+                response, context.status = shutdown_response, shutdown_response.status
+                instrumentation.finalize_response(request, response)
             except BaseException:
-                record.status = 500  # what could not be rendered; the connection answers by itself
+                context.status = 500  # the error could not be rendered; HttpConnection.handle_error responds
                 raise
             finally:
-                observer.end(record, quiet=route.quiet)
+                instrumentation.finish_request(context, quiet=route.quiet)
             return response
 
-        return exchange
+        return handle_request
 
-    def end(self) -> None:
-        """Answer with 503 whatever is cancelled from now on: the server ends, and the client is still there."""
-        self._failures.ending = Unavailable("The server is stopping, and could not wait for this answer. Ask again.")
+    def start_shutdown(self) -> None:
+        """Respond with 503 to every request that is cancelled from now on; its client is still connected."""
+        self._problem_renderer.shutdown_error = Unavailable(
+            "The server is shutting down and could not finish this answer. Send the request again."
+        )
 
-    def _ended(self, request: web.Request) -> web.Response | None:
-        """Return the answer to a request whose exchange was cancelled; None: its client has left."""
-        ending, task = self._failures.ending, asyncio.current_task()
-        if ending is None or task is None or request.transport is None:
+    def _shutdown_response(self, request: web.Request) -> web.Response | None:
+        """Return the response to a request cancelled by the shutdown, or None if its client has disconnected."""
+        shutdown_error, task = self._problem_renderer.shutdown_error, asyncio.current_task()
+        if shutdown_error is None or task is None or request.transport is None:
             return None
         task.uncancel()
-        return self._failures.response(request, ending)
+        return self._problem_renderer.render_aiohttp(request, shutdown_error)
 
-    def _failed(self, request: web.Request, error: Exception) -> web.StreamResponse:
+    def _error_response(self, request: web.Request, error: Exception) -> web.StreamResponse:
         if isinstance(error, ConnectionError) and request.transport is None:
-            raise asyncio.CancelledError from error  # the client left while it was being answered
-        return self._failures.response(request, known(error))
+            raise asyncio.CancelledError from error  # the client disconnected while the response was written
+        return self._problem_renderer.render_aiohttp(request, to_problem(error))

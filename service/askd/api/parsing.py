@@ -1,4 +1,8 @@
-"""Reading a question out of a request: strict, and every fault names the parameter. No aiohttp."""
+"""Parse and validate the question in a query string, a JSON body or a form body.
+
+Parsing is strict: malformed input raises BadQuestion, which names the parameter. This module does not depend on
+aiohttp, because the fast path uses it too.
+"""
 
 import json
 import math
@@ -7,150 +11,184 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from service.errors import BadQuestion, BodyTooLarge, Unsupported
+from askd.errors import BadQuestion, BodyTooLarge, UnsupportedMediaType
 
-FORM = "application/x-www-form-urlencoded"
-JSON = "application/json"
+FORM_TYPE = "application/x-www-form-urlencoded"
+JSON_TYPE = "application/json"
 
-THREAD: Final = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
-"""The name of a conversation: a key in other people's databases, which refuse control characters or worse."""
+THREAD_ID_PATTERN: Final = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
+"""Valid thread ids. They become keys in third-party databases, some of which reject control characters."""
 
-Given = dict[str, Any]
-"""What came beside the question: lists of strings from a query or form, JSON values from a JSON body."""
+RawParameters = dict[str, Any]
+"""Parameters besides `q`, not validated: lists of strings from a query or form, JSON values from a JSON body."""
+
+_MAX_NAME_LENGTH: Final = 100
+"""Maximum number of characters of a parameter name, or of a header value, that an error message repeats."""
 
 
-def query(raw: str) -> tuple[str, Given]:
-    """Split a raw query string into the question and the rest. Raises BadQuestion.
+def parse_query(raw: str) -> tuple[str, RawParameters]:
+    """Split a raw query string into the question and the other parameters.
 
-    Bytes that are no UTF-8 are refused, where aiohttp would put U+FFFD in their place.
+    Percent-escapes that are not valid UTF-8 are rejected. (aiohttp would replace them with U+FFFD.)
+
+    Raises:
+        BadQuestion: `q` is missing or repeated, or a name or value is not valid UTF-8.
     """
+    # Most requests have nothing to decode; this branch keeps the fast path fast.
     if raw.startswith("q=") and "&" not in raw and "%" not in raw and "+" not in raw and raw.isascii():
         return raw[2:], {}
-    given: Given = {}
+    parameters: RawParameters = {}
     for pair in raw.split("&"):
         if pair:
-            name, _, value = pair.partition("=")
-            key = _decode(name, "a parameter's name")
-            given.setdefault(key, []).append(_decode(value, key))
-    return _only_text(given.pop("q", [])), given
+            encoded_name, _, value = pair.partition("=")
+            name = _percent_decode(encoded_name, "parameter name")
+            parameters.setdefault(name, []).append(_percent_decode(value, name))
+    return _require_single_question(parameters.pop("q", [])), parameters
 
 
-def _decode(text: str, name: str) -> str:
+def _percent_decode(text: str, name: str) -> str:
     try:
         return unquote_to_bytes(text.replace("+", " ").encode("utf-8", "surrogateescape")).decode()
     except UnicodeDecodeError:
-        raise BadQuestion(name[:100], f"{name[:100]!r} is not UTF-8. Percent-encode its UTF-8 bytes.") from None
+        name = name[:_MAX_NAME_LENGTH]
+        raise BadQuestion(name, f"{name!r} is not valid UTF-8. Percent-encode its UTF-8 bytes.") from None
 
 
-def _only_text(values: list[str]) -> str:
+def _require_single_question(values: list[str]) -> str:
     if len(values) > 1:
-        raise BadQuestion("q", f"'q' is given {len(values)} times. Give it once.")
+        raise BadQuestion("q", f"'q' was sent {len(values)} times. Send it once.")
     if not values:
-        raise BadQuestion("q", '\'q\' is missing. Give the question as ?q=… or as {"q": "…"}.')
+        raise BadQuestion("q", '\'q\' is missing. Send the question as ?q=… or as {"q": "…"}.')
     return values[0]
 
 
-class _Pairs(dict[str, Any]):
-    """A JSON object that remembers the first of its names that came twice."""
+class _JsonObject(dict[str, Any]):
+    """JSON object that records its first duplicate key."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
-        self.twice = next(_twice(pairs)) if len(pairs) != len(self) else None
+        self.duplicate_key = next(_duplicate_keys(pairs)) if len(pairs) != len(self) else None
 
 
-def _twice(pairs: list[tuple[str, Any]]) -> Iterator[str]:
-    seen: set[str] = set()
+def _duplicate_keys(pairs: list[tuple[str, Any]]) -> Iterator[str]:
+    unique: set[str] = set()
     for name, _ in pairs:
-        if name in seen:
+        if name in unique:
             yield name
-        seen.add(name)
+        unique.add(name)
 
 
-def json_body(body: bytes) -> tuple[str, Given]:
-    """Read `{"q": "…", …}`. Raises BadQuestion."""
+def parse_json(body: bytes) -> tuple[str, RawParameters]:
+    """Parse a body such as `{"q": "…", …}` into the question and the other parameters.
+
+    Raises:
+        BadQuestion: The body is not a JSON object in UTF-8, has a duplicate key or an unpaired surrogate, or `q` is
+            missing or not a string.
+    """
     try:
-        found = json.loads(body.decode(), object_pairs_hook=_Pairs, parse_float=_number, parse_constant=_no_constant)
+        parsed = json.loads(
+            body.decode(), object_pairs_hook=_JsonObject, parse_float=_parse_number, parse_constant=_reject_constant
+        )
     except UnicodeDecodeError:
-        raise BadQuestion("body", "The body is not UTF-8. Send JSON in UTF-8.") from None
+        raise BadQuestion("body", "The body is not valid UTF-8. Send JSON in UTF-8.") from None
     except (ValueError, RecursionError):
-        raise BadQuestion("body", 'The body is not JSON. Send {"q": "…"}.') from None
-    if not isinstance(found, _Pairs):
+        raise BadQuestion("body", 'The body is not valid JSON. Send {"q": "…"}.') from None
+    if not isinstance(parsed, _JsonObject):
         raise BadQuestion("body", 'The body is not a JSON object. Send {"q": "…"}.')
     if b"\\u" in body:
-        _check_whole(found)
-    if found.twice is not None:
-        raise BadQuestion(found.twice[:100], f"{found.twice[:100]!r} is given more than once. Give it once.")
-    text = found.pop("q", None)
+        _check_surrogates(parsed)
+    if parsed.duplicate_key is not None:
+        name = parsed.duplicate_key[:_MAX_NAME_LENGTH]
+        raise BadQuestion(name, f"{name!r} was sent more than once. Send it once.")
+    text = parsed.pop("q", None)
     if text is None:
-        return _only_text([]), {}
+        return _require_single_question([]), {}
     if not isinstance(text, str):
         raise BadQuestion("q", '\'q\' is not a string. Send {"q": "…"}.')
-    return text, dict(found)
+    return text, dict(parsed)
 
 
-def _check_whole(found: _Pairs) -> None:
-    """Refuse halves of surrogate pairs, which only escapes bring: they can be neither logged nor sent."""
-    for name, value in found.items():
+def _check_surrogates(parsed: _JsonObject) -> None:
+    """Reject unpaired surrogates, which can be neither logged nor sent. Only JSON escapes can produce them."""
+    for name, value in parsed.items():
         try:
             json.dumps([name, value], ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            where = "body" if name.encode(errors="replace") != name.encode(errors="ignore") else name[:100]
-            raise BadQuestion(where, f"{where!r} has half of a surrogate pair. Send whole characters.") from None
+            is_name_invalid = name.encode(errors="replace") != name.encode(errors="ignore")
+            parameter = "body" if is_name_invalid else name[:_MAX_NAME_LENGTH]
+            raise BadQuestion(
+                parameter, f"{parameter!r} contains an unpaired surrogate. Send complete Unicode characters."
+            ) from None
 
 
-def _number(text: str) -> int | float:
-    """Return 3 for 3.0, which JSON and its schemas do not tell apart. Raises ValueError for what is over any float."""
+def _parse_number(text: str) -> int | float:
+    """Return 3 for 3.0, because JSON Schema treats them as equal. Raises ValueError if a float cannot hold it."""
     value = float(text)
     if math.isinf(value):
         raise ValueError(text)
     return int(value) if value.is_integer() and abs(value) < 1 << 53 else value
 
 
-def _no_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
+    """Reject NaN and Infinity, which Python accepts and JSON does not have."""
     raise ValueError(name)
 
 
-def form_body(body: bytes) -> tuple[str, Given]:
-    """Read `q=…&…` as a form is sent. Raises BadQuestion."""
-    return query(body.decode("utf-8", "surrogateescape"))
+def parse_form(body: bytes) -> tuple[str, RawParameters]:
+    """Parse a URL-encoded form body into the question and the other parameters. Raises BadQuestion."""
+    return parse_query(body.decode("utf-8", "surrogateescape"))
 
 
-def media_type(header: str | None) -> str:
-    """Return JSON or FORM for a `Content-Type` header. Raises Unsupported."""
-    media, *parameters = (part.strip().lower() for part in (header or "").split(";"))
+def parse_media_type(header: str | None) -> str:
+    """Return JSON_TYPE or FORM_TYPE for a `Content-Type` header.
+
+    Raises:
+        UnsupportedMediaType: The body is neither JSON nor a form, or is not in UTF-8.
+    """
+    media_type, *parameters = (part.strip().lower() for part in (header or "").split(";"))
     for parameter in parameters:
         name, _, value = parameter.partition("=")
-        if name == "charset" and value.strip('"') not in {"utf-8", "utf8", "us-ascii"}:
-            raise Unsupported("The body's charset is not read. Send UTF-8.")
-    if media == FORM:
-        return FORM
-    if media == JSON or (media.startswith("application/") and media.endswith("+json")):
-        return JSON
-    raise Unsupported(f"A body of this Content-Type is not read. Send {JSON} or {FORM}.")
+        charset = value.strip('"')
+        if name == "charset" and charset not in {"utf-8", "utf8", "us-ascii"}:
+            raise UnsupportedMediaType(f"Unsupported charset {charset[:_MAX_NAME_LENGTH]!a}. Send the body in UTF-8.")
+    if media_type == FORM_TYPE:
+        return FORM_TYPE
+    if media_type == JSON_TYPE or (media_type.startswith("application/") and media_type.endswith("+json")):
+        return JSON_TYPE
+    problem = f"Unsupported Content-Type {media_type[:_MAX_NAME_LENGTH]!a}" if media_type else "Content-Type is missing"
+    raise UnsupportedMediaType(f"{problem}. Send {JSON_TYPE} or {FORM_TYPE}.")
 
 
-def check_length(text: str, longest: int) -> None:
-    """Raise BadQuestion when the question is empty or longer than `longest` characters."""
+def check_question_length(text: str, max_length: int) -> None:
+    """Raise BadQuestion if the question is blank or has more than `max_length` characters."""
     if not text or text.isspace():
-        raise BadQuestion("q", "'q' is empty. Ask something.")
-    if len(text) > longest:
-        raise BadQuestion("q", f"'q' has {len(text)} characters, {longest} are allowed. Ask something shorter.")
+        raise BadQuestion("q", "'q' is empty. Send a question.")
+    if len(text) > max_length:
+        raise BadQuestion("q", f"'q' has {len(text)} characters; the maximum is {max_length}. Send a shorter question.")
 
 
-def thread(given: Given, *, textual: bool) -> str | None:
-    """Take the conversation's name out of what was given; None: there is none. Raises BadQuestion."""
-    found = given.pop("thread", None)
-    if textual and found is not None:
-        if len(found) != 1:
-            raise BadQuestion("thread", f"'thread' is given {len(found)} times. Give it once.")
-        found = found[0]
-    if found is None:
+def pop_thread_id(parameters: RawParameters, *, from_strings: bool) -> str | None:
+    """Remove `thread` from the parameters and return its value, or None if the request does not belong to a thread.
+
+    Args:
+        parameters: Parsed parameters; modified in place.
+        from_strings: Whether the values are lists of strings (query or form) rather than JSON values.
+
+    Raises:
+        BadQuestion: The thread id is repeated or malformed.
+    """
+    thread_id = parameters.pop("thread", None)
+    if from_strings and thread_id is not None:
+        if len(thread_id) != 1:
+            raise BadQuestion("thread", f"'thread' was sent {len(thread_id)} times. Send it once.")
+        thread_id = thread_id[0]
+    if thread_id is None:
         return None
-    if not isinstance(found, str) or not THREAD.fullmatch(found):
-        raise BadQuestion("thread", "'thread' is not 1 to 256 characters, none of them a control character.")
-    return found
+    if not isinstance(thread_id, str) or not THREAD_ID_PATTERN.fullmatch(thread_id):
+        raise BadQuestion("thread", "'thread' must be a string of 1 to 256 characters without control characters.")
+    return thread_id
 
 
-def too_large(limit: int) -> BodyTooLarge:
-    """Return the error for a body over `limit` bytes."""
-    return BodyTooLarge(f"The body is larger than {limit} bytes. Send a shorter one.")
+def body_too_large(limit: int) -> BodyTooLarge:
+    """Return the error for a body of more than `limit` bytes."""
+    return BodyTooLarge(f"The body is larger than {limit} bytes. Send a smaller body.")

@@ -1,4 +1,7 @@
-"""Failures: every error becomes one RFC 9457 problem; what is unexpected is logged once, and its text stays here."""
+"""Turn every error into an RFC 9457 problem, and render it as JSON or HTML.
+
+Unexpected errors are logged once; their text never reaches the client.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,70 +9,87 @@ from typing import Any
 import structlog
 from aiohttp import hdrs, web
 
-from service.errors import AnswererFailed, InternalError, NotFound, Problem
-from service.telemetry.exchange import CURRENT
-from service.web import render
-from service.web.negotiate import prefers_html
-from service.web.reply import Reply
+from askd.api import rendering
+from askd.context import request_context_var
+from askd.errors import AnswererFailed, InternalError, NotFound, Problem
+from askd.httpserver.messages import PROBLEM_TYPE, RenderedResponse
+from askd.httpserver.negotiation import prefers_html
 
-Page = Callable[[Mapping[str, Any], str], tuple[bytes, str]]
-"""Makes the readable page of a problem below a prefix: its HTML, and its Content-Security-Policy."""
+RenderPage = Callable[[Mapping[str, Any], str], tuple[bytes, str]]
+"""Renders the members of a problem as HTML below a path prefix. Returns body and Content-Security-Policy."""
 
-_log = structlog.get_logger("askd.failures")
+_log = structlog.get_logger("askd.problems")
 
 
-class Failures:
-    """Renders errors for the client that caused them: JSON, or a page where HTML is preferred."""
+class ProblemRenderer:
+    """Renders problems: JSON by default, an HTML page if the client prefers HTML."""
 
-    def __init__(self, prefix: str, page: Page) -> None:
+    def __init__(self, prefix: str, page: RenderPage) -> None:
         self._prefix = prefix
-        self._page = page
-        self.ending: Problem | None = None
-        """What exchanges that are cancelled are answered with, once the server ends; None: their clients have left."""
+        self._render_page = page
+        self.shutdown_error: Problem | None = None
+        """Problem sent for requests that are cancelled during shutdown.
 
-    def problem(self, error: Problem, path: str) -> dict[str, Any]:
-        """Return the problem's members for a request of this path, as it was sent."""
-        exchange = CURRENT.get()
-        if exchange is not None:
-            exchange.fault = fault(error)
-        return render.problem(error, id=exchange.id if exchange else "", path=path, prefix=self._prefix)
+        None until the shutdown begins: before that, a cancelled request means that the client disconnected.
+        """
 
-    def reply(self, error: Problem, path: str, accept: str) -> Reply:
-        """Render a problem for a request of this path, with this `Accept`."""
-        members = self.problem(error, path)
+    def problem_details(self, error: Problem, path: str) -> dict[str, Any]:
+        """Return the members of the problem, and record its type in the request context.
+
+        Args:
+            error: The problem.
+            path: Raw path of the request.
+        """
+        context = request_context_var.get()
+        if context is not None:
+            context.error_type = error_type(error)
+            context.problem, context.detail = error.code, error.detail
+            context.parameter = str(error.extensions.get("parameter", ""))
+        return rendering.problem_details(
+            error, request_id=context.request_id if context else "", path=path, prefix=self._prefix
+        )
+
+    def render(self, error: Problem, path: str, accept: str) -> RenderedResponse:
+        """Render the problem for a request with this raw path and `Accept` header."""
+        members = self.problem_details(error, path)
         headers = {"Cache-Control": "no-store", "Vary": "Accept", **error.headers}
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
         if prefers_html(accept):
-            body, headers["Content-Security-Policy"] = self._page(members, self._prefix)
-            headers |= {"Content-Type": render.HTML_TYPE, "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
+            body, headers["Content-Security-Policy"] = self._render_page(members, self._prefix)
+            headers |= {
+                "Content-Type": rendering.HTML_TYPE,
+                "Referrer-Policy": "no-referrer",
+                "X-Frame-Options": "DENY",
+            }
         else:
-            body = render.encode(members)
-            headers["Content-Type"] = render.PROBLEM_TYPE
-        return Reply(int(error.status), headers, body)
+            body = rendering.encode_json(members)
+            headers["Content-Type"] = PROBLEM_TYPE
+        return RenderedResponse(int(error.status), headers, body)
 
-    def response(self, request: web.Request, error: Problem) -> web.Response:
-        """Render a problem for this request."""
-        response = self.reply(error, request.rel_url.raw_path, request.headers.get(hdrs.ACCEPT, "")).response()
+    def render_aiohttp(self, request: web.Request, error: Problem) -> web.Response:
+        """Render the problem as an aiohttp response to this request."""
+        response = self.render(error, request.rel_url.raw_path, request.headers.get(hdrs.ACCEPT, "")).to_aiohttp()
         if not request.content.is_eof():
-            response.force_close()  # says that the rest of the body is not read: the client may stop sending it
+            # `Connection: close` makes the client stop sending a body that nobody reads.
+            response.force_close()
         return response
 
 
-def fault(error: Problem) -> str:
-    """Return an error in a word, for telemetry: the type of what the code raised, else the problem's code."""
+def error_type(error: Problem) -> str:
+    """Return the error type for logs and traces: the class that the user's code raised, or the problem code."""
     cause = error.__cause__ if isinstance(error, AnswererFailed) else None
     return error.code if cause is None else type(cause).__qualname__
 
 
-def known(error: Exception) -> Problem:
-    """Return the problem that a client is told of for any error; what is unexpected is logged here, once."""
+def to_problem(error: Exception) -> Problem:
+    """Return the problem to send for any exception. Logs exceptions that are bugs of askd or of the user's code."""
     if isinstance(error, web.HTTPNotFound):
-        return NotFound("There is nothing at this path. See /docs for what there is.")
+        return NotFound("There is nothing at this path. See /docs for the available paths.")
     if isinstance(error, AnswererFailed):
-        _log.error("the answerer failed", exc_info=error.__cause__ or error)
+        _log.error("answerer_failed", exc_info=error.__cause__ or error)
         return error
     if isinstance(error, Problem):
         return error
-    _log.error("uncaught error", exc_info=error)
+    _log.error("internal_error", exc_info=error)
     return InternalError()

@@ -1,112 +1,188 @@
-"""What was asked: a question read out of a request's headers, target and body, with how its answer is to come."""
+"""Build a validated question from the headers, target and body of a request.
 
+The deadline of a request is the smallest of the server's own limit, `X-Request-Timeout` (set by clients, in seconds or
+as `500ms`) and `X-Envoy-Expected-Rq-Timeout-Ms` (set by Envoy and proxies based on it; 0 means no limit).
+"""
+
+import re
 from collections.abc import Mapping
 from time import monotonic
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from aiohttp import hdrs
-from multidict import MultiMapping
+from multidict import MultiMapping, istr
 
-from service.errors import DeadlineExceeded, Unavailable
-from service.guards.health import Health
-from service.guards.wishes import Wishes
-from service.models import Answerer, Question
-from service.telemetry.exchange import Exchange
-from service.web import cache_fields, deadline, negotiate, parse
-from service.web.access import Withheld, scoped
-from service.web.negotiate import Representation
+from askd.api import cache_headers, parsing
+from askd.api.auth import RedactedHeaders, scope_thread_id
+from askd.context import RequestContext
+from askd.errors import BadQuestion, DeadlineExceeded, Unavailable
+from askd.guards.cache import CacheDirectives
+from askd.guards.health import Health
+from askd.httpserver import negotiation
+from askd.httpserver.negotiation import Representation
+from askd.models import Answerer, Question
+
+REQUEST_TIMEOUT_HEADER: Final = "X-Request-Timeout"
+ENVOY_TIMEOUT_HEADER: Final = "X-Envoy-Expected-Rq-Timeout-Ms"
+_TIMEOUT_HEADERS: Final = istr(REQUEST_TIMEOUT_HEADER), istr(ENVOY_TIMEOUT_HEADER)
+_DURATION_PATTERN: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s)?", re.ASCII)
+_MILLISECONDS_PATTERN: Final = re.compile(r"\d{1,12}", re.ASCII)
 
 Headers = Mapping[str, str]
 
 
-class Limits(NamedTuple):
-    """How much of what a question may take: characters, bytes, seconds."""
+def has_timeout_header(headers: Headers) -> bool:
+    """Return whether the client or a proxy limits the time for the response."""
+    return _TIMEOUT_HEADERS[0] in headers or _TIMEOUT_HEADERS[1] in headers
 
-    longest: int
-    body: int
+
+def effective_timeout(max_timeout: float, headers: Headers) -> float:
+    """Return the timeout of a request in seconds, at most `max_timeout`.
+
+    Raises:
+        BadQuestion: One of the timeout headers is malformed.
+    """
+    request_timeout, envoy_timeout = headers.get(REQUEST_TIMEOUT_HEADER), headers.get(ENVOY_TIMEOUT_HEADER)
+    if request_timeout is not None:
+        max_timeout = min(max_timeout, _parse_request_timeout(request_timeout))
+    if envoy_timeout is not None:
+        max_timeout = min(max_timeout, _parse_envoy_timeout(envoy_timeout) or max_timeout)
+    return max_timeout
+
+
+def _parse_request_timeout(text: str) -> float:
+    match = _DURATION_PATTERN.fullmatch(text.strip())
+    seconds = float(match[1]) * (0.001 if match[2] == "ms" else 1.0) if match else 0.0
+    if seconds <= 0.0:
+        raise BadQuestion(
+            REQUEST_TIMEOUT_HEADER,
+            f"'{REQUEST_TIMEOUT_HEADER}' is not a duration above 0. Send seconds or milliseconds, "
+            "for example 2.5 or 500ms.",
+        )
+    return seconds
+
+
+def _parse_envoy_timeout(text: str) -> float:
+    if not _MILLISECONDS_PATTERN.fullmatch(text.strip()):
+        raise BadQuestion(
+            ENVOY_TIMEOUT_HEADER,
+            f"'{ENVOY_TIMEOUT_HEADER}' is not a whole number of milliseconds. Do not set this header: "
+            "the proxy sets it.",
+        )
+    return int(text) / 1000
+
+
+class RequestLimits(NamedTuple):
+    """Limits of a request: question length in characters, body size in bytes, times in seconds."""
+
+    max_question_length: int
+    max_body_size: int
     body_timeout: float
     deadline: float
     stream_deadline: float
 
 
-class Manner(NamedTuple):
-    """How an answer is to come: its form, until when (`time.monotonic`), and each event in how many seconds."""
+class ResponseOptions(NamedTuple):
+    """Negotiated representation, deadline (`time.monotonic`), and maximum seconds between two stream events."""
 
     representation: Representation
-    until: float
-    between: float
+    deadline: float
+    event_timeout: float
 
 
-class Asked(NamedTuple):
-    """A question, how its answer is to come, and what is wished of the cache."""
+class AskRequest(NamedTuple):
+    """A parsed request to `/ask`."""
 
     question: Question
-    manner: Manner
-    wishes: Wishes
+    response_options: ResponseOptions
+    cache_directives: CacheDirectives
 
 
-class Reader:
-    """Reads questions; each step raises a Problem that names the input, the fault and the mend."""
+class QuestionParser:
+    """Parses requests to `/ask`.
 
-    def __init__(self, answerer: Answerer, health: Health, limits: Limits) -> None:
+    Every method raises a Problem if the request is invalid. Its detail names the invalid part and how to fix it.
+    """
+
+    def __init__(self, answerer: Answerer, health: Health, limits: RequestLimits) -> None:
         self._answerer = answerer
         self._health = health
         self.limits = limits
 
-    def get(self, exchange: Exchange, headers: Headers, target: str) -> Asked:
-        """Read `GET /ask?q=…`; `target` is as it was sent."""
-        manner = self.manner(exchange, headers)
-        text, given = parse.query(target.partition("?")[2])
-        return self._asked(exchange, headers, manner, text, given, textual=True)
+    def parse_get(self, context: RequestContext, headers: Headers, target: str) -> AskRequest:
+        """Parse `GET /ask?q=…`; `target` is the raw request target."""
+        options = self.parse_response_options(context, headers)
+        text, parameters = parsing.parse_query(target.partition("?")[2])
+        return self._build_request(context, headers, options, text, parameters, from_strings=True)
 
-    def post(self, exchange: Exchange, headers: Headers, manner: Manner, media: str, body: bytes) -> Asked:
-        """Read a body of a `media` type that is JSON or a form."""
-        text, given = parse.json_body(body) if media == parse.JSON else parse.form_body(body)
-        return self._asked(exchange, headers, manner, text, given, textual=media == parse.FORM)
+    def parse_post(
+        self, context: RequestContext, headers: Headers, options: ResponseOptions, media_type: str, body: bytes
+    ) -> AskRequest:
+        """Parse the body of `POST /ask`; `media_type` is JSON_TYPE or FORM_TYPE."""
+        is_json = media_type == parsing.JSON_TYPE
+        text, parameters = parsing.parse_json(body) if is_json else parsing.parse_form(body)
+        return self._build_request(context, headers, options, text, parameters, from_strings=not is_json)
 
-    def manner(self, exchange: Exchange, headers: Headers) -> Manner:
-        """Read how the answer is to come. Raises DeadlineExceeded, too: where the time is over already."""
-        representation = negotiate.representation(headers.get(hdrs.ACCEPT, ""))
-        between = deadline.seconds(self.limits.deadline, headers)
-        whole = self.limits.stream_deadline if representation is Representation.STREAM else between
-        if exchange.arrived + whole <= monotonic():
-            raise DeadlineExceeded(whole)
-        return Manner(representation, exchange.arrived + whole, between)
+    def parse_response_options(self, context: RequestContext, headers: Headers) -> ResponseOptions:
+        """Negotiate the representation and compute the deadline.
 
-    def _asked(
-        self, exchange: Exchange, headers: Headers, manner: Manner, text: str, given: parse.Given, *, textual: bool
-    ) -> Asked:
-        if not self._health.answers:
-            raise Unavailable(self._health.fault or "The answerer is being loaded. Ask again in a moment.")
-        parse.check_length(text, self.limits.longest)
-        thread = self._thread(given, exchange.caller, textual=textual)
-        exchange.question = text
+        Raises:
+            NotAcceptable: `Accept` excludes every representation.
+            BadQuestion: A timeout header is malformed.
+            DeadlineExceeded: The deadline has already passed.
+        """
+        representation = negotiation.negotiate_representation(headers.get(hdrs.ACCEPT, ""))
+        event_timeout = effective_timeout(self.limits.deadline, headers)
+        is_stream = representation is Representation.STREAM
+        total_timeout = self.limits.stream_deadline if is_stream else event_timeout
+        if context.arrived_at + total_timeout <= monotonic():
+            raise DeadlineExceeded(total_timeout)
+        return ResponseOptions(representation, context.arrived_at + total_timeout, event_timeout)
+
+    def _build_request(
+        self,
+        context: RequestContext,
+        headers: Headers,
+        options: ResponseOptions,
+        text: str,
+        parameters: parsing.RawParameters,
+        *,
+        from_strings: bool,
+    ) -> AskRequest:
+        if not self._health.is_loaded:
+            raise Unavailable(self._health.load_error or "The answerer is still loading. Try again in a moment.")
+        parsing.check_question_length(text, self.limits.max_question_length)
+        thread_id = self._pop_thread_id(parameters, context.caller, from_strings=from_strings)
+        context.question_text = text
         question = Question(
             text=text,
-            parameters=self._answerer.bind(given, textual=textual),
-            thread=thread,
-            id=exchange.id,
-            client=exchange.client,
-            caller=exchange.caller,
-            headers=Withheld(headers) if exchange.caller else headers,
-            stages=exchange.stages,
-            arrived=exchange.arrived,
-            deadline=manner.until,
+            parameters=self._answerer.parse_parameters(parameters, from_strings=from_strings),
+            thread_id=thread_id,
+            id=context.request_id,
+            client=context.client,
+            caller=context.caller,
+            headers=RedactedHeaders(headers) if context.caller else headers,
+            stages=context.stages,
+            received_at=context.arrived_at,
+            deadline=options.deadline,
         )
-        return Asked(question, manner, _wishes(headers))
+        return AskRequest(question, options, _parse_cache_directives(headers))
 
-    def _thread(self, given: parse.Given, caller: str, *, textual: bool) -> str | None:
-        """Take the conversation out of `given`, where the answerer has such; else the name is a parameter as others.
+    def _pop_thread_id(self, parameters: parsing.RawParameters, caller: str, *, from_strings: bool) -> str | None:
+        """Remove and return the thread id, scoped to the caller if the request is authenticated.
 
-        Here, and nowhere else, a thread gets the scope of whoever asks, where callers have names.
+        If the answerer does not support threads, `thread` is an ordinary parameter. This is the only place that
+        scopes thread ids.
         """
-        thread = parse.thread(given, textual=textual) if self._answerer.conversational else None
-        return scoped(thread, caller) if thread is not None and caller else thread
+        if not self._answerer.supports_threads:
+            return None
+        thread_id = parsing.pop_thread_id(parameters, from_strings=from_strings)
+        return scope_thread_id(thread_id, caller) if thread_id is not None and caller else thread_id
 
 
-def _wishes(headers: Headers) -> Wishes:
-    """Read what is wished of the cache; several `Cache-Control` lines hold together."""
-    control = headers.get(hdrs.CACHE_CONTROL)
-    if control is not None and isinstance(headers, MultiMapping):
-        control = ",".join(headers.getall(hdrs.CACHE_CONTROL))
-    return cache_fields.wishes(control, headers.get(hdrs.PRAGMA))
+def _parse_cache_directives(headers: Headers) -> CacheDirectives:
+    """Combine repeated `Cache-Control` headers into one list (RFC 9110, section 5.3) and parse it."""
+    cache_control = headers.get(hdrs.CACHE_CONTROL)
+    if cache_control is not None and isinstance(headers, MultiMapping):
+        cache_control = ",".join(headers.getall(hdrs.CACHE_CONTROL))
+    return cache_headers.parse_cache_directives(cache_control, headers.get(hdrs.PRAGMA))

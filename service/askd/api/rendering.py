@@ -1,116 +1,173 @@
-"""Rendering: answers, events and problems as bytes. No aiohttp, so that every way out of the server writes the same."""
+"""Serialize answers, stream events and problems to bytes.
+
+The aiohttp handlers and the fast path both use it, so that they produce identical responses.
+"""
 
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
+from time import perf_counter
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
+from aiohttp import hdrs
 
-from service.errors import AnswererFailed, Problem
-from service.models import Answer
-from service.web.negotiate import Representation
+from askd.api import cache_headers
+from askd.api.question import Headers
+from askd.errors import AnswererFailed, Problem
+from askd.httpserver.messages import RenderedResponse
+from askd.httpserver.negotiation import Representation
+from askd.models import Answer
+from askd.pipeline import Execution
 
 JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain; charset=utf-8"
-STREAM_TYPE = "text/event-stream"
-PROBLEM_TYPE = "application/problem+json"
+EVENT_STREAM_TYPE = "text/event-stream"
 HTML_TYPE = "text/html; charset=utf-8"
 
-MEMO_TEXT: Final = 1000
-"""Characters of the longest text whose rendering is remembered."""
-MEMO_ENTRIES: Final = 1024
-"""Renderings remembered: at most some megabytes, and a third of the cost of rendering."""
+MAX_CACHED_TEXT_LENGTH: Final = 1000
+"""Maximum length in characters of an answer whose rendered body is cached."""
+MAX_CACHED_BODIES: Final = 1024
+"""Number of rendered bodies in the cache: a few megabytes at most. A cache hit costs a third of rendering."""
 
-_json = msgspec.json.Encoder(order=None)
-_URI = "%/:@!$&'()*+,;=~-._"
-
-MALFORMED = (
-    b'{"type":"about:blank","title":"Bad request","status":400,"detail":"The request is not well-formed HTTP/1.1."}'
-)
-"""The body of every answer to bytes that are no HTTP: constant, because nothing of them can be trusted."""
+_json_encoder = msgspec.json.Encoder(order=None)
+_URI_SAFE_CHARACTERS = "%/:@!$&'()*+,;=~-._"
 
 
-def members(answer: Answer) -> bytes:
-    """Return the answer as a JSON object. Raises AnswererFailed where it cannot be written so."""
+def encode_answer(answer: Answer) -> bytes:
+    """Return the answer as a JSON object. Raises AnswererFailed if it cannot be serialized."""
     try:
         if not answer.fields:
-            return b'{"answer":' + _json.encode(answer.text) + b"}"
-        return _json.encode({"answer": answer.text, **answer.fields})
-    except (TypeError, ValueError) as fault:
-        raise AnswererFailed from fault
+            return b'{"answer":' + _json_encoder.encode(answer.text) + b"}"
+        return _json_encoder.encode({"answer": answer.text, **answer.fields})
+    except (TypeError, ValueError) as error:
+        raise AnswererFailed from error
 
 
-def body(answer: Answer, representation: Representation) -> bytes:
-    """Return the whole answer in one representation. Raises AnswererFailed where it cannot be written so."""
+def encode_answer_body(answer: Answer, representation: Representation) -> bytes:
+    """Return the response body in the given representation. Raises AnswererFailed if it cannot be serialized."""
     if representation is not Representation.TEXT:
-        return members(answer)
+        return encode_answer(answer)
     try:
         return answer.text.encode() + b"\n"
-    except UnicodeEncodeError as fault:
-        raise AnswererFailed from fault
+    except UnicodeEncodeError as error:
+        raise AnswererFailed from error
 
 
 def etag(payload: bytes, version: str) -> str:
-    """Return a strong validator: of these bytes, and of the version of the answerer that gave them.
+    """Return a strong ETag of the body and of the answerer's version.
 
-    The version is in it so that replicas that differ are seen.
+    The version is included because replicas with different versions may give different answers.
     """
     digest = blake2b(payload, digest_size=8).hexdigest()
     return f'"{version}-{digest}"' if version else f'"{digest}"'
 
 
-def rendered(answer: Answer, representation: Representation, version: str) -> tuple[bytes, str]:
-    """Return body and validator of a deterministic answer; those of short texts are remembered."""
-    if answer.fields or len(answer.text) > MEMO_TEXT:
-        payload = body(answer, representation)
+def encode_body_and_etag(answer: Answer, representation: Representation, version: str) -> tuple[bytes, str]:
+    """Return the body and the ETag of a deterministic answer; those of short answers are cached."""
+    if answer.fields or len(answer.text) > MAX_CACHED_TEXT_LENGTH:
+        payload = encode_answer_body(answer, representation)
         return payload, etag(payload, version)
-    return _remembered(answer.text, representation, version)
+    return _cached_body_and_etag(answer.text, representation, version)
 
 
-@lru_cache(maxsize=MEMO_ENTRIES)
-def _remembered(text: str, representation: Representation, version: str) -> tuple[bytes, str]:
-    payload = body(Answer(text), representation)
+@lru_cache(maxsize=MAX_CACHED_BODIES)
+def _cached_body_and_etag(text: str, representation: Representation, version: str) -> tuple[bytes, str]:
+    payload = encode_answer_body(Answer(text), representation)
     return payload, etag(payload, version)
 
 
-def matches(if_none_match: str, tag: str) -> bool:
-    """Whether an `If-None-Match` header names this validator (weak comparison, RFC 9110, section 13.1.2)."""
+def etag_matches(if_none_match: str, tag: str) -> bool:
+    """Return whether an `If-None-Match` header lists this ETag (weak comparison, RFC 9110, section 13.1.2)."""
     if if_none_match.strip() == "*":
         return True
     return any(part.strip().removeprefix("W/") == tag for part in if_none_match.split(","))
 
 
-def event(name: str, payload: bytes) -> bytes:
-    """Return one server-sent event; `payload` is JSON, so that it has no line breaks."""
+def encode_sse_event(name: str, payload: bytes) -> bytes:
+    """Return one server-sent event; `payload` is JSON and therefore contains no line breaks."""
     return b"event: " + name.encode() + b"\ndata: " + payload + b"\n\n"
 
 
-def delta(text: str) -> bytes:
-    """Return the event for a piece of the answer's text. Raises AnswererFailed where it cannot be written so."""
+def encode_sse_delta(text: str) -> bytes:
+    """Return a `delta` event with a piece of the answer. Raises AnswererFailed if it cannot be serialized."""
     try:
-        return event("delta", _json.encode(text))
-    except (TypeError, ValueError) as fault:
-        raise AnswererFailed from fault
+        return encode_sse_event("delta", _json_encoder.encode(text))
+    except (TypeError, ValueError) as error:
+        raise AnswererFailed from error
 
 
-def problem(error: Problem, *, id: str, path: str, prefix: str) -> dict[str, Any]:
-    """Return an RFC 9457 problem: `type` leads to its description in `/docs`, `instance` is the path asked for.
+def problem_details(error: Problem, *, request_id: str, path: str, prefix: str) -> dict[str, Any]:
+    """Return the members of an RFC 9457 problem.
 
-    `path` is as it was sent; what a URI may not have in it is percent-encoded.
+    Args:
+        error: The problem.
+        request_id: Id of the request; may be empty.
+        path: Raw request path; becomes `instance`, with characters that a URI does not allow percent-encoded.
+        prefix: Path prefix of the server; `type` links to the problem's section in `/docs` below it.
     """
     return {
         "type": f"{prefix}/docs#{error.code}",
         "title": error.title,
         "status": int(error.status),
         "detail": error.detail,
-        "instance": quote(path, safe=_URI, errors="surrogateescape"),
-        "request_id": id,
-        **error.members,
+        "instance": quote(path, safe=_URI_SAFE_CHARACTERS, errors="surrogateescape"),
+        "request_id": request_id,
+        **error.extensions,
     }
 
 
-def encode(value: Mapping[str, Any]) -> bytes:
-    """Return JSON."""
-    return _json.encode(value)
+def encode_json(value: Mapping[str, Any]) -> bytes:
+    """Return the value as JSON."""
+    return _json_encoder.encode(value)
+
+
+_CONTENT_TYPES: Final = {Representation.JSON: JSON_TYPE, Representation.TEXT: TEXT_TYPE}
+
+
+def render_answer(
+    execution: Execution, answer: Answer, representation: Representation, headers: Headers, *, safe_method: bool
+) -> RenderedResponse:
+    """Render an answer.
+
+    Args:
+        headers: The request headers.
+        safe_method: Whether `If-None-Match` may lead to a 304 (RFC 9110, section 13.1.2).
+
+    Raises:
+        AnswererFailed: The answer cannot be encoded.
+    """
+    started = perf_counter()
+    response_headers = {"Content-Type": _CONTENT_TYPES[representation], "Vary": "Accept", "Cache-Control": "no-store"}
+    if not execution.cacheable:
+        body = encode_answer_body(answer, representation)
+        response = RenderedResponse(200, response_headers, body)
+    else:
+        version = execution.dependencies.answerer.version
+        body, etag = encode_body_and_etag(answer, representation, version)
+        response_headers |= {"Cache-Control": "no-cache", "ETag": etag, **cache_status_headers(execution)}
+        condition = headers.get(hdrs.IF_NONE_MATCH)
+        if condition is not None and safe_method and etag_matches(condition, etag):
+            del response_headers["Content-Type"]
+            response = RenderedResponse(304, response_headers, b"")
+        else:
+            response = RenderedResponse(200, response_headers, body)
+    execution.question.stages.render = perf_counter() - started
+    return response
+
+
+def cache_status_headers(execution: Execution) -> dict[str, str]:
+    """Return `Cache-Status` and, on a hit, `Age`; empty if the cache was not consulted."""
+    if execution.cache_hit is not None:
+        return {
+            "Cache-Status": cache_headers.cache_status_hit(execution.cache_hit),
+            "Age": cache_headers.age_header(execution.cache_hit),
+        }
+    if execution.miss_reason is None:
+        return {}
+    return {
+        "Cache-Status": cache_headers.cache_status_forwarded(
+            execution.miss_reason, stored=execution.stored, collapsed=execution.leader_id is not None
+        )
+    }

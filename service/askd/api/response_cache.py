@@ -1,8 +1,8 @@
-"""What is asked again and again and is always at hand: answered without being read again.
+"""Response cache: complete responses for repeated GET requests, sent without parsing the request again.
 
-Only answers that the answerer itself has at hand, as the book has those to its own questions, which hold as long as its
-version does; and those that the cache has, as long as it has them. Everything that could make the answer another is in
-the key, or keeps the request from here.
+It contains responses with an immediate answer of the answerer (a book has one for each of its questions), valid for one
+version of the answerer, and responses from the answer cache, valid while that cache has the answer. The cache key
+covers everything that affects the response; requests with other relevant headers are not served from here.
 """
 
 from collections.abc import Mapping
@@ -12,160 +12,190 @@ from typing import Final, NamedTuple
 from aiohttp import HttpVersion11, hdrs
 from aiohttp.http_parser import RawRequestMessage
 
-from service.guards.cache import Cache
-from service.guards.wishes import NONE
-from service.models import Answer
-from service.pipeline import Pipeline
-from service.telemetry.exchange import TRACEPARENT, Exchange, request_id, server_timing, trace_id
-from service.telemetry.tracing import Sampled
-from service.turn import Key, Turn
-from service.web import cache_fields, deadline, form
-from service.web.client import Clients
-from service.web.doorway import Doorway
-from service.web.form import Form
-from service.web.observe import REQUEST_ID, Kind, Observer
+from askd.api import cache_headers, question
+from askd.api.instrumentation import REQUEST_ID_HEADER, Instrumentation, RequestLabels
+from askd.context import TRACEPARENT_HEADER, RequestContext, choose_request_id, format_server_timing, parse_trace_id
+from askd.guards.cache import NO_DIRECTIVES, AnswerCache
+from askd.httpserver import templates
+from askd.httpserver.client_address import ClientAddressResolver
+from askd.httpserver.fast_path_connection import FastPathConnection
+from askd.httpserver.templates import ResponseTemplate
+from askd.models import Answer
+from askd.pipeline import CacheKey, Execution, Pipeline
+from askd.telemetry.tracing import SamplingDecision
 
-ENTRIES: Final = 1024
-"""Responses that are remembered; when there are more, all are forgotten."""
-LONGEST: Final = 512
-"""Characters of the longest target and headers that are remembered."""
-LARGEST: Final = 256 << 10
-"""Bytes of the largest response that is remembered: what making one anew costs is little beside sending more."""
-MOST: Final = 16 << 20
-"""Bytes of all responses that are remembered; when there are more, all are forgotten."""
+MAX_ENTRIES: Final = 1024
+"""Maximum number of entries; the cache is cleared when it is full."""
+MAX_KEY_LENGTH: Final = 512
+"""Longest cache key in characters."""
+MAX_RESPONSE_BYTES: Final = 256 << 10
+"""Largest response in bytes: for larger ones, rendering costs little compared with sending."""
+MAX_TOTAL_BYTES: Final = 16 << 20
+"""Maximum size of all responses in bytes; the cache is cleared when it is exceeded."""
 
-_Asked = tuple[str, str, str, str]
+_CacheKey = tuple[str, str, str, str]
+"""Method, target, `Accept` and `If-None-Match`."""
 
 
-class _Known(NamedTuple):
-    """A response, the version of the answerer that it is from, its question, and what counts it.
-
-    `kept`: the key and the answer that the cache must still have; None: the answerer itself has it.
-    """
-
-    form: Form
-    version: str
+class _CachedResponse(NamedTuple):
+    template: ResponseTemplate
+    answerer_version: str
     route: str
-    text: str
+    question_text: str
     status: int
-    kept: tuple[Key, Answer] | None
-    kind: Kind
+    answer_cache_entry: tuple[CacheKey, Answer] | None
+    """The entry of the answer cache that the response depends on, or None for an immediate answer of the answerer."""
+    labels: RequestLabels
 
 
-class Hot:
-    """Remembers responses of one pipeline."""
+class ResponseCache:
+    """Response cache of one pipeline."""
 
-    def __init__(self, pipeline: Pipeline, observer: Observer, clients: Clients) -> None:
+    def __init__(
+        self, pipeline: Pipeline, instrumentation: Instrumentation, client_resolver: ClientAddressResolver
+    ) -> None:
         self._pipeline = pipeline
-        self._observer = observer
-        self._clients = clients
-        self.known: dict[_Asked, _Known] = {}
-        """What is remembered; empty where nothing is ever at hand. Always the same object."""
-        self._bytes = 0
+        self._instrumentation = instrumentation
+        self._client_resolver = client_resolver
+        self.entries: dict[_CacheKey, _CachedResponse] = {}
+        """The entries; always the same object, so that a caller can keep a reference."""
+        self._total_bytes = 0
 
-    def give(self, message: RawRequestMessage, intake: Doorway, sampled: Sampled | None = None) -> bytes | None:
-        """Return the response to the same request as before, and tell of it all at once; None: there is none.
+    def serve(
+        self, message: RawRequestMessage, connection: FastPathConnection, sampled: SamplingDecision | None = None
+    ) -> bytes | None:
+        """Return the cached response and finish the request in metrics, log and trace; return None on a miss.
 
-        Only where `Observer.plain` says so. Whoever is let in is asked before. `sampled`: what `Observer.decide` said.
+        May only be called if `Instrumentation.is_context_optional` and no admission check applies.
+
+        Args:
+            sampled: Result of `Instrumentation.decide_sampling`; None if the request is not traced.
         """
-        known = self._find(message)
+        entry = self._get_valid(message)
         headers = message.headers
-        if known is None or message.version != HttpVersion11 or hdrs.EXPECT in headers or intake.closes(message):
+        if (
+            entry is None
+            or message.version != HttpVersion11
+            or hdrs.EXPECT in headers
+            or connection.should_close_after(message)
+        ):
             return None
-        cache, seconds = b"", None
-        if known.kept is not None:
+        cache_lines, cache_seconds = b"", None
+        if entry.answer_cache_entry is not None:
             started = perf_counter()
-            found = _from(self._pipeline.cache, known.kept, headers)
-            if found is None:
+            hit_lines = _cache_hit_headers(self._pipeline.cache, entry.answer_cache_entry, headers)
+            if hit_lines is None:
                 return None
-            cache, seconds = found, perf_counter() - started
-        name = request_id(headers.get(REQUEST_ID))
+            cache_lines, cache_seconds = hit_lines, perf_counter() - started
+        request_id = choose_request_id(headers.get(REQUEST_ID_HEADER))
         if sampled is not None:
-            record = self._record(message, intake, known, name)
-            record.stages.cache = seconds
-            self._observer.whole(record, headers, message.path, sampled)
-            return known.form.fill(name, server_timing(record, monotonic()), cache)
-        spent = "" if seconds is None else f"{seconds * 1e3:.3f}"
-        total = self._observer.answered(
-            known.kind,
-            name,
-            intake.arrived,
-            client=self._clients.of(intake.peer, headers),
-            trace_id=trace_id(headers.get(TRACEPARENT)),
-            cache=spent,
+            context = self._make_context(message, connection, entry, request_id)
+            context.stages.cache = cache_seconds
+            self._instrumentation.finish_traced(context, headers, message.path, sampled)
+            return entry.template.render(request_id, format_server_timing(context, monotonic()), cache_lines)
+        cache_ms = "" if cache_seconds is None else f"{cache_seconds * 1e3:.3f}"
+        total_ms = self._instrumentation.finish_without_context(
+            entry.labels,
+            request_id,
+            connection.arrived_at,
+            client=self._client_resolver.resolve(connection.peer_address, headers),
+            trace_id=parse_trace_id(headers.get(TRACEPARENT_HEADER)),
+            cache_ms=cache_ms,
         )
-        before = f"cache;dur={spent}, " if spent else ""
-        return known.form.fill(name, f"{before}render;dur=0.000, total;dur={total}", cache)
+        cache_timing = f"cache;dur={cache_ms}, " if cache_ms else ""
+        server_timing = f"{cache_timing}render;dur=0.000, total;dur={total_ms}"
+        return entry.template.render(request_id, server_timing, cache_lines)
 
-    def _record(self, message: RawRequestMessage, intake: Doorway, known: _Known, name: str) -> Exchange:
-        """Return the record of an exchange that gets a remembered response; `name` is its id."""
+    def _make_context(
+        self, message: RawRequestMessage, connection: FastPathConnection, entry: _CachedResponse, request_id: str
+    ) -> RequestContext:
         headers = message.headers
-        record = Exchange(
-            id=name,
-            trace_id=trace_id(headers.get(TRACEPARENT)),
+        context = RequestContext(
+            request_id=request_id,
+            trace_id=parse_trace_id(headers.get(TRACEPARENT_HEADER)),
             method=message.method,
-            route=known.route,
-            client=self._clients.of(intake.peer, headers),
-            arrived=intake.arrived,
-            status=known.status,
-            question=known.text,
+            route=entry.route,
+            client=self._client_resolver.resolve(connection.peer_address, headers),
+            arrived_at=connection.arrived_at,
+            status=entry.status,
+            question_text=entry.question_text,
         )
-        record.stages.render = 0.0
-        return record
+        context.stages.render = 0.0
+        return context
 
-    def find(self, message: RawRequestMessage, record: Exchange) -> bytes | None:
-        """Return the response to the same request as before, and note it on the record; None: there is none."""
-        known = self._find(message)
-        if known is None:
+    def lookup(self, message: RawRequestMessage, context: RequestContext) -> bytes | None:
+        """Return the cached response and update the request context; return None on a miss."""
+        entry = self._get_valid(message)
+        if entry is None:
             return None
-        cache = b""
-        if known.kept is not None:
+        cache_lines = b""
+        if entry.answer_cache_entry is not None:
             started = perf_counter()
-            found = _from(self._pipeline.cache, known.kept, message.headers)
-            if found is None:
+            hit_lines = _cache_hit_headers(self._pipeline.cache, entry.answer_cache_entry, message.headers)
+            if hit_lines is None:
                 return None
-            cache, record.stages.cache = found, perf_counter() - started
-        record.question, record.status, record.stages.render = known.text, known.status, 0.0
-        return known.form.fill(record.id, server_timing(record, monotonic()), cache)
+            cache_lines, context.stages.cache = hit_lines, perf_counter() - started
+        context.question_text, context.status, context.stages.render = entry.question_text, entry.status, 0.0
+        return entry.template.render(context.request_id, format_server_timing(context, monotonic()), cache_lines)
 
-    def _find(self, message: RawRequestMessage) -> _Known | None:
-        known = self.known.get(_asked(message))
-        if known is None or known.version != self._pipeline.answerer.version or deadline.given(message.headers):
+    def _get_valid(self, message: RawRequestMessage) -> _CachedResponse | None:
+        entry = self.entries.get(_cache_key(message))
+        if (
+            entry is None
+            or entry.answerer_version != self._pipeline.answerer.version
+            or question.has_timeout_header(message.headers)
+        ):
             return None
-        return known
+        return entry
 
-    def keep(self, message: RawRequestMessage, turn: Turn, record: Exchange, data: bytes) -> None:
-        """Remember the response of an exchange that has ended, if it may be given again."""
-        status = record.status
-        if turn.at_hand is None or not turn.keeps or status not in {200, 304} or len(data) > LARGEST:
+    def store(self, message: RawRequestMessage, execution: Execution, context: RequestContext, data: bytes) -> None:
+        """Store the serialized response of a finished request if it may be reused."""
+        status = context.status
+        if (
+            execution.immediate is None
+            or not execution.cacheable
+            or status not in {200, 304}
+            or len(data) > MAX_RESPONSE_BYTES
+        ):
             return
-        asked = _asked(message)
-        if sum(map(len, asked)) > LONGEST or deadline.given(message.headers):
+        key = _cache_key(message)
+        if sum(map(len, key)) > MAX_KEY_LENGTH or question.has_timeout_header(message.headers):
             return
-        kept = None
-        if turn.kept is not None:
-            if turn.key is None or turn.wishes is not NONE:
+        answer_cache_entry = None
+        if execution.cache_hit is not None:
+            if execution.cache_key is None or execution.cache_directives is not NO_DIRECTIVES:
                 return
-            kept = turn.key, turn.at_hand
-        self._bytes += len(data)
-        if len(self.known) >= ENTRIES or self._bytes > MOST:
-            self.known.clear()
-            self._bytes = len(data)
-        version, text = turn.guards.answerer.version, turn.question.text
-        kind = self._observer.kind(record.route, record.method, status)
-        self.known[asked] = _Known(form.cut(data), version, record.route, text, status, kept, kind)
+            answer_cache_entry = execution.cache_key, execution.immediate
+        self._total_bytes += len(data)
+        if len(self.entries) >= MAX_ENTRIES or self._total_bytes > MAX_TOTAL_BYTES:
+            self.entries.clear()
+            self._total_bytes = len(data)
+        self.entries[key] = _CachedResponse(
+            templates.make_response_template(data),
+            execution.dependencies.answerer.version,
+            context.route,
+            execution.question.text,
+            status,
+            answer_cache_entry,
+            self._instrumentation.labels_for(context.route, context.method, status),
+        )
 
 
-def _asked(message: RawRequestMessage) -> _Asked:
+def _cache_key(message: RawRequestMessage) -> _CacheKey:
     headers = message.headers
     return message.method, message.path, headers.get(hdrs.ACCEPT, ""), headers.get(hdrs.IF_NONE_MATCH, "")
 
 
-def _from(cache: Cache, kept: tuple[Key, Answer], headers: Mapping[str, str]) -> bytes | None:
-    """Return the lines with which the cache gives the same answer again; None: it does not, or must be asked."""
+def _cache_hit_headers(
+    cache: AnswerCache, answer_cache_entry: tuple[CacheKey, Answer], headers: Mapping[str, str]
+) -> bytes | None:
+    """Return the `Cache-Status` and `Age` lines of a hit in the answer cache.
+
+    Returns None if the cache no longer has this answer, or the request has cache directives.
+    """
     if hdrs.CACHE_CONTROL in headers or hdrs.PRAGMA in headers:
         return None
-    found = cache.again(*kept)
-    if found is None:
+    hit = cache.revalidate(*answer_cache_entry)
+    if hit is None:
         return None
-    return f"Cache-Status: {cache_fields.hit(found)}\r\nAge: {cache_fields.age(found)}\r\n".encode()
+    return f"Cache-Status: {cache_headers.cache_status_hit(hit)}\r\nAge: {cache_headers.age_header(hit)}\r\n".encode()

@@ -1,4 +1,4 @@
-"""Streams: an answer as server-sent events, while it is made."""
+"""Stream an answer as server-sent events while the answerer produces it."""
 
 import asyncio
 import contextlib
@@ -10,155 +10,181 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from service.errors import DeadlineExceeded, Problem
-from service.models import Answer, Question
-from service.telemetry.exchange import CURRENT
-from service.turn import Turn
-from service.web import render
-from service.web.failures import Failures, known
+from askd.api import rendering
+from askd.api.problems import ProblemRenderer, to_problem
+from askd.context import request_context_var
+from askd.errors import DeadlineExceeded, Problem
+from askd.models import Answer, Question
+from askd.pipeline import Execution
 
-HEARTBEAT: Final = 15.0
-"""Seconds after which a comment is sent when no event was: below the idle time-outs of common proxies (60 s)."""
-HEADERS: Final = {
-    "Content-Type": render.STREAM_TYPE,
+HEARTBEAT_INTERVAL: Final = 15.0
+"""Seconds without an event after which a comment is sent: less than the idle timeout of common proxies (60 s)."""
+STREAM_HEADERS: Final = {
+    "Content-Type": rendering.EVENT_STREAM_TYPE,
     "Cache-Control": "no-store",
     "Vary": "Accept",
     "X-Accel-Buffering": "no",
 }
 
-Event = str | Answer
-Dress = Callable[[web.Request, web.StreamResponse], None]
+AnswerEvent = str | Answer
+FinalizeResponse = Callable[[web.Request, web.StreamResponse], None]
 
 
-class Pace(NamedTuple):
-    """How long a stream may take, in seconds: from event to event, and until when at all (`time.monotonic`).
+class StreamTimeouts(NamedTuple):
+    """Heartbeat interval and maximum time between two events, in seconds, and the deadline (`time.monotonic`)."""
 
-    A comment is sent `every` so many seconds in which there was no event.
+    heartbeat_interval: float
+    event_timeout: float = math.inf
+    deadline: float = math.inf
+
+    def next_event_deadline(self) -> float:
+        """Return when the next event is due (`time.monotonic`) if the wait starts now."""
+        return min(monotonic() + self.event_timeout, self.deadline)
+
+
+async def with_heartbeats(
+    events: AsyncIterator[AnswerEvent], timeouts: StreamTimeouts
+) -> AsyncIterator[AnswerEvent | None]:
+    """Yield the events, and None after each heartbeat interval without one.
+
+    Closing the generator cancels the answerer. All of `events` is consumed in one task: timeouts, task groups and
+    context variables that span a `yield` break if each event is fetched in a separate task.
+
+    Raises:
+        TimeoutError: The next event, or the end of the stream, is overdue.
     """
-
-    every: float
-    between: float = math.inf
-    until: float = math.inf
-
-    def due(self) -> float:
-        """Return when the next event must be there, if it is waited for from now on."""
-        return min(monotonic() + self.between, self.until)
-
-
-async def with_pauses(events: AsyncIterator[Event], pace: Pace) -> AsyncIterator[Event | None]:
-    """Yield the events, and None where none came for a while. Closing it stops the code at once.
-
-    Raises TimeoutError where the next event, or the end, does not come in its time.
-
-    The code runs in one task from its start to its end: time-outs, task groups and context variables that span a
-    `yield` break where each event is fetched by a task of its own.
-    """
-    found: asyncio.Queue[Event | _End] = asyncio.Queue()
-    wanted = asyncio.Semaphore(0)
-    pump = asyncio.create_task(_pump(events, found, wanted))
+    queue: asyncio.Queue[AnswerEvent | _EndOfStream] = asyncio.Queue()
+    demand = asyncio.Semaphore(0)
+    producer = asyncio.create_task(_produce(events, queue, demand))
     try:
-        due = pace.due()
+        deadline = timeouts.next_event_deadline()
         while True:
-            event = await _within(min(pace.every, due - monotonic()), found)
-            if isinstance(event, _End):
+            event = await _get_within(min(timeouts.heartbeat_interval, deadline - monotonic()), queue)
+            if isinstance(event, _EndOfStream):
                 if event.error is not None:
                     raise event.error
                 return
-            if event is None and monotonic() >= due:
+            if event is None and monotonic() >= deadline:
                 raise TimeoutError
             yield event
             if event is not None:
-                due = pace.due()
-                wanted.release()
+                deadline = timeouts.next_event_deadline()
+                demand.release()
     finally:
-        pump.cancel()
-        await asyncio.wait({pump})
+        producer.cancel()
+        await asyncio.wait({producer})
 
 
-class _End(NamedTuple):
-    """What comes after the last event."""
+class _EndOfStream(NamedTuple):
+    """Marks the end of the queue; `error` is set if the answerer failed."""
 
     error: Exception | None = None
 
 
-async def _pump(events: AsyncIterator[Event], found: "asyncio.Queue[Event | _End]", wanted: asyncio.Semaphore) -> None:
-    """Hand events on one by one; the code is not asked for the next before the last has been sent."""
+async def _produce(
+    events: AsyncIterator[AnswerEvent], queue: "asyncio.Queue[AnswerEvent | _EndOfStream]", demand: asyncio.Semaphore
+) -> None:
+    """Queue the events one by one: the answerer continues only after the previous event was sent (backpressure)."""
     try:
         async with aclosing(events):  # type: ignore[type-var] # a generator
             async for event in events:
-                found.put_nowait(event)
-                await wanted.acquire()
-        found.put_nowait(_End())
+                queue.put_nowait(event)
+                await demand.acquire()
+        queue.put_nowait(_EndOfStream())
     except Exception as error:
-        found.put_nowait(_End(error))
+        queue.put_nowait(_EndOfStream(error))
 
 
-async def _within(seconds: float, found: "asyncio.Queue[Event | _End]") -> Event | _End | None:
+async def _get_within(
+    seconds: float, queue: "asyncio.Queue[AnswerEvent | _EndOfStream]"
+) -> AnswerEvent | _EndOfStream | None:
+    """Return the next item, or None if the queue is still empty after `seconds`."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(max(seconds, 0.0)):
-            return await found.get()
+            return await queue.get()
     return None
 
 
-class Streams:
-    """Streams answers to clients. `dress` puts on the headers that every response has; `heartbeat` is in seconds."""
+class StreamResponder:
+    """Streams answers to clients.
 
-    def __init__(self, failures: Failures, *, dress: Dress, heartbeat: float = HEARTBEAT) -> None:
-        self._failures = failures
-        self._dress = dress
-        self._heartbeat = heartbeat
+    Args:
+        problem_renderer: Renders failures after the response has started.
+        finalize_response: Adds the headers that every response carries.
+        heartbeat_interval: Seconds without an event after which a comment is sent.
+    """
 
-    async def respond(self, request: web.Request, turn: Turn, *, between: float) -> web.StreamResponse:
-        """Stream one answer, an event in `between` seconds at least.
+    def __init__(
+        self,
+        problem_renderer: ProblemRenderer,
+        *,
+        finalize_response: FinalizeResponse,
+        heartbeat_interval: float = HEARTBEAT_INTERVAL,
+    ) -> None:
+        self._problem_renderer = problem_renderer
+        self._finalize_response = finalize_response
+        self._heartbeat_interval = heartbeat_interval
 
-        The status waits for the first event, so that a failure before it has its own status.
+    async def respond(self, request: web.Request, execution: Execution, *, event_timeout: float) -> web.StreamResponse:
+        """Stream one answer; `event_timeout` is the maximum number of seconds between two events.
+
+        The response starts with the first event, so that a failure before it gets its own status code.
         """
-        response = web.StreamResponse(headers=HEADERS)
+        response = web.StreamResponse(headers=STREAM_HEADERS)
         if request.method == "HEAD":
             return response
-        question = turn.question
-        pace = Pace(self._heartbeat, between, math.inf if question.deadline is None else question.deadline)
-        events = with_pauses(turn.stream(), pace)
+        question = execution.question
+        timeouts = StreamTimeouts(
+            self._heartbeat_interval, event_timeout, math.inf if question.deadline is None else question.deadline
+        )
+        events = with_heartbeats(execution.stream(), timeouts)
         async with aclosing(events):  # type: ignore[type-var] # a generator
             try:
-                first = _encode(await anext(events, None))
+                first_chunk = _encode_event(await anext(events, None))
             except TimeoutError:
-                raise late(pace, question) from None
-            self._dress(request, response)
+                raise deadline_exceeded(timeouts, question) from None
+            self._finalize_response(request, response)
             await response.prepare(request)
             try:
-                await response.write(first)
+                await response.write(first_chunk)
                 async for event in events:
-                    await response.write(_encode(event))
+                    await response.write(_encode_event(event))
             except TimeoutError:
-                await response.write(self._failed(request, late(pace, question)))
+                await response.write(self._render_error_event(request, deadline_exceeded(timeouts, question)))
             except ConnectionError:
-                raise asyncio.CancelledError from None  # the client left: the code is stopped with the generator
+                # The client disconnected: closing the generator cancels the answerer.
+                raise asyncio.CancelledError from None
             except asyncio.CancelledError:
-                task, ending = asyncio.current_task(), self._failures.ending
-                if ending is None or task is None:
+                # During shutdown the client is still connected, so it gets a last event instead of a cut stream.
+                task, shutdown_error = asyncio.current_task(), self._problem_renderer.shutdown_error
+                if shutdown_error is None or task is None:
                     raise
                 task.uncancel()
-                await response.write(self._failed(request, ending))
+                await response.write(self._render_error_event(request, shutdown_error))
             except Exception as error:
-                await response.write(self._failed(request, known(error)))
+                await response.write(self._render_error_event(request, to_problem(error)))
         return response
 
-    def _failed(self, request: web.Request, error: Problem) -> bytes:
-        """Render a failure after the headers are out; logs and metrics get its true status."""
-        exchange = CURRENT.get()
-        if exchange is not None:
-            exchange.status = error.status
-        return render.event("error", render.encode(self._failures.problem(error, request.rel_url.raw_path)))
+    def _render_error_event(self, request: web.Request, error: Problem) -> bytes:
+        """Render a failure after the headers were sent; the access log and metrics record its status, not 200."""
+        context = request_context_var.get()
+        if context is not None:
+            context.status = error.status
+        return rendering.encode_sse_event(
+            "error", rendering.encode_json(self._problem_renderer.problem_details(error, request.rel_url.raw_path))
+        )
 
 
-def late(pace: Pace, question: Question) -> DeadlineExceeded:
-    """Return the error for a stream that came to no end, or for an event that did not come."""
-    whole = pace.until - question.arrived
-    return DeadlineExceeded(round(whole if monotonic() >= pace.until else pace.between, 3))
+def deadline_exceeded(timeouts: StreamTimeouts, question: Question) -> DeadlineExceeded:
+    """Return the error for a stream that reached its deadline, or whose next event is overdue."""
+    total_timeout = timeouts.deadline - question.received_at
+    is_past_deadline = monotonic() >= timeouts.deadline
+    return DeadlineExceeded(round(total_timeout if is_past_deadline else timeouts.event_timeout, 3))
 
 
-def _encode(event: Event | None) -> bytes:
+def _encode_event(event: AnswerEvent | None) -> bytes:
     if event is None:
-        return b": still here\n\n"
-    return render.delta(event) if isinstance(event, str) else render.event("answer", render.members(event))
+        return b": heartbeat\n\n"
+    if isinstance(event, str):
+        return rendering.encode_sse_delta(event)
+    return rendering.encode_sse_event("answer", rendering.encode_answer(event))

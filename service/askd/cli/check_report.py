@@ -1,4 +1,4 @@
-"""What would be served, without serving it: the reports of `askd check` and `askd openapi`."""
+"""Reports of `askd check` and `askd openapi`, which load the answerer without serving it."""
 
 import asyncio
 import contextlib
@@ -9,201 +9,207 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from service.answerers import spec
-from service.guards import cache, circuit
-from service.guards.rate import Quota
-from service.guards.tokens import Tokens
-from service.models import Answerer, Parameter
-from service.settings import Settings
-from service.shared.rate import SCRIPT
-from service.shared.redis import Redis, shown
-from service.telemetry import loading, tracing
-from service.tls import Tls, untimely
-from service.web import openapi
+from askd import circuit_breaker
+from askd.answerers import registry
+from askd.api import openapi
+from askd.config import Settings
+from askd.guards import cache
+from askd.guards.tokens import TokenStore
+from askd.httpserver.tls import CertificateReloader, validity_problem
+from askd.models import Answerer, Parameter
+from askd.quota import Quota
+from askd.redis_backend.connection import RedisConnection, redact_url
+from askd.redis_backend.rate_limit import GCRA_SCRIPT
+from askd.telemetry import progress, tracing
 
 _LABEL_WIDTH: Final = 14
-_DIFFER: Final = "off, as answers may differ"
-_SHOWN: Final = 10
-"""Names of callers that fit into a line."""
+_NOT_DETERMINISTIC: Final = "off: the answerer is not deterministic"
+_MAX_SHOWN_CALLERS: Final = 10
+_KILL_MARGIN: Final = 5
+"""Seconds that a platform should wait in addition to all steps of the shutdown before it kills the process."""
 
 
-def report(settings: Settings) -> list[str]:
-    """Load the answerer and return a few lines for people. Raises StartupError as a start would."""
+def build_report(settings: Settings) -> list[str]:
+    """Load the answerer and return the lines of the report. Raises StartupError as `askd serve` would."""
 
     async def load() -> list[str]:
-        async with _loaded(settings) as answerer:
-            facts = [*_facts(settings, answerer).items(), *(("warning", line) for line in answerer.warnings())]
+        async with _load_answerer(settings) as answerer:
+            facts = [*_collect_facts(settings, answerer).items(), *(("warning", line) for line in answerer.warnings())]
             return [f"{label:<{_LABEL_WIDTH}} {text}" for label, text in facts if text]
 
     return asyncio.run(load())
 
 
-def contract(settings: Settings) -> str:
-    """Load the answerer and return its OpenAPI document as JSON text. Raises StartupError as a start would."""
+def build_openapi_json(settings: Settings) -> str:
+    """Load the answerer and return its OpenAPI document as JSON. Raises StartupError as `askd serve` would."""
 
     async def load() -> str:
-        async with _loaded(settings) as answerer:
-            document = openapi.document(settings, answerer, max_length=spec.question_max_length(settings, answerer))
+        async with _load_answerer(settings) as answerer:
+            document = openapi.build_document(
+                settings, answerer, max_length=registry.effective_question_max_length(settings, answerer)
+            )
         return json.dumps(document, indent=2, ensure_ascii=False)
 
     return asyncio.run(load())
 
 
 @contextlib.asynccontextmanager
-async def _loaded(settings: Settings) -> AsyncIterator[Answerer]:
-    """Give the loaded answerer. What its code prints goes to stderr: stdout is for the report."""
+async def _load_answerer(settings: Settings) -> AsyncIterator[Answerer]:
+    """Yield the loaded answerer. The output of its code is redirected to stderr: stdout is for the report."""
     with contextlib.redirect_stdout(sys.stderr):
-        answerer = spec.resolve(settings)
+        answerer = registry.create_answerer(settings)
         try:
-            async with loading.shown() as show:
+            async with progress.show_progress() as show:
                 await answerer.load(show)
             yield answerer
         finally:
             await answerer.close()
 
 
-def _facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
-    """Return what there is to say by label; empty: not for this answerer."""
-    entries = answerer.statistics().entries
-    declared = settings.deterministic
-    deterministic = answerer.deterministic if declared is None else declared
+def _collect_facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
+    """Return the text by label; an empty text is left out of the report."""
+    statistics = answerer.statistics()
+    deterministic = answerer.deterministic if settings.deterministic is None else settings.deterministic
     secure = settings.tls_cert is not None
     return {
         "answerer": f"{answerer.name} ({answerer.kind})",
-        "entries": "" if entries is None else f"{entries:,}",
+        "entries": "" if statistics.entries is None else f"{statistics.entries:,}",
         "version": answerer.version,
-        "deterministic": ("yes" if deterministic else "no") + ("" if declared is None else ", as the settings say"),
-        "cache": _cache(settings, deterministic=deterministic),
-        "single flight": "the same question asked at once is one call" if deterministic else _DIFFER,
-        "streams": "yes" if answerer.streams else "no",
-        "threads": "yes, remembered between questions" if answerer.conversational else "",
-        "deadline": _deadline(settings, answerer),
-        "limiter": _limiter(settings, answerer),
-        "circuit": _circuit(settings) if answerer.statistics().circuit else "",
-        "rate": _rate(settings),
-        "redis": _redis(settings),
-        "traces": tracing.described(os.environ),
-        "parameters": ", ".join(_parameter(parameter) for parameter in answerer.contract.parameters),
-        "questions": f"up to {spec.question_max_length(settings, answerer):,} characters",
-        "tokens": _tokens(settings),
-        "TLS": _certificate(settings),
-        "connections": _connections(settings),
-        "address": _url(settings.host, settings.main_port, settings.prefix, secure=secure),
-        "ops endpoints": _url(
+        "deterministic": ("yes" if deterministic else "no") + ("" if settings.deterministic is None else " (setting)"),
+        "cache": _describe_cache(settings, deterministic=deterministic),
+        "single flight": "on: equal concurrent requests share one call" if deterministic else _NOT_DETERMINISTIC,
+        "streaming": "yes" if answerer.supports_streaming else "no",
+        "conversations": "yes, kept between requests" if answerer.supports_threads else "",
+        "deadline": _describe_deadline(settings, answerer),
+        "concurrency": _describe_limiter(settings, answerer),
+        "circuit": _describe_circuit_breaker(settings) if statistics.circuit_state else "",
+        "rate limit": _describe_rate_limit(settings),
+        "redis": _describe_redis(settings),
+        "traces": tracing.describe_tracing(os.environ),
+        "parameters": ", ".join(_describe_parameter(parameter) for parameter in answerer.contract.parameters),
+        "questions": f"up to {registry.effective_question_max_length(settings, answerer):,} characters",
+        "tokens": _describe_tokens(settings),
+        "TLS": _describe_certificate(settings),
+        "connections": _describe_connections(settings),
+        "address": _format_url(settings.host, settings.main_port, settings.prefix, secure=secure),
+        "metrics": _format_url(
             settings.host,
             settings.main_port if settings.ops_port is None else settings.ops_port,
             "/metrics",
             secure=secure and settings.ops_port is None,
         ),
-        "drain": _drain(settings, answerer),
+        "shutdown": _describe_shutdown(settings, answerer),
     }
 
 
-def _cache(settings: Settings, *, deterministic: bool) -> str:
+def _describe_cache(settings: Settings, *, deterministic: bool) -> str:
     if not settings.cache_size:
-        return "off, as its size is 0"
+        return "off: its size is 0"
     if not deterministic:
-        return _DIFFER
-    life = "until the version changes" if settings.cache_ttl is None else f"for {settings.cache_ttl:g}s at most"
-    brief = min(cache.NO_ANSWER_TTL, settings.cache_ttl or cache.NO_ANSWER_TTL)
-    return f"{settings.cache_size / (1 << 20):,.4g} MiB, answers {life}, no-answers for {brief:g}s"
+        return _NOT_DETERMINISTIC
+    ttl = "until the version changes" if settings.cache_ttl is None else f"for up to {settings.cache_ttl:g}s"
+    no_answer_ttl = min(cache.NO_ANSWER_TTL, settings.cache_ttl or cache.NO_ANSWER_TTL)
+    return f"{settings.cache_size / (1 << 20):,.4g} MiB; answers {ttl}, missing answers for {no_answer_ttl:g}s"
 
 
-def _deadline(settings: Settings, answerer: Answerer) -> str:
-    longest = spec.deadline(settings, answerer)
-    return f"{longest:g}s for an answer, {settings.stream_deadline:g}s for a whole stream; a client may ask for less"
+def _describe_deadline(settings: Settings, answerer: Answerer) -> str:
+    deadline = registry.effective_deadline(settings, answerer)
+    return f"{deadline:g}s for a response, {settings.stream_deadline:g}s for a stream; clients may request less"
 
 
-def _limiter(settings: Settings, answerer: Answerer) -> str:
-    most = f", at most {answerer.places} for it takes a thread each" if answerer.places else ""
-    found = "finds how many may be in the code at once"
-    if settings.concurrency != "auto":
-        found = f"{settings.concurrency:,} may be in the code at once"
-    waiting = "none waits"
-    if settings.queue:
-        waiting = f"{settings.queue:,} may wait, {settings.queue_budget:g}s if that lasts"
-    return f"{found}{most}; {waiting}; beyond that 503"
+def _describe_limiter(settings: Settings, answerer: Answerer) -> str:
+    limit = "automatic limit" if settings.concurrency == "auto" else f"up to {settings.concurrency:,} requests"
+    if answerer.max_concurrency:
+        limit += f", at most {answerer.max_concurrency} (one thread each)"
+    queue = "no queue"
+    if settings.queue_size:
+        queue = f"queue of {settings.queue_size:,}, target delay {settings.queue_target_delay:g}s"
+    return f"{limit}; {queue}; excess requests get 503"
 
 
-def _drain(settings: Settings, answerer: Answerer) -> str:
-    """Tell the steps, and what a platform must grant for all of them (its own margin of 5 s included)."""
+def _describe_shutdown(settings: Settings, answerer: Answerer) -> str:
     steps = [
-        (settings.drain_delay, "still accepting"),
-        (spec.drain_timeout(settings, answerer), "for what is in flight"),
+        (settings.drain_delay, "drain delay"),
+        (registry.effective_drain_timeout(settings, answerer), "for requests in flight"),
         (settings.shutdown_timeout, "to close the answerer"),
-        (settings.flush_timeout, "to flush"),
+        (settings.flush_timeout, "to flush logs and traces"),
     ]
-    told = ", ".join(f"{seconds:g}s {what}" for seconds, what in steps)
-    return f"{told}; allow {sum(seconds for seconds, _ in steps) + 5:g}s before a kill"
+    total = sum(seconds for seconds, _ in steps)
+    described = ", ".join(f"{seconds:g}s {step}" for seconds, step in steps)
+    return f"{described}; set the platform's grace period to {total + _KILL_MARGIN:g}s"
 
 
-def _circuit(settings: Settings) -> str:
-    ready = "fails then" if settings.ready_needs_answerer else "does not depend on it"
-    opens = f"opens when {circuit.SHARE:.0%} of the last {circuit.WINDOW} requests failed"
-    return f"{opens}, a trial every {circuit.PAUSE:g}s to {circuit.LONGEST_PAUSE:g}s; readiness {ready}"
-
-
-def _tokens(settings: Settings) -> str:
-    """Raises StartupError."""
-    if settings.tokens_file is None:
-        return "none, anybody may ask"
-    tokens = Tokens(settings.tokens_file)
-    names, also = tokens.names, "; asked for at /docs too" if settings.docs_need_token else ""
-    shown = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
-    return f"{tokens.statistics().tokens:,} of {shown}{also}" if names else "none is known, nobody may ask"
-
-
-def _certificate(settings: Settings) -> str:
-    """Raises StartupError."""
-    if settings.tls_cert is None or settings.tls_key is None:
-        return ""
-    valid, now = Tls(settings.tls_cert, settings.tls_key).validity, datetime.now(UTC)
-    left = f"valid until {valid.ends:%Y-%m-%d}, {(valid.ends - now).days:,} days"
-    return f"{settings.tls_cert}, {untimely(valid, now) or left}"
-
-
-def _rate(settings: Settings) -> str:
-    if settings.rate is None:
-        return ""
-    quota = Quota(settings.rate, settings.rate_burst)
-    trusted = ", ".join(map(str, settings.trusted_proxies))
-    behind = f"proxies in {trusted} are believed" if trusted else "no proxy is believed"
-    return f"{settings.rate} for each client, up to {quota.burst:,} at once; {behind}"
-
-
-def _redis(settings: Settings) -> str:
-    """Say what is shared where. Raises StartupError where the URL or the package would stop the start."""
-    if settings.redis_url is None:
-        return ""
-    Redis(settings.redis_url, [SCRIPT])
-    return f"{shown(settings.redis_url)}, looked for once it runs; without it each replica is on its own"
-
-
-def _connections(settings: Settings) -> str:
-    age = settings.connection_max_age
+def _describe_circuit_breaker(settings: Settings) -> str:
+    threshold, window = circuit_breaker.FAILURE_RATE_THRESHOLD, circuit_breaker.WINDOW_SIZE
+    readiness = "fails while it is open" if settings.readiness_requires_upstream else "does not depend on it"
     return (
-        f"up to {settings.max_connections:,}; closed where headers take {settings.header_timeout:g}s, a body "
-        f"{settings.body_timeout:g}s, a client takes nothing for {settings.write_timeout:g}s, idle for "
-        f"{settings.keepalive:g}s, " + (f"with the next answer after {age:g}s" if age else "at no age")
+        f"opens if {threshold:.0%} of the last {window} requests failed, retries after "
+        f"{circuit_breaker.INITIAL_BACKOFF:g}s to {circuit_breaker.MAX_BACKOFF:g}s; readiness {readiness}"
     )
 
 
-def _parameter(parameter: Parameter) -> str:
+def _describe_tokens(settings: Settings) -> str:
+    if settings.tokens_file is None:
+        return "none: no authentication"
+    tokens = TokenStore(settings.tokens_file)
+    names = tokens.caller_names
+    if not names:
+        return "none in the file: all requests will be rejected"
+    shown = ", ".join(names[:_MAX_SHOWN_CALLERS]) + (" …" if len(names) > _MAX_SHOWN_CALLERS else "")
+    docs = "; also required for /docs" if settings.docs_require_token else ""
+    return f"{tokens.statistics().tokens:,} for {shown}{docs}"
+
+
+def _describe_certificate(settings: Settings) -> str:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return ""
+    validity, now = CertificateReloader(settings.tls_cert, settings.tls_key).validity, datetime.now(UTC)
+    valid = f"valid until {validity.not_after:%Y-%m-%d}, {(validity.not_after - now).days:,} days"
+    return f"{settings.tls_cert}, {validity_problem(validity, now) or valid}"
+
+
+def _describe_rate_limit(settings: Settings) -> str:
+    if settings.rate_limit is None:
+        return ""
+    quota = Quota(settings.rate_limit, settings.rate_burst)
+    networks = ", ".join(map(str, settings.trusted_proxies)) or "none"
+    return f"{settings.rate_limit} per client, bursts of up to {quota.burst:,}; trusted proxies: {networks}"
+
+
+def _describe_redis(settings: Settings) -> str:
+    if settings.redis_url is None:
+        return ""
+    RedisConnection(settings.redis_url, [GCRA_SCRIPT])  # validates the URL without connecting
+    return f"{redact_url(settings.redis_url)} (not contacted by this check)"
+
+
+def _describe_connections(settings: Settings) -> str:
+    age = f"{settings.connection_max_age:g}s" if settings.connection_max_age else "unlimited"
+    return (
+        f"up to {settings.max_connections:,}; timeouts: headers {settings.header_timeout:g}s, body "
+        f"{settings.body_timeout:g}s, write {settings.write_timeout:g}s, keep-alive {settings.keepalive_timeout:g}s; "
+        f"maximum age: {age}"
+    )
+
+
+def _describe_parameter(parameter: Parameter) -> str:
     """Return `lang: string = "en"`."""
     default = f" = {json.dumps(parameter.schema['default'])}" if "default" in parameter.schema else ""
-    return f"{parameter.name}: {_kind(parameter.schema)}{default}" + (" (required)" if parameter.required else "")
+    return f"{parameter.name}: {_describe_schema_type(parameter.schema)}{default}" + (
+        " (required)" if parameter.required else ""
+    )
 
 
-def _kind(schema: Mapping[str, Any]) -> str:
-    """Return a JSON Schema's type in a word or a few; `any` where it takes more words."""
+def _describe_schema_type(schema: Mapping[str, Any]) -> str:
+    """Return a short description of a JSON Schema's type: `integer`, `"en"|"de"`, `array of string|null`."""
     if "enum" in schema:
         return "|".join(json.dumps(word) for word in schema["enum"])
     if "anyOf" in schema:
-        return "|".join(_kind(part) for part in schema["anyOf"])
-    kind = str(schema.get("type", "any"))
-    return f"{kind} of {_kind(schema['items'])}" if kind == "array" and "items" in schema else kind
+        return "|".join(_describe_schema_type(part) for part in schema["anyOf"])
+    name = str(schema.get("type", "any"))
+    return f"{name} of {_describe_schema_type(schema['items'])}" if name == "array" and "items" in schema else name
 
 
-def _url(host: str, port: int, path: str, *, secure: bool = False) -> str:
+def _format_url(host: str, port: int, path: str, *, secure: bool = False) -> str:
     name = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"http{'s' if secure else ''}://{name}:{port or '<a free port>'}{path}"
+    return f"http{'s' if secure else ''}://{name}:{port or '<free port>'}{path}"

@@ -1,4 +1,4 @@
-"""What `ask` and `explain` share: whom to ask, as whom, and what a failure looks like."""
+"""Options, parsing and output that `ask` and `explain` share."""
 
 import json
 import sys
@@ -7,98 +7,109 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from service import units
-from service.commands.base import complain
+from askd.cli.settings_command import print_to_stderr
+from askd.config import fields
 
 if TYPE_CHECKING:
-    from service.client.failed import Failed
-    from service.client.target import Target, Wanted
+    from askd.client.errors import RequestFailed
+    from askd.client.target import OutgoingRequest, ServerTarget
 
-URL = "http://localhost:2024"
+DEFAULT_URL = "http://localhost:2024"
 
 
-def options(url_help: str, *, default: str | None) -> list[click.Option]:
-    """Return the options that both have."""
+def client_options(url_help: str, *, default: str | None) -> list[click.Option]:
+    """Return the options of `ask` and `explain`; `default` is that of --url."""
     return [
         click.Option(["--url"], metavar="URL", default=default, show_default=True, help=url_help),
         click.Option(
             ["--param", "-p", "params"],
             multiple=True,
             metavar="NAME=VALUE",
-            help="A parameter of the question, as /docs lists them; may be given several times.",
+            help="Parameter of the question; repeat the option for several. /docs lists the parameters.",
+        ),
+        click.Option(["--token-file"], metavar="FILE", type=click.Path(), help="Authenticate with the token in FILE."),
+        click.Option(
+            ["--ca-file"], metavar="FILE", type=click.Path(), help="Trust only the CA certificates in FILE (PEM)."
         ),
         click.Option(
-            ["--token-file"], metavar="FILE", type=click.Path(), help="Ask with the token in FILE. No other place."
+            ["--timeout"],
+            metavar="DURATION",
+            default="60s",
+            show_default=True,
+            help="Maximum time for a request, response included.",
         ),
-        click.Option(
-            ["--ca-file"], metavar="FILE", type=click.Path(), help="Trust the CA in FILE (PEM), and no other."
-        ),
-        click.Option(
-            ["--timeout"], metavar="DURATION", default="60s", show_default=True, help="Longest time for the whole."
-        ),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print all of it, as JSON."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the whole response as JSON."),
     ]
 
 
-def question(ctx: click.Context, param: click.Parameter, value: str) -> str:  # noqa: ARG001 - as click calls it
-    """Return the question; `-` reads it from standard input."""
+def read_question(ctx: click.Context, param: click.Parameter, value: str) -> str:  # noqa: ARG001 - as click calls it
+    """Return the question; `-` reads it from standard input. Raises BadParameter if it is empty."""
     text = sys.stdin.read().strip() if value == "-" else value
     if not text.strip():
-        raise click.BadParameter("it is empty: ask something.", param_hint="QUESTION")
+        raise click.BadParameter("the question is empty.", param_hint="QUESTION")
     return text
 
 
-def argument() -> click.Argument:
-    """Return the argument that both have."""
-    return click.Argument(["question"], metavar="QUESTION", callback=question)
+def question_argument() -> click.Argument:
+    """Return the QUESTION argument."""
+    return click.Argument(["question"], metavar="QUESTION", callback=read_question)
 
 
-def target(*, url: str, token_file: str | None, ca_file: str | None, timeout: str) -> "Target":
-    """Return whom to ask. Raises BadParameter."""
-    from service.client import target as read  # noqa: PLC0415 - not for help
+def build_target(*, url: str, token_file: str | None, ca_file: str | None, timeout: str) -> "ServerTarget":
+    """Return the server to send requests to. Raises BadParameter."""
+    from askd.client import target  # noqa: PLC0415 - not needed for help
 
-    return read.Target(
-        url=_read(read.address, url, "--url"),
-        token=_read(read.token, token_file, "--token-file"),
+    return target.ServerTarget(
+        url=_parse_option(target.parse_url, url, "--url"),
+        token=_parse_option(target.read_token_file, token_file, "--token-file"),
         ca_file=ca_file,
-        timeout=seconds(timeout),
+        timeout=parse_timeout(timeout),
     )
 
 
-def seconds(text: str) -> float:
-    """Read the time-out. Raises BadParameter."""
-    return float(_read(units.duration(0.001, 86400.0), text, "--timeout", "give "))
+def parse_timeout(text: str) -> float:
+    """Return the timeout in seconds. Raises BadParameter."""
+    return parse_duration(text, "--timeout", low=0.001, high=86400.0)
 
 
-def wanted(text: str, params: Sequence[str], accept: str = "application/json") -> "Wanted":
-    """Return what to ask. Raises BadParameter."""
-    from service.client import target as read  # noqa: PLC0415 - not for help
-
-    return read.Wanted(text, [_read(read.parameter, each, "--param") for each in params], accept)
-
-
-def _read(reader: Callable[[Any], Any], value: Any, hint: str, say: str = "") -> Any:
+def parse_duration(text: str, option: str, *, low: float, high: float) -> float:
+    """Return a duration from `low` to `high` in seconds. Raises BadParameter."""
     try:
-        return reader(value)
-    except ValueError as fault:
-        raise click.BadParameter(f"{say}{fault}.", param_hint=hint) from None
+        return fields.duration(low, high)(text)
+    except ValueError as error:
+        raise click.BadParameter(f"expected {error}.", param_hint=option) from None
 
 
-def failed(failure: "Failed", *, as_json: bool) -> int:
-    """Say why there is no answer, for programs where they asked, and return the exit code."""
+def build_request(text: str, params: Sequence[str], accept: str = "application/json") -> "OutgoingRequest":
+    """Return the request for a question. Raises BadParameter."""
+    from askd.client import target  # noqa: PLC0415 - not needed for help
+
+    parameters = [_parse_option(target.parse_parameter, param, "--param") for param in params]
+    return target.OutgoingRequest(text, parameters, accept)
+
+
+def _parse_option(parse: Callable[[Any], Any], value: Any, option: str) -> Any:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint=option) from None
+
+
+def report_failure(failure: "RequestFailed", *, as_json: bool) -> int:
+    """Print a failure to standard error, or as JSON to standard output, and return the exit code."""
     if as_json:
-        click.echo(json.dumps(failure.told(), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(failure.to_dict(), indent=2, ensure_ascii=False))
     else:
-        from service.client.text import shown  # noqa: PLC0415 - not for help
+        from askd.client.terminal import replace_control_characters  # noqa: PLC0415 - not needed for help
 
-        complain(shown(failure.lines))
-    return failure.code
+        print_to_stderr(replace_control_characters(failure.message))
+    return failure.exit_code
 
 
-def write(text: str) -> None:
-    """Write a piece of text to standard output at once; at a terminal without what controls it."""
+def write_stdout(text: str) -> None:
+    """Write text to standard output without buffering; control characters are replaced on a terminal."""
     if sys.stdout.isatty():
-        from service.client.text import shown  # noqa: PLC0415 - not for help
+        from askd.client.terminal import replace_control_characters  # noqa: PLC0415 - not needed for help
 
-        text = shown(text)
+        text = replace_control_characters(text)
     click.echo(text, nl=False)

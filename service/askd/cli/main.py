@@ -1,4 +1,4 @@
-"""The command line: which command is meant, and the exit code. The commands themselves are in `service.commands`."""
+"""Entry point of the command line: selects the command and returns the exit code. See `askd.cli.commands`."""
 
 import difflib
 import functools
@@ -7,98 +7,125 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
-from service import __version__, commands, reload
-from service.commands.base import CONTEXT, EPILOG, IMPLIED, complain
-from service.errors import StartupError
+from askd import __version__, reload
+from askd.cli import commands, settings_help
+from askd.cli.settings_command import IMPLICIT_SERVE_KEY, print_to_stderr
+from askd.config.environment import flag_name
+from askd.errors import StartupError
+
+_OWN_FLAGS: Final = {"-h", "--help", settings_help.HELP_ALL_FLAG, "--version"}
+_EXAMPLES: Final = (
+    "askd serve main.py:answer --reload     serve a function, restart on changes",
+    "askd serve book.yaml --port 8080       serve a file of questions and answers",
+    "askd ask hello                         ask the server on this machine",
+)
 
 
-class Askd(click.Group):
-    """The commands; options without a command are those of `serve`."""
+class AskdGroup(click.Group):
+    """The `askd` command. Options without a command belong to `serve`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `serve` before options that are not the group's own; not while a shell completes."""
+        """Insert `serve` before options that are not the group's, except while a shell completes a command line."""
         if not ctx.resilient_parsing and not (args and not args[0].startswith("-")):
-            own = [arg for arg in args if arg in {"-h", "--help", "--version"}]
-            ctx.meta[IMPLIED] = not own
-            args = own[:1] or ["serve", *args]
+            own_flags = [arg for arg in args if arg in _OWN_FLAGS]
+            ctx.meta[IMPLICIT_SERVE_KEY] = not own_flags
+            args = own_flags[:1] or ["serve", *args]
         return super().parse_args(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command; None: there is none of this name."""
-        return commands.find(cmd_name) if cmd_name in commands.NAMES else None
+        """Import and return the command, or return None if no command has this name."""
+        return commands.load_command(cmd_name) if cmd_name in commands.COMMAND_NAMES else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Say what to type where the first word is an answerer or a slip."""
-        if args and args[0] not in commands.NAMES and not ctx.resilient_parsing:
-            raise click.UsageError(self._no_command(args[0]))
+        """Resolve the command. If the first word is an answerer or a typo, the error suggests a command line."""
+        if args and args[0] not in commands.COMMAND_NAMES and not ctx.resilient_parsing:
+            raise click.UsageError(_unknown_command_message(args[0]))
         return super().resolve_command(ctx, args)
 
-    def _no_command(self, word: str) -> str:
-        near = difflib.get_close_matches(word, commands.NAMES, n=1)
-        if any(sign in word for sign in ":/.") or (Path(word).exists() and not near):
-            near = [f"serve {word}"]
-        names = ", ".join(commands.NAMES)
-        return f"there is no command {word!r}: " + (
-            f"did you mean `askd {near[0]}`?" if near else f"give one of {names}"
-        )
-
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete the options of `serve` too, for they may stand without it."""
-        found = super().shell_complete(ctx, incomplete)
+        """Complete commands, and also the options of `serve`, because they may be given without it."""
+        items = super().shell_complete(ctx, incomplete)
         if incomplete.startswith("-"):
-            own = {item.value for item in found}
-            found += [item for item in commands.find("serve").shell_complete(ctx, incomplete) if item.value not in own]
-        return found
+            own = {item.value for item in items}
+            serve = commands.load_command("serve")
+            items += [item for item in serve.shell_complete(ctx, incomplete) if item.value not in own]
+        return items
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Keep the order in which they are told."""
-        return list(commands.NAMES)
+        """Return the commands in the order of the help."""
+        return list(commands.COMMAND_NAMES)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands first, then the options of `serve`."""
+        """Write the commands, the examples, and the names of common options of `serve`."""
         self.format_commands(ctx, formatter)
-        commands.find("serve").format_options(ctx, formatter)
+        settings_help.write_examples(formatter, _EXAMPLES)
+        formatter.write_paragraph()
+        flags = ", ".join([*map(flag_name, settings_help.COMMON_SETTINGS), "--env-file"])
+        formatter.write_text(f"Options of serve: {flags}. More: askd COMMAND --help, askd --help-all.")
+        formatter.write_text(settings_help.DOCS_LINK)
+
+    def write_all_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands and every option of `serve`."""
+        self.format_commands(ctx, formatter)
+        settings_help.write_all_options(ctx, formatter)
 
 
-askd = Askd(
+def _unknown_command_message(word: str) -> str:
+    similar = difflib.get_close_matches(word, commands.COMMAND_NAMES, n=1)
+    if any(sign in word for sign in ":/.") or (Path(word).exists() and not similar):
+        similar = [f"serve {word}"]
+    hint = f"did you mean `askd {similar[0]}`?" if similar else f"use one of {', '.join(commands.COMMAND_NAMES)}"
+    return f"unknown command {word!r}: {hint}"
+
+
+root_command = AskdGroup(
     "askd",
-    help="Serve a Python function, a graph or a book of questions and answers over HTTP. Without a command: serve.",
-    epilog=EPILOG,
-    context_settings=CONTEXT,
+    help="Serve a Python function, graph or book over HTTP. Default command: serve.",
+    context_settings=settings_help.CONTEXT_SETTINGS,
     subcommand_metavar="[COMMAND] [OPTIONS]",
     options_metavar="",
 )
-click.version_option(__version__, prog_name="askd", message="%(prog)s %(version)s")(askd)
+root_command.params.append(settings_help.help_all_option(root_command.write_all_options))
+click.version_option(__version__, prog_name="askd", message="%(prog)s %(version)s")(root_command)
 
 
-def _started(work: Callable[[], Any]) -> Any:
-    """Do the work; where a supervisor has started this process, in the way that it says."""
+def _run_with_reload(run: Callable[[], Any]) -> Any:
+    """Run the command, under the control of the supervisor if one started this process."""
     if not reload.is_worker():
-        return work()
-    from service.reload.worker import started  # noqa: PLC0415 - only where it is wanted
+        return run()
+    from askd.reload.worker import run_command  # noqa: PLC0415 - only for workers
 
-    return started(work)
+    return run_command(run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line, `sys.argv` when None, and return the exit code: 2 for what a person must mend."""
+    """Run the command line and return the exit code.
+
+    Args:
+        arguments: Arguments without the program name; None takes them from `sys.argv`.
+
+    Returns:
+        The command's exit code; 2 for invalid usage or settings, 130 after Ctrl-C.
+    """
     try:
-        code = _started(functools.partial(askd.main, arguments, prog_name="askd", standalone_mode=False))
-    except click.ClickException as fault:
-        ctx = getattr(fault, "ctx", None)
-        complain(f"{fault.format_message()}\nSee {ctx.command_path if ctx else 'askd'} --help.")
+        code = _run_with_reload(
+            functools.partial(root_command.main, arguments, prog_name="askd", standalone_mode=False)
+        )
+    except click.ClickException as error:
+        ctx = getattr(error, "ctx", None)
+        print_to_stderr(f"{error.format_message()}\nSee {ctx.command_path if ctx else 'askd'} --help.")
         return 2
-    except StartupError as fault:
-        complain(str(fault))
+    except StartupError as error:
+        print_to_stderr(str(error))
         return 2
     except click.Abort:  # Ctrl-C
         return 130
-    except BrokenPipeError:  # who read our output has left, as `head` does
+    except BrokenPipeError:  # the reader of our output closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     return code if isinstance(code, int) else 0

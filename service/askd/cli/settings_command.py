@@ -1,152 +1,138 @@
-"""Every setting as a click option and as lines of help; click hands the strings on, `Settings.load` validates them."""
+"""Base class of commands that take settings (`serve`, `check`, `openapi`, `explain`), and shared functions."""
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import click
-from click.shell_completion import CompletionItem
 
-from service import units
-from service.settings import Settings
-from service.variables import flag_name, variable_name
+from askd.cli import commands, settings_help
+from askd.cli.setting_options import env_file_option, setting_options, to_setting_text
+from askd.config import Settings, environment, unknown_variables
+from askd.config.environment import VARIABLE_PREFIX, is_set
+from askd.errors import SpecError
 
-Field = dataclasses.Field[Any]
-
-_KINDS: Final = {"a duration": "DURATION", "a size": "SIZE", "a whole number": "NUMBER", "a number": "NUMBER"}
-_CHOICE: Final = "one of "
-_COLUMN: Final = 38
+DEFAULT_SPEC_FILES: Final = ("answer.py", "langgraph.json", "book.yaml", "book.yml", "book.json", "book.md")
+"""With these names an image needs two lines only: `FROM askd` and `COPY answer.py ./`."""
 
 
-def allowed(field: Field) -> str | None:
-    """Return what the field's reader says it takes; None: any text. NUL is what no reader takes."""
-    try:
-        field.metadata["read"]("\0")
-    except ValueError as fault:
-        return str(fault)
-    return None
+def find_default_spec(folder: Path) -> str | None:
+    """Return the name of the file in `folder` to serve by default, or None to serve the built-in book.
+
+    Raises:
+        SpecError: The folder has several of these files.
+    """
+    names = [name for name in DEFAULT_SPEC_FILES if (folder / name).is_file()]
+    if len(names) > 1:
+        raise SpecError(
+            f"{' and '.join(names)} are both in {folder.absolute()}: choose one, as in "
+            f"`askd serve {names[0]}` or ASKD_ANSWERER={names[0]}"
+        )
+    return names[0] if names else None
 
 
-def default_text(field: Field) -> str | None:
-    """Return the default as one would write it; None: unset. The field's own reader decides which form is right."""
-    if field.default is None or field.default in ((), ""):
-        return None
-    read: Callable[[str], Any] = field.metadata["read"]
-    return next(text for text in _forms(field.default) if _reads_as(read, text, field.default))
+EnvironmentVariables = Mapping[str, str]
+
+IMPLICIT_SERVE_KEY: Final = "askd.implicit_serve"
+"""Key in the context's meta that is true if options were given without a command."""
 
 
-def _reads_as(read: Callable[[str], Any], text: str, value: Any) -> bool:
-    try:
-        return bool(read(text) == value)
-    except ValueError:
-        return False
+class SettingsCommand(click.Command):
+    """A command that takes every setting as an option, and ANSWERER as an argument.
+
+    Args:
+        name: Name of the command.
+        handler: Called with the settings, the environment variables and the command's own parameters as keywords;
+            returns the exit code.
+        help: Description in the help.
+        short_help: Description in the list of commands.
+        own_params: Parameters of this command that are not settings; they precede ANSWERER.
+        common: Settings in the short help.
+        examples: Example commands in the short help.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handler: Callable[..., int],
+        help: str,
+        *,
+        short_help: str,
+        own_params: Sequence[click.Parameter] = (),
+        common: Sequence[str] = settings_help.COMMON_SETTINGS,
+        examples: Sequence[str] = (),
+    ) -> None:
+        spec = click.Argument(["spec"], required=False, metavar="[ANSWERER]", type=click.Path())
+        help_all = settings_help.help_all_option(settings_help.write_all_options)
+        super().__init__(
+            name,
+            callback=self._run,
+            params=[*own_params, spec, *setting_options(), env_file_option(), help_all],
+            help=help,
+            short_help=short_help,
+            context_settings=settings_help.CONTEXT_SETTINGS,
+        )
+        self.own_params = own_params
+        self._handler = handler
+        self._common = common
+        self._examples = examples
+
+    def _run(self, *, spec: str | None, env_file: Sequence[str], **values: Any) -> int:
+        own = {param.name: values.pop(param.name) for param in self.own_params if param.name}
+        flags = {name: to_setting_text(value) for name, value in values.items() if value is not None}
+        if spec is not None:
+            _reject_ambiguous_spec(spec, flags)
+            flags["answerer"] = spec
+        variables = _load_variables(env_file)
+        settings = Settings.load(flags, variables)
+        if settings.answerer is None:
+            settings = dataclasses.replace(settings, answerer=find_default_spec(Path()))
+        return self._handler(settings, variables, **own)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options that most users need."""
+        settings_help.write_common_options(ctx, formatter, self._common, self.own_params)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples and the link to the documentation."""
+        settings_help.write_examples(formatter, self._examples)
+        formatter.write_paragraph()
+        formatter.write_text(settings_help.DOCS_LINK)
 
 
-def _forms(value: Any) -> Iterator[str]:
-    """Yield ways to write a value, the most readable first."""
-    if isinstance(value, tuple):
-        yield ",".join(next(_forms(part)) for part in value)
-    elif isinstance(value, bool):
-        yield str(value).lower()
-    elif isinstance(value, int):
-        for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-            if value and value % factor == 0:
-                yield f"{value // factor}{unit}"
-    elif isinstance(value, float):
-        for unit, factor in (("h", 3600), ("m", 60), ("s", 1)):
-            if value % factor == 0 and value:
-                yield f"{value / factor:g}{unit}"
-        yield f"{value * 1000:g}ms" if 0 < value < 1 else f"{value:g}s"
-        yield f"{value:g}"
-    yield str(value)
+def _reject_ambiguous_spec(spec: str, flags: Mapping[str, str]) -> None:
+    if click.get_current_context().meta.get(IMPLICIT_SERVE_KEY):
+        command = spec if spec in commands.COMMAND_NAMES else f"serve {spec}"
+        raise click.UsageError(f"{spec!r} follows options without a command: did you mean `askd {command} …`?")
+    if flags.get("answerer", spec) != spec:
+        raise click.UsageError(f"ANSWERER is {spec} but --answerer is {flags['answerer']}: remove one of them")
 
 
-def choices(field: Field) -> list[str]:
-    """Return the words that the field takes; none where it is no choice."""
-    text = allowed(field) or ""
-    return text.removeprefix(_CHOICE).split(", ") if text.startswith(_CHOICE) else []
+def _load_variables(files: Sequence[str]) -> EnvironmentVariables:
+    """Return the environment, with unset variables filled in from `files`; the last file wins."""
+    variables: dict[str, str] = {}
+    for file in files:
+        variables |= environment.read_env_file(file)
+    return variables | {name: value for name, value in os.environ.items() if name not in variables or is_set(value)}
 
 
-def metavar(field: Field) -> str:
-    """Return what stands for the value in help: its kind, its words, or the last word of the setting's name."""
-    text = allowed(field) or ""
-    kind = next((kind for start, kind in _KINDS.items() if text.startswith(start)), None)
-    return kind or "|".join(choices(field)) or field.name.rpartition("_")[2].upper()
+def export_variables(variables: EnvironmentVariables) -> None:
+    """Export variables other than `ASKD_*` to this process's environment, for the user's code."""
+    for name, value in variables.items():
+        if not name.startswith(VARIABLE_PREFIX):
+            os.environ.setdefault(name, value)
 
 
-def settings() -> list[click.Option]:
-    """Return an option for each setting, in their order."""
-    return [_option(field) for field in dataclasses.fields(Settings)]
+def warn_about_unknown_variables(variables: EnvironmentVariables) -> None:
+    """Print a warning for each `ASKD_*` variable that is not a setting."""
+    for name, similar in unknown_variables(variables).items():
+        hint = f": did you mean {similar}?" if similar else ""
+        print_to_stderr(f"{name} is not a setting and is ignored{hint}")
 
 
-def env_file() -> click.Option:
-    """Return the one option that is no setting."""
-    return click.Option(
-        ["--env-file"],
-        multiple=True,
-        metavar="FILE",
-        type=click.Path(),
-        help="Read variables from FILE: NAME=value lines, # for comments. Those that are not ASKD_* are for your code. "
-        "May be given several times; the last wins.",
-    )
-
-
-def text(value: str | bool) -> str:  # noqa: FBT001 - click's own value of a flag
-    """Return an option's value as `Settings.load` takes it."""
-    return value if isinstance(value, str) else str(value).lower()
-
-
-def _is_boolean(field: Field) -> bool:
-    return field.metadata["read"] is units.boolean
-
-
-def _flags(field: Field) -> str:
-    flag = flag_name(field.name)
-    return f"{flag}/--no-{flag[2:]}" if _is_boolean(field) else flag
-
-
-def _option(field: Field) -> click.Option:
-    def complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return [CompletionItem(word) for word in choices(field) if word.startswith(incomplete)]
-
-    if _is_boolean(field):
-        return click.Option([_flags(field)], default=None)
-    return click.Option([_flags(field)], metavar=metavar(field), shell_complete=complete if choices(field) else None)
-
-
-def write_help(ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    """Write the settings, group by group, each with its variable and default; then the options that are none."""
-    for group, fields in itertools.groupby(dataclasses.fields(Settings), lambda field: str(field.metadata["group"])):
-        with formatter.section(group.capitalize()):
-            for field in fields:
-                _write(formatter, f"{_usage(field):<{_COLUMN}}  {_variable(field)}", field.metadata["help"])
-    known = {"env_file", *(field.name for field in dataclasses.fields(Settings))}
-    own = [
-        param for param in ctx.command.get_params(ctx) if isinstance(param, click.Option) and param.name not in known
-    ]
-    with formatter.section("Other"):
-        for usage, help in filter(None, (param.get_help_record(ctx) for param in [env_file(), *own])):
-            _write(formatter, usage, help)
-
-
-def _write(formatter: click.HelpFormatter, head: str, help: str) -> None:
-    formatter.write(f"{'':>{formatter.current_indent}}{head}\n")
-    with formatter.indentation(), formatter.indentation():
-        formatter.write_text(help)
-
-
-def _usage(field: Field) -> str:
-    flags = _flags(field)
-    if not _is_boolean(field):
-        return f"{flags} {metavar(field)}"
-    return flags if len(flags) <= 40 else f"--[no-]{flag_name(field.name)[2:]}"  # fits a terminal
-
-
-def _variable(field: Field) -> str:
-    """Return `ASKD_DRAIN_DELAY=2s`; a long list is shortened; the name alone where the default is unset."""
-    default = default_text(field)
-    if default is None:
-        return variable_name(field.name)
-    first, *middle, last = default.split(",") if len(default) > 40 else [default, ""]
-    return f"{variable_name(field.name)}={first}" + (f",…,{last}" if middle else "")
+def print_to_stderr(message: str) -> None:
+    """Write lines to stderr with the prefix `askd: `; indented lines continue the line before and have no prefix."""
+    for line in message.splitlines():
+        click.echo(line if line[:1].isspace() else f"askd: {line}", err=True)

@@ -1,1 +1,1 @@
-"""The client: `askd ask` and `askd explain`. It asks a server as anybody would, and says at which step it failed."""
+"""HTTP client for `askd ask`, `askd explain` and `askd top`, which reports the step at which a request failed."""

@@ -1,80 +1,88 @@
-"""`askd ask`: one question, and its answer, streamed where a person reads it."""
+"""`askd ask`: prints the answer to one question, streamed on a terminal."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
 
-from service.answerers.remote.sse import Event, Reader, TooLong
-from service.client import faults
-from service.client.failed import Failed
-from service.client.session import LARGEST, Session
-from service.client.target import Target, Wanted
-from service.client.text import loosely
+from askd.client import errors
+from askd.client.errors import EXIT_UNREACHABLE, RequestFailed
+from askd.client.session import MAX_BODY_SIZE, Session
+from askd.client.target import OutgoingRequest, ServerTarget
+from askd.client.terminal import decode_json_or_none
+from askd.sse import EventTooLong, ServerSentEvent, SSEParser
 
-STREAM: Final = "text/event-stream"
+EVENT_STREAM_TYPE: Final = "text/event-stream"
 
-Write = Callable[[str], None]
+TextWriter = Callable[[str], None]
 
 
-async def ask(target: Target, wanted: Wanted, write: Write) -> None:
-    """Ask, and write the answer's text, piece by piece where it comes as a stream. Raises Failed."""
-    async with Session(target) as session, session.ask(wanted) as response:
-        if response.status == 200 and response.content_type == STREAM:
-            await _streamed(response, target, write)
+async def print_answer(target: ServerTarget, request: OutgoingRequest, write: TextWriter) -> None:
+    """Send the question and write the text of the answer, piece by piece if it is streamed. Raises RequestFailed."""
+    async with Session(target) as session, session.ask(request) as response:
+        if _is_event_stream(response):
+            await _print_stream(response, target, write)
             return
-        found = loosely(await _whole(session, response, target))
-        write(_answer(found) + "\n")
+        content = decode_json_or_none(await _read_successful_body(session, response, target))
+        write(_extract_answer(content) + "\n")
 
 
-async def raw(target: Target, wanted: Wanted, write: Write) -> None:
-    """Ask, and write the body as it comes. Raises Failed."""
-    async with Session(target) as session, session.ask(wanted) as response:
-        if response.status == 200 and response.content_type == STREAM:
+async def print_response_body(target: ServerTarget, request: OutgoingRequest, write: TextWriter) -> None:
+    """Send the question and write the response body unchanged. Raises RequestFailed."""
+    async with Session(target) as session, session.ask(request) as response:
+        if _is_event_stream(response):
             async for chunk in response.content.iter_any():
                 write(chunk.decode(errors="replace"))
             return
-        text = (await _whole(session, response, target)).decode(errors="replace")
+        text = (await _read_successful_body(session, response, target)).decode(errors="replace")
         write(text if text.endswith("\n") else f"{text}\n")
 
 
-async def _whole(session: Session, response: aiohttp.ClientResponse, target: Target) -> bytes:
-    body = await session.body(response)
+def _is_event_stream(response: aiohttp.ClientResponse) -> bool:
+    return response.status == 200 and response.content_type == EVENT_STREAM_TYPE
+
+
+async def _read_successful_body(session: Session, response: aiohttp.ClientResponse, target: ServerTarget) -> bytes:
+    body = await session.read_body(response)
     if response.status != 200:
-        raise faults.refused(response.status, response.headers, loosely(body), target)
+        raise errors.failure_from_response(response.status, response.headers, decode_json_or_none(body), target)
     return body
 
 
-def _answer(found: Any) -> str:
-    if not isinstance(found, Mapping) or not isinstance(found.get("answer"), str):
-        raise faults.senseless(200, "what came is no answer of askd's")
-    return str(found["answer"])
+def _extract_answer(content: Any) -> str:
+    if not isinstance(content, Mapping) or not isinstance(content.get("answer"), str):
+        raise errors.unexpected_response(200, "the response contains no answer")
+    return str(content["answer"])
 
 
-async def _streamed(response: aiohttp.ClientResponse, target: Target, write: Write) -> None:
-    """Write the deltas; then the answer, where it is not what the deltas came to."""
-    said = ""
-    async for event in _events(response):
-        found = loosely(event.data.encode())
-        if event.name == "delta" and isinstance(found, str):
-            said += found
-            write(found)
+async def _print_stream(response: aiohttp.ClientResponse, target: ServerTarget, write: TextWriter) -> None:
+    """Write the deltas, and then the answer if it differs from the concatenated deltas."""
+    written = ""
+    async for event in _read_events(response):
+        data = decode_json_or_none(event.data.encode())
+        if event.name == "delta" and isinstance(data, str):
+            written += data
+            write(data)
         elif event.name == "answer":
-            answer = _answer(found)
-            write("\n" if said == answer else f"\n\n{answer}\n" if said else f"{answer}\n")
+            answer = _extract_answer(data)
+            write("\n" if written == answer else f"\n\n{answer}\n" if written else f"{answer}\n")
             return
         elif event.name == "error":
-            write("\n" if said else "")
-            status = found.get("status") if isinstance(found, Mapping) else None
-            raise faults.refused(status if isinstance(status, int) else 500, response.headers, found, target)
-    raise Failed(3, "answer", "the stream ended without an answer", "ask again if asking twice does no harm")
+            write("\n" if written else "")
+            status = data.get("status") if isinstance(data, Mapping) else None
+            raise errors.failure_from_response(
+                status if isinstance(status, int) else 500, response.headers, data, target
+            )
+    raise RequestFailed(
+        EXIT_UNREACHABLE, "answer", "the stream ended without an answer", "retry if it is safe to repeat the question"
+    )
 
 
-async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
-    reader = Reader(LARGEST)
+async def _read_events(response: aiohttp.ClientResponse) -> AsyncIterator[ServerSentEvent]:
+    parser = SSEParser(MAX_BODY_SIZE)
     try:
         async for chunk in response.content.iter_any():
-            for event in reader.feed(chunk):
+            for event in parser.feed(chunk):
                 yield event
-    except TooLong as fault:
-        raise faults.senseless(200, str(fault)) from None
+    except EventTooLong as error:
+        raise errors.unexpected_response(200, str(error)) from None

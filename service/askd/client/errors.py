@@ -1,4 +1,4 @@
-"""Why no answer came: what a client library raises, and what a server says, as step, fault and mend for a person."""
+"""Failed requests of the client: the step that failed, the error, a hint for the user, and the exit code."""
 
 import errno
 import socket
@@ -9,159 +9,216 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from service import holders
-from service.client.failed import BAD_USE, NO_ANSWER, UNREACHED, Failed
-from service.client.marks import Marks
-from service.client.target import DEFAULT, Target
+from askd.client.step_timings import RequestTimings
+from askd.client.target import DEFAULT_URL, ServerTarget
+from askd.errors import AskdError
+from askd.httpserver import sockets
 
-_SHOWN: Final = 6
-"""Listeners of this machine that are told of."""
-_LOCAL: Final = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104 - names that lead to this machine
+EXIT_NO_ANSWER: Final = 1
+"""Exit code: the server does not know an answer."""
+EXIT_USAGE_ERROR: Final = 2
+"""Exit code: the question or an option is invalid."""
+EXIT_UNREACHABLE: Final = 3
+"""Exit code: the server cannot be reached, rejects the request, or fails."""
+
+_MAX_SHOWN_LISTENERS: Final = 6
+_LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104 - addresses of this machine
+_PLAIN_HTTP_REASONS: Final = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"}
+"""OpenSSL's errors if the server does not answer with TLS."""
+_HOST_MISMATCH_CODES: Final = {62, 64}
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+_DNS_HINT: Final = (
+    "check the spelling of the host and the DNS settings of this machine;\n"
+    "the name of a Kubernetes Service resolves only inside the cluster: use `kubectl port-forward` from outside"
+)
+_PACKETS_DROPPED_HINT: Final = "a firewall or network policy may drop the packets, or the host is down"
+_MISSING_TOKEN_HINT: Final = (
+    "pass a token with --token-file; `askd token NAME` creates one for the server's --tokens-file"  # noqa: S105 - a hint
+)
+_UNKNOWN_TOKEN_HINT: Final = "check that the server's --tokens-file contains it; `askd token NAME` creates another"  # noqa: S105 - a hint
+_CA_FILE_HINT: Final = "pass the CA that signed it with --ca-file"
 
 
-def unreached(error: Exception, target: Target, marks: Marks) -> Failed:  # noqa: PLR0911 - one return for each class
-    """Return the failure for what the library raised; most special first, for the classes are each other's."""
+class RequestFailed(AskdError):
+    """A request without an answer.
+
+    Args:
+        exit_code: Exit code of the command.
+        step: Step of the request that failed.
+        error: Description of the failure.
+        hint: How to fix it, lines for the user; may be empty.
+        status: Status of the response; None if there was no response.
+        problem: JSON body of the response, if any.
+    """
+
+    def __init__(
+        self, exit_code: int, step: str, error: str, hint: str = "", *, status: int | None = None, problem: Any = None
+    ) -> None:
+        super().__init__(f"{step}: {error}")
+        self.exit_code = exit_code
+        self.step = step
+        self.error = error
+        self.hint = hint
+        self.status = status
+        self.problem = problem
+
+    @property
+    def message(self) -> str:
+        """The error, and the hint in indented lines, for stderr."""
+        return "\n".join([f"{self.step}: {self.error}", *(f"      {line}" for line in self.hint.splitlines())])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the failure for `--json`."""
+        failure = {"step": self.step, "error": self.error, "hint": self.hint, "status": self.status}
+        return failure if self.problem is None else {**failure, "problem": self.problem}
+
+
+def failure_from_exception(error: Exception, target: ServerTarget, timings: RequestTimings) -> RequestFailed:  # noqa: PLR0911 - one return for each class
+    """Return the failure for an exception of aiohttp. Subclasses are matched before their base classes."""
     url = target.url
-    where = f"{url.host}:{url.port}"
+    server = f"{url.host}:{url.port}"
+    step = timings.current_step
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return _failed("name", f"{url.host} does not resolve ({_reason(error.os_error)})", _SPELLING)
+            return _unreachable("name", f"{url.host} does not resolve ({_os_error_reason(error.os_error)})", _DNS_HINT)
         case aiohttp.ClientConnectorCertificateError():
-            return _untrusted(error.certificate_error, where)
+            return _certificate_failure(error.certificate_error, server)
         case aiohttp.ClientSSLError():
-            return _insecure(error, url)
+            return _tls_failure(error, url)
         case aiohttp.ClientConnectorError():
-            return _refused(error.os_error, url, marks)
-        case TimeoutError() if marks.sent is None:
-            return _failed(marks.step, f"{where} took no connection in time", _DROPPED)
+            return _connect_failure(error.os_error, url, timings)
+        case TimeoutError() if timings.request_sent_at is None:
+            return _unreachable(step, f"the connection to {server} timed out", _PACKETS_DROPPED_HINT)
         case TimeoutError():
-            fault = f"no whole answer within {target.timeout:g} s"
-            return _failed(marks.step, fault, "allow more with --timeout, or see `askd top` for how busy it is")
+            hint = "increase --timeout, or check the server's load with `askd top`"
+            return _unreachable(step, f"no complete response within {target.timeout:g} s", hint)
         case aiohttp.ClientResponseError() | ValueError():
-            return _failed("answer", f"what listens at {where} does not speak HTTP", _other(url))
-    return _failed(marks.step, f"{where} closed the connection before its answer was whole", _other(url))
+            return _unreachable("answer", f"{server} does not speak HTTP", _other_scheme_hint(url))
+    return _unreachable(
+        step, f"{server} closed the connection before the response was complete", _other_scheme_hint(url)
+    )
 
 
-def senseless(status: int, fault: str) -> Failed:
-    """Return the failure for a response that is none of askd's."""
-    return _failed("answer", fault, "see whether --url names a server of askd, up to its --prefix", status=status)
+def unexpected_response(status: int, error: str) -> RequestFailed:
+    """Return the failure for a response that does not come from askd."""
+    return _unreachable("answer", error, _base_url_hint("--url"), status=status)
 
 
-def refused(status: int, headers: Mapping[str, str], problem: Any, target: Target) -> Failed:
-    """Return the failure for a status that is none of success. `problem`: the body's JSON, or None."""
-    said = problem if isinstance(problem, Mapping) else {}
-    kind, detail = _text(said, "type").rpartition("#")[2], _text(said, "detail") or f"the server answered {status}"
-    code, step, mend = _meaning(status, kind, headers, said, target)
-    if status >= 500 and kind != "overloaded" and (id := headers.get("X-Request-Id")):  # what is shed is logged in sum
-        mend = f"{mend}\nits log has more under id {id}".strip()
-    return Failed(code, step, detail, mend, status=status, problem=problem)
+def failure_from_response(status: int, headers: Mapping[str, str], problem: Any, target: ServerTarget) -> RequestFailed:
+    """Return the failure for a response with an error status. `problem` is the JSON body, or None."""
+    members = problem if isinstance(problem, Mapping) else {}
+    problem_code = _get_string(members, "type").rpartition("#")[2]
+    detail = _get_string(members, "detail") or f"the server responded with status {status}"
+    exit_code, step, hint = _classify_response(status, problem_code, headers, members, target)
+    request_id = headers.get("X-Request-Id")
+    if status >= 500 and problem_code != "overloaded" and request_id:  # shed requests are logged as a sum, without ids
+        hint = f"{hint}\nsee request id {request_id} in the server's log".strip()
+    return RequestFailed(exit_code, step, detail, hint, status=status, problem=problem)
 
 
-def _meaning(
-    status: int, kind: str, headers: Mapping[str, str], said: Mapping[str, Any], target: Target
+def _classify_response(
+    status: int, problem_code: str, headers: Mapping[str, str], members: Mapping[str, Any], target: ServerTarget
 ) -> tuple[int, str, str]:
-    """Return exit code, step and mend: by what the problem says it is, else by its status."""
-    texts = _texts(said)
-    kinds = {
+    """Return exit code, step and hint, by the code of the problem if it is known, otherwise by the status."""
+    suggestions = _get_suggestions(members)
+    by_code = {
         "no-answer": (
-            NO_ANSWER,
+            EXIT_NO_ANSWER,
             "answer",
-            "\n".join(["did you mean", *(f"  {text}" for text in texts)] if texts else []),
+            "\n".join(["did you mean", *(f"  {text}" for text in suggestions)] if suggestions else []),
         ),
-        "interrupted": (NO_ANSWER, "answer", "answer what it asks in the same conversation, with --param thread=…"),
-        "refused": (NO_ANSWER, "code", ""),
-        "answerer-failed": (UNREACHED, "code", ""),
-        "recursion-limit": (UNREACHED, "code", ""),
+        "interrupted": (
+            EXIT_NO_ANSWER,
+            "answer",
+            "the graph asks for input: answer in the same conversation, with --param thread=ID",
+        ),
+        "refused": (EXIT_NO_ANSWER, "answerer", ""),
+        "answerer-failed": (EXIT_UNREACHABLE, "answerer", ""),
+        "recursion-limit": (EXIT_UNREACHABLE, "answerer", ""),
     }
-    path = f"see whether {target.url} is a server of askd, up to its --prefix"
-    token = _UNKNOWN if target.token else _TOKEN
-    statuses = {
-        **dict.fromkeys((400, 406, 413, 414, 415, 422), (BAD_USE, "question", "")),
-        **dict.fromkeys((401, 403), (UNREACHED, "token", token)),
-        **dict.fromkeys((404, 405), (UNREACHED, "path", path)),
-        429: (UNREACHED, "rate", _again(headers)),
-        504: (UNREACHED, "deadline", ""),
+    token_hint = _UNKNOWN_TOKEN_HINT if target.token else _MISSING_TOKEN_HINT
+    by_status = {
+        **dict.fromkeys((400, 406, 413, 414, 415, 422), (EXIT_USAGE_ERROR, "question", "")),
+        **dict.fromkeys((401, 403), (EXIT_UNREACHABLE, "token", token_hint)),
+        **dict.fromkeys((404, 405), (EXIT_UNREACHABLE, "path", _base_url_hint(str(target.url)))),
+        429: (EXIT_UNREACHABLE, "rate_limit", _retry_hint(headers)),
+        504: (EXIT_UNREACHABLE, "deadline", ""),
     }
     if 300 <= status < 400:
-        to = headers.get("Location", "nowhere")
-        return UNREACHED, "path", f"it points to {to}: give that server with --url"
-    return kinds.get(kind) or statuses.get(status) or (UNREACHED, "server", _again(headers))
+        location = headers.get("Location", "an unknown location")
+        return EXIT_UNREACHABLE, "path", f"the server redirects to {location}: use its URL with --url"
+    return by_code.get(problem_code) or by_status.get(status) or (EXIT_UNREACHABLE, "server", _retry_hint(headers))
 
 
-_SPELLING: Final = (
-    "see how it is spelled, and whether this machine can look names up;\n"
-    "a Service of Kubernetes has its name inside the cluster only: use `kubectl port-forward` from outside"
-)
-_DROPPED: Final = "a firewall or a network policy may drop what is sent there, or the machine is down"
-_TOKEN: Final = "give one with --token-file; `askd token NAME` makes one, for the server's --tokens-file"  # noqa: S105 - a hint
-_UNKNOWN: Final = "see whether the server's --tokens-file has it; `askd token NAME` makes another"
-_TRUST: Final = "name the CA that signed it with --ca-file"
+def _unreachable(step: str, error: str, hint: str = "", *, status: int | None = None) -> RequestFailed:
+    return RequestFailed(EXIT_UNREACHABLE, step, error, hint, status=status)
 
 
-def _failed(step: str, fault: str, mend: str = "", *, status: int | None = None) -> Failed:
-    return Failed(UNREACHED, step, fault, mend, status=status)
-
-
-def _reason(error: OSError) -> str:
+def _os_error_reason(error: OSError) -> str:
     return str(error.strerror or error).rstrip(".").lower()
 
 
-def _untrusted(error: Exception, where: str) -> Failed:
-    why = getattr(error, "verify_message", "") or str(error)
-    named = getattr(error, "verify_code", None) in {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
-    mend = "ask under a name that the certificate is for" if named else _TRUST
-    return _failed("TLS", f"the certificate of {where} is not trusted ({why.rstrip('.')})", mend)
+def _certificate_failure(error: Exception, server: str) -> RequestFailed:
+    reason = getattr(error, "verify_message", "") or str(error)
+    host_mismatch = getattr(error, "verify_code", None) in _HOST_MISMATCH_CODES
+    hint = "use a host name that the certificate is valid for" if host_mismatch else _CA_FILE_HINT
+    return _unreachable("TLS", f"the certificate of {server} is not trusted ({reason.rstrip('.')})", hint)
 
 
-def _insecure(error: aiohttp.ClientSSLError, url: URL) -> Failed:
+def _tls_failure(error: aiohttp.ClientSSLError, url: URL) -> RequestFailed:
     cause = error.os_error
     reason = cause.reason if isinstance(cause, ssl.SSLError) and cause.reason else str(cause)
-    if reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"}:
-        plain = str(url.with_scheme("http")).rstrip("/")
-        return _failed("TLS", f"what listens on port {url.port} of {url.host} speaks no TLS", f"ask {plain}")
-    return _failed("TLS", f"no secure connection to {url.host}:{url.port} ({reason.lower().replace('_', ' ')})")
+    if reason in _PLAIN_HTTP_REASONS:
+        plain_url = str(url.with_scheme("http")).rstrip("/")
+        return _unreachable("TLS", f"port {url.port} of {url.host} does not use TLS", f"use {plain_url}")
+    reason = reason.lower().replace("_", " ")
+    return _unreachable("TLS", f"the TLS handshake with {url.host}:{url.port} failed ({reason})")
 
 
-def _refused(error: OSError, url: URL, marks: Marks) -> Failed:
-    place = f"port {url.port} of {url.host}" + (f" ({', '.join(marks.addresses)})" if marks.addresses else "")
+def _connect_failure(error: OSError, url: URL, timings: RequestTimings) -> RequestFailed:
+    address = f"port {url.port} of {url.host}" + (f" ({', '.join(timings.addresses)})" if timings.addresses else "")
     if isinstance(error, ConnectionRefusedError) or f"Errno {errno.ECONNREFUSED}]" in str(error):
-        return _failed("connect", f"nothing listens on {place}", _who(url))
-    if marks.securing is not None:
-        return _failed("TLS", f"{url.host}:{url.port} closed the connection while it was being secured")
-    return _failed("connect", f"{place} cannot be reached ({_reason(error)})", _DROPPED)
+        return _unreachable("connect", f"nothing listens on {address}", _listener_hint(url))
+    if timings.tls_started_at is not None:
+        return _unreachable("TLS", f"{url.host}:{url.port} closed the connection during the TLS handshake")
+    return _unreachable("connect", f"{address} cannot be reached ({_os_error_reason(error)})", _PACKETS_DROPPED_HINT)
 
 
-def _who(url: URL) -> str:
-    """Tell who does listen, where the address is this machine's; else what may be wrong."""
-    begin = f"start one with `askd serve --port {url.port}`, or name another with --url"
-    if url.host not in _LOCAL and url.host != socket.gethostname():
-        return f"see whether the server runs, and on which port: {DEFAULT} is where askd listens by itself"
-    rows = [f"  {port:>5}  {who}" for port, who in holders.listening("127.0.0.1")]
+def _base_url_hint(url: str) -> str:
+    return f"check that {url} is the base URL of an askd server, including its --prefix"
+
+
+def _listener_hint(url: URL) -> str:
+    """Return a hint for a refused connection, with the listeners of this machine if the URL points to it."""
+    start = f"start a server with `askd serve --port {url.port}`, or use another URL with --url"
+    if url.host not in _LOCAL_HOSTS and url.host != socket.gethostname():
+        return f"check that the server is running, and its port: askd's default is {DEFAULT_URL}"
+    rows = [f"  {port:>5}  {process}" for port, process in sockets.listening_ports("127.0.0.1")]
     if not rows:
-        return begin
-    more = [f"  … and {len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else []
-    return "\n".join([begin, "what listens on this machine:", *rows[:_SHOWN], *more])
+        return start
+    more = [f"  … and {len(rows) - _MAX_SHOWN_LISTENERS} more"] if len(rows) > _MAX_SHOWN_LISTENERS else []
+    return "\n".join([start, "listening on this machine:", *rows[:_MAX_SHOWN_LISTENERS], *more])
 
 
-def _other(url: URL) -> str:
+def _other_scheme_hint(url: URL) -> str:
     if url.scheme == "http":
-        return f"if it serves HTTPS, ask https://{url.host}:{url.port}; if it was being stopped, ask again"
-    return "if it was being stopped, ask again"
+        return f"if the server uses HTTPS, use https://{url.host}:{url.port}; if it was shutting down, retry"
+    return "if the server was shutting down, retry"
 
 
-def _again(headers: Mapping[str, str]) -> str:
-    """Return when to ask again. `Retry-After` is whole seconds, or a date (RFC 9110, section 10.2.3)."""
+def _retry_hint(headers: Mapping[str, str]) -> str:
+    """Return a hint from `Retry-After`, which is a number of seconds or a date (RFC 9110, section 10.2.3)."""
     wait = headers.get("Retry-After", "")
     if wait.isascii() and wait.isdigit():
-        return f"ask again in {wait} s"
-    return f"ask again at {wait}" if wait else ""
+        return f"retry in {wait} s"
+    return f"retry at {wait}" if wait else ""
 
 
-def _text(found: Mapping[str, Any], name: str) -> str:
-    value = found.get(name)
+def _get_string(members: Mapping[str, Any], name: str) -> str:
+    value = members.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _texts(found: Mapping[str, Any]) -> list[str]:
-    value = found.get("suggestions")
+def _get_suggestions(members: Mapping[str, Any]) -> list[str]:
+    value = members.get("suggestions")
     return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []

@@ -1,27 +1,27 @@
-"""What a server sent, as it may be shown: a terminal obeys control characters, so that there they are taken out."""
+"""Text from a server, made safe for a terminal, which would obey control characters in it."""
 
 import re
 from typing import Any, Final
 
 import msgspec
 
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def shown(text: str) -> str:
-    """Return the text with each control character but tab and line feed as `�`; CR LF is a line feed."""
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+def replace_control_characters(text: str) -> str:
+    """Replace control characters except tab and line feed by `�`; CR LF becomes a line feed."""
+    return _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 
-def loosely(body: bytes) -> Any:
-    """Return the body's JSON; None where it is none."""
+def decode_json_or_none(body: bytes) -> Any:
+    """Return the decoded JSON, or None if the body is not valid JSON."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def cut(text: str, width: int) -> str:
-    """Return the text in one line of so many characters at most."""
-    line = " ".join(shown(text).split())
+def truncate(text: str, width: int) -> str:
+    """Return the text as one line of at most `width` characters."""
+    line = " ".join(replace_control_characters(text).split())
     return line if len(line) <= width else line[: max(width - 1, 0)] + "…"

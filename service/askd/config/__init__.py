@@ -1,7 +1,8 @@
-"""The settings, which are also their manual: every field is a flag, an `ASKD_*` variable and a line of help.
+"""Server settings: every setting is a command-line option, an `ASKD_*` variable and an entry in the help.
 
-A field's `help` gives the meaning, the unit and the reason for the default. Values come as strings, from flags first,
-then the environment, and are read here, all of them, so that every fault is reported at once.
+Settings arrive as text, from options first and then from the environment. All of them are parsed before an error is
+raised, so that one start reports every invalid setting. Help, reference page and chart values are generated from the
+fields of `Settings`.
 """
 
 import dataclasses
@@ -9,80 +10,97 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from service import units, variables
-from service.errors import SettingsError
-from service.settings.exchange import Exchange
-from service.settings.process import Process
-from service.variables import flag_name, variable_name
+from askd.config import environment
+from askd.config.answering import AnsweringSettings
+from askd.config.environment import flag_name, variable_name
+from askd.config.server import ServerSettings
+from askd.errors import SettingsError
+from askd.rate import Rate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(Process, Exchange):
-    """What the server is told; immutable. Durations are seconds (float), sizes bytes (int)."""
+class Settings(ServerSettings, AnsweringSettings):
+    """All settings, immutable. Durations are seconds (float), sizes are bytes (int)."""
 
     @classmethod
     def load(cls, flags: Mapping[str, str], environ: Mapping[str, str]) -> "Settings":
-        """Read settings from `flags` (field name → text), then from `environ`; an empty variable counts as unset.
+        """Parse the settings.
 
-        Raises SettingsError with one line for each faulty setting.
+        Args:
+            flags: Values of command-line options by field name; they take precedence.
+            environ: Environment variables; an empty variable counts as unset.
+
+        Raises:
+            SettingsError: One line for each invalid setting and each conflict.
         """
         values: dict[str, Any] = {}
-        faults: list[str] = []
+        errors: list[str] = []
         for field in dataclasses.fields(cls):
             origin, text = flag_name(field.name), flags.get(field.name)
             if text is None:
-                origin, text = variable_name(field.name), variables.value(field.name, environ)
+                origin, text = variable_name(field.name), environment.read_variable(field.name, environ)
             if text is None:
                 continue
             try:
                 values[field.name] = field.metadata["read"](text)
-            except ValueError as fault:
+            except ValueError as error:
                 shown = "***" if field.metadata["secret"] else repr(text)
-                faults.append(f"{origin}={shown}: give {fault}")
+                errors.append(f"{origin}={shown}: expected {error}")
         settings = cls(**values)
-        faults += settings.contradictions()
-        if faults:
-            raise SettingsError(faults)
+        errors += settings.find_conflicts()
+        if errors:
+            raise SettingsError(errors)
         return settings
 
-    def contradictions(self) -> list[str]:
-        """Return one line for each pair of settings that cannot both hold, with the mend."""
-        faults = []
+    def find_conflicts(self) -> list[str]:
+        """Return one line for each combination of settings that cannot work, with the fix."""
+        conflicts = []
         if self.ops_port and self.ops_port == self.main_port:
-            faults.append(f"--ops-port={self.ops_port} is --port as well: give another, or leave it out to share one")
-        if self.rate is None and self.rate_burst is not None:
-            faults.append(f"--rate-burst={self.rate_burst} bounds nothing without --rate: give one, such as 100/s")
-        if self.docs_need_token and self.tokens_file is None:
-            faults.append("--docs-need-token asks for nothing without --tokens-file: give one, or leave it out")
+            conflicts.append(
+                f"--ops-port={self.ops_port} is also --port: use another port, or remove --ops-port to serve both on "
+                f"one port"
+            )
+        if self.rate_limit is None and self.rate_burst is not None:
+            conflicts.append(f"--rate-burst={self.rate_burst} requires --rate-limit: set --rate-limit, such as 100/s")
+        if self.docs_require_token and self.tokens_file is None:
+            conflicts.append(
+                "--docs-require-token requires --tokens-file: set --tokens-file, or remove --docs-require-token"
+            )
         if self.debug and self.ops_port is None:
-            faults.append("--debug opens /debug/stacks on the ops port alone: give --ops-port as well, or leave it out")
-        if self.stall_dump >= self.stall_limit:
-            faults.append(
-                f"--stall-dump={self.stall_dump:g}s is not below --stall-limit={self.stall_limit:g}s, at which the "
-                f"process is restarted: give less, so that the log says why"
+            conflicts.append("--debug serves /debug/stacks on the ops port only: set --ops-port, or remove --debug")
+        if self.stall_dump_after >= self.stall_timeout:
+            conflicts.append(
+                f"--stall-dump-after={self.stall_dump_after:g}s is not below --stall-timeout={self.stall_timeout:g}s, "
+                f"so the process would be restarted before it logs its stacks: use a shorter time"
             )
         if (self.tls_cert is None) != (self.tls_key is None):
-            lone, other = ("--tls-cert", "--tls-key") if self.tls_cert else ("--tls-key", "--tls-cert")
-            faults.append(f"{lone} is given without {other}: give both for HTTPS, or none for HTTP")
+            present, missing = ("--tls-cert", "--tls-key") if self.tls_cert else ("--tls-key", "--tls-cert")
+            conflicts.append(f"{present} is set without {missing}: set both for HTTPS, or neither for HTTP")
         if self.deadline is not None and self.drain_timeout is not None and self.drain_timeout < self.deadline:
-            faults.append(
-                f"--drain-timeout={self.drain_timeout:g}s is below --deadline={self.deadline:g}s, so that a drain "
-                f"would cut questions off: give at least the deadline, or leave it out for 5s more than that"
+            conflicts.append(
+                f"--drain-timeout={self.drain_timeout:g}s is shorter than --deadline={self.deadline:g}s, so a shutdown "
+                f"would cut off requests: use at least the deadline, or remove --drain-timeout (default: the deadline "
+                f"plus 5s)"
             )
-        return faults
+        return conflicts
 
-    def shown(self) -> dict[str, Any]:
-        """Return the settings by name, secrets hidden, for the log."""
-        found = {field: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {f.name: "***" if f.metadata["secret"] and v else _readable(v) for f, v in found.items()}
+    def as_redacted_dict(self) -> dict[str, Any]:
+        """Return the settings by name for the log, with secrets and passwords replaced by `***`."""
+        values = {field: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            field.name: "***" if field.metadata["secret"] and value else _to_log_value(value)
+            for field, value in values.items()
+        }
 
 
-def _readable(value: Any) -> Any:
-    if isinstance(value, units.Rate):
+def _to_log_value(value: Any) -> Any:
+    if isinstance(value, Rate):
         return str(value)
     return re.sub(r"//[^/@\s]+@", "//***@", value) if isinstance(value, str) else value
 
 
 def unknown_variables(environ: Mapping[str, str]) -> dict[str, str | None]:
-    """Return each `ASKD_*` variable that is no setting, with the nearest name that is one (None: nothing is near)."""
-    return variables.unknown(environ, [variable_name(field.name) for field in dataclasses.fields(Settings)])
+    """Return each `ASKD_*` variable that is not a setting, with the most similar name (None if no name is similar)."""
+    return environment.find_unknown_variables(
+        environ, [variable_name(field.name) for field in dataclasses.fields(Settings)]
+    )

@@ -1,125 +1,137 @@
-"""Settings of the exchange: what answers, what may be asked, and what protects it."""
+"""Settings of request handling: the answerer, request limits, rate limit, cache and shared state."""
 
 import dataclasses
 from typing import Literal
 
-from service import units
-from service.settings.manual import setting
+from askd.config import fields
+from askd.config.fields import setting
+from askd.rate import Rate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Exchange:
-    """What answers, how large a question may be, and the guards."""
+class AnsweringSettings:
+    """Settings of request handling."""
 
     answerer: str | None = setting(
         None,
-        units.text,
-        "What answers: a book (file or folder of .yaml, .json, .md); Python code or a graph (package.module:attr, "
-        "path/to/file.py:attr, langgraph.json); a LangGraph server (http://host:port#assistant); another askd "
-        "(ask+http://host:port). Unset: answer.py, langgraph.json or book.yaml (.json, .md) in the working folder, or "
-        "else the built-in book.",
-        group="answerer",
+        fields.string,
+        "Answerer to serve: a book (file or folder of .yaml, .json or .md), Python code or a graph "
+        "(package.module:attr, path/to/file.py:attr, langgraph.json), a LangGraph server (http://host:port#assistant) "
+        "or another askd (ask+http://host:port). Unset: answer.py, langgraph.json or book.yaml (.json, .md) in the "
+        "working directory, otherwise the built-in book.",
+        group="Answerer",
     )
     deterministic: bool | None = setting(
         None,
-        units.boolean,
-        "Whether the same question always gets the same answer, so that it may be cached. Unset: what the answerer "
-        "itself declares.",
-        group="answerer",
+        fields.boolean,
+        "Whether equal questions always have equal answers, which enables the cache and single flight. Unset: the "
+        "answerer declares it.",
+        group="Answerer",
     )
     threads: int = setting(
-        64, units.whole(1, 1024), "Threads for synchronous code, 1 to 1024: so many calls at once.", group="answerer"
+        64,
+        fields.integer(1, 1024),
+        "Number of threads for synchronous code, and so its maximum number of concurrent calls.",
+        group="Answerer",
     )
     reload: bool = setting(
-        False, units.boolean, "For development: start anew whenever the answerer's code is saved.", group="answerer"
+        False, fields.boolean, "Restart when the answerer's code changes (for development).", group="Answerer"
     )
     graph_input_key: str | None = setting(
-        None, units.text, "Key of a graph's state that takes the question. Unset: messages.", group="answerer"
+        None, fields.string, "State key of a graph that receives the question. Unset: messages.", group="Answerer"
     )
     graph_output_key: str | None = setting(
-        None, units.text, "Key of a graph's state that has the answer. Unset: the last AI message.", group="answerer"
-    )
-    upstream_key_file: str | None = setting(
         None,
-        units.text,
-        "File with the key that a LangGraph server wants as x-api-key. Unset: no key.",
-        group="answerer",
+        fields.string,
+        "State key of a graph that holds the answer. Unset: the last AI message.",
+        group="Answerer",
     )
-    ready_needs_answerer: bool = setting(
-        False, units.boolean, "Fail readiness, too, while a remote server that answers fails.", group="answerer"
+    upstream_api_key_file: str | None = setting(
+        None,
+        fields.string,
+        "File with the API key that is sent to a LangGraph server as x-api-key. Unset: no key is sent.",
+        group="Answerer",
+    )
+    readiness_requires_upstream: bool = setting(
+        False, fields.boolean, "Fail the readiness check while a remote answerer is failing.", group="Answerer"
     )
     question_max_length: int | None = setting(
         None,
-        units.whole(1, 10_000_000),
-        "Longest question in characters. Unset: 1000 for a book, for code what the body limit allows.",
-        group="limits",
+        fields.integer(1, 10_000_000),
+        "Maximum length of a question in characters. Unset: 1000 for a book, otherwise only the body size is limited.",
+        group="Limits",
     )
     body_max_size: int = setting(
-        64 << 10, units.size(1 << 10, 64 << 20), "Largest request body, 1KiB to 64MiB.", group="limits"
+        64 << 10, fields.size(1 << 10, 64 << 20), "Maximum size of a request body in bytes.", group="Limits"
     )
     deadline: float | None = setting(
         None,
-        units.duration(0.001, 3600.0),
-        "Longest time from the first byte of a question to the last of its answer, waiting included; a client may ask "
-        "for less. Unset: 10s for the book, 60s for code and graphs.",
-        group="guards",
+        fields.duration(0.001, 3600.0),
+        "Maximum time from the first byte of a request to the last byte of its response, time in the queue included; "
+        "clients may request less. Unset: 10s for books, 60s for code and graphs.",
+        group="Limits",
     )
     stream_deadline: float = setting(
         600.0,
-        units.duration(0.001, 86400.0),
-        "Longest time for the whole of a stream; the deadline bounds the time between two of its events.",
-        group="guards",
+        fields.duration(0.001, 86400.0),
+        "Maximum duration of a streamed response; the deadline limits the time between two of its events.",
+        group="Limits",
     )
     concurrency: int | Literal["auto"] = setting(
         "auto",
-        units.auto_or_whole(1, 100_000),
-        "Questions in the code at once; auto finds how many pay. For synchronous code never more than the threads.",
-        group="guards",
+        fields.auto_or_integer(1, 100_000),
+        "Maximum number of requests that the answerer handles at once. auto tunes the limit from measured latency and "
+        "throughput; synchronous code is also limited by the number of threads.",
+        group="Limits",
     )
-    queue: int = setting(
-        64, units.whole(0, 100_000), "Questions that may wait for the code; 0: none waits.", group="guards"
+    queue_size: int = setting(
+        64, fields.integer(0, 100_000), "Maximum number of queued requests (0 disables the queue).", group="Limits"
     )
-    queue_budget: float = setting(
+    queue_target_delay: float = setting(
         0.1,
-        units.duration(0.001, 60.0),
-        "Where questions keep waiting longer than this, new ones are refused at once: late answers help nobody.",
-        group="guards",
+        fields.duration(0.001, 60.0),
+        "Target for the time in the queue. If requests keep waiting longer, new ones are rejected with 503, because "
+        "late responses are of no use to clients.",
+        group="Limits",
     )
     cache_size: int = setting(
         64 << 20,
-        units.size(0, 64 << 30),
-        "Memory for the answers of deterministic code and of fuzzy book questions; 0 turns the cache off.",
-        group="guards",
+        fields.size(0, 64 << 30),
+        "Memory for cached responses of deterministic code and fuzzy book lookups in bytes (0 disables the cache).",
+        group="Cache",
     )
     cache_ttl: float | None = setting(
         None,
-        units.duration(0.001),
-        "Longest time for which a cached answer is given. Unset: as long as the answerer's version stays the same.",
-        group="guards",
+        fields.duration(0.001),
+        "Maximum age of a cached response. Unset: responses are cached until the answerer's version changes.",
+        group="Cache",
     )
-    rate: units.Rate | None = setting(
+    rate_limit: Rate | None = setting(
         None,
-        units.rate,
-        "Questions that one client may ask in a time: by its token's name, else its address. Unset: no bound.",
-        group="guards",
+        fields.rate,
+        "Maximum request rate of a client, which is identified by the name of its token or by its IP address. Unset: "
+        "no rate limit.",
+        group="Rate limit",
     )
     rate_burst: int | None = setting(
         None,
-        units.whole(1, 1_000_000),
-        "Questions that a client may ask at once. Unset: as many as the rate has in its time.",
-        group="guards",
+        fields.integer(1, 1_000_000),
+        "Maximum number of requests that a client may send at once. Unset: the number in the rate limit, such as 100 "
+        "for 100/s.",
+        group="Rate limit",
     )
     trusted_proxies: tuple[str, ...] = setting(
         (),
-        units.networks,
-        "Networks of the proxies whose X-Forwarded-For and Forwarded are believed. Unset: none.",
-        group="guards",
+        fields.networks,
+        "Networks of proxies whose X-Forwarded-For and Forwarded headers are trusted, separated by commas. Unset: the "
+        "headers are ignored.",
+        group="Rate limit",
     )
     redis_url: str | None = setting(
         None,
-        units.text,
-        "Redis or Valkey that the replicas share rates and cache in, such as redis://host:6379/0. Unset: each replica "
-        "has its own.",
-        group="guards",
+        fields.string,
+        "URL of a Redis or Valkey server through which replicas share rate limits and the cache, such as "
+        "redis://host:6379/0. Unset: each replica has its own.",
+        group="Redis",
         secret=True,
     )

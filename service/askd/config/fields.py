@@ -1,92 +1,101 @@
-"""Readers for the text of settings: each takes a string and returns a value, or raises ValueError.
+"""Declaration of settings, and the readers that parse their text.
 
-The error says what is allowed; the caller adds the setting's name and the faulty value.
+A reader takes a string and returns a value. It raises ValueError with a noun phrase for the accepted text ("a whole
+number from 1 to 1024"); the caller adds the name of the setting, the value and "expected". Help, reference page and
+chart schema are derived from the same phrase.
 """
 
+import dataclasses
 import ipaddress
 import itertools
 import math
 import re
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, TypeVar
 
-_DURATION: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_SIZE: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
-_SHARE: Final = re.compile(r"\d+(\.\d+)?(e-?\d+)?", re.ASCII | re.IGNORECASE)
-_RATE: Final = re.compile(r"(\d{1,9})\s*/\s*([smh])", re.ASCII)
-_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+from askd.rate import Rate
 
+T = TypeVar("T")
 
-class Rate(NamedTuple):
-    """So many events in so many seconds."""
-
-    number: int
-    seconds: float
-
-    def __str__(self) -> str:
-        """`100/s`, as it is read."""
-        unit = next(unit for unit, seconds in _DURATION.items() if unit and seconds == self.seconds)
-        return f"{self.number}/{unit}"
+_DURATION_UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE_UNITS: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_MAX_BUCKETS: Final = 40
+_NUMBER_WITH_UNIT_PATTERN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
+_FRACTION_PATTERN: Final = re.compile(r"\d+(\.\d+)?(e-?\d+)?", re.ASCII | re.IGNORECASE)
+_RATE_PATTERN: Final = re.compile(r"(\d{1,9})\s*/\s*([smh])", re.ASCII)
+_PATH_PATTERN: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_ORIGIN_PATTERN: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 
-def _scaled(text: str, units: dict[str, float] | dict[str, int], allowed: str) -> float:
-    found = _NUMBER.fullmatch(text.strip())
-    if not found or found[2] not in units:
-        raise ValueError(allowed)
-    return float(found[1]) * units[found[2]]
+def setting(default: T, read: Callable[[str], object], help: str, *, group: str, secret: bool = False) -> T:
+    """Declare a setting as a dataclass field.
+
+    Args:
+        default: Value if neither the option nor the variable is set.
+        read: Reader for the text of the option or variable.
+        help: One sentence that says what the setting does, then unit, special values and the meaning of unset.
+        group: Heading in the help.
+        secret: Show the value as `***` in errors and logs.
+    """
+    return dataclasses.field(default=default, metadata=dict(read=read, help=help, group=group, secret=secret))
+
+
+def _parse_with_unit(text: str, units: dict[str, float] | dict[str, int], accepted: str) -> float:
+    match = _NUMBER_WITH_UNIT_PATTERN.fullmatch(text.strip())
+    if not match or match[2] not in units:
+        raise ValueError(accepted)
+    return float(match[1]) * units[match[2]]
 
 
 def duration(low: float = 0.0, high: float = math.inf) -> Callable[[str], float]:
-    """Reader for a duration in seconds: `500ms`, `10s`, `2m`, `1h`, or a number of seconds, from `low` to `high`."""
-    bound = f", at least {low:g}s" if low else ""
-    bound += f", at most {high:g}s" if high < math.inf else ""
-    allowed = f"a duration such as 500ms, 10s, 2m or a number of seconds{bound}"
+    """Return a reader for durations from `low` to `high` seconds: `500ms`, `10s`, `2m`, `1h` or a number of seconds."""
+    accepted = "a duration such as 500ms, 10s or 2m"
+    accepted += f", at least {low:g}s" if low else ""
+    accepted += f", at most {high:g}s" if high < math.inf else ""
 
     def read(text: str) -> float:
-        value = _scaled(text, _DURATION, allowed)
+        value = _parse_with_unit(text, _DURATION_UNITS, accepted)
         if not low <= value <= high or math.isinf(value):
-            raise ValueError(allowed)
+            raise ValueError(accepted)
         return value
 
     return read
 
 
 def size(low: int = 0, high: int = 1 << 40) -> Callable[[str], int]:
-    """Reader for a size in bytes: `64KiB`, `1MiB`, `1GiB` or a number of bytes, from `low` to `high`."""
-    allowed = f"a size such as 64KiB, 1MiB or a number of bytes, from {low} to {high}"
+    """Return a reader for sizes from `low` to `high` bytes: `64KiB`, `1MiB`, `1GiB` or a number of bytes."""
+    accepted = f"a size such as 64KiB or 1MiB, from {low} to {high} bytes"
 
     def read(text: str) -> int:
-        value = _scaled(text, _SIZE, allowed)
+        value = _parse_with_unit(text, _SIZE_UNITS, accepted)
         if not low <= value <= high or value != int(value):
-            raise ValueError(allowed)
+            raise ValueError(accepted)
         return int(value)
 
     return read
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
-    """Reader for a whole number from `low` to `high`."""
-    allowed = f"a whole number from {low} to {high}"
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """Return a reader for integers from `low` to `high`."""
+    accepted = f"a whole number from {low} to {high}"
 
     def read(text: str) -> int:
         if not re.fullmatch(r"\d{1,18}", text.strip(), re.ASCII) or not low <= int(text) <= high:
-            raise ValueError(allowed)
+            raise ValueError(accepted)
         return int(text)
 
     return read
 
 
-def share(text: str) -> float:
-    """Read a share: a number from 0 to 1."""
-    if not _SHARE.fullmatch(text.strip()) or not 0 <= float(text) <= 1:
+def fraction(text: str) -> float:
+    """Read a number from 0 to 1."""
+    if not _FRACTION_PATTERN.fullmatch(text.strip()) or not 0 <= float(text) <= 1:
         raise ValueError("a number from 0 to 1, such as 0.01")
     return float(text)
 
 
 def choice(*words: str) -> Callable[[str], str]:
-    """Reader for one word of a list, in any case."""
+    """Return a reader for one of `words`, case-insensitive."""
 
     def read(text: str) -> str:
         if text.strip().lower() not in words:
@@ -97,7 +106,7 @@ def choice(*words: str) -> Callable[[str], str]:
 
 
 def boolean(text: str) -> bool:
-    """Read true, yes, on or 1 as True; false, no, off or 0 as False; in any case."""
+    """Read true, yes, on or 1 as True and false, no, off or 0 as False, case-insensitive."""
     word = text.strip().lower()
     if word in {"true", "yes", "on", "1"}:
         return True
@@ -106,49 +115,50 @@ def boolean(text: str) -> bool:
     raise ValueError("true or false")
 
 
-def text(text: str) -> str:
-    """Read any text, without the space around it."""
+def string(text: str) -> str:
+    """Read any text, without leading and trailing whitespace."""
     return text.strip()
 
 
 def path(text: str) -> str:
-    """Read a path without the slash at its end; / is none."""
-    found = text.strip().rstrip("/")
-    if found and not _PATH.fullmatch(found):
-        raise ValueError("a path such as /answers, of letters, digits and . _ ~ -, or / for none")
-    return found
+    """Read a URL path, without the trailing slash; `/` becomes the empty path."""
+    stripped = text.strip().rstrip("/")
+    if stripped and not _PATH_PATTERN.fullmatch(stripped):
+        raise ValueError("a path such as /answers, made of letters, digits and . _ ~ -, or / for the root")
+    return stripped
 
 
 def origins(text: str) -> tuple[str, ...]:
     """Read web origins, separated by commas."""
-    found = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
-    if not all(part == "*" or _ORIGIN.fullmatch(part) for part in found):
+    parts = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    if not all(part == "*" or _ORIGIN_PATTERN.fullmatch(part) for part in parts):
         raise ValueError("origins such as https://example.org or http://localhost:3000, separated by commas, or *")
-    return found
+    return parts
 
 
-def buckets(text: str) -> tuple[float, ...]:
-    """Read rising durations, in seconds."""
-    allowed = "1 to 40 rising durations separated by commas, such as 5ms,50ms,250ms,1s"
+def bucket_bounds(text: str) -> tuple[float, ...]:
+    """Read 1 to 40 ascending durations, separated by commas."""
+    accepted = f"1 to {_MAX_BUCKETS} ascending durations separated by commas, such as 5ms,50ms,250ms,1s"
     try:
-        edges = tuple(duration()(part) for part in text.split(","))
+        bounds = tuple(duration()(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(allowed) from None
-    if not 1 <= len(edges) <= 40 or edges[0] <= 0 or any(b <= a for a, b in itertools.pairwise(edges)):
-        raise ValueError(allowed)
-    return edges
+        raise ValueError(accepted) from None
+    ascending = all(lower < upper for lower, upper in itertools.pairwise(bounds))
+    if not 1 <= len(bounds) <= _MAX_BUCKETS or bounds[0] <= 0 or not ascending:
+        raise ValueError(accepted)
+    return bounds
 
 
 def rate(text: str) -> Rate:
     """Read `100/s`, `1000/m` or `5000/h`."""
-    found = _RATE.fullmatch(text.strip())
-    if not found or int(found[1]) == 0:
+    match = _RATE_PATTERN.fullmatch(text.strip())
+    if not match or int(match[1]) == 0:
         raise ValueError("a rate such as 100/s, 1000/m or 5000/h")
-    return Rate(int(found[1]), _DURATION[found[2]])
+    return Rate(int(match[1]), _DURATION_UNITS[match[2]])
 
 
 def networks(text: str) -> tuple[str, ...]:
-    """Read IP networks in CIDR notation, or single addresses, separated by commas; all are returned as CIDR."""
+    """Read IP networks in CIDR notation or single addresses, separated by commas. All are returned in CIDR notation."""
     try:
         return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
     except ValueError:
@@ -157,16 +167,16 @@ def networks(text: str) -> tuple[str, ...]:
         ) from None
 
 
-def auto_or_whole(low: int, high: int) -> Callable[[str], int | Literal["auto"]]:
-    """Reader for `auto`, or a whole number from `low` to `high`."""
-    read_whole = whole(low, high)
+def auto_or_integer(low: int, high: int) -> Callable[[str], int | Literal["auto"]]:
+    """Return a reader for `auto` or an integer from `low` to `high`."""
+    read_integer = integer(low, high)
 
     def read(text: str) -> int | Literal["auto"]:
         if text.strip().lower() == "auto":
             return "auto"
         try:
-            return read_whole(text)
-        except ValueError as fault:
-            raise ValueError(f"auto, or {fault}") from None
+            return read_integer(text)
+        except ValueError as error:
+            raise ValueError(f"auto or {error}") from None
 
     return read

@@ -1,167 +1,202 @@
-"""Settings of the process: where it listens, who may come, what it logs, and how it stops."""
+"""Settings of the process: authentication, connections, listeners, logging, health checks and shutdown."""
 
 import dataclasses
 from typing import Final
 
-from service import units
-from service.settings.manual import setting
+from askd.config import fields
+from askd.config.fields import setting
 
 DEFAULT_PORT: Final = 2024
-LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+DEFAULT_LATENCY_BUCKETS: Final = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Process:
-    """Access, connections, addresses, the log and the end."""
+class ServerSettings:
+    """Settings of the process."""
 
     @property
     def main_port(self) -> int:
-        """The port for questions: the explicit one, or the default, which is the first that is tried."""
+        """Port for requests: the configured one, or the default, which is the first port that is tried."""
         return DEFAULT_PORT if self.port is None else self.port
 
     tokens_file: str | None = setting(
         None,
-        units.text,
-        "File with a line `name: hex of the token's SHA-256` for each who may ask, or a folder of such files. Unset: "
-        "anybody may ask.",
-        group="access",
+        fields.string,
+        "File with a line `name: SHA-256 of the token in hex` for each client, or a folder of such files; requests "
+        "without a valid token are rejected. Unset: no authentication.",
+        group="Authentication and TLS",
     )
-    docs_need_token: bool = setting(
-        False, units.boolean, "Ask for a token at /docs, /openapi.json and / as well.", group="access"
+    docs_require_token: bool = setting(
+        False, fields.boolean, "Require a token for /docs, /openapi.json and / as well.", group="Authentication and TLS"
     )
     tls_cert: str | None = setting(
         None,
-        units.text,
-        "File with the certificate and its chain, PEM, to serve HTTPS; read again when it changes. Unset: HTTP.",
-        group="access",
+        fields.string,
+        "PEM file with the certificate and its chain, to serve HTTPS; it is reloaded when it changes. Unset: HTTP.",
+        group="Authentication and TLS",
     )
-    tls_key: str | None = setting(None, units.text, "File with the certificate's private key, PEM.", group="access")
+    tls_key: str | None = setting(
+        None, fields.string, "PEM file with the private key of the certificate.", group="Authentication and TLS"
+    )
     max_connections: int = setting(
         1000,
-        units.whole(1, 100_000),
-        "Connections at once; beyond, those that never asked are closed first, then idle ones.",
-        group="connections",
+        fields.integer(1, 100_000),
+        "Maximum number of open connections. At the limit, connections that have sent no request are closed first, "
+        "then idle ones.",
+        group="Connections",
     )
     header_timeout: float = setting(
         10.0,
-        units.duration(0.1, 3600.0),
-        "Longest time for the headers of a request, and for a new connection to begin one.",
-        group="connections",
+        fields.duration(0.1, 3600.0),
+        "Maximum time to receive the headers of a request, and for a new connection to start its first request.",
+        group="Connections",
     )
     body_timeout: float = setting(
-        5.0, units.duration(0.1, 3600.0), "Longest time for the body of a request.", group="connections"
+        5.0, fields.duration(0.1, 3600.0), "Maximum time to receive the body of a request.", group="Connections"
     )
     write_timeout: float = setting(
         20.0,
-        units.duration(0.1, 3600.0),
-        "A connection whose client takes none of its answer for so long is closed.",
-        group="connections",
+        fields.duration(0.1, 3600.0),
+        "Maximum time for which a client may stop reading its response before the connection is closed.",
+        group="Connections",
     )
-    keepalive: float = setting(
+    keepalive_timeout: float = setting(
         75.0,
-        units.duration(0.1, 86400.0),
-        "Longest time for which an idle connection is kept: more than a proxy's before askd, so that it closes first.",
-        group="connections",
+        fields.duration(0.1, 86400.0),
+        "Maximum idle time of a keep-alive connection. Use more than the proxy in front of askd, so that the proxy "
+        "closes first.",
+        group="Connections",
     )
     connection_max_age: float = setting(
         300.0,
-        units.duration(0.0, 86400.0),
-        "Age at which a connection, within 10 % by chance, ends with its next answer, so that new replicas get their "
-        "share; 0: no end.",
-        group="connections",
+        fields.duration(0.0, 86400.0),
+        "Age, randomized by 10 %, at which a connection is closed after its next response, so that clients also "
+        "connect to new replicas (0 disables the limit).",
+        group="Connections",
     )
-    door: bool = setting(
+    fast_path: bool = setting(
         True,
-        units.boolean,
-        "Answer questions where their bytes arrive, where that can be; off is for comparison.",
-        group="connections",
+        fields.boolean,
+        "Answer requests directly in the connection's protocol if possible. Disable it for comparison only.",
+        group="Connections",
     )
     host: str = setting(
         "127.0.0.1",
-        units.text,
-        "Address to listen on. 0.0.0.0 is every IPv4 address, :: every address of both families. The default is "
-        "reached from this machine only.",
-        group="listen",
+        fields.string,
+        "Address to listen on. 0.0.0.0 listens on every IPv4 address, :: on every IPv4 and IPv6 address; the default "
+        "is reachable from this machine only.",
+        group="Listen",
     )
     port: int | None = setting(
         None,
-        units.whole(0, 65535),
-        "Port for questions; 0 takes a free one and logs which. Unset: 2024, or the next free port if that is taken.",
-        group="listen",
+        fields.integer(0, 65535),
+        "Port for requests (0 picks a free port and logs it). Unset: 2024, or the next free port if it is in use.",
+        group="Listen",
     )
     ops_port: int | None = setting(
         None,
-        units.whole(0, 65535),
-        "Port of its own for metrics and probes, served by a thread of its own. Unset: the port for questions.",
-        group="listen",
+        fields.integer(0, 65535),
+        "Separate port for metrics and health checks, served by a separate thread (0 picks a free port). Unset: they "
+        "are on the port for requests.",
+        group="Listen",
     )
     prefix: str = setting(
         "",
-        units.path,
-        "Path below which everything but metrics and probes is served, such as /answers.",
-        group="listen",
+        fields.path,
+        "Path prefix of every endpoint except metrics and health checks, such as /answers. Unset: no prefix.",
+        group="Listen",
     )
     cors_origins: tuple[str, ...] = setting(
         (),
-        units.origins,
-        "Origins whose pages may ask from a browser, separated by commas; * is any. Unset: none.",
-        group="listen",
+        fields.origins,
+        "Origins of web pages that may send requests from a browser, separated by commas (* allows all). Unset: none.",
+        group="Listen",
     )
     log_level: str = setting(
-        "info", units.choice("debug", "info", "warning", "error"), "Least level that is logged.", group="log"
+        "info",
+        fields.choice("debug", "info", "warning", "error"),
+        "Minimum level of log lines.",
+        group="Logging and metrics",
     )
     log_format: str = setting(
         "auto",
-        units.choice("auto", "json", "console"),
-        "json, console, or auto: console on a terminal, else json.",
-        group="log",
+        fields.choice("auto", "json", "console"),
+        "Format of log lines; auto is console on a terminal and json otherwise.",
+        group="Logging and metrics",
     )
     log_questions: bool = setting(
-        False, units.boolean, "Log the text of questions. Off, because questions may be private.", group="log"
+        False,
+        fields.boolean,
+        "Log the text of questions. Off by default, because questions may contain personal data.",
+        group="Logging and metrics",
     )
     log_sample: float = setting(
         1.0,
-        units.share,
-        "Share of the exchanges with status 200 that are logged; their lines carry it as `sample`, so that counts can "
-        "be scaled. All others are always logged; metrics and traces are of all.",
-        group="log",
+        fields.fraction,
+        "Share of requests with status 200 that is logged, from 0 to 1. Their lines include the share, so that counts "
+        "can be scaled; other requests are always logged, and metrics and traces are not sampled.",
+        group="Logging and metrics",
     )
     debug: bool = setting(
         False,
-        units.boolean,
-        "Have POST /debug/stacks on the ops port log the stacks of all threads and tasks, as kill -USR1 always does.",
-        group="log",
+        fields.boolean,
+        "Serve POST /debug/stacks on the ops port, which logs the stacks of all threads and tasks, as kill -USR1 "
+        "always does.",
+        group="Logging and metrics",
     )
     latency_buckets: tuple[float, ...] = setting(
-        LATENCY_BUCKETS, units.buckets, "Upper edges of the latency histograms' buckets, rising durations.", group="log"
+        DEFAULT_LATENCY_BUCKETS,
+        fields.bucket_bounds,
+        "Upper bounds of the buckets of latency histograms, in ascending order, separated by commas.",
+        group="Logging and metrics",
     )
-    stall_limit: float = setting(
+    stall_timeout: float = setting(
         30.0,
-        units.duration(6.0, 3600.0),
-        "Liveness fails when the main loop has not moved for so long; readiness fails after 5s of that.",
-        group="stop",
+        fields.duration(6.0, 3600.0),
+        "Time after which a blocked event loop fails the liveness check; readiness fails after 5s.",
+        group="Health and shutdown",
     )
-    stall_dump: float = setting(
+    stall_dump_after: float = setting(
         5.0,
-        units.duration(0.5, 3600.0),
-        "When the main loop has not moved for so long, the stacks of all threads and tasks are logged, once.",
-        group="stop",
+        fields.duration(0.5, 3600.0),
+        "Time after which a blocked event loop has the stacks of all threads and tasks logged, once.",
+        group="Health and shutdown",
     )
     drain_delay: float = setting(
         2.0,
-        units.duration(0.0, 600.0),
-        "On SIGTERM, keep accepting for so long with readiness at 503, until load balancers have taken notice.",
-        group="stop",
+        fields.duration(0.0, 600.0),
+        "Time after SIGTERM in which askd still accepts connections and its readiness check returns 503, until load "
+        "balancers stop sending requests.",
+        group="Health and shutdown",
     )
     drain_timeout: float | None = setting(
         None,
-        units.duration(0.0, 3600.0),
-        "Then wait at most so long for exchanges in flight. Unset: the deadline and 5s more.",
-        group="stop",
+        fields.duration(0.0, 3600.0),
+        "Maximum time to wait for requests in flight after the drain delay. Unset: the deadline plus 5s.",
+        group="Health and shutdown",
     )
     shutdown_timeout: float = setting(
-        5.0, units.duration(0.0, 600.0), "Longest time that the answerer gets to close.", group="stop"
+        5.0, fields.duration(0.0, 600.0), "Maximum time for the answerer to close.", group="Health and shutdown"
     )
     flush_timeout: float = setting(
-        2.0, units.duration(0.0, 60.0), "Longest time that logs and telemetry get at the end.", group="stop"
+        2.0,
+        fields.duration(0.0, 60.0),
+        "Maximum time to flush logs and traces.",
+        group="Health and shutdown",
     )

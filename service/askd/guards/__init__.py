@@ -1,1 +1,1 @@
-"""What protects an exchange: one guard a file, none knows HTTP or the metrics library, time is injected."""
+"""Guards that protect the answerer, one per module. They know neither HTTP nor metrics; clocks are injected."""

@@ -1,152 +1,182 @@
-"""The cache: answers of deterministic code, bounded in bytes and in time, least recently used out first.
+"""Answer cache of one replica: bounded in bytes and in time, evicting the least recently used answers first.
 
-That there is no answer is kept as well, for a few seconds and in a tenth of the room: questions without an answer are
-endless, and would otherwise sweep out those that have one.
+NoAnswer errors are cached too, for a few seconds and in a tenth of the capacity. The number of
+questions without an answer is unlimited, and they would otherwise evict the answers.
 
-Pure: it knows neither HTTP nor what makes two questions the same. Not for several threads, but for `statistics`.
+The cache knows neither HTTP nor how keys are made. It is not thread-safe, except for `statistics`.
 """
 
 import enum
+import gc
 import math
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from service.errors import NoAnswer
-from service.guards.weight import weight
-from service.models import Answer
+from askd.errors import NoAnswer
+from askd.models import Answer
 
-OVERHEAD: Final = 280
-"""Bytes that an entry takes beside a tuple of its key and answer: 64 for a float and an int, up to 216 for its node and
-slots in an OrderedDict that has just grown (CPython 3.11 to 3.14, 64 bits)."""
-SHARE: Final = 10
-"""Part of the capacity that one answer may take at most, and all no-answers together: a tenth."""
+ENTRY_OVERHEAD: Final = 280
+"""Bytes per entry in addition to a tuple of key and answer: 64 for a float and an int, and up to 216 for the node and
+slots of an OrderedDict that has just grown (CPython 3.11 to 3.14, 64 bits)."""
+MAX_ENTRY_DIVISOR: Final = 10
+"""One answer takes at most a tenth of the capacity, and so do all NoAnswer entries together."""
 NO_ANSWER_TTL: Final = 5.0
-"""Seconds for which a no-answer is kept: enough for everybody who asks at once and for clients that ask again, short
-enough that a person who has just added the answer does not look for a fault."""
+"""Seconds for which a NoAnswer is cached: long enough for concurrent requests and retries, and short enough not
+to surprise an author who has just added the answer."""
+
+_LEAF_TYPES: Final = frozenset({str, bytes, int, float})
+"""Types of most objects, which reference no others."""
+_SHARED_TYPES: Final = (type, ModuleType, FunctionType, BuiltinFunctionType)
+"""Types of objects that are reachable from every value, but belong to none."""
+_SINGLETON_IDS: Final = frozenset({id(None), id(True), id(False), id("")})
 
 T = TypeVar("T")
 
 
-class Missed(enum.Enum):
-    """Why nothing was taken from the cache."""
+class CacheDirectives(msgspec.Struct, frozen=True, kw_only=True):
+    """`Cache-Control` directives of a request (RFC 9111, section 5.2.1)."""
+
+    no_cache: bool = False
+    """Call the answerer even if the answer is cached."""
+    no_store: bool = False
+    """Do not cache the answer."""
+    only_if_cached: bool = False
+    """Do not call the answerer."""
+    max_age: float = float("inf")
+    """Maximum age of a cached answer, in seconds."""
+
+
+NO_DIRECTIVES: Final = CacheDirectives()
+"""Directives of a request without `Cache-Control`, which most requests are."""
+
+
+class MissReason(enum.Enum):
+    """Why a lookup returned no entry."""
 
     ABSENT = "absent"
     EXPIRED = "expired"
-    """It was there, and older than the TTL."""
-    UNWANTED = "unwanted"
-    """The client wanted none from the cache, or none as old as that."""
-    OFF = "off"
-    """The cache keeps nothing: it has no room."""
+    """The entry was older than its TTL."""
+    BYPASSED = "bypassed"
+    """The request did not want a cached answer, or only a younger one."""
+    DISABLED = "disabled"
+    """The capacity is 0."""
 
 
-class Kept(msgspec.Struct, frozen=True, gc=False):
-    """What was found: an answer, or (`answer` None) that there is none. `age` is in seconds, as is `life`."""
+class CacheHit(msgspec.Struct, frozen=True, gc=False):
+    """A cached answer, or a cached NoAnswer (`answer` is None)."""
 
     answer: Answer | None
     suggestions: tuple[str, ...]
-    """Questions that have an answer, where this one has none."""
+    """Suggestions of a NoAnswer: similar questions that have an answer."""
     age: float
-    life: float
-    """The age at which it is not given any more; infinite: it has no end."""
+    """Age in seconds."""
+    lifetime: float
+    """Age in seconds at which the entry expires; may be infinite."""
 
     @property
-    def ttl(self) -> float | None:
-        """Seconds for which it will still be given; None: no end."""
-        return None if self.life == math.inf else self.life - self.age
+    def remaining_ttl(self) -> float | None:
+        """Seconds until the entry expires. None if it never does."""
+        return None if self.lifetime == math.inf else self.lifetime - self.age
 
-    def no_answer(self) -> NoAnswer:
-        """Make the error for where there is no answer; a new one each time, as raising an error changes it."""
+    def make_no_answer_error(self) -> NoAnswer:
+        """Return a new error each time, because raising an exception modifies it."""
         return NoAnswer(self.suggestions)
 
 
 class CacheStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cache holds and has done: counts, and sizes in bytes."""
+    """Lookups and evictions since the start, and the current size."""
 
     hits: int
     misses: int
     expired: int
-    """Look-ups that found nothing but what was too old to be given."""
+    """Lookups that found only an expired entry."""
     bypassed: int
-    """Look-ups not made, or of no use, because the client said so."""
+    """Lookups that were skipped or useless because of the request's directives."""
     evicted: int
-    """Entries that made room for others before their time; many of them ask for more capacity."""
+    """Entries that were removed before they expired to make room; many of them call for more capacity."""
     entries: int
     size: int
+    """Bytes in use."""
     capacity: int
+    """Maximum number of bytes."""
 
 
-class Cache:
-    """Answers by key. `capacity` is in bytes of keys and answers, all that they take in memory; 0 turns it off.
+class AnswerCache:
+    """Answers by key.
 
-    `ttl` is the age in seconds from which an answer is not given any more; None: no end. `clock` returns seconds that
-    only rise. The caller puts into the key whatever makes two questions the same: the exact text as it was decoded,
-    the parameters with their types, and the answerer's version as it was *before* the call, so that a reloaded
-    answerer never gives an old answer. What is kept is given to many: nobody may change it.
+    The key must cover everything that affects the answer: the exact text, the parameters with their types, and the
+    answerer's version from *before* the call, so that a reload never serves an old answer. Cached answers are returned
+    to many requests and must not be modified.
+
+    Args:
+        capacity: Maximum size in bytes of memory, keys included. 0 disables the cache.
+        ttl: Seconds after which an answer expires. None keeps answers without limit.
+        clock: Monotonic clock, in seconds.
     """
 
     def __init__(self, capacity: int, *, ttl: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        life = math.inf if ttl is None else ttl
+        lifetime = math.inf if ttl is None else ttl
         self.ttl = ttl
         self._capacity = capacity
         self._clock = clock
-        self._answers = _Shelf[Answer](life)
-        self._no_answers = _Shelf[tuple[str, ...]](min(life, NO_ANSWER_TTL))
+        self._answers = _Segment[Answer](lifetime)
+        self._no_answers = _Segment[tuple[str, ...]](min(lifetime, NO_ANSWER_TTL))
         self._hits = self._misses = self._expired = self._bypassed = self._evicted = 0
 
-    @property
-    def on(self) -> bool:
-        """Whether anything is ever kept; if not, a caller may spare itself the key."""
-        return self._capacity > 0
-
-    def get(self, key: Hashable, max_age: float = math.inf) -> Kept | Missed:
-        """Return what is kept under this key and is not older than `max_age` seconds, or why nothing is."""
+    def get(self, key: Hashable, max_age: float = math.inf) -> CacheHit | MissReason:
+        """Return the entry if it is at most `max_age` seconds old, or the reason for the miss."""
         if not self._capacity:
-            return Missed.OFF
-        shelf = self._answers
-        entry = shelf.entries.get(key)
+            return MissReason.DISABLED
+        segment = self._answers
+        entry = segment.entries.get(key)
         if entry is None:
             return self._get_no_answer(key, max_age)
         age = self._clock() - entry[1]
-        if age >= shelf.life or age > max_age:
-            return self._refused(shelf, key, age)
-        shelf.entries.move_to_end(key)
+        if age >= segment.lifetime or age > max_age:
+            return self._record_stale(segment, key, age)
+        segment.entries.move_to_end(key)
         self._hits += 1
-        return Kept(entry[0], (), age, shelf.life)
+        return CacheHit(entry[0], (), age, segment.lifetime)
 
-    def again(self, key: Hashable, answer: Answer) -> Kept | None:
-        """Return what `get` does where this very answer is still given under this key, else None, and count nothing."""
-        shelf = self._answers
-        entry = shelf.entries.get(key)
+    def revalidate(self, key: Hashable, answer: Answer) -> CacheHit | None:
+        """Return the entry, counted as a hit, if it still holds this very object; otherwise None, without counting."""
+        segment = self._answers
+        entry = segment.entries.get(key)
         if entry is None or entry[0] is not answer:
             return None
         age = self._clock() - entry[1]
-        if age >= shelf.life:
+        if age >= segment.lifetime:
             return None
-        shelf.entries.move_to_end(key)
+        segment.entries.move_to_end(key)
         self._hits += 1
-        return Kept(answer, (), age, shelf.life)
+        return CacheHit(answer, (), age, segment.lifetime)
 
-    def bypass(self) -> Missed:
-        """Count a question that did not look here because its client said so; returns the reason, as `get` does."""
+    def record_bypass(self) -> MissReason:
+        """Count a request that skips the lookup because of `no-cache`. Returns the reason, as `get` does."""
         if not self._capacity:
-            return Missed.OFF
+            return MissReason.DISABLED
         self._bypassed += 1
-        return Missed.UNWANTED
+        return MissReason.BYPASSED
 
     def put(self, key: Hashable, answer: Answer) -> bool:
-        """Keep an answer instead of what was under this key; returns False where it is too large to be kept."""
+        """Store an answer and replace the previous entry. Returns False if the answer is too large."""
         return self._put(self._answers, key, answer)
 
     def put_no_answer(self, key: Hashable, error: NoAnswer) -> bool:
-        """Keep for a short time that there is no answer; returns False for a subclass, which may say more than that."""
-        return type(error) is NoAnswer and self._put(self._no_answers, key, tuple(error.members["suggestions"]))
+        """Store for a short time that the answerer has no answer.
+
+        Returns False if the entry is too large, or for a subclass, which may have attributes that would be lost.
+        """
+        return type(error) is NoAnswer and self._put(self._no_answers, key, tuple(error.extensions["suggestions"]))
 
     def statistics(self) -> CacheStatistics:
-        """Return what is counted now; safe from any thread."""
+        """Return the statistics. Safe to call from any thread."""
         return CacheStatistics(
             hits=self._hits,
             misses=self._misses,
@@ -158,69 +188,98 @@ class Cache:
             capacity=self._capacity,
         )
 
-    def _get_no_answer(self, key: Hashable, max_age: float) -> Kept | Missed:
-        shelf = self._no_answers
-        entry = shelf.entries.get(key)
+    def _get_no_answer(self, key: Hashable, max_age: float) -> CacheHit | MissReason:
+        segment = self._no_answers
+        entry = segment.entries.get(key)
         if entry is None:
             self._misses += 1
-            return Missed.ABSENT
+            return MissReason.ABSENT
         age = self._clock() - entry[1]
-        if age >= shelf.life or age > max_age:
-            return self._refused(shelf, key, age)
+        if age >= segment.lifetime or age > max_age:
+            return self._record_stale(segment, key, age)
         self._hits += 1
-        return Kept(None, entry[0], age, shelf.life)
+        return CacheHit(None, entry[0], age, segment.lifetime)
 
-    def _refused(self, shelf: "_Shelf[T]", key: Hashable, age: float) -> Missed:
-        if age < shelf.life:
-            return self.bypass()
-        shelf.drop(key)
+    def _record_stale(self, segment: "_Segment[T]", key: Hashable, age: float) -> MissReason:
+        if age < segment.lifetime:  # older than the request's max-age only: others may still use it
+            return self.record_bypass()
+        segment.remove(key)
         self._expired += 1
-        return Missed.EXPIRED
+        return MissReason.EXPIRED
 
-    def _put(self, shelf: "_Shelf[T]", key: Hashable, found: T) -> bool:
-        most = self._capacity // SHARE
-        if most < OVERHEAD:
+    def _put(self, segment: "_Segment[T]", key: Hashable, value: T) -> bool:
+        max_size = self._capacity // MAX_ENTRY_DIVISOR
+        if max_size < ENTRY_OVERHEAD:
             return False
-        self._answers.drop(key)
-        self._no_answers.drop(key)
-        size = OVERHEAD + weight((key, found), most)
-        if size > most:
+        self._answers.remove(key)
+        self._no_answers.remove(key)
+        size = ENTRY_OVERHEAD + memory_size((key, value), max_size)
+        if size > max_size:
             return False
         now = self._clock()
-        shelf.entries[key] = (found, now, size)
-        shelf.size += size
-        self._make_room(now, most)
+        segment.entries[key] = (value, now, size)
+        segment.size += size
+        self._evict(now, max_size)
         return True
 
-    def _make_room(self, now: float, most: int) -> None:
-        """Let no-answers go whose time is over, and the oldest of them beyond their share; then answers."""
-        answers, others = self._answers, self._no_answers
-        while others.size > most or (others.entries and now - others.oldest() >= others.life):
-            self._evicted += now - others.pop() < others.life
-        while answers.size + others.size > self._capacity:
-            self._evicted += now - answers.pop() < answers.life
+    def _evict(self, now: float, max_no_answers_size: int) -> None:
+        """Remove NoAnswer entries that have expired or exceed their share, then answers if there is still no room."""
+        answers, no_answers = self._answers, self._no_answers
+        while no_answers.size > max_no_answers_size or (
+            no_answers.entries and now - no_answers.oldest_stored_at() >= no_answers.lifetime
+        ):
+            self._evicted += now - no_answers.pop_oldest() < no_answers.lifetime
+        while answers.size + no_answers.size > self._capacity:
+            self._evicted += now - answers.pop_oldest() < answers.lifetime
 
 
-class _Shelf(Generic[T]):
-    """Entries in the order in which they go: what was found, since when, and bytes. `life` is in seconds."""
+class _Segment(Generic[T]):
+    """Entries in order of eviction: value, time of storing, and size in bytes."""
 
-    def __init__(self, life: float) -> None:
-        self.life = life
+    def __init__(self, lifetime: float) -> None:
+        self.lifetime = lifetime
         self.size = 0
         self.entries: OrderedDict[Hashable, tuple[T, float, int]] = OrderedDict()
 
-    def drop(self, key: Hashable) -> None:
-        """Remove what is under this key, if anything."""
+    def remove(self, key: Hashable) -> None:
+        """Remove an entry if it exists."""
         entry = self.entries.pop(key, None)
         if entry is not None:
             self.size -= entry[2]
 
-    def oldest(self) -> float:
-        """Return since when the next to go has been there."""
+    def oldest_stored_at(self) -> float:
+        """Return when the next entry to evict was stored."""
         return next(iter(self.entries.values()))[1]
 
-    def pop(self) -> float:
-        """Remove the next to go; returns since when it was there."""
-        _, (_, since, size) = self.entries.popitem(last=False)
+    def pop_oldest(self) -> float:
+        """Remove the next entry to evict, and return when it was stored."""
+        _, (_, stored_at, size) = self.entries.popitem(last=False)
         self.size -= size
-        return since
+        return stored_at
+
+
+def memory_size(value: object, limit: int = sys.maxsize) -> int:
+    """Return the bytes of memory of `value` and all objects in it, each counted once; stop once `limit` is exceeded.
+
+    Objects are found through `gc.get_referents`, so instances of any class are measured, and rounded up to 16 bytes,
+    the granularity of CPython's allocator. Objects that are shared with other values, such as field names, count in
+    full: the result is an upper estimate.
+    """
+    total = 0
+    pending, visited_ids = [value], set(_SINGLETON_IDS)
+    while pending and total <= limit:
+        item = pending.pop()
+        if id(item) in visited_ids:
+            continue
+        visited_ids.add(id(item))
+        if type(item) not in _LEAF_TYPES:
+            if isinstance(item, _SHARED_TYPES):
+                continue
+            referents = gc.get_referents(item)
+            pending += referents
+            if isinstance(item, dict):  # get_referents omits the keys if all of them are strings
+                pending += dict.keys(item)
+            if type(item).__dictoffset__:  # getsizeof omits the attributes
+                total += 16 + 8 * len(referents)
+        total += (sys.getsizeof(item) + 15) & -16
+    return total

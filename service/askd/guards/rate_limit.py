@@ -1,20 +1,19 @@
-"""The rate: how often one client may ask.
+"""Rate limit per client: the generic cell rate algorithm (GCRA) over a bounded table of clients.
 
-The generic cell rate algorithm, in its form of virtual scheduling (ITU-T I.371, annex A; ATM Forum, Traffic Management
-4.1, section 4.4.2): for each client one number is kept, the theoretical arrival time, until which what it asked so far
-is paid off at the rate. What lies in the future of it is the client's debt. A question adds the time that the rate has
-for one; it is let through while the debt stays within that of the burst. That this suits HTTP, and yields what header
-fields tell as a by-product, was shown by the library "throttled" (A. Metcalf, B. Leach).
+GCRA in its form of virtual scheduling (ITU-T I.371, annex A; ATM Forum, Traffic Management 4.1, section 4.4.2) keeps
+one number per client, the theoretical arrival time: when the requests so far are paid off at the rate. The time from
+now until then is the client's debt. A request adds the time that the rate allots to one request, and is allowed if the
+debt stays within that of a burst. That GCRA suits HTTP and yields the values of its header fields was shown by the
+library "throttled" (A. Metcalf, B. Leach).
 
-The table is bounded. A client without a debt is as good as one that was never seen, so those are dropped first, a few
-at each newcomer. When all have debts, the one with the least makes room, and the newcomer begins with the debt of
-whom it replaces: Space-Saving (Metwally, Agrawal, El Abbadi, ICDT 2005), with debts for counts. The least debt never
-moves back in time, so that who was dropped never comes back with less than it owed: no number of addresses gains
-anything by the bound. What it costs: while more clients than `clients` have debts, newcomers may be held to less than
-their rate. All together then still get `clients` times the rate.
+The table is bounded. A client without a debt is equal to one that was never seen, so those are removed first, a few for
+each new client. If all have debts, the client with the least debt is evicted and the new client inherits its debt:
+Space-Saving (Metwally, Agrawal, El Abbadi, ICDT 2005), with debts instead of counts. The earliest arrival time never
+moves back, so an evicted client never returns with less debt than before, and no number of addresses circumvents the
+limit. The price: while more than `max_clients` clients have debts, new clients may get less than their rate. All
+clients together still get `max_clients` times the rate.
 
-Pure: what a client is, and what is done with a refusal, is settled elsewhere. Not for several threads, but for
-`statistics`.
+The limiter does not know how clients are identified. It is not thread-safe, except for `statistics`.
 """
 
 import heapq
@@ -23,174 +22,127 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
+from askd.quota import Quota, RateLimitDecision, RateLimitStatistics
+from askd.rate import Rate
 
-from service import units
-
-CLIENTS: Final = 1 << 16
-"""Clients with a debt that are told apart: about 13 MB, measured with IPv6 networks."""
-SLICES: Final = 64
-"""Parts of a whole burst's debt: the table tells debts apart by so much, and rounds an inherited one up by one part."""
-SWEEP: Final = 4
-"""Clients without a debt that are dropped at once, at most: more than come, so that the table shrinks again."""
-ROUNDING: Final = 1e-6
-"""Part of a question that is given away, lest a client exactly at the rate is refused for the rounding of a float."""
+MAX_CLIENTS: Final = 1 << 16
+"""Maximum number of clients with debts: about 13 MB, measured with IPv6 networks."""
+BUCKETS_PER_BURST: Final = 64
+"""Resolution of the table, as parts of the debt of a burst. An inherited debt is rounded up to the next part."""
+MAX_EXPIRED_PER_SWEEP: Final = 4
+"""Maximum number of clients without a debt that one request removes. More than one, so that the table shrinks."""
 
 
-class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """What became of one question. `limit` and `remaining` are questions at once, before and after this one.
+class LocalRateLimiter:
+    """Limits each client to a rate, on this replica.
 
-    `reset` is in how many seconds `limit` is reached again, `retry_after` in how many one question is; 0: now.
-    """
-
-    allowed: bool
-    limit: int
-    remaining: int
-    reset: float
-    retry_after: float
-
-
-class RateStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What was counted until now: questions, clients in the table, and clients that made room in spite of a debt."""
-
-    allowed: int
-    refused: int
-    clients: int
-    evictions: int
-
-
-class Quota:
-    """A rate and a burst, and what a debt means by them. `burst` None: as many questions as the rate has in its time.
-
-    `gap` is the seconds that the rate has for one question, `depth` the debt in seconds of a whole burst.
-    """
-
-    def __init__(self, rate: units.Rate, burst: int | None) -> None:
-        self.rate = rate
-        self.burst = rate.number if burst is None else burst
-        self.gap = rate.seconds / rate.number
-        self.depth = self.burst * self.gap
-        self.most = self.depth + ROUNDING * self.gap
-        """The debt, in seconds, that no question may exceed."""
-
-    def verdict(self, debt: float, *, allowed: bool) -> Verdict:
-        """Return what to say to a client that owes `debt` seconds now, with this question if it was `allowed`."""
-        left = (self.depth - debt) / self.gap
-        return Verdict(
-            allowed=allowed,
-            limit=self.burst,
-            remaining=max(int(left + ROUNDING), 0),
-            reset=max(debt, 0.0),
-            retry_after=max((1.0 - left) * self.gap, 0.0),
-        )
-
-
-class Rate:
-    """Holds each client to the rate. `clients` bounds how many are told apart; `clock` returns seconds that only rise.
-
-    `burst` None: as many questions at once as the rate has in its time.
+    Args:
+        rate: The rate of each client.
+        burst: Requests that a client may make at once. None means the number of one period of the rate.
+        max_clients: Maximum number of clients in the table.
+        clock: Monotonic clock, in seconds.
     """
 
     def __init__(
         self,
-        rate: units.Rate,
+        rate: Rate,
         burst: int | None = None,
         *,
-        clients: int = CLIENTS,
+        max_clients: int = MAX_CLIENTS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.quota = Quota(rate, burst)
-        self.waits = False
+        self.is_async = False
         self._clock = clock
-        self._table = _Table(clients, self.quota.depth / SLICES)
-        self._allowed = self._refused = 0
+        self._table = _DebtTable(max_clients, self.quota.burst_seconds / BUCKETS_PER_BURST)
+        self._allowed = self._rejected = 0
 
-    def take(self, key: str) -> Verdict:
-        """Count a question of this client, if it may ask it."""
+    def try_acquire(self, key: str) -> RateLimitDecision:
+        """Count a request of this client if its quota allows it."""
         now = self._clock()
         quota, table = self.quota, self._table
-        due = table.due.get(key)
-        debt = max((table.newcomer(now) if due is None else due) - now, 0.0)
-        if debt + quota.gap > quota.most:
-            self._refused += 1
-            return quota.verdict(debt, allowed=False)
-        debt += quota.gap
+        arrival_time = table.arrival_times.get(key)
+        debt = max((table.initial_arrival_time(now) if arrival_time is None else arrival_time) - now, 0.0)
+        if debt + quota.emission_interval > quota.max_debt:
+            self._rejected += 1
+            return quota.make_decision(debt, allowed=False)
+        debt += quota.emission_interval
         table.put(key, now + debt, now)
         self._allowed += 1
-        return quota.verdict(debt, allowed=True)
+        return quota.make_decision(debt, allowed=True)
 
-    def statistics(self) -> RateStatistics:
-        """Return what is counted now; safe from any thread."""
+    def statistics(self) -> RateLimitStatistics:
+        """Return the statistics. Safe to call from any thread."""
         table = self._table
-        return RateStatistics(
-            allowed=self._allowed, refused=self._refused, clients=len(table.due), evictions=table.evictions
+        return RateLimitStatistics(
+            allowed=self._allowed, rejected=self._rejected, clients=len(table.arrival_times), evictions=table.evictions
         )
 
 
-class _Table:
-    """Theoretical arrival times by client, and the clients by slices of `width` seconds of these, the earliest first.
+class _DebtTable:
+    """Theoretical arrival times by client, and the clients in buckets of `bucket_seconds` of these times.
 
-    Slices instead of an order of each client: a question mostly leaves its client where it is, or moves it by one
-    slice, so that every step here costs the same however many clients there are.
+    Buckets instead of a total order: a request mostly leaves its client in its bucket or moves it by one, so the cost
+    of a request does not depend on the number of clients.
     """
 
-    def __init__(self, size: int, width: float) -> None:
-        self.due: dict[str, float] = {}
+    def __init__(self, max_clients: int, bucket_seconds: float) -> None:
+        self.arrival_times: dict[str, float] = {}
         self.evictions = 0
-        self._size = size
-        self._width = width
-        self._slices: dict[int, dict[str, None]] = {}
-        self._order: list[int] = []  # a heap of the numbers of the slices, empty ones included
+        self._max_clients = max_clients
+        self._bucket_seconds = bucket_seconds
+        self._buckets: dict[int, dict[str, None]] = {}
+        self._bucket_heap: list[int] = []  # numbers of all buckets, including empty ones
 
-    def newcomer(self, now: float) -> float:
-        """Return when the debt of a client is paid off that is not in the table: the debt of who makes room for it."""
-        return now if len(self.due) < self._size else self._end(self._earliest())
+    def initial_arrival_time(self, now: float) -> float:
+        """Return the arrival time of a client that is not in the table: that of the client to evict if it is full."""
+        return now if len(self.arrival_times) < self._max_clients else self._bucket_end(self._earliest_bucket())
 
-    def put(self, key: str, due: float, now: float) -> None:
-        """Keep a client's time, which is later than its last."""
-        number = int(due / self._width)
-        before = self.due.get(key)
-        if before is None:
-            self._make_room(now)
-        elif (old := int(before / self._width)) == number:
-            self.due[key] = due
+    def put(self, key: str, arrival_time: float, now: float) -> None:
+        """Set the client's arrival time, which must be later than the current one."""
+        bucket = int(arrival_time / self._bucket_seconds)
+        previous = self.arrival_times.get(key)
+        if previous is None:
+            self._evict_if_full(now)
+        elif (previous_bucket := int(previous / self._bucket_seconds)) == bucket:
+            self.arrival_times[key] = arrival_time
             return
         else:
-            del self._slices[old][key]
-        self.due[key] = due
-        if number in self._slices:
-            self._slices[number][key] = None
+            del self._buckets[previous_bucket][key]
+        self.arrival_times[key] = arrival_time
+        if bucket in self._buckets:
+            self._buckets[bucket][key] = None
         else:
-            self._slices[number] = {key: None}
-            heapq.heappush(self._order, number)
-            self._sweep(now)  # here too, or one busy client would leave slice after slice behind it
+            self._buckets[bucket] = {key: None}
+            heapq.heappush(self._bucket_heap, bucket)
+            self._remove_expired(now)  # otherwise a single busy client would leave one empty bucket after the other
 
-    def _make_room(self, now: float) -> None:
-        self._sweep(now)
-        if len(self.due) >= self._size:
+    def _evict_if_full(self, now: float) -> None:
+        self._remove_expired(now)
+        if len(self.arrival_times) >= self._max_clients:
             self.evictions += 1
-            self._drop(self._earliest())
+            self._remove_one(self._earliest_bucket())
 
-    def _sweep(self, now: float) -> None:
-        """Drop a few clients that owe nothing any more."""
-        for _ in range(SWEEP):
-            if self.due and self._end(earliest := self._earliest()) <= now:
-                self._drop(earliest)
+    def _remove_expired(self, now: float) -> None:
+        """Remove a few clients without a debt."""
+        for _ in range(MAX_EXPIRED_PER_SWEEP):
+            if self.arrival_times and self._bucket_end(earliest := self._earliest_bucket()) <= now:
+                self._remove_one(earliest)
 
-    def _drop(self, number: int) -> None:
-        key, _ = self._slices[number].popitem()
-        del self.due[key]
+    def _remove_one(self, bucket: int) -> None:
+        key, _ = self._buckets[bucket].popitem()
+        del self.arrival_times[key]
 
-    def _earliest(self) -> int:
-        """Return the number of the earliest slice with a client in it; the table must not be empty."""
-        while not self._slices[self._order[0]]:
-            del self._slices[heapq.heappop(self._order)]
-        return self._order[0]
+    def _earliest_bucket(self) -> int:
+        """Return the number of the earliest bucket that is not empty. The table must have a client."""
+        while not self._buckets[self._bucket_heap[0]]:
+            del self._buckets[heapq.heappop(self._bucket_heap)]
+        return self._bucket_heap[0]
 
-    def _end(self, number: int) -> float:
-        return (number + 1) * self._width
+    def _bucket_end(self, bucket: int) -> float:
+        return (bucket + 1) * self._bucket_seconds
 
 
-def whole_seconds(seconds: float) -> int:
-    """Return whole seconds, rounded up, for header fields that know no others."""
+def round_up_seconds(seconds: float) -> int:
+    """Return whole seconds, rounded up, for header fields. Ignores floating-point errors below a microsecond."""
     return math.ceil(round(seconds, 6))

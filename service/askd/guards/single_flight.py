@@ -1,16 +1,16 @@
-"""Single flight: questions that are the same and asked at the same time make one call of the code.
+"""Single flight: concurrent requests for the same key share one call.
 
-The idea and the name are those of golang.org/x/sync/singleflight. There the call is the first one's, who shares what
-becomes of it; here it runs in a task of its own and belongs to all who wait for it:
+Idea and name are from golang.org/x/sync/singleflight. There the call runs in the first caller, who shares its result;
+here it runs in its own task and belongs to all waiters:
 
-- who is cancelled, or out of time, leaves; the call goes on while one of them waits;
-- when the last has left, the call is cancelled, and whoever asks next starts a new one, however long the old one takes
-  to stop;
-- an error reaches all who wait when it is raised, and nobody later.
+- A waiter that is cancelled or out of time leaves; the call continues while at least one waiter is left.
+- When the last waiter has left, the call is cancelled. The next request starts a new call, however long the old one
+  takes to stop.
+- An error is raised for all current waiters, and not for later requests.
 
-So the call ends at the latest deadline of those who wait for it, without a timer of its own.
+So the call ends at the latest deadline of its waiters, without its own timer.
 
-Pure: it knows neither what is asked nor what comes back. For one event loop; `statistics` is safe from any thread.
+The module knows neither keys nor results. It is for one event loop; `statistics` is safe to call from any thread.
 """
 
 import asyncio
@@ -21,180 +21,187 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from service.errors import AskdError
+from askd.errors import AskdError
 
 T = TypeVar("T")
 
 
-class FlightStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """How many calls were begun, how many questions joined the call of another, and what is under way."""
+class SingleFlightStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Totals since the start, and calls that are in flight or stopping."""
 
-    led: int
-    joined: int
-    under_way: int
-    """Calls that somebody waits for."""
-    stopping: int
-    """Calls that nobody waits for any more, cancelled and not at their end yet."""
-
-
-class Flight:
-    """One call as it sees itself: who began it, and until when it is waited for."""
-
-    def __init__(self, leader: str) -> None:
-        self.leader = leader
-        self._seats: dict[asyncio.Future[Any], float | None] = {}
-
-    @property
-    def until(self) -> float | None:
-        """When the call will be cancelled, in seconds of the clock, as things stand; None: not by time.
-
-        It moves on when somebody joins who has more time, and back when that one leaves.
-        """
-        latest = None
-        for until in self._seats.values():
-            if until is None:
-                return None
-            latest = until if latest is None else max(latest, until)
-        return latest
+    leaders: int
+    """Requests that started a call."""
+    followers: int
+    """Requests that joined a call."""
+    in_flight: int
+    """Calls with waiters."""
+    cancelling: int
+    """Calls without waiters, which were cancelled and have not ended yet."""
 
 
-class Flights(Generic[T]):
-    """Calls under way, by key. `clock` returns the seconds that deadlines are in; they only rise."""
+class SingleFlight(Generic[T]):
+    """Calls in flight by key. `clock` is the monotonic clock of the deadlines, in seconds."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._under_way: dict[Hashable, tuple[Flight, asyncio.Task[T]]] = {}
-        self._stopping: set[asyncio.Task[T]] = set()  # asyncio itself holds tasks weakly
-        self._led = self._joined = 0
+        self._in_flight: dict[Hashable, _SharedCall[T]] = {}
+        self._cancelling: set[asyncio.Task[T]] = set()  # asyncio itself holds tasks weakly
+        self._leaders = self._followers = 0
 
-    async def fly(
+    async def do(
         self,
         key: Hashable,
-        call: Callable[[Flight], Coroutine[Any, Any, T]],
+        call: Callable[[], Coroutine[Any, Any, T]],
         *,
-        until: float | None,
-        name: str = "",
-        joined: Callable[[str], None] | None = None,
-        landed: Callable[[], None] | None = None,
+        deadline: float | None,
+        request_id: str = "",
+        on_join: Callable[[str], None] | None = None,
+        on_done: Callable[[], None] | None = None,
     ) -> tuple[T, bool]:
-        """Return what the call under this key returns, and whether that is the one given here.
+        """Join the call in flight for this key, or start `call` in a copy of the current context.
 
-        It is, where none is under way; it runs in a copy of this context then. Otherwise that one is waited for, and
-        `joined` is told at once the `name` of who began it, for the log. `landed` is called when the call given here
-        has ended, also where it was cancelled before it began.
+        Args:
+            key: Identifies the call.
+            call: Returns the coroutine to run if no call is in flight.
+            deadline: Time of the clock until which to wait. None waits without limit.
+            request_id: Id of this request, for followers of its call.
+            on_join: Called immediately with the leader's request id if this request joins a call.
+            on_done: Called when the call that this request started has ended, also if it was cancelled before its
+                first step.
 
-        Raises TimeoutError when the clock comes to `until` (None: it never does), before any call where it has already;
-        whatever the call raises, an AskdError as a copy for each who waits; RuntimeError where it cancelled itself.
+        Returns:
+            The result of the call, and whether this request started it.
+
+        Raises:
+            TimeoutError: The deadline passed; no call is started if it has passed already.
+            RuntimeError: The call cancelled itself.
+            Exception: The exception of the call. Each waiter gets its own copy of an AskdError.
         """
         now = self._clock()
-        if until is not None and until <= now:
+        if deadline is not None and deadline <= now:
             raise TimeoutError
-        flight, task, led = self._board(key, call, name)
-        if landed and led:
-            task.add_done_callback(lambda _task: landed())
-        if joined and not led:
-            joined(flight.leader)
+        shared_call, is_leader = self._join(key, call, request_id)
+        if on_done and is_leader:
+            shared_call.task.add_done_callback(lambda _task: on_done())
+        if on_join and not is_leader:
+            on_join(shared_call.leader_id)
         loop = asyncio.get_running_loop()
-        seat: asyncio.Future[_Landing[T] | None] = loop.create_future()
-        flight._seats[seat] = until  # noqa: SLF001 - the same file's other half
-        timer = None if until is None else loop.call_later(until - now, _wake, seat, None)
-        landing = None
+        waiter: asyncio.Future[_CallResult[T] | None] = loop.create_future()
+        shared_call.waiters[waiter] = None
+        timer = None if deadline is None else loop.call_later(deadline - now, _resolve_waiter, waiter, None)
+        result = None
         try:
-            landing = await seat
-            if landing is None:
+            result = await waiter
+            if result is None:
                 raise TimeoutError
-            return landing.result(), led
+            return result.get(), is_leader
         finally:
             if timer:
                 timer.cancel()
-            self._leave(key, flight, task, seat)
-            del landing, seat, task  # an error that is raised here holds this frame, and these hold the error
+            self._leave(key, shared_call, waiter)
+            del (
+                result,
+                waiter,
+                shared_call,
+            )  # breaks the reference cycle of an error raised here: error, traceback, this frame
 
-    def under_way(self, key: Hashable) -> bool:
-        """Whether a question under this key would join the call of another now."""
-        found = self._under_way.get(key)
-        return found is not None and not _failed(found[1])
+    def is_in_flight(self, key: Hashable) -> bool:
+        """Whether a request with this key would join a call now."""
+        shared_call = self._in_flight.get(key)
+        return shared_call is not None and not _has_failed(shared_call.task)
 
-    def statistics(self) -> FlightStatistics:
-        """Return what is counted now; safe from any thread."""
-        return FlightStatistics(
-            led=self._led, joined=self._joined, under_way=len(self._under_way), stopping=len(self._stopping)
+    def statistics(self) -> SingleFlightStatistics:
+        """Return the statistics. Safe to call from any thread."""
+        return SingleFlightStatistics(
+            leaders=self._leaders,
+            followers=self._followers,
+            in_flight=len(self._in_flight),
+            cancelling=len(self._cancelling),
         )
 
-    def _board(
-        self, key: Hashable, call: Callable[[Flight], Coroutine[Any, Any, T]], name: str
-    ) -> tuple[Flight, asyncio.Task[T], bool]:
-        found = self._under_way.get(key)
-        if found and not _failed(found[1]):
-            self._joined += 1
-            return *found, False
-        flight = Flight(name)
-        task = asyncio.get_running_loop().create_task(call(flight))
-        task.add_done_callback(partial(self._land, key, flight))
-        self._under_way[key] = flight, task
-        self._led += 1
-        return flight, task, True
+    def _join(
+        self, key: Hashable, call: Callable[[], Coroutine[Any, Any, T]], request_id: str
+    ) -> tuple["_SharedCall[T]", bool]:
+        """Return the call in flight, or a new one, and whether this request is its leader."""
+        shared_call = self._in_flight.get(key)
+        if shared_call is not None and not _has_failed(shared_call.task):
+            self._followers += 1
+            return shared_call, False
+        task = asyncio.get_running_loop().create_task(call())
+        shared_call = self._in_flight[key] = _SharedCall(request_id, task)
+        task.add_done_callback(partial(self._finish, key, shared_call))
+        self._leaders += 1
+        return shared_call, True
 
-    def _land(self, key: Hashable, flight: Flight, task: asyncio.Task[T]) -> None:
-        self._stopping.discard(task)
-        self._forget(key, flight)
-        landing = _Landing(task)
-        for seat in flight._seats:  # noqa: SLF001 - the same file's other half
-            _wake(seat, landing)
+    def _finish(self, key: Hashable, shared_call: "_SharedCall[T]", task: asyncio.Task[T]) -> None:
+        self._cancelling.discard(task)
+        self._forget(key, shared_call)
+        result = _CallResult(task)
+        for waiter in shared_call.waiters:
+            _resolve_waiter(waiter, result)
 
-    def _leave(self, key: Hashable, flight: Flight, task: asyncio.Task[T], seat: asyncio.Future[Any]) -> None:
-        seats = flight._seats  # noqa: SLF001 - the same file's other half
-        del seats[seat]
-        if seats or task.done():
+    def _leave(
+        self, key: Hashable, shared_call: "_SharedCall[T]", waiter: "asyncio.Future[_CallResult[T] | None]"
+    ) -> None:
+        del shared_call.waiters[waiter]
+        if shared_call.waiters or shared_call.task.done():
             return
-        self._forget(key, flight)
-        self._stopping.add(task)
-        task.cancel()
+        self._forget(key, shared_call)
+        self._cancelling.add(shared_call.task)
+        shared_call.task.cancel()
 
-    def _forget(self, key: Hashable, flight: Flight) -> None:
-        """Let the next to ask start a new call, unless one has already."""
-        found = self._under_way.get(key)
-        if found and found[0] is flight:
-            del self._under_way[key]
+    def _forget(self, key: Hashable, shared_call: "_SharedCall[T]") -> None:
+        """Let the next request start a new call, unless one has started already."""
+        if self._in_flight.get(key) is shared_call:
+            del self._in_flight[key]
 
 
-class _Landing(Generic[T]):
-    """What became of a call, for each who waits for it."""
+class _SharedCall(Generic[T]):
+    """A call in flight and its waiters."""
+
+    def __init__(self, leader_id: str, task: asyncio.Task[T]) -> None:
+        self.leader_id = leader_id
+        self.task = task
+        # A dict and not a set, so that waiters resume in order of arrival.
+        self.waiters: dict[asyncio.Future[_CallResult[T] | None], None] = {}
+
+
+class _CallResult(Generic[T]):
+    """Result or exception of a call, for each of its waiters."""
 
     def __init__(self, task: asyncio.Task[T]) -> None:
         self._task = task
-        self._error = RuntimeError("The call cancelled itself.") if task.cancelled() else task.exception()
-        self._trace = self._error.__traceback__ if self._error else None
+        self._error = RuntimeError("the shared call cancelled itself") if task.cancelled() else task.exception()
+        self._traceback = self._error.__traceback__ if self._error else None
 
-    def result(self) -> T:
-        """Return what the call returned, or raise its error as if nobody else had."""
+    def get(self) -> T:
+        """Return the result, or raise the exception as if this were the only waiter."""
         if self._error is None:
             return self._task.result()
         try:
-            raise self._again(self._error)
+            raise self._copy_error(self._error)
         finally:
-            del self  # the error's traceback holds this frame
+            del self  # the traceback of the error holds this frame
 
-    def _again(self, error: BaseException) -> BaseException:
-        """Give each an error of its own, as raising one writes into it: its traceback would grow with each who waits.
+    def _copy_error(self, error: BaseException) -> BaseException:
+        """Copy an AskdError, because raising an exception extends its traceback: it would grow with each waiter.
 
-        Foreign errors cannot be copied faithfully, as some keep what they say where no copy reaches it; they are given
-        as they are, with the traceback that they came with.
+        Other exceptions may have state that a copy would lose. They are shared, with their original traceback restored.
         """
         if not isinstance(error, AskdError):
-            return error.with_traceback(self._trace)
+            return error.with_traceback(self._traceback)
         copy = type(error).__new__(type(error), *error.args)
         copy.__dict__.update(error.__dict__)
         copy.__cause__, copy.__context__ = error.__cause__, error.__context__
         copy.__suppress_context__ = error.__suppress_context__
-        return copy.with_traceback(self._trace)
+        return copy.with_traceback(self._traceback)
 
 
-def _failed(task: asyncio.Task[T]) -> bool:
-    """Whether the call has raised already, although those who wait have not been told yet."""
+def _has_failed(task: asyncio.Task[T]) -> bool:
+    """Whether the call has raised. Its waiters may not have been notified yet; new requests must not join it."""
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 
-def _wake(seat: asyncio.Future[Any], landing: object) -> None:
-    if not seat.done():
-        seat.set_result(landing)
+def _resolve_waiter(waiter: asyncio.Future[Any], result: object) -> None:
+    if not waiter.done():
+        waiter.set_result(result)

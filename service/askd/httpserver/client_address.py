@@ -1,9 +1,9 @@
-"""The client: whose address an exchange is counted and logged under, behind proxies as well.
+"""Client address resolution from `X-Forwarded-For` and `Forwarded` (RFC 7239) behind trusted proxies.
 
-`X-Forwarded-For` and `Forwarded` (RFC 7239) are what whoever asks says, so that they count only where the peer is a
-trusted proxy, and only as far as trusted proxies wrote them: read from the right, the first address that is not
-trusted is the client. What names no address (`unknown`, an obfuscated identifier, anything malformed) ends the search,
-and the last address before it is the client: nothing that a client makes up changes whose rate it uses.
+Both headers can be forged, so they count only if the peer is a trusted proxy, and only as far as trusted proxies wrote
+them. The list is read from the right: the first address outside the trusted networks is the client. An element without
+an address (`unknown`, an obfuscated identifier, malformed text) ends the search, and the last address before it is the
+client. A client can therefore never choose the address that its rate limit is counted under.
 """
 
 import ipaddress
@@ -14,106 +14,123 @@ from typing import Final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-REMEMBERED: Final = 4096
-"""Results that are kept of each step: the clients of a second or a few."""
-LONGEST: Final = 512
-"""Characters of the longest headers whose result is kept, so that what is kept stays within some megabytes."""
+ADDRESS_CACHE_SIZE: Final = 4096
+"""Entries per cache: enough for the clients of the last seconds."""
+MAX_CACHED_HEADER_LENGTH: Final = 512
+"""Longest headers, in characters, whose result is cached. Bounds the memory of the cache to a few megabytes."""
 
 Headers = CIMultiDictProxy[str] | CIMultiDict[str]
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _PORT: Final = r"(?::(?:\d{1,5}|_[A-Za-z0-9._-]+))?"
 _NODE: Final = re.compile(rf"\[([0-9A-Fa-f:.]+)\]{_PORT}|(\d+\.\d+\.\d+\.\d+){_PORT}|([0-9A-Fa-f:.]+)", re.ASCII)
-_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - the token of RFC 9110, no secret
+_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token as defined by RFC 9110, not a secret
+# The alternatives in the quotes exclude each other, so that matching takes linear time for any header.
 _VALUE: Final = r'[^\s",;=\\]+|"(?:[^"\\]|\\.)*"'
 _PAIR: Final = re.compile(rf"[ \t]*({_TOKEN})=({_VALUE})[ \t]*")
-_ESCAPED: Final = re.compile(r"\\(.)")
+_QUOTED_PAIR: Final = re.compile(r"\\(.)")
 
 
-class Clients:
-    """Finds clients behind the proxies of the `trusted` networks, in CIDR notation; none: the peer is the client."""
+class ClientAddressResolver:
+    """Resolves the client address of a request.
+
+    Args:
+        trusted: Networks of trusted proxies in CIDR notation. If empty, the peer is always the client.
+    """
 
     def __init__(self, trusted: Sequence[str]) -> None:
-        self._trusted = tuple(map(ipaddress.ip_network, trusted))
-        self._cached = lru_cache(maxsize=REMEMBERED)(self._found)
-        self._trusts = lru_cache(maxsize=REMEMBERED)(self._is_trusted)
+        self._trusted_networks = tuple(map(ipaddress.ip_network, trusted))
+        self._resolve_headers_cached = lru_cache(maxsize=ADDRESS_CACHE_SIZE)(self._resolve_headers)
+        self._is_trusted_cached = lru_cache(maxsize=ADDRESS_CACHE_SIZE)(self._is_trusted)
 
-    def of(self, peer: str | None, headers: Headers) -> str:
-        """Return the client's address; empty where even the peer has none, as over a Unix socket."""
+    def resolve(self, peer: str | None, headers: Headers) -> str:
+        """Return the client address, or an empty string if the peer is a Unix socket."""
         if not peer:
             return ""
-        if not self._trusted or not self._trusts(peer):
-            return canonical(peer)
+        if not self._trusted_networks or not self._is_trusted_cached(peer):
+            return canonical_address(peer)
+        # `headers.get` would return only the first line, which the client may have written.
         forwarded_for = ",".join(headers.getall("X-Forwarded-For", ()))
         forwarded = ",".join(headers.getall("Forwarded", ()))
-        if len(forwarded_for) + len(forwarded) > LONGEST:
-            return self._found(peer, forwarded_for, forwarded)
-        return self._cached(peer, forwarded_for, forwarded)
+        if len(forwarded_for) + len(forwarded) > MAX_CACHED_HEADER_LENGTH:
+            return self._resolve_headers(peer, forwarded_for, forwarded)
+        return self._resolve_headers_cached(peer, forwarded_for, forwarded)
 
-    def _found(self, peer: str, forwarded_for: str, forwarded: str) -> str:
-        """Return the client by both headers. Where they disagree, one was made up by the client: neither counts."""
-        ways = [way for way in (_nodes(forwarded_for), _elements(forwarded)) if way is not None]
-        found = {self._walk(peer, way) for way in ways}
-        return found.pop() if len(found) == 1 else canonical(peer)
+    def _resolve_headers(self, peer: str, forwarded_for: str, forwarded: str) -> str:
+        """Resolve from both headers.
 
-    def _walk(self, peer: str, nodes: Iterator[_Address | None]) -> str:
-        """Pass over trusted addresses, the nearest first, to the first one that is not."""
-        last = canonical(peer)
-        for address in nodes:
+        A proxy that writes one header passes the other through from the client. If the two disagree, one is forged,
+        and both are ignored.
+        """
+        hop_lists = _parse_x_forwarded_for(forwarded_for), _parse_forwarded(forwarded)
+        clients = {self._first_untrusted(peer, hops) for hops in hop_lists if hops is not None}
+        return clients.pop() if len(clients) == 1 else canonical_address(peer)
+
+    def _first_untrusted(self, peer: str, hops: Iterator[_Address | None]) -> str:
+        last = canonical_address(peer)
+        for address in hops:
             if address is None:
                 break
             last = str(address)
-            if not self._trusts(last):
+            if not self._is_trusted_cached(last):
                 break
         return last
 
-    def _is_trusted(self, address: str) -> bool:
-        found = _address(address)
-        return found is not None and any(found in network for network in self._trusted)
+    def _is_trusted(self, text: str) -> bool:
+        address = _parse_address(text)
+        return address is not None and any(address in network for network in self._trusted_networks)
 
 
-@lru_cache(maxsize=REMEMBERED)
-def canonical(address: str) -> str:
-    """Return an address in its one spelling, an IPv4-mapped one as IPv4; what is no address as it is."""
-    found = _address(address)
-    return address if found is None else str(found)
+@lru_cache(maxsize=ADDRESS_CACHE_SIZE)
+def canonical_address(text: str) -> str:
+    """Return the canonical spelling of an IP address (IPv4-mapped IPv6 as IPv4); other text is returned unchanged."""
+    address = _parse_address(text)
+    return text if address is None else str(address)
 
 
-@lru_cache(maxsize=REMEMBERED)
-def rate_key(client: str) -> str:
-    """Return what a client's rate is counted under: its address; of IPv6 the first 64 bits, the rest is its choice."""
-    found = _address(client)
-    if isinstance(found, ipaddress.IPv6Address):
-        return str(ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
+@lru_cache(maxsize=ADDRESS_CACHE_SIZE)
+def rate_limit_key(client: str) -> str:
+    """Return the key that the client's rate limit is counted under.
+
+    IPv6 clients are counted per /64, because a site can choose any of the 2^64 addresses in it.
+    """
+    address = _parse_address(client)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
     return client
 
 
-def _address(text: str) -> _Address | None:
+def _parse_address(text: str) -> _Address | None:
     try:
-        found = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
-    return (found.ipv4_mapped or found) if isinstance(found, ipaddress.IPv6Address) else found
+    # A dual-stack socket reports IPv4 clients as ::ffff:a.b.c.d, which no IPv4 network contains.
+    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
 
 
-def _node(text: str) -> _Address | None:
-    """Read an address with or without a port; IPv6 with a port stands in brackets."""
-    found = _NODE.fullmatch(text)
-    return _address(found[1] or found[2] or found[3]) if found else None
+def _parse_node(text: str) -> _Address | None:
+    """Parse an address with an optional port. An IPv6 address with a port must be in brackets."""
+    match = _NODE.fullmatch(text)
+    return _parse_address(match[1] or match[2] or match[3]) if match else None
 
 
-def _nodes(header: str) -> Iterator[_Address | None] | None:
-    """Return the addresses of an X-Forwarded-For, the last first; None for what is none. None: there is no header."""
-    return (_node(part) for part in _from_the_right(header)) if header else None
+def _parse_x_forwarded_for(header: str) -> Iterator[_Address | None] | None:
+    """Return the addresses from right to left (None for an invalid one), or None if the header is missing."""
+    return (_parse_node(part) for part in _split_from_right(header)) if header else None
 
 
-def _elements(header: str) -> Iterator[_Address | None] | None:
-    """Return the `for` of a Forwarded's elements in the same way."""
-    return (_for(part) for part in _from_the_right(header)) if header else None
+def _parse_forwarded(header: str) -> Iterator[_Address | None] | None:
+    """Return the `for` addresses from right to left (None for an invalid one), or None if the header is missing."""
+    return (_parse_forwarded_element(part) for part in _split_from_right(header)) if header else None
 
 
-def _from_the_right(header: str) -> Iterator[str]:
-    """Yield the parts of a list. A comma within quotes parts as well: what was quoted is malformed then, not obeyed."""
+def _split_from_right(header: str) -> Iterator[str]:
+    """Yield the list elements from right to left.
+
+    A comma inside a quoted string also splits. Both halves are then malformed and end the search, so that a client
+    cannot hide elements that a proxy appended behind an open quote.
+    """
     rest, comma = header, ","
     while comma:
         rest, comma, part = rest.rpartition(",")
@@ -121,11 +138,11 @@ def _from_the_right(header: str) -> Iterator[str]:
             yield part
 
 
-def _for(element: str) -> _Address | None:
-    """Read the one `for` of an element, such as `for="[2001:db8::1]:4711";proto=https`."""
+def _parse_forwarded_element(element: str) -> _Address | None:
+    """Return the `for` address of an element such as `for="[2001:db8::1]:4711";proto=https`."""
     pairs = [_PAIR.fullmatch(pair) for pair in element.split(";")]
     values = [pair[2] for pair in pairs if pair and pair[1].lower() == "for"]
     if len(values) != 1 or None in pairs:
         return None
     value = values[0]
-    return _node(_ESCAPED.sub(r"\1", value[1:-1]) if value.startswith('"') else value)
+    return _parse_node(_QUOTED_PAIR.sub(r"\1", value[1:-1]) if value.startswith('"') else value)

@@ -1,10 +1,11 @@
-"""Connections: which of them are closed, when and why, and which make room where there are too many.
+"""Connection limits: which connections are closed, when and why, and which are evicted at the connection limit.
 
-One sweep looks at all of them every quarter of a second, so that nothing on a request's way sets or renews a timer.
-Pure: a connection is whatever has what `Line` lists; time and chance are injected. Not for several threads, but for
-`statistics`.
+A periodic sweep checks all connections four times a second, so that no request sets or renews a timer. The manager
+performs no I/O: a connection is any object that implements `ManagedConnection`, and the clock and the random numbers
+are injected. It is not thread-safe, except for `statistics`.
 """
 
+import asyncio
 import enum
 import random
 import time
@@ -13,23 +14,25 @@ from typing import Final, Protocol
 
 import msgspec
 
-GRACE: Final = 1.0
-"""Seconds after an exchange's due time in which the code and the client may still end it by themselves."""
-CLOSES_WITHIN: Final = 2.0
-"""Seconds that a connection may take to close once all has been sent: over TLS the client has a word in it."""
-AGE_SPREAD: Final = 0.1
-"""Share by which ages differ, up and down: what came together must not leave together."""
-BATCH: Final = 5000
-"""Connections that one sweep looks at, so that it never takes longer than a few milliseconds; the next goes on."""
-SCAN_PAUSE: Final = 0.05
-"""Seconds between two searches for idle connections: a flood of new ones must not search for each."""
+DEADLINE_GRACE: Final = 1.0
+"""Seconds after the deadline of a request before its connection is closed, so that the normal 504 is sent first."""
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds that a connection may take to close after the last byte is sent: TLS waits for the client's close_notify."""
+MAX_AGE_JITTER: Final = 0.1
+"""Relative jitter of the maximum age, so that connections opened together are not all closed together."""
+SWEEP_BATCH_SIZE: Final = 5000
+"""Connections checked per sweep. Limits a sweep to a few milliseconds; the next sweep continues with the rest."""
+SWEEP_INTERVAL: Final = 0.25
+"""Seconds between two sweeps. A connection may be closed this much too late."""
+IDLE_SCAN_INTERVAL: Final = 0.05
+"""Minimum seconds between two scans for idle connections, so that a flood of new connections does not scan for each."""
 
 
-class Reason(enum.StrEnum):
-    """Why a connection ended."""
+class CloseReason(enum.StrEnum):
+    """Reason why a connection was closed."""
 
     CLIENT = "client"
-    """The client closed it or wanted it closed."""
+    """The client closed it, or asked for it to be closed."""
     IDLE = "idle"
     HEADER_TIMEOUT = "header_timeout"
     BODY_TIMEOUT = "body_timeout"
@@ -37,208 +40,268 @@ class Reason(enum.StrEnum):
     DEADLINE = "deadline"
     AGE = "age"
     LIMIT = "limit"
-    """It made room for another."""
+    """Evicted to make room for a new connection."""
     REFUSED = "refused"
-    """There was no room for it."""
+    """Refused because the connection limit was reached."""
     MALFORMED = "malformed"
-    UNREAD = "unread"
-    """The request's body was not wanted, and its rest did not come in time."""
+    UNREAD_BODY = "unread_body"
+    """The response was sent without reading the request body, and the rest of the body did not arrive in time."""
     FAILED = "failed"
-    """An error of askd's own."""
+    """An internal error."""
     DRAIN = "drain"
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many connections may be open, and for how many seconds each may do what; `age` 0: there is no end."""
+class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Maximum number of connections, and their timeouts in seconds. `max_age` 0 disables the maximum age."""
 
-    most: int = 1000
-    header: float = 10.0
-    write: float = 20.0
-    keepalive: float = 75.0
-    age: float = 300.0
-
-
-class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Connections open now, how many may be, and how many have been closed by reason."""
-
-    open: int
-    most: int
-    closed: Mapping[str, int]
+    max_connections: int = 1000
+    header_timeout: float = 10.0
+    write_timeout: float = 20.0
+    keepalive_timeout: float = 75.0
+    max_age: float = 300.0
 
 
-class Line(Protocol):
-    """One connection. Times are the clock's; the guard writes the first group, and only reads the others."""
+class ConnectionStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Number of open connections, their limit, and the number of closed connections by reason."""
 
-    opened: float
-    ends: float
-    """When it is too old."""
-    free: float | None
-    """Since when nothing is asked and nothing unsent; None: not so, or not since the last sweep. Others write None."""
-    last: Reason | None
-    """Why the next answer is to be the last, or None."""
-    taken: int
-    """Bytes that the client had taken when it last took some while others waited."""
-    stuck: float | None
-    """When that was, while bytes are unsent."""
+    open_connections: int
+    max_connections: int
+    closed_by_reason: Mapping[str, int]
 
-    due: float | None
-    """When the exchange must have ended; None: whenever. The guard clears it when it has."""
 
-    @property
-    def head(self) -> float | None:
-        """When the first byte of a request came whose headers are not complete."""
+class ManagedConnection(Protocol):
+    """A connection as the manager sees it. All times are readings of the manager's clock.
 
-    @property
-    def asked(self) -> bool:
-        """Whether a whole request has ever come."""
+    The manager writes the attributes up to `stalled_since`; the connection only resets `idle_since`.
+    """
+
+    opened_at: float
+    expires_at: float
+    """Time at which the connection reaches its maximum age."""
+    idle_since: float | None
+    """Time since which no request is in flight and no byte is unsent. The connection sets it to None when a request
+    starts."""
+    close_after_response_reason: CloseReason | None
+    """Reason why the connection closes after its next response, or None to keep it open."""
+    flushed_bytes: int
+    """Bytes accepted by the client at the last time when it made progress."""
+    stalled_since: float | None
+    """Time of that progress, while bytes are unsent."""
+
+    deadline: float | None
+    """Deadline of the request in flight, or None without one. The manager resets it after the request."""
 
     @property
-    def busy(self) -> bool:
-        """Whether an exchange is under way."""
+    def headers_started_at(self) -> float | None:
+        """Arrival time of the first byte of a request whose headers are incomplete, or None."""
 
     @property
-    def closing(self) -> bool:
-        """Whether it closes as soon as all has been sent."""
+    def has_received_request(self) -> bool:
+        """Whether the connection has ever received a complete request."""
 
     @property
-    def sent(self) -> int:
-        """Bytes that were sent until now, or wait to be."""
+    def is_busy(self) -> bool:
+        """Whether a request is in flight."""
 
     @property
-    def unsent(self) -> int:
-        """How many of them the client has not made room for."""
+    def is_closing(self) -> bool:
+        """Whether the connection closes as soon as all bytes are sent."""
 
-    def end(self, reason: Reason) -> None:
-        """Close it; must not call back."""
+    @property
+    def written_bytes(self) -> int:
+        """Bytes written so far, including those still buffered."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that are written but not yet sent."""
+
+    def close_with_reason(self, reason: CloseReason) -> None:
+        """Close the connection. Must not call back into the manager."""
 
 
-class Connections:
-    """Knows every open connection. `chance` returns random numbers from 0 to 1."""
+class ConnectionManager:
+    """Tracks all open connections and closes those that exceed a limit.
+
+    Args:
+        clock: Returns seconds on a monotonic clock.
+        random_float: Returns random numbers from 0 to 1, for the jitter of the maximum age.
+    """
 
     def __init__(
         self,
-        limits: Limits,
+        limits: ConnectionLimits,
         *,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        random_float: Callable[[], float] = random.random,
     ) -> None:
         self.limits = limits
         self.clock = clock
-        self._chance = chance
+        self._random_float = random_float
         self._draining = False
-        self._open: dict[Line, None] = {}  # in the order in which they came
-        self._silent: dict[Line, None] = {}  # of those, all that have asked nothing yet, and some that have
-        self._unseen: list[Line] = []  # those that the sweep under way has still to look at
-        self._idlest: list[tuple[float, Line]] = []  # what the last search for idle ones found, longest idle last
-        self._next_scan = float("-inf")
-        self._closed = dict.fromkeys(Reason, 0)
+        self._connections: dict[ManagedConnection, None] = {}  # oldest first
+        # All connections without a complete request, and some that have received one since; oldest first.
+        self._possibly_unused: dict[ManagedConnection, None] = {}
+        self._sweep_backlog: list[ManagedConnection] = []  # not yet checked by the current round of sweeps
+        self._eviction_candidates: list[tuple[float, ManagedConnection]] = []  # longest idle last
+        self._next_idle_scan_at = float("-inf")
+        # Complete from the start: other threads iterate over it, and must not see its size change.
+        self._closed_by_reason = dict.fromkeys(CloseReason, 0)
 
-    def opened(self, line: Line) -> bool:
-        """Take a new connection in, for which another may have to go. False: there is no room for it; close it."""
+    def try_add(self, connection: ManagedConnection) -> bool:
+        """Register a new connection, evicting another one if necessary.
+
+        Returns:
+            False if the limit is reached and no connection can be evicted; the caller must close the new connection.
+        """
         now = self.clock()
-        if len(self._open) >= self.limits.most and not self._make_room(now):
-            self._closed[Reason.REFUSED] += 1
+        if len(self._connections) >= self.limits.max_connections and not self._evict_one(now):
+            self._closed_by_reason[CloseReason.REFUSED] += 1
             return False
-        line.opened = line.free = now
-        line.ends = (
-            now + self.limits.age * (1 + AGE_SPREAD * (2 * self._chance() - 1)) if self.limits.age else float("inf")
+        connection.opened_at = connection.idle_since = now
+        connection.expires_at = (
+            now + self.limits.max_age * (1 + MAX_AGE_JITTER * (2 * self._random_float() - 1))
+            if self.limits.max_age
+            else float("inf")
         )
-        line.last = Reason.DRAIN if self._draining else None
-        line.taken, line.stuck = 0, None
-        self._open[line] = self._silent[line] = None
+        connection.close_after_response_reason = CloseReason.DRAIN if self._draining else None
+        connection.flushed_bytes, connection.stalled_since = 0, None
+        self._connections[connection] = self._possibly_unused[connection] = None
         return True
 
-    def closed(self, line: Line, reason: Reason) -> None:
-        """Take note that a connection has ended; one that made room, or had none, is counted already."""
-        self._silent.pop(line, None)
-        if line in self._open:
-            del self._open[line]
-            self._closed[reason] += 1
+    def remove(self, connection: ManagedConnection, reason: CloseReason) -> None:
+        """Unregister a closed connection. Evicted and refused connections are already counted."""
+        self._possibly_unused.pop(connection, None)
+        if connection in self._connections:
+            del self._connections[connection]
+            self._closed_by_reason[reason] += 1
 
     def drain(self) -> None:
-        """Let every connection end with its next answer, new ones too."""
+        """Close every connection, including new ones, after its next response."""
         self._draining = True
-        for line in self._open:
-            line.last = Reason.DRAIN
+        for connection in self._connections:
+            connection.close_after_response_reason = CloseReason.DRAIN
 
     def sweep(self) -> None:
-        """Close what must be closed by now."""
+        """Close the connections that have exceeded a limit."""
         now = self.clock()
-        self._idlest.clear()
-        self._unseen = self._unseen or list(self._open)
-        batch = self._unseen[-BATCH:]
-        del self._unseen[-BATCH:]
-        for line in batch:
-            if line in self._open and (reason := self._fault(line, now)):
-                line.free = None
-                line.end(reason)
+        self._eviction_candidates.clear()
+        self._sweep_backlog = self._sweep_backlog or list(self._connections)
+        batch = self._sweep_backlog[-SWEEP_BATCH_SIZE:]
+        del self._sweep_backlog[-SWEEP_BATCH_SIZE:]
+        for connection in batch:
+            if connection in self._connections and (reason := self._reason_to_close(connection, now)):
+                # The close timeout starts when the connection is closed, not when it became idle.
+                connection.idle_since = None
+                connection.close_with_reason(reason)
 
-    def statistics(self) -> Statistics:
-        """Return what is counted now; safe from any thread."""
-        return Statistics(
-            open=len(self._open),
-            most=self.limits.most,
-            closed={reason.value: count for reason, count in self._closed.items()},
+    def statistics(self) -> ConnectionStatistics:
+        """Return the current counts. Safe to call from any thread."""
+        return ConnectionStatistics(
+            open_connections=len(self._connections),
+            max_connections=self.limits.max_connections,
+            closed_by_reason={reason.value: count for reason, count in self._closed_by_reason.items()},
         )
 
-    def _fault(self, line: Line, now: float) -> Reason | None:
-        """Say why a connection must be closed, or None; keep the books of it."""
-        unsent = line.unsent
-        if unsent and self._is_stuck(line, unsent, now):
-            return Reason.WRITE_TIMEOUT
-        if now >= line.ends and line.last is None:
-            line.last = Reason.AGE
-        if unsent or line.busy:
-            line.free = None
-            return Reason.DEADLINE if line.due is not None and now > line.due + GRACE else None
-        line.due = line.stuck = None
-        if line.free is None:
-            line.free = now
-        return self._overstays(line, line.free, now)
+    def _reason_to_close(self, connection: ManagedConnection, now: float) -> CloseReason | None:
+        """Update the state of a connection, and return the reason to close it, or None to keep it open."""
+        buffered = connection.buffered_bytes
+        if buffered and self._is_write_stalled(connection, buffered, now):
+            return CloseReason.WRITE_TIMEOUT
+        if now >= connection.expires_at and connection.close_after_response_reason is None:
+            connection.close_after_response_reason = CloseReason.AGE
+        if buffered or connection.is_busy:
+            connection.idle_since = None
+            overdue = connection.deadline is not None and now > connection.deadline + DEADLINE_GRACE
+            return CloseReason.DEADLINE if overdue else None
+        connection.deadline = connection.stalled_since = None
+        if connection.idle_since is None:
+            connection.idle_since = now
+        return self._reason_to_close_idle(connection, connection.idle_since, now)
 
-    def _is_stuck(self, line: Line, unsent: int, now: float) -> bool:
-        """Say whether the client has taken nothing of what waits for it for too long."""
-        taken = line.sent - unsent
-        if line.stuck is None or taken > line.taken:
-            line.taken, line.stuck = taken, now
-        return now - line.stuck >= self.limits.write
+    def _is_write_stalled(self, connection: ManagedConnection, buffered: int, now: float) -> bool:
+        """Return whether the client has accepted no byte for the write timeout."""
+        # The buffer size does not show progress: the server may write faster than the client reads.
+        flushed = connection.written_bytes - buffered
+        if connection.stalled_since is None or flushed > connection.flushed_bytes:
+            connection.flushed_bytes, connection.stalled_since = flushed, now
+        return now - connection.stalled_since >= self.limits.write_timeout
 
-    def _overstays(self, line: Line, free: float, now: float) -> Reason | None:
-        """Judge a connection on which no exchange is under way."""
-        if line.closing:
-            return Reason.WRITE_TIMEOUT if now - free >= CLOSES_WITHIN else None
-        asked, head = line.asked, line.head
-        if asked:
-            self._silent.pop(line, None)
-        if head is not None or not asked:
-            begun = free if head is None or head < free else head
-            return Reason.HEADER_TIMEOUT if now - begun >= self.limits.header else None
-        return Reason.IDLE if now - free >= self.limits.keepalive else None
+    def _reason_to_close_idle(self, connection: ManagedConnection, idle_since: float, now: float) -> CloseReason | None:
+        if connection.is_closing:
+            return CloseReason.WRITE_TIMEOUT if now - idle_since >= CLOSE_TIMEOUT else None
+        is_used, headers_started_at = connection.has_received_request, connection.headers_started_at
+        if is_used:
+            self._possibly_unused.pop(connection, None)
+        if headers_started_at is not None or not is_used:
+            # Headers that arrived while the previous request was in flight get the full timeout after it.
+            started_at = idle_since if headers_started_at is None else max(headers_started_at, idle_since)
+            return CloseReason.HEADER_TIMEOUT if now - started_at >= self.limits.header_timeout else None
+        return CloseReason.IDLE if now - idle_since >= self.limits.keepalive_timeout else None
 
-    def _make_room(self, now: float) -> bool:
-        """End the oldest connection that never asked a whole question, else the one that is idle for longest."""
-        while self._silent:
-            line = next(iter(self._silent))
-            del self._silent[line]
-            if not line.asked:
-                return self._evict(line)
-        if not self._idlest and now >= self._next_scan:
-            self._next_scan = now + SCAN_PAUSE
-            self._idlest = self._scan(now)
-        while self._idlest:
-            since, line = self._idlest.pop()
-            if line in self._open and line.free == since and not line.busy:
-                return self._evict(line)
+    def _evict_one(self, now: float) -> bool:
+        """Evict the oldest connection that never sent a complete request, else the longest idle one."""
+        # A flood of silent connections (Slowloris) must not evict clients that keep their connections alive.
+        while self._possibly_unused:
+            connection = next(iter(self._possibly_unused))
+            del self._possibly_unused[connection]
+            if not connection.has_received_request:
+                return self._evict(connection)
+        if not self._eviction_candidates and now >= self._next_idle_scan_at:
+            self._next_idle_scan_at = now + IDLE_SCAN_INTERVAL
+            self._eviction_candidates = self._find_idle(now)
+        while self._eviction_candidates:
+            idle_since, connection = self._eviction_candidates.pop()
+            # A connection that was used since the scan has another `idle_since`.
+            if connection in self._connections and connection.idle_since == idle_since and not connection.is_busy:
+                return self._evict(connection)
         return False
 
-    def _scan(self, now: float) -> list[tuple[float, Line]]:
+    def _find_idle(self, now: float) -> list[tuple[float, ManagedConnection]]:
         """Return all idle connections, longest idle last."""
-        idle = [line for line in self._open if not (line.busy or line.unsent or line.closing)]
-        for line in idle:
-            line.free = now if line.free is None else line.free
-        return sorted(((line.free or now, line) for line in idle), key=lambda found: -found[0])
+        idle = [
+            connection
+            for connection in self._connections
+            if not (connection.is_busy or connection.buffered_bytes or connection.is_closing)
+        ]
+        for connection in idle:
+            connection.idle_since = now if connection.idle_since is None else connection.idle_since
+        candidates = ((connection.idle_since or now, connection) for connection in idle)
+        return sorted(candidates, key=lambda candidate: -candidate[0])
 
-    def _evict(self, line: Line) -> bool:
-        self.closed(line, Reason.LIMIT)
-        line.end(Reason.LIMIT)
+    def _evict(self, connection: ManagedConnection) -> bool:
+        self.remove(connection, CloseReason.LIMIT)
+        connection.close_with_reason(CloseReason.LIMIT)
         return True
+
+
+class PeriodicSweep:
+    """Calls `callback` every `SWEEP_INTERVAL` seconds between `start` and `stop`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Schedule the first call."""
+        self._timer = self._loop.call_later(SWEEP_INTERVAL, self._tick)
+
+    def stop(self) -> None:
+        """Cancel all further calls."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        """Run the callback two loop iterations later.
+
+        After a stall of the loop, requests may be waiting unread in the sockets, and a loop may run due timers before
+        it polls its sockets. After two iterations they have been read, so that active clients are not timed out.
+        """
+        self.start()
+        self._loop.call_soon(self._loop.call_soon, self._run)
+
+    def _run(self) -> None:
+        # `stop` may have been called since `_tick`.
+        if self._timer:
+            self._callback()

@@ -1,41 +1,46 @@
-"""Routes: a table of paths and methods; HEAD, OPTIONS, 405, 404 and `Expect` come out right for each by itself."""
+"""Routes: a table of paths and methods, with HEAD, OPTIONS, 404, 405 and `Expect` handled for every route."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from aiohttp import hdrs, web
 
-from service.errors import ExpectationFailed, MethodNotAllowed, NotFound
-from service.web.cors import Cors
+from askd.errors import ExpectationFailed, MethodNotAllowed, NotFound
+from askd.httpserver.cors import CorsPolicy
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-UNMATCHED: Final = "unmatched"
+UNMATCHED_ROUTE: Final = "unmatched"
 
 
 class Route(NamedTuple):
-    """What is known of a route: its template, for metrics and logs, and how its exchanges are treated."""
+    """Properties of a route that the middleware needs."""
 
     template: str
+    """Name of the route in metrics and logs."""
     quiet: bool = False
-    """Whether its exchanges are left out of the log."""
-    guarded: bool = False
-    """Whether its exchanges pass the admission."""
+    """Whether its requests are left out of the access log and the request metrics."""
+    requires_admission: bool = False
+    """Whether its requests are subject to authentication and the rate limit."""
 
 
-Around = Callable[[Handler, Route], Handler]
-"""Puts what every exchange has around a handler."""
+Middleware = Callable[[Handler, Route], Handler]
+"""Wraps the handler of a route."""
 
 
-class Routes:
-    """The routes of one app. `around` is put around each handler; `prefix` before each path that does not opt out.
+class Router:
+    """Routes of one app.
 
-    aiohttp's middlewares would do the same for three coroutines and a copy of the handler's chain in each exchange.
+    aiohttp middlewares are not used: they would add three coroutines and a copy of the handler chain per request.
+
+    Args:
+        middleware: Wraps each handler.
+        prefix: Prefix of all paths added with `below_prefix`.
     """
 
-    def __init__(self, app: web.Application, around: Around, *, cors: Cors, prefix: str = "") -> None:
-        self._router = app.router
-        self._around = around
+    def __init__(self, app: web.Application, middleware: Middleware, *, cors: CorsPolicy, prefix: str = "") -> None:
+        self._dispatcher = app.router
+        self._middleware = middleware
         self._cors = cors
         self.prefix = prefix
 
@@ -47,70 +52,83 @@ class Routes:
         below_prefix: bool = True,
         template: str | None = None,
         quiet: bool = False,
-        guarded: bool = False,
+        requires_admission: bool = False,
     ) -> None:
-        """Add the methods of one path. GET brings HEAD; OPTIONS and 405 tell which methods there are.
+        """Add a path. GET also adds HEAD; OPTIONS and 405 responses list the methods.
 
-        `template` is what metrics call the route; None: the path without the prefix. OPTIONS and what is refused with
-        405 are never `guarded`: a preflight has no token.
+        Args:
+            path: Path of the route.
+            handlers: Handlers by method.
+            below_prefix: Whether the prefix applies to the path.
+            template: Name of the route in metrics and logs; None uses the path without the prefix.
+            quiet: Whether the requests are left out of the access log and the request metrics.
+            requires_admission: Whether authentication and the rate limit apply. They never apply to OPTIONS (a
+                preflight carries no token) and to unsupported methods.
         """
         methods = sorted({"OPTIONS", *handlers} | ({"HEAD"} if "GET" in handlers else set()))
-        route = Route(template or path or "/", quiet)
-        guards = route._replace(guarded=guarded)
+        open_route = Route(template or path or "/", quiet)
+        handler_route = open_route._replace(requires_admission=requires_admission)
 
-        async def refuse(request: web.Request) -> web.StreamResponse:
+        async def method_not_allowed(request: web.Request) -> web.StreamResponse:
             raise MethodNotAllowed(request.method[:20], methods)
 
         async def options(request: web.Request) -> web.StreamResponse:
             allow = {"Allow": ", ".join(methods)}
-            return web.Response(status=204, headers=self._cors.preflight(request.headers) or allow)
+            return web.Response(status=204, headers=self._cors.preflight_headers(request.headers) or allow)
 
         table = {
             "OPTIONS": options,
             **handlers,
             **({"HEAD": handlers["GET"]} if "GET" in handlers else {}),
-            "*": refuse,
+            # Last, because aiohttp rejects routes that are added after `*`.
+            "*": method_not_allowed,
         }
-        resource = self._router.add_resource((self.prefix if below_prefix else "") + path)
+        resource = self._dispatcher.add_resource((self.prefix if below_prefix else "") + path)
         for method, handler in table.items():
-            around = self._around(handler, guards if method in {"HEAD", *handlers} else route)
-            resource.add_route(method, around, expect_handler=self._expecting(route))
+            wrapped = self._middleware(handler, handler_route if method in {"HEAD", *handlers} else open_route)
+            resource.add_route(method, wrapped, expect_handler=self._make_expect_handler(open_route))
 
-    def add_rest(self) -> None:
-        """Add what answers every path that has no route; must come last."""
+    def add_not_found_route(self) -> None:
+        """Add the 404 response for all other paths. Must be called last."""
 
         async def not_found(request: web.Request) -> web.StreamResponse:
-            if request.method == "OPTIONS" and (headers := self._cors.preflight(request.headers)):
-                return web.Response(status=204, headers=headers)  # or a page's script would never see the 404
-            raise NotFound("There is nothing at this path. See /docs for what there is.")
+            # A preflight must succeed, or the script of the page cannot read the 404 of the actual request.
+            if request.method == "OPTIONS" and (headers := self._cors.preflight_headers(request.headers)):
+                return web.Response(status=204, headers=headers)
+            raise NotFound("There is nothing at this path. See /docs for the available paths.")
 
-        route = Route(UNMATCHED)
-        rest = _Rest("/{rest:.*}")
-        rest.found = rest.add_route("*", self._around(not_found, route), expect_handler=self._expecting(route))
-        self._router.register_resource(rest)
+        route = Route(UNMATCHED_ROUTE)
+        resource = _CatchAllResource("/{rest:.*}")
+        resource.route = resource.add_route(
+            "*", self._middleware(not_found, route), expect_handler=self._make_expect_handler(route)
+        )
+        self._dispatcher.register_resource(resource)
 
-    def _expecting(self, route: Route) -> Callable[[web.Request], Awaitable[Any]]:
-        """Make what meets an `Expect`: who reads the body sends `100 Continue`, so there is nothing to do for that."""
+    def _make_expect_handler(self, route: Route) -> Callable[[web.Request], Awaitable[Any]]:
+        """Return a handler that rejects unknown expectations.
 
-        async def refuse(_request: web.Request) -> web.StreamResponse:
-            raise ExpectationFailed("This Expect is not met. Leave it out, or send 100-continue.")
+        `100-continue` needs no action here: the handler that reads the body sends `100 Continue`.
+        """
 
-        refused = self._around(refuse, route)
+        async def expectation_failed(_request: web.Request) -> web.StreamResponse:
+            raise ExpectationFailed("This expectation is not supported. Omit Expect, or send 100-continue.")
 
-        async def expecting(request: web.Request) -> web.StreamResponse | None:
-            met = request.headers.get(hdrs.EXPECT, "").strip().lower() == "100-continue"
-            return None if met else await refused(request)
+        reject = self._middleware(expectation_failed, route)
 
-        return expecting
+        async def handle_expect(request: web.Request) -> web.StreamResponse | None:
+            is_supported = request.headers.get(hdrs.EXPECT, "").strip().lower() == "100-continue"
+            return None if is_supported else await reject(request)
+
+        return handle_expect
 
 
-class _Rest(web.DynamicResource):
-    """Matches everything, also what is no path: the `*` of OPTIONS, the address of CONNECT.
+class _CatchAllResource(web.DynamicResource):
+    """Matches every target, including those that are not paths: `OPTIONS *` and the authority of CONNECT.
 
-    What no resource matches aiohttp would answer by itself where it has an `Expect`, past what is around our handlers.
+    If no resource matches, aiohttp responds to a request with `Expect` itself, without the middleware.
     """
 
-    found: web.ResourceRoute
+    route: web.ResourceRoute
 
     async def resolve(self, request: web.Request) -> tuple[web.UrlMappingMatchInfo, set[str]]:
-        return web.UrlMappingMatchInfo({}, self.found), set()
+        return web.UrlMappingMatchInfo({}, self.route), set()

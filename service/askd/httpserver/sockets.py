@@ -1,16 +1,129 @@
-"""Listening sockets, opened before anything else, with errors that say what to do.
+"""Listening sockets, and the owner of a TCP port.
 
-The sockets are our own because asyncio's create_server sets IPV6_V6ONLY, so that its `::` is not reached over IPv4,
-and takes a new port for each address where port 0 is asked for.
+The sockets are not opened by asyncio's `create_server`, because it sets IPV6_V6ONLY (its `::` does not accept IPv4),
+and because it takes a different port for each address if port 0 is requested.
+
+The owner of a port is found through /proc on Linux. Format: proc(5), and Documentation/networking/proc_net_tcp.rst of
+the kernel.
 """
 
 import contextlib
 import errno
+import ipaddress
+import pwd
 import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from service.errors import ListenError
-from service.holders import holder
+from askd.errors import ListenError
+
+BACKLOG: Final = 1024
+"""Length of the accept queue; the kernel lowers it to net.core.somaxconn. Pass it on to asyncio's create_server and
+aiohttp's SockSite, which call listen() again with another default."""
+
+_TCP_LISTEN: Final = 0x0A
+_PROC: Final = Path("/proc")
+_MAX_ATTEMPTS: Final = 20
+_NEARBY_PORTS: Final = 20
+_ADDRESS_UNAVAILABLE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+_WILDCARD_HINT: Final = "0.0.0.0 for every IPv4 address, :: for every IPv4 and IPv6 address"
+
+_SocketAddress = tuple[int, tuple[Any, ...]]
+"""An address family, and an address in the form that sockets of this family take."""
+
+
+class _SocketEntry(NamedTuple):
+    """A row of /proc/net/tcp or /proc/net/tcp6."""
+
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    port: int
+    state: int
+    uid: int
+    inode: int
+
+
+def port_owner(address: str, port: int, *, proc: Path = _PROC) -> str | None:
+    """Return the process that uses a port, such as `uvicorn (pid 4711)`.
+
+    Args:
+        address: IP address to listen on. A socket on another address of the machine does not conflict.
+
+    Returns:
+        `a process of user x` if its file descriptors are not readable, or None if no conflicting socket is visible.
+    """
+    rows = [
+        row
+        for row in _read_sockets(proc)
+        # Sockets in TIME_WAIT have inode 0. They do not prevent a restart, because SO_REUSEADDR is set.
+        if row.port == port and row.inode and _addresses_overlap(row.address, address)
+    ]
+    for row in sorted(rows, key=lambda row: row.state != _TCP_LISTEN):
+        return _find_process(row.inode, proc) or f"a process of user {_user_name(row.uid)}"
+    return None
+
+
+def listening_ports(address: str, *, proc: Path = _PROC) -> list[tuple[int, str]]:
+    """Return port and owner of all listening sockets that are reachable at `address`.
+
+    Sockets of processes that may be inspected come first. The list is empty on systems without /proc.
+    """
+    rows = {
+        row.port: row
+        for row in _read_sockets(proc)
+        if row.state == _TCP_LISTEN and _addresses_overlap(row.address, address)
+    }
+    owners = {port: _find_process(row.inode, proc) for port, row in rows.items()}
+    listeners = [(port, owners[port] or f"a process of user {_user_name(row.uid)}") for port, row in rows.items()]
+    return sorted(listeners, key=lambda listener: (owners[listener[0]] is None, listener[0]))
+
+
+def _read_sockets(proc: Path) -> Iterator[_SocketEntry]:
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = (proc / "net" / table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            _, local, _, state, _, _, _, uid, _, inode, *_ = line.split()
+            address, _, port = local.partition(":")
+            yield _SocketEntry(_parse_address(address), int(port, 16), int(state, 16), int(uid), int(inode))
+
+
+def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Parse hexadecimal 32-bit words in host byte order. An IPv4-mapped address is returned as IPv4."""
+    words = [int(text[i : i + 8], 16) for i in range(0, len(text), 8)]
+    address = ipaddress.ip_address(struct.pack(f"={len(words)}I", *words))
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _addresses_overlap(bound: ipaddress.IPv4Address | ipaddress.IPv6Address, requested: str) -> bool:
+    """Return whether the addresses are equal, or one is the wildcard address. `::` also covers IPv4."""
+    address = ipaddress.ip_address(requested.partition("%")[0])
+    if bound.version == address.version:
+        return bound == address or bound.is_unspecified or address.is_unspecified
+    return (bound if bound.version == 6 else address).is_unspecified
+
+
+def _find_process(inode: int, proc: Path) -> str | None:
+    """Search the file descriptors of all readable processes for the socket."""
+    for process in proc.iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            if any(str(file.readlink()) == f"socket:[{inode}]" for file in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+        except OSError:
+            continue
+    return None
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 class Listeners(NamedTuple):
@@ -18,41 +131,33 @@ class Listeners(NamedTuple):
 
     main: list[socket.socket]
     ops: list[socket.socket] | None
-    """None if metrics and probes share the main port."""
-    conflict: str
-    """One sentence if the default port was taken and the next free one is used; else empty."""
+    """None if metrics and health checks share the main port."""
+    port_conflict: str
+    """Message if the default port is in use and another one was chosen; else empty."""
 
 
-class PortTaken(ListenError):
-    """Another process holds the port."""
-
-
-BACKLOG: Final = 1024
-"""Connections that wait to be accepted; the kernel lowers it to net.core.somaxconn. Pass it on: asyncio's
-create_server and aiohttp's SockSite call listen() again, with theirs."""
-
-_ATTEMPTS: Final = 20
-_NEARBY: Final = 20
-_ABSENT: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-_EVERYWHERE: Final = "0.0.0.0 for every IPv4 address, :: for every address of both families"
-
-_Place = tuple[int, tuple[Any, ...]]
-"""An address family, and an address as sockets of that family take it."""
+class PortInUseError(ListenError):
+    """The port is in use by another process."""
 
 
 def listen(host: str, port: int, *, flag: str = "--port") -> list[socket.socket]:
-    """Return non-blocking listening sockets, one for each address that `host` has; all have the same port.
+    """Open non-blocking listening sockets on the same port, one for each address of `host`.
 
-    `host` is an address, also in brackets, or a name; `::` is one socket for both families. `port` 0 takes a free one.
-    `flag` is the option that sets the port, for the message. Raises ListenError; then nothing stays open.
+    Args:
+        host: An IP address, optionally in brackets, or a host name. `::` opens one socket for IPv4 and IPv6.
+        port: Port number, or 0 for any free port.
+        flag: Command-line option that sets the port, for error messages.
+
+    Raises:
+        ListenError: Listening failed; all sockets are closed.
     """
-    places = _places(host, port)
-    for _ in range(_ATTEMPTS):
+    addresses = _resolve(host, port)
+    for _ in range(_MAX_ATTEMPTS):
         try:
-            return _listen_on_all(places, port, flag)
-        except _FreePortTaken:
+            return _listen_on_all(addresses, port, flag)
+        except _EphemeralPortConflict:
             continue
-    raise ListenError(f"no port is free on all addresses of {host}: pass {flag} with a number")
+    raise ListenError(f"no port is free on all addresses of {host}: pass a port number with {flag}")
 
 
 def open_listeners(host: str, port: int | None, ops_port: int | None, *, default_port: int) -> Listeners:
@@ -60,12 +165,12 @@ def open_listeners(host: str, port: int | None, ops_port: int | None, *, default
 
     Args:
         host: As for `listen`.
-        port: Port for questions. None takes `default_port`, or the next free port if that is taken.
-        ops_port: Port for metrics and probes. None: they share the main port.
-        default_port: The port to try first if `port` is None.
+        port: Port for questions. None uses `default_port`, or the next free port if that one is in use.
+        ops_port: Port for metrics and health checks. None shares the main port.
+        default_port: Port to try first if `port` is None.
 
     Raises:
-        ListenError: An explicit port is taken or not permitted, or none of the `_NEARBY` ports is free.
+        ListenError: An explicit port is in use or not permitted, or the 20 ports after `default_port` are in use too.
     """
     # The ops port first, so that the search for a free main port does not take it.
     ops = None if ops_port is None else listen(host, ops_port, flag="--ops-port")
@@ -74,107 +179,110 @@ def open_listeners(host: str, port: int | None, ops_port: int | None, *, default
             return Listeners(listen(host, port), ops, "")
         return _listen_nearby(host, default_port, ops)
     except ListenError:
-        for opened in ops or ():
-            opened.close()
+        for sock in ops or ():
+            sock.close()
         raise
 
 
 def _listen_nearby(host: str, default_port: int, ops: list[socket.socket] | None) -> Listeners:
     try:
         return Listeners(listen(host, default_port), ops, "")
-    except PortTaken as error:
-        taken = error
-    for port in range(default_port + 1, default_port + 1 + _NEARBY):
-        with contextlib.suppress(PortTaken):
-            opened = listen(host, port)
-            owner = holder(_places(host, port)[0][1][0], default_port) or "another process"
-            return Listeners(opened, ops, f"port {default_port} is held by {owner}: using port {port}")
-    raise taken
+    except PortInUseError as error:
+        port_in_use = error
+    for port in range(default_port + 1, default_port + 1 + _NEARBY_PORTS):
+        with contextlib.suppress(PortInUseError):
+            main = listen(host, port)
+            owner = port_owner(_resolve(host, port)[0][1][0], default_port) or "another process"
+            return Listeners(main, ops, f"port {default_port} is in use by {owner}: using port {port}")
+    raise port_in_use
 
 
-class _FreePortTaken(Exception):
-    """The free port that the first address got is taken on another."""
+class _EphemeralPortConflict(Exception):
+    """The free port chosen for the first address is in use on another address."""
 
 
-def _places(host: str, port: int) -> list[_Place]:
+def _resolve(host: str, port: int) -> list[_SocketAddress]:
     host = host.strip().removeprefix("[").removesuffix("]")
     if not host:
-        raise ListenError(f"--host is empty: give an address or a name; {_EVERYWHERE}")
+        raise ListenError(f"--host is empty: pass an IP address or a host name ({_WILDCARD_HINT})")
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, ValueError) as fault:  # ValueError: a name that IDNA or the C library refuses
-        reason = fault.strerror if isinstance(fault, OSError) else "it is no host name"
-        mend = f"give an address of this machine; {_EVERYWHERE}"
-        raise ListenError(f"--host={host} cannot be resolved ({reason}): {mend}") from None
-    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+        results = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, ValueError) as error:  # ValueError: rejected by the IDNA codec or the C library
+        reason = error.strerror if isinstance(error, OSError) else "not a valid host name"
+        hint = f"pass an address of this machine ({_WILDCARD_HINT})"
+        raise ListenError(f"--host={host} cannot be resolved ({reason}): {hint}") from None
+    # An address may be listed twice. The second socket would fail because the first one uses the port.
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in results))
 
 
-def _listen_on_all(places: list[_Place], port: int, flag: str) -> list[socket.socket]:
-    """Addresses that the machine lacks are passed over while there are others: /etc/hosts often names ::1 in vain."""
-    absent: list[ListenError] = []
+def _listen_on_all(addresses: list[_SocketAddress], port: int, flag: str) -> list[socket.socket]:
+    """Listen on all available addresses.
+
+    Unavailable addresses are skipped if another one works: /etc/hosts often maps localhost to ::1 without IPv6.
+    """
+    unavailable: list[ListenError] = []
     with contextlib.ExitStack() as on_failure:
         opened: list[socket.socket] = []
-        for family, address in places:
-            shared = port or (opened[0].getsockname()[1] if opened else 0)
-            place = family, (address[0], shared, *address[2:])
+        for family, resolved in addresses:
+            shared_port = port or (opened[0].getsockname()[1] if opened else 0)
+            address = family, (resolved[0], shared_port, *resolved[2:])
             try:
-                opened.append(on_failure.enter_context(_open(place, dual=len(places) == 1)))
-            except OSError as fault:
-                if fault.errno == errno.EADDRINUSE and shared and not port:
-                    raise _FreePortTaken from None
-                failure = PortTaken if fault.errno == errno.EADDRINUSE else ListenError
-                problem = failure(_explanation(fault, place, flag))
-                if fault.errno not in _ABSENT:
-                    raise problem from None
-                absent.append(problem)
+                # A dual-stack `::` would conflict with the socket for 0.0.0.0 if the name has both addresses.
+                opened.append(on_failure.enter_context(_open_listener(address, dual_stack=len(addresses) == 1)))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE and shared_port and not port:
+                    raise _EphemeralPortConflict from None
+                error_class = PortInUseError if error.errno == errno.EADDRINUSE else ListenError
+                listen_error = error_class(_listen_error_message(error, address, flag))
+                if error.errno not in _ADDRESS_UNAVAILABLE:
+                    raise listen_error from None
+                unavailable.append(listen_error)
         if not opened:
-            raise absent[0]
+            raise unavailable[0]
         on_failure.pop_all()
         return opened
 
 
-def _open(place: _Place, *, dual: bool = True) -> socket.socket:
-    """Open one listening socket; a `dual` one serves IPv4 as well where the address is `::`."""
-    family, address = place
-    opened = socket.socket(family, socket.SOCK_STREAM)
+def _open_listener(address: _SocketAddress, *, dual_stack: bool = True) -> socket.socket:
+    """Open one listening socket. With `dual_stack`, `::` also accepts IPv4."""
+    family, sockaddr = address
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # a restart must not wait for the old process's connections in TIME_WAIT
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # A restart must not wait for the connections of the old process in TIME_WAIT.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not (dual and address[0] == "::"))
-        opened.bind(address)
-        opened.listen(BACKLOG)
-        opened.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not (dual_stack and sockaddr[0] == "::"))
+        sock.bind(sockaddr)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
     except BaseException:
-        opened.close()
+        sock.close()
         raise
-    return opened
+    return sock
 
 
-def _explanation(fault: OSError, place: _Place, flag: str) -> str:
-    """Return one line: what was tried, what is wrong, what to pass."""
-    host, port = place[1][:2]
-    if fault.errno == errno.EADDRINUSE:
-        free = _free_port(place)
-        mend = f"pass {flag}={free}, which is free" if free else f"pass another {flag}"
-        return (
-            f"port {port} of {host} is held by {holder(host, port) or 'another process'}: {mend}, or end that process"
-        )
-    if fault.errno in {errno.EACCES, errno.EPERM}:
-        usual = port + 8000 if port < 1024 else 2024
-        return f"port {port} of {host} is not permitted to this user: pass {flag}={usual}, or any from 1024 on"
-    if fault.errno == errno.EAFNOSUPPORT or (fault.errno == errno.EADDRNOTAVAIL and host in {"::", "::1"}):
-        return f"--host={host} needs IPv6, which is off on this machine: give 0.0.0.0 for every IPv4 address"
-    if fault.errno == errno.EADDRNOTAVAIL:
-        return f"--host={host} is no address of this machine: give one that is; {_EVERYWHERE}"
-    return f"port {port} of {host} cannot be listened on: {fault.strerror or fault}"
+def _listen_error_message(error: OSError, address: _SocketAddress, flag: str) -> str:
+    host, port = address[1][:2]
+    if error.errno == errno.EADDRINUSE:
+        free_port = _find_free_port(address)
+        hint = f"pass {flag}={free_port} (free)" if free_port else f"pass another {flag}"
+        owner = port_owner(host, port) or "another process"
+        return f"port {port} of {host} is in use by {owner}: {hint}, or stop that process"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        suggestion = port + 8000 if port < 1024 else 2024
+        return f"no permission to listen on port {port} of {host}: pass {flag}={suggestion}, or any port above 1023"
+    if error.errno == errno.EAFNOSUPPORT or (error.errno == errno.EADDRNOTAVAIL and host in {"::", "::1"}):
+        return f"--host={host} needs IPv6, which is disabled on this machine: pass 0.0.0.0 for every IPv4 address"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"--host={host} is not an address of this machine: pass one that is ({_WILDCARD_HINT})"
+    return f"cannot listen on port {port} of {host}: {error.strerror or error}"
 
 
-def _free_port(place: _Place) -> int | None:
-    """Return a port just above the one tried that is free now; None: the next twenty are not."""
-    family, (host, port, *rest) = place
+def _find_free_port(address: _SocketAddress) -> int | None:
+    """Return the next free port after that of `address`, or None if the next 20 are in use."""
+    family, (host, port, *rest) = address
     for candidate in range(port + 1, min(port + 21, 65536)):
         with contextlib.suppress(OSError):
-            _open((family, (host, candidate, *rest))).close()
+            _open_listener((family, (host, candidate, *rest))).close()
             return candidate
     return None

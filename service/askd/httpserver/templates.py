@@ -1,81 +1,129 @@
-"""Forms and frames: responses that differ from one another in little, cut from one that was rendered."""
+"""Response templates: serialized responses with slots for the request id, the timings, the date and the body.
+
+A template is cut from a response that was rendered and serialized in full, so that both produce the same bytes.
+"""
 
 import re
 from typing import Final, NamedTuple
 
-from service.web import wire
+from askd.httpserver.messages import http_date_bytes
 
-_CACHE: Final = re.compile(rb"(.*\r\n)Cache-Status: [^\r]*\r\nAge: [^\r]*\r\n(.*)", re.DOTALL)
-_REST: Final = re.compile(
+_CACHE_HEADERS_PATTERN: Final = re.compile(rb"(.*\r\n)Cache-Status: [^\r]*\r\nAge: [^\r]*\r\n(.*)", re.DOTALL)
+_VARIABLE_HEADERS_PATTERN: Final = re.compile(
     rb"(.*\r\nX-Request-Id: )[^\r]*(\r\nServer-Timing: )[^\r]*(\r\n.*\r\nDate: )[^\r]*(.*)", re.DOTALL
 )
-_LENGTH: Final = re.compile(rb"(?<=\r\nContent-Length: )\d+")
-_END: Final = b"\r\n\r\n"
+_CONTENT_LENGTH_PATTERN: Final = re.compile(rb"(?<=\r\nContent-Length: )\d+")
+_HEADERS_END: Final = b"\r\n\r\n"
 
 
-class Form(NamedTuple):
-    """A whole response but for id, times and date, in the parts between them.
+class ResponseTemplate(NamedTuple):
+    """A whole response without its request id, timings, date and cache headers, as the parts between them.
 
-    Their order is that in which `Observer.put_on` and `wire.written` write.
+    The order of the slots is that of `Instrumentation.add_headers` and `messages.serialize_response`.
     """
 
-    start: bytes
-    """Up to what the cache says, where it says something."""
-    head: bytes
-    timing: bytes
-    date: bytes
-    rest: tuple[bytes, ...]
-    """What follows the date; the id stands between the parts."""
+    before_cache_headers: bytes
+    """Empty if the response has no cache headers."""
+    before_request_id: bytes
+    before_server_timing: bytes
+    before_date: bytes
+    after_date: tuple[bytes, ...]
+    """Everything after the date, split at each occurrence of the request id."""
 
-    def fill(self, id: str, timing: str, cache: bytes = b"") -> bytes:
-        """Return the response of an exchange; `cache` has the lines that the cache says of it."""
-        name = id.encode()
-        rest = self.rest[0] if len(self.rest) == 1 else name.join(self.rest)
-        start, head, before, after, _ = self
-        return b"".join((start, cache, head, name, before, timing.encode(), after, wire.date_bytes(), rest))
-
-
-class Frame(NamedTuple):
-    """A response but for id, times, date and body, in the parts between them."""
-
-    head: bytes
-    timing: bytes
-    length: bytes
-    date: bytes
-
-    def fill(self, id: str, timing: str, body: bytes) -> bytes:
-        """Return the response of an exchange."""
-        head, before, length, date = self
-        size = b"%d" % len(body)
-        return b"".join((head, id.encode(), before, timing.encode(), length, size, date, wire.date_bytes(), _END, body))
+    def render(self, request_id: str, server_timing: str, cache_headers: bytes = b"") -> bytes:
+        """Return a response. `cache_headers` are complete header lines."""
+        id_bytes = request_id.encode()
+        before_cache, before_id, before_timing, before_date, after = self
+        rest = after[0] if len(after) == 1 else id_bytes.join(after)
+        return b"".join(
+            (
+                before_cache,
+                cache_headers,
+                before_id,
+                id_bytes,
+                before_timing,
+                server_timing.encode(),
+                before_date,
+                http_date_bytes(),
+                rest,
+            )
+        )
 
 
-def frame(data: bytes) -> Frame:
-    """Cut a frame out of a response that stays open. Raises ValueError for what is no response of askd's."""
-    found = _REST.fullmatch(data.partition(_END)[0])
-    if found is None:
-        raise ValueError(f"not a response of askd's: {data!r}")
-    head, timing, last, _ = found.groups()
-    length = _LENGTH.search(last)
+class HeadersTemplate(NamedTuple):
+    """The headers of a response without request id, timings, content length and date, as the parts between them."""
+
+    before_request_id: bytes
+    before_server_timing: bytes
+    before_content_length: bytes
+    before_date: bytes
+
+    def render(self, request_id: str, server_timing: str, body: bytes) -> bytes:
+        """Return a response with this body."""
+        before_id, before_timing, before_length, before_date = self
+        return b"".join(
+            (
+                before_id,
+                request_id.encode(),
+                before_timing,
+                server_timing.encode(),
+                before_length,
+                b"%d" % len(body),
+                before_date,
+                http_date_bytes(),
+                _HEADERS_END,
+                body,
+            )
+        )
+
+
+def make_headers_template(response: bytes) -> HeadersTemplate:
+    """Cut a headers template from a keep-alive response.
+
+    Raises:
+        ValueError: A header with a slot is missing from the response.
+    """
+    # Only the headers are matched, because an answer in plain text may contain lines that look like them.
+    match = _VARIABLE_HEADERS_PATTERN.fullmatch(response.partition(_HEADERS_END)[0])
+    if match is None:
+        raise ValueError(f"response without X-Request-Id, Server-Timing or Date: {response!r}")
+    before_id, before_timing, before_date, _ = match.groups()
+    length = _CONTENT_LENGTH_PATTERN.search(before_date)
     if length is None:
-        raise ValueError(f"a response without a length: {data!r}")
-    return Frame(head, timing, last[: length.start()], last[length.end() :])
+        raise ValueError(f"response without Content-Length: {response!r}")
+    return HeadersTemplate(before_id, before_timing, before_date[: length.start()], before_date[length.end() :])
 
 
-def cut(data: bytes, *, id: str | None = None, length: int = 0) -> Form:
-    """Cut a form out of a response. `id`: that of its exchange, where the body has it, too; None: it has none.
+def make_response_template(
+    response: bytes, *, request_id: str | None = None, request_id_length: int = 0
+) -> ResponseTemplate:
+    """Cut a response template from a response.
 
-    Then the form is for ids of so many characters, as the body's length stands in it. Raises ValueError for what is
-    no response of askd's.
+    Args:
+        response: The serialized response.
+        request_id: Request id of the response, if its body contains it; else None.
+        request_id_length: Length of the ids that the template is for, if `request_id` is given: the content length
+            of the template is constant.
+
+    Raises:
+        ValueError: A header with a slot is missing from the response.
     """
-    head, _, body = data.partition(_END)
-    if id is not None:
-        head = _LENGTH.sub(lambda found: b"%d" % (int(found[0]) + length - len(id)), head, count=1)
-    found = _REST.fullmatch(head)
-    if found is None:
-        raise ValueError(f"not a response of askd's: {head!r}")
-    first, timing, date, last = found.groups()
-    cached = _CACHE.fullmatch(first)
-    start, first = cached.groups() if cached else (b"", first)
-    rest = last + _END + body
-    return Form(start, first, timing, date, (rest,) if id is None else tuple(rest.split(id.encode())))
+    head, _, body = response.partition(_HEADERS_END)
+    if request_id is not None:
+        head = _CONTENT_LENGTH_PATTERN.sub(
+            lambda match: b"%d" % (int(match[0]) + request_id_length - len(request_id)), head, count=1
+        )
+    match = _VARIABLE_HEADERS_PATTERN.fullmatch(head)
+    if match is None:
+        raise ValueError(f"response without X-Request-Id, Server-Timing or Date: {head!r}")
+    before_id, before_timing, before_date, after_date = match.groups()
+    cache_headers = _CACHE_HEADERS_PATTERN.fullmatch(before_id)
+    before_cache, before_id = cache_headers.groups() if cache_headers else (b"", before_id)
+    rest = after_date + _HEADERS_END + body
+    return ResponseTemplate(
+        before_cache,
+        before_id,
+        before_timing,
+        before_date,
+        (rest,) if request_id is None else tuple(rest.split(request_id.encode())),
+    )

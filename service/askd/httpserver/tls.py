@@ -1,9 +1,14 @@
-"""TLS: the certificate that the server shows, read again when it changes, without a connection being lost.
+"""TLS: the server's certificate, reloaded when its files change without interrupting connections.
 
-A connection keeps the context that it began with; the next one gets the newest.
+A connection keeps the TLS context that it was accepted with; the next connection gets the newest one.
+
+The standard library cannot read the validity of a certificate that has not been verified, so that this module parses
+the DER encoding of X.509 up to that field (RFC 5280, section 4.1: Certificate, TBSCertificate, fields in order).
 """
 
+import re
 import ssl
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
@@ -11,170 +16,246 @@ from typing import Any, Final, NamedTuple, NoReturn
 import msgspec
 import structlog
 
-from service.certificate import Validity, validity
-from service.changes import Changes, state, watch
-from service.errors import StartupError
+from askd.errors import StartupError
+from askd.file_watcher import ChangeDetector, poll_forever, take_file_snapshot
 
-LARGEST: Final = 1 << 20
-"""Bytes of a file that are looked at."""
+MAX_FILE_BYTES: Final = 1 << 20
+"""Bytes of a file that are read at most."""
 
-_MISMATCH: Final = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
-_REASONS: Final = {
-    "EE_KEY_TOO_SMALL": "its key is too short: make one of 2048 bits RSA or more, or of 256 bits ECDSA",
-    "CA_MD_TOO_WEAK": "it is signed with a hash that is broken: have it signed with SHA-256 or better",
+_PEM_BLOCK: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_VERSION_TAG: Final = 0xA0
+"""Tag of the version field, which is optional and precedes all others."""
+_UTC_TIME_TAG: Final = 0x17
+_FIELDS_BEFORE_VALIDITY: Final = 3
+"""Serial number, signature algorithm, issuer."""
+_MISMATCH_REASONS: Final = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
+_REJECTION_HINTS: Final = {
+    "EE_KEY_TOO_SMALL": "the key is too short: use RSA with at least 2048 bits, or ECDSA with at least 256 bits",
+    "CA_MD_TOO_WEAK": "the signature uses a broken hash algorithm: use a certificate signed with SHA-256 or better",
 }
 
 _log = structlog.get_logger("askd.tls")
 
 
-class Statistics(msgspec.Struct, frozen=True):
-    """What is shown, and what was counted."""
+class CertificateValidity(NamedTuple):
+    """Validity period of a certificate, in UTC."""
 
-    expires: float
-    """When the certificate ends, in seconds since 1970."""
+    not_before: datetime
+    not_after: datetime
+
+
+def read_validity(pem: str) -> CertificateValidity:
+    """Return the validity of the first certificate in a PEM text, which is the server's own.
+
+    Raises:
+        ValueError: The text contains no certificate, or a damaged one.
+    """
+    match = _PEM_BLOCK.search(pem)
+    if not match:
+        raise ValueError("contains no PEM certificate (no line -----BEGIN CERTIFICATE-----)")
+    try:
+        der = ssl.PEM_cert_to_DER_cert(match[0])
+        certificate = _content_range(der, 0)
+        fields = [
+            field for field in _elements(*_content_range(der, certificate[0])[:2], der) if field[0] != _VERSION_TAG
+        ]
+        times = list(_elements(*fields[_FIELDS_BEFORE_VALIDITY][1:], der))
+        return CertificateValidity(*(_parse_time(tag, der[start:end]) for tag, start, end in times[:2]))
+    except (ValueError, IndexError, TypeError):
+        # IndexError means missing bytes or fields, and TypeError means fewer than two times.
+        raise ValueError("contains a damaged certificate") from None
+
+
+def _content_range(der: bytes, offset: int) -> tuple[int, int]:
+    """Return start and end of the content of the element at an offset."""
+    length, start = der[offset + 1], offset + 2
+    if length & 0x80:  # long form: the number of length bytes that follow
+        size = length & 0x7F
+        length, start = int.from_bytes(der[start : start + size], "big"), start + size
+    if start + length > len(der):
+        raise ValueError("truncated")
+    return start, start + length
+
+
+def _elements(start: int, end: int, der: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield tag, content start and content end of each element in a range."""
+    while start < end:
+        content_start, content_end = _content_range(der, start)
+        yield der[start], content_start, content_end
+        start = content_end
+
+
+def _parse_time(tag: int, text: bytes) -> datetime:
+    """Parse a UTCTime, whose two-digit years below 50 mean 20xx, or a GeneralizedTime (RFC 5280, section 4.1.2.5)."""
+    digits = text.decode("ascii")
+    if tag == _UTC_TIME_TAG:
+        digits = ("20" if digits < "50" else "19") + digits
+    return datetime.strptime(digits, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+
+
+class TlsStatistics(msgspec.Struct, frozen=True):
+    """Expiry of the certificate in use, and counts of reloads."""
+
+    expires_at: float
+    """Unix time in seconds."""
     reloads: int
     reload_failures: int
     reload_failing: bool
-    """Whether the last reload failed, so that the certificate shown is older than the file."""
+    """Whether the last reload failed, so that the certificate in use is older than the file."""
 
 
-class Pair(NamedTuple):
-    """A certificate with its key, ready to serve."""
+class CertKeyPair(NamedTuple):
+    """A certificate and its key, loaded into a TLS context."""
 
     context: ssl.SSLContext
-    validity: Validity
+    validity: CertificateValidity
 
 
-class Renewing(ssl.SSLContext):
-    """A context for listeners: each connection gets the newest one, which stands behind this.
+class ReloadingContext(ssl.SSLContext):
+    """A context for listeners that uses the `current` context for each new connection.
 
-    Not the same context loaded again: it keeps a certificate for each kind of key, so that after a change from RSA to
-    ECDSA it would go on showing the old one to some; and a pair that does not match would leave it with half of each.
+    Loading a new certificate into the same context would not do: a context keeps one certificate per key type, so that
+    after a change from RSA to ECDSA some clients would still get the old one. A pair that does not match would leave
+    the context with the new certificate and the old key.
     """
 
-    newest: ssl.SSLContext
+    current: ssl.SSLContext
 
     def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
-        """Begin a connection; event loops call this for every one."""
-        return self.newest.wrap_bio(*arguments, **options)
+        """Start TLS on a connection. Event loops call this for every connection."""
+        return self.current.wrap_bio(*arguments, **options)
 
 
-class Tls:
-    """The certificate in `cert` with the key in `key`, both PEM. Raises StartupError where they are faulty."""
+class CertificateReloader:
+    """The certificate and key of the server, reloaded when the files change.
+
+    Args:
+        cert: Path of the certificate chain in PEM.
+        key: Path of the private key in PEM.
+
+    Raises:
+        StartupError: The certificate or the key cannot be used.
+    """
 
     def __init__(self, cert: str, key: str) -> None:
         self._cert, self._key = Path(cert), Path(key)
-        self._changes = Changes(lambda: state((self._cert, self._key)))
-        self._pair = load(self._cert, self._key)
-        self.context = Renewing(ssl.PROTOCOL_TLS_SERVER)
-        self.context.newest = self._pair.context
-        self._reloads = self._failures = 0
-        self._failing = False
+        self._changes = ChangeDetector(lambda: take_file_snapshot((self._cert, self._key)))
+        self._cert_key_pair = load_cert_key_pair(self._cert, self._key)
+        self.context = ReloadingContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.current = self._cert_key_pair.context
+        self._reloads = self._reload_failures = 0
+        self._reload_failing = False
 
     @property
-    def validity(self) -> Validity:
-        """When the certificate that is shown is valid."""
-        return self._pair.validity
+    def validity(self) -> CertificateValidity:
+        """Validity of the certificate in use."""
+        return self._cert_key_pair.validity
 
     async def watch(self) -> None:
-        """Read again whenever a file has changed; until cancelled."""
-        self._warn()
-        await watch(self.look)
+        """Reload the certificate whenever a file changes, until cancelled."""
+        self._warn_if_not_valid()
+        await poll_forever(self.reload_if_changed)
 
-    def look(self) -> None:
-        """Read again where a file has changed. A faulty pair leaves the old one in force, and is logged once."""
-        if not self._changes.settled():
+    def reload_if_changed(self) -> None:
+        """Reload the certificate if a file has changed. If that fails, log a warning and keep the old certificate."""
+        if not self._changes.has_settled_change():
             return
         try:
-            self._pair = load(self._cert, self._key)
-        except StartupError as fault:
-            self._failures += 1
-            self._failing = True
-            _log.warning("the changed certificate is faulty, the old one stays", fault=str(fault))
+            self._cert_key_pair = load_cert_key_pair(self._cert, self._key)
+        except StartupError as error:
+            self._reload_failures += 1
+            self._reload_failing = True
+            _log.warning("tls_certificate_reload_failed", error=str(error))
             return
-        self.context.newest = self._pair.context
+        self.context.current = self._cert_key_pair.context
         self._reloads += 1
-        self._failing = False
-        _log.info("certificate read again", expires=self.validity.ends.isoformat())
-        self._warn()
+        self._reload_failing = False
+        _log.info("tls_certificate_reloaded", expires_at=self.validity.not_after.isoformat())
+        self._warn_if_not_valid()
 
-    def statistics(self) -> Statistics:
-        """Return what is counted now."""
-        return Statistics(
-            expires=self.validity.ends.timestamp(),
+    def statistics(self) -> TlsStatistics:
+        """Return the current values."""
+        return TlsStatistics(
+            expires_at=self.validity.not_after.timestamp(),
             reloads=self._reloads,
-            reload_failures=self._failures,
-            reload_failing=self._failing,
+            reload_failures=self._reload_failures,
+            reload_failing=self._reload_failing,
         )
 
-    def _warn(self) -> None:
-        if trouble := untimely(self.validity, datetime.now(UTC)):
-            _log.warning(f"the certificate {trouble}: clients will refuse it", file=str(self._cert))
+    def _warn_if_not_valid(self) -> None:
+        if problem := validity_problem(self.validity, datetime.now(UTC)):
+            _log.warning("tls_certificate_not_valid", reason=problem, path=str(self._cert))
 
 
-def untimely(valid: Validity, now: datetime) -> str:
-    """Return `has expired on 2026-01-31`, or that it is not valid yet; empty while it is."""
-    if now > valid.ends:
-        return f"has expired on {valid.ends:%Y-%m-%d}"
-    return f"is not valid before {valid.begins:%Y-%m-%d %H:%M} UTC" if now < valid.begins else ""
+def validity_problem(validity: CertificateValidity, now: datetime) -> str:
+    """Return for example `expired on 2026-01-31`, or an empty string if the certificate is valid."""
+    if now > validity.not_after:
+        return f"expired on {validity.not_after:%Y-%m-%d}"
+    return f"not valid before {validity.not_before:%Y-%m-%d %H:%M} UTC" if now < validity.not_before else ""
 
 
-def load(cert: Path, key: Path) -> Pair:
-    """Read a pair. Raises StartupError, which names the file, the fault and the mend, and shows nothing of the key."""
-    chain, secret = _read("--tls-cert", cert), _read("--tls-key", key)
+def load_cert_key_pair(cert: Path, key: Path) -> CertKeyPair:
+    """Load a certificate and its key.
+
+    Raises:
+        StartupError: The pair cannot be used. The message names the file and a fix, and reveals nothing of the key.
+    """
+    chain, private_key = _read_file("--tls-cert", cert), _read_file("--tls-key", key)
     try:
-        found = validity(chain)
-    except ValueError as fault:
+        validity = read_validity(chain)
+    except ValueError as error:
         raise StartupError(
-            f"--tls-cert={cert}: {fault}: give the server's certificate first, then its chain "
-            f"(`openssl x509 -inform der` makes PEM of DER)"
+            f"--tls-cert={cert}: {error}: the file must contain the server certificate in PEM, followed by its chain "
+            f"(convert DER with `openssl x509 -inform der`)"
         ) from None
-    if "PRIVATE KEY-----" not in secret:
-        raise StartupError(f"--tls-key={key}: holds no private key in PEM: give the certificate's")
-    context = _context()
+    # OpenSSL would only report "PEM lib".
+    if "PRIVATE KEY-----" not in private_key:
+        raise StartupError(f"--tls-key={key}: contains no PEM private key: pass the key of the certificate")
+    context = _server_context()
     try:
-        context.load_cert_chain(cert, key, password=_no_password)
-    except (OSError, _Encrypted) as fault:  # ssl's errors are OSErrors too
-        raise StartupError(_why(fault, cert, key)) from None
-    return Pair(context, found)
+        context.load_cert_chain(cert, key, password=_reject_password_prompt)
+    except (OSError, _EncryptedKeyError) as error:  # ssl.SSLError is an OSError
+        raise StartupError(_load_error_message(error, cert, key)) from None
+    return CertKeyPair(context, validity)
 
 
-def _context() -> ssl.SSLContext:
-    """Return what the standard library thinks best for servers, and a little stricter."""
+def _server_context() -> ssl.SSLContext:
+    """Return the standard library's default context for servers, slightly stricter."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION  # it costs the server more than the client
-    context.num_tickets = 1  # a client of HTTP/1.1 resumes with one; the keys for them change with the certificate
+    context.options |= ssl.OP_NO_RENEGOTIATION  # renegotiation costs the server more than the client
+    context.num_tickets = 1  # one is enough to resume HTTP/1.1; the ticket keys change with the certificate
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
-class _Encrypted(Exception):
-    """The key needs a passphrase, for which OpenSSL would ask at the terminal."""
+class _EncryptedKeyError(Exception):
+    """The key needs a passphrase. Without this error, OpenSSL would prompt for it on the terminal."""
 
 
-def _no_password() -> NoReturn:
-    raise _Encrypted
+def _reject_password_prompt() -> NoReturn:
+    raise _EncryptedKeyError
 
 
-def _read(flag: str, path: Path) -> str:
+def _read_file(flag: str, path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(LARGEST).decode("latin-1")  # what is before and between the PEM blocks may be any text
-    except (OSError, ValueError) as fault:
-        why = getattr(fault, "strerror", None) or str(fault)
-        raise StartupError(f"{flag}={path}: cannot be read ({why}): check the path and its permissions") from None
+            # The text before and between the PEM blocks may be in any encoding.
+            return file.read(MAX_FILE_BYTES).decode("latin-1")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StartupError(f"{flag}={path}: cannot be read ({reason}): check the path and its permissions") from None
 
 
-def _why(fault: OSError | _Encrypted, cert: Path, key: Path) -> str:
-    if isinstance(fault, _Encrypted):
-        return f"--tls-key={key}: needs a passphrase: give the key without one (`openssl pkey -in` that file makes it)"
-    reason = getattr(fault, "reason", None) or ""
-    if reason in _MISMATCH:
+def _load_error_message(error: OSError | _EncryptedKeyError, cert: Path, key: Path) -> str:
+    if isinstance(error, _EncryptedKeyError):
+        return f"--tls-key={key}: the key is encrypted: pass an unencrypted key (decrypt it with `openssl pkey -in`)"
+    reason = getattr(error, "reason", None) or ""
+    if reason in _MISMATCH_REASONS:
         return (
-            f"--tls-key={key}: does not belong to the first certificate in {cert}: give the two that were made "
-            f"together, the server's own certificate before those of its chain"
+            f"--tls-key={key}: does not match the first certificate in {cert}: pass the key of that certificate, and "
+            f"put the server certificate before its chain"
         )
-    if reason in _REASONS:
-        return f"--tls-cert={cert}: {_REASONS[reason]}"
-    return f"--tls-cert={cert}, --tls-key={key}: OpenSSL refuses them ({reason or fault}): make them anew, as PEM"
+    if reason in _REJECTION_HINTS:
+        return f"--tls-cert={cert}: {_REJECTION_HINTS[reason]}"
+    return f"--tls-cert={cert}, --tls-key={key}: rejected by OpenSSL ({reason or error}): create them again in PEM"

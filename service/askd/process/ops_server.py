@@ -1,6 +1,6 @@
-"""The ops port: metrics and probes on a loop of their own in a thread of their own.
+"""Ops server: metrics and health checks on a separate port, with an event loop and a thread for them alone.
 
-Code that blocks the main loop cannot starve them; code that holds the interpreter's lock (GIL) still can.
+User code that blocks the main loop cannot delay them. Code that holds the GIL still can.
 """
 
 import asyncio
@@ -14,25 +14,28 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from service import sockets
-from service.app import create_ops_app
-from service.guards.connections import Connections, Limits
-from service.guards.health import Health
-from service.settings import Settings
-from service.telemetry import logs
-from service.telemetry.metrics import Metrics
-from service.telemetry.watchdog import leave_signal
-from service.web.ops import Dump
-from service.web.runner import Runner
+from askd.api.instrumentation import MalformedRequestCounter
+from askd.api.ops import DumpStacks
+from askd.app import create_ops_app
+from askd.config import Settings
+from askd.guards.health import Health
+from askd.httpserver import sockets
+from askd.httpserver.connections import ConnectionLimits, ConnectionManager
+from askd.httpserver.server import HttpServerRunner
+from askd.telemetry import log_config
+from askd.telemetry.metrics import Metrics
+from askd.telemetry.watchdog import block_sigusr1
 
-LIMITS: Final = Limits(most=1000, age=0)
-"""Their own: probes must come in when all connections for questions are taken. Scrapers keep theirs at any age."""
+OPS_CONNECTION_LIMITS: Final = ConnectionLimits(max_connections=1000, max_age=0)
+"""Separate from the main port's, so that probes connect when that one is full. Scrapers keep connections at any age."""
+STOP_TIMEOUT: Final = 1.0
+"""Seconds that `stop` waits for the thread."""
 
 _log = structlog.get_logger("askd.ops")
 
 
-class OpsThread:
-    """Serves the ops endpoints from `start` to `stop`, whatever the main loop does."""
+class OpsServer:
+    """Serves the ops endpoints from `start` to `stop`, even if the main loop is blocked."""
 
     def __init__(
         self,
@@ -40,43 +43,51 @@ class OpsThread:
         health: Health,
         metrics: Metrics,
         listeners: Sequence[socket.socket],
-        dump: Dump | None = None,
+        dump: DumpStacks | None = None,
     ) -> None:
         self.listeners = listeners
         self._app = create_ops_app(settings, health, metrics, dump)
         self._metrics = metrics
         self._loop = uvloop.new_event_loop()
-        self._stopping = asyncio.Event()
-        self._started = threading.Event()
+        self._stop_event = asyncio.Event()
+        self._started_event = threading.Event()
         self._thread = threading.Thread(target=self._run, name="askd-ops", daemon=True)
 
     def start(self) -> None:
-        """Start the thread, and return when the endpoints answer."""
+        """Start the thread. Returns when the endpoints respond, or have failed to start, which is logged."""
         self._thread.start()
-        self._started.wait()
+        self._started_event.wait()
 
     def stop(self) -> None:
-        """Stop serving, and return when the thread has ended; at most a second, for it is a daemon."""
-        with contextlib.suppress(RuntimeError):  # the thread has failed, and its loop is closed
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join(1.0)
+        """Stop serving. Waits for the thread for at most a second: it is a daemon thread."""
+        with contextlib.suppress(RuntimeError):  # the thread has failed and closed its loop
+            self._loop.call_soon_threadsafe(self._stop_event.set)
+        self._thread.join(STOP_TIMEOUT)
 
     def _run(self) -> None:
-        leave_signal()
+        block_sigusr1()
         try:
             self._loop.run_until_complete(self._serve())
         except Exception:
-            _log.exception("the ops port failed")
+            _log.exception("ops_server_failed")
         finally:
-            self._started.set()
+            self._started_event.set()
             self._loop.close()
 
     async def _serve(self) -> None:
-        self._loop.set_exception_handler(logs.loop_failed)
-        runner = Runner(self._app, self._metrics, Connections(LIMITS), shutdown_timeout=0.5)
+        self._loop.set_exception_handler(log_config.handle_loop_exception)
+        connections = ConnectionManager(OPS_CONNECTION_LIMITS)
+        malformed = MalformedRequestCounter(self._metrics, clock=connections.clock)
+        runner = HttpServerRunner(
+            self._app,
+            connections,
+            on_malformed=malformed.record,
+            on_sweep=[malformed.log_throttle.flush],
+            shutdown_timeout=0.5,
+        )
         await runner.setup()
         for listener in self.listeners:
             await web.SockSite(runner, listener, backlog=sockets.BACKLOG).start()
-        self._started.set()
-        await self._stopping.wait()
+        self._started_event.set()
+        await self._stop_event.wait()
         await runner.cleanup()

@@ -1,242 +1,280 @@
-"""The process: listeners first, then the answerer; signals; the drain; the exit code."""
+"""Server process: it opens the listeners, loads the answerer, handles signals, and shuts down gracefully."""
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
 import uvloop
 from aiohttp import web
 
-from service import __version__, drain, sockets
-from service.answerers import spec
-from service.app import (
+from askd import __version__
+from askd.answerers import registry
+from askd.api.collectors import collect_certificate_metrics
+from askd.app import (
     ANSWERER,
-    EXCHANGES,
     HEALTH,
-    LOADED,
+    INSTRUMENTATION,
+    LOAD_TASK,
     METRICS,
-    OBSERVER,
-    TRACING,
+    REQUEST_MIDDLEWARE,
+    REQUEST_TRACER,
     create_app,
     create_runner,
 )
-from service.errors import LoadError
-from service.lifetime import meanwhile
-from service.ops_thread import OpsThread
-from service.settings import Settings
-from service.settings.process import DEFAULT_PORT
-from service.telemetry import logs, tracing
-from service.telemetry.output import output
-from service.telemetry.watchdog import Watchdog
-from service.tls import Tls
-from service.web.readings import certificate
-from service.web.secure import SecureSite
+from askd.config import Settings
+from askd.errors import LoadError
+from askd.httpserver import sockets
+from askd.httpserver.server import TlsSite
+from askd.httpserver.tls import CertificateReloader
+from askd.lifespan import run_in_background
+from askd.process import shutdown
+from askd.process.ops_server import OpsServer
+from askd.process.startup import format_banner, open_configured_listeners
+from askd.telemetry import log_config, tracing
+from askd.telemetry.log_output import log_output
+from askd.telemetry.watchdog import Watchdog
 
-FAILED: Final = 2
-"""Exit code where the start failed."""
-AT_ONCE: Final = 0.1
-"""Seconds that the log gets where a second signal says that there is no time."""
+EXIT_START_FAILED: Final = 2
+"""Exit code if the answerer cannot be loaded."""
+FORCED_EXIT_FLUSH_TIMEOUT: Final = 0.1
+"""Seconds to flush the log after a second signal."""
 
 _log = structlog.get_logger("askd")
 
 
 def run(settings: Settings, *, unknown: Mapping[str, str | None]) -> int:
-    """Serve until told to stop; return the exit code: 0 after a drain, 2 where the answerer could not be loaded.
+    """Serve until a signal arrives.
 
-    `unknown` has variables that look like settings and are none, each with the nearest name that is one, or None.
-    Raises StartupError for what is found before the listeners are open.
+    Args:
+        settings: The settings.
+        unknown: `ASKD_*` variables that are not settings, each with the closest setting or None.
+
+    Returns:
+        The exit code: 0 after a graceful shutdown, 2 if the answerer could not be loaded.
+
+    Raises:
+        StartupError: The settings are unusable, or a port is taken.
     """
-    announce(settings, unknown)
-    app = create_app(settings, tracing=tracing.begun(settings))
-    opened = sockets.open_listeners(settings.host, settings.port, settings.ops_port, default_port=DEFAULT_PORT)
-    if opened.conflict:
-        _log.warning("port_in_use", detail=opened.conflict, hint="pass --port to choose one")
-    return serve(Server(settings, app, opened.main, opened.ops))
+    set_up_logging(settings, unknown)
+    app = create_app(settings, tracer=tracing.create_request_tracer(settings))
+    return serve(Server(settings, app, open_configured_listeners(settings)))
 
 
 def serve(server: "Server") -> int:
-    """Run a server to its end, and return the exit code; a thread that hangs does not keep the process."""
+    """Run a server until it has shut down. Returns the exit code, even if a thread of the user's code hangs."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        code = runner.run(server.serve())
-        if hanging := drain.left_over(server.patience):
-            _log.warning("threads still run", names=hanging)
-            output.close(server.patience)
-            os._exit(code)
-    return code
+        exit_code = runner.run(server.serve())
+        if remaining := shutdown.join_threads(server.thread_join_timeout):
+            _log.warning("threads_still_running", threads=remaining)
+            log_output.close(server.thread_join_timeout)
+            os._exit(exit_code)
+    return exit_code
 
 
-def announce(settings: Settings, unknown: Mapping[str, str | None]) -> None:
-    """Set the log up, and begin it with what is in force and with what was not understood."""
-    logs.configure(settings.log_level, settings.log_format)
-    for name, nearest in unknown.items():
-        _log.warning("unknown variable", name=name, did_you_mean=nearest)
-    _log.info("settings", version=__version__, **settings.shown())
+def set_up_logging(settings: Settings, unknown: Mapping[str, str | None]) -> None:
+    """Configure the log, then log unknown variables and the settings (at debug level on a terminal)."""
+    log_config.configure(settings.log_level, settings.log_format)
+    for variable, closest in unknown.items():
+        _log.warning("unknown_variable", variable=variable, did_you_mean=closest)
+    log = _log.debug if log_output.is_terminal else _log.info
+    log("settings", version=__version__, **settings.as_redacted_dict())
 
 
 class Server:
-    """One process that serves one app, from its open listeners to the end of its drain.
+    """Serves one app, from open listeners to the end of the graceful shutdown.
 
-    `ops_listeners` None: the ops endpoints are where the questions are.
+    Without ops listeners, the main port serves the ops endpoints.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        app: web.Application,
-        listeners: Sequence[socket.socket],
-        ops_listeners: Sequence[socket.socket] | None,
-    ) -> None:
+    def __init__(self, settings: Settings, app: web.Application, listeners: sockets.Listeners) -> None:
         self._settings = settings
         self._app = app
-        self._listeners = listeners
-        self._watchdog = Watchdog(lambda: app[HEALTH].still, settings.stall_dump)
-        dump = self._watchdog.dump
-        self._ops = OpsThread(settings, app[HEALTH], app[METRICS], ops_listeners, dump) if ops_listeners else None
-        self._runner = create_runner(app, settings, patience=drain.FAREWELL)
-        self._drain_timeout = spec.drain_timeout(settings, app[ANSWERER])
-        self.patience = settings.flush_timeout
-        """Seconds for threads of the code's own that still run at the end."""
-        self._tls = _tls(settings, app)
-        self._stop = asyncio.Event()
-        self._farewell = "stopped"
-        self._number = signal.SIGTERM
-        """The signal that set `_stop`."""
+        self._listeners = listeners.main
+        self._port_conflict = listeners.port_conflict
+        self._watchdog = Watchdog(lambda: app[HEALTH].seconds_since_heartbeat, settings.stall_dump_after)
+        self._ops_server = (
+            OpsServer(settings, app[HEALTH], app[METRICS], listeners.ops, self._watchdog.dump)
+            if listeners.ops
+            else None
+        )
+        self._runner = create_runner(app, settings, shutdown_timeout=shutdown.INTERRUPT_GRACE_PERIOD)
+        self._drain_timeout = registry.effective_drain_timeout(settings, app[ANSWERER])
+        self.thread_join_timeout = settings.flush_timeout
+        """Seconds to wait for threads of the user's code at the end."""
+        self._tls = _create_tls(settings, app)
+        self._stop_event = asyncio.Event()
+        self._stop_signal = signal.SIGTERM
+        """The signal that set `_stop_event`."""
+        self._shutdown_log = shutdown.ShutdownLog("debug" if log_output.is_terminal else "info")
+        self._final_event = "stopped"
 
     async def serve(self) -> int:
-        """Serve until a signal comes, or until the load fails."""
+        """Serve until a signal arrives or the load fails. Returns the exit code."""
         started = time.perf_counter()
-        gc.freeze()  # what was imported stays: it need not be looked at again
+        gc.freeze()  # imported modules stay in memory: the collector need not visit them
         gc.enable()
-        self._handle_signals()
+        self._install_signal_handlers()
         self._watchdog.start(asyncio.get_running_loop())
-        self._open_ops()
+        self._start_ops_server()
         await self._runner.setup()
-        await self._open()
-        code = await self._until_stopped(started)
-        await self._finish()
+        await self._start_listening()
+        exit_code = await self._run_until_stopped(started)
+        await self._shut_down()
+        _log.info(self._final_event, exit_code=exit_code)
+        return exit_code
+
+    async def _shut_down(self) -> None:
+        """Run steps 3 to 6 of the shutdown."""
+        app, step = self._app, self._shutdown_log.step
+        with step("stop_listening"):
+            await shutdown.stop_listening(self._runner, self._sockets_to_drain())
+        with step("finish_requests", self._drain_timeout):
+            await shutdown.finish_requests(
+                self._runner, app[INSTRUMENTATION], app[REQUEST_MIDDLEWARE], timeout=self._drain_timeout
+            )
+        with step("close_answerer", self._settings.shutdown_timeout):
+            await self._runner.cleanup()
         self._watchdog.stop()
-        _log.info(self._farewell, code=code)
-        if self._ops:
-            self._ops.stop()
-        await drain.flush(self._app[TRACING], self._settings.flush_timeout)
-        return code
+        with step("flush_telemetry", self._settings.flush_timeout):
+            if self._ops_server:
+                self._ops_server.stop()
+            await shutdown.flush_telemetry(app[REQUEST_TRACER], self._settings.flush_timeout)
 
-    async def _finish(self) -> None:
-        """Let what is in flight end, then close the answerer; each within its bound."""
-        app, longest = self._app, self._drain_timeout
-        await drain.finish(self._runner, app[OBSERVER], app[EXCHANGES], self._listening(), longest=longest)
-        await self._runner.cleanup()
+    def _sockets_to_drain(self) -> shutdown.ListeningSockets:
+        """Return the sockets whose accept queue this process must serve."""
+        return shutdown.ListeningSockets(self._listeners, self._tls.context if self._tls else None)
 
-    def _listening(self) -> drain.Listening:
-        """Return what is accepted from until the end."""
-        return drain.Listening(self._listeners, self._tls.context if self._tls else None)
+    def _start_ops_server(self) -> None:
+        """Answer probes from the start if they have a separate port."""
+        if self._ops_server:
+            self._ops_server.start()
 
-    def _open_ops(self) -> None:
-        """Answer probes from the first moment, where they have a port of their own."""
-        if self._ops:
-            self._ops.start()
+    async def _start_listening(self) -> None:
+        """Accept connections while the answerer is being loaded."""
+        await self._start_sites()
+        self._log_start("listening", **self._urls())
 
-    async def _open(self) -> None:
-        """Accept connections, while the answerer is being loaded."""
-        await self._accept()
-        _log.info("listening", **self._addresses())
-
-    async def _accept(self) -> None:
+    async def _start_sites(self) -> None:
         for listener in self._listeners:
-            await self._site(listener).start()
+            await self._create_site(listener).start()
 
-    def _site(self, listener: socket.socket) -> web.SockSite:
+    def _create_site(self, listener: socket.socket) -> web.SockSite:
         if self._tls is None:
             return web.SockSite(self._runner, listener, backlog=sockets.BACKLOG)
-        patience = self._settings.header_timeout
-        return SecureSite(self._runner, listener, tls=self._tls, backlog=sockets.BACKLOG, handshake=patience)
+        timeout = self._settings.header_timeout
+        return TlsSite(self._runner, listener, tls=self._tls, backlog=sockets.BACKLOG, handshake_timeout=timeout)
 
-    async def _until_stopped(self, started: float) -> int:
-        """Wait for the load, then for a signal, whichever comes first; then drain."""
-        stop = asyncio.create_task(self._stop.wait())
-        loaded = self._app[LOADED]
-        await asyncio.wait({stop, loaded}, return_when=asyncio.FIRST_COMPLETED)
-        if loaded.done():
-            failure = loaded.exception()
-            if not self._goes_on(failure):
-                return FAILED
-            if failure is None:
-                _log.info("ready", **self._served(), seconds=round(time.perf_counter() - started, 3))
+    async def _run_until_stopped(self, started: float) -> int:
+        """Wait for the load and for a signal, then start to drain. Returns the exit code."""
+        stop = asyncio.create_task(self._stop_event.wait())
+        load = self._app[LOAD_TASK]
+        await asyncio.wait({stop, load}, return_when=asyncio.FIRST_COMPLETED)
+        if load.done():
+            error = load.exception()
+            if not self._should_keep_serving(error):
+                self._shutdown_log.level = "debug"  # a failed start, not a shutdown
+                return EXIT_START_FAILED
+            self._announce()
+            if error is None:
+                duration_ms = round((time.perf_counter() - started) * 1000, 1)
+                self._log_start("ready", **self._answerer_fields(), duration_ms=duration_ms)
         await stop
-        await self._drain(self._number)
+        await self._start_draining(self._stop_signal)
         return 0
 
-    def _goes_on(self, failure: BaseException | None) -> bool:
-        """Say whether to serve, now that the load is over; a failure is logged. None: there was none."""
-        if failure is not None:
-            log_failure(failure)
-        return failure is None
+    def _announce(self) -> None:
+        """On a terminal, show the banner and log the settings that differ from their defaults."""
+        if not log_output.is_terminal or log_output.level > logging.INFO:
+            return
+        log_output.msg(
+            format_banner(self._settings, self._app[ANSWERER], **self._urls(), port_conflict=self._port_conflict)
+        )
+        defaults = Settings().as_redacted_dict()
+        changed = {name: value for name, value in self._settings.as_redacted_dict().items() if value != defaults[name]}
+        if changed:
+            _log.info("settings", **changed)
 
-    async def _drain(self, number: signal.Signals) -> None:
-        """Fail readiness and go on serving until load balancers have taken notice; a Ctrl-C does not wait."""
-        self._app[HEALTH].draining()
-        self._runner.drain()
-        delay = 0.0 if number is signal.SIGINT else self._settings.drain_delay
-        _log.info("draining", signal=number.name, delay=delay, in_flight=self._app[OBSERVER].in_flight)
-        await asyncio.sleep(delay)
+    def _log_start(self, event: str, **fields: object) -> None:
+        """Log an event of the start; on a terminal at debug level, because the banner replaces it."""
+        log = _log.debug if log_output.is_terminal else _log.info
+        log(event, **fields)
 
-    def _handle_signals(self) -> None:
+    def _should_keep_serving(self, load_error: BaseException | None) -> bool:
+        """Log the error of the load, if any. Returns whether to serve."""
+        if load_error is not None:
+            log_load_failure(load_error)
+        return load_error is None
+
+    async def _start_draining(self, stop_signal: signal.Signals) -> None:
+        """Run steps 1 and 2 of the shutdown. SIGINT skips the drain delay: no load balancer is involved."""
+        with self._shutdown_log.step("fail_readiness"):
+            self._app[HEALTH].set_draining()
+            self._runner.drain()
+        delay = 0.0 if stop_signal is signal.SIGINT else self._settings.drain_delay
+        in_flight = self._app[INSTRUMENTATION].in_flight
+        _log.info("draining", signal=stop_signal.name, delay_seconds=delay, in_flight=in_flight)
+        with self._shutdown_log.step("drain_delay", delay):
+            await asyncio.sleep(delay)
+
+    def _install_signal_handlers(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(logs.loop_failed)
+        loop.set_exception_handler(log_config.handle_loop_exception)
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._signalled, number)
+            loop.add_signal_handler(number, self._on_signal, number)
         loop.add_signal_handler(signal.SIGUSR2, self._toggle_debug)
-        # past the loop, which may stand still: that is when one asks
-        signal.signal(signal.SIGUSR1, lambda *_: self._watchdog.wish("SIGUSR1"))
+        # Not through the loop: SIGUSR1 asks for the stacks when the loop is blocked.
+        signal.signal(signal.SIGUSR1, lambda *_: self._watchdog.request_dump("SIGUSR1"))
 
-    def _signalled(self, number: signal.Signals) -> None:
-        """Stop gracefully at the first signal, at once at the second."""
-        if self._stop.is_set():
-            _log.warning("stopped at once", signal=number.name)
-            output.close(AT_ONCE)
+    def _on_signal(self, number: signal.Signals) -> None:
+        """Shut down gracefully at the first signal, exit immediately at the second."""
+        if self._stop_event.is_set():
+            _log.warning("forced_exit", signal=number.name)
+            log_output.close(FORCED_EXIT_FLUSH_TIMEOUT)
             os._exit(128 + number)
-        self._number = number
-        self._stop.set()
+        self._stop_signal = number
+        self._stop_event.set()
 
     def _toggle_debug(self) -> None:
-        _log.warning("log level", now=logs.toggle_debug(self._settings.log_level))
+        _log.warning("log_level_changed", new_level=log_config.toggle_debug(self._settings.log_level))
 
-    def _served(self) -> dict[str, str]:
+    def _answerer_fields(self) -> dict[str, str]:
         answerer = self._app[ANSWERER]
         return {"answerer": answerer.name, "kind": answerer.kind, "answerer_version": answerer.version}
 
-    def _addresses(self) -> dict[str, str]:
-        """Return where questions and probes are answered; an address that is everywhere is shown as localhost."""
+    def _urls(self) -> dict[str, str]:
+        """Return the base URL and, if there is one, the URL of the ops port."""
         scheme = "http" if self._tls is None else "https"
-        found = {"url": _url(self._listeners[0], scheme) + self._settings.prefix}
-        return found | ({"ops_url": _url(self._ops.listeners[0])} if self._ops else {})
+        urls = {"url": _listener_url(self._listeners[0], scheme) + self._settings.prefix}
+        return urls | ({"ops_url": _listener_url(self._ops_server.listeners[0])} if self._ops_server else {})
 
 
-def log_failure(failure: BaseException) -> None:
-    """Say why the answerer could not be loaded: its own words, or a traceback where it has none."""
-    if isinstance(failure, LoadError):
-        _log.error("load failed", error=str(failure))
+def log_load_failure(error: BaseException) -> None:
+    """Log why the answerer could not be loaded: the message of a LoadError, else the traceback."""
+    if isinstance(error, LoadError):
+        _log.error("answerer_load_failed", error=str(error))
     else:
-        _log.error("load failed", exc_info=failure)
+        _log.error("answerer_load_failed", exc_info=error)
 
 
-def _tls(settings: Settings, app: web.Application) -> Tls | None:
-    """Return the certificate, watched and measured as long as the app runs; None: HTTP. Raises StartupError."""
+def _create_tls(settings: Settings, app: web.Application) -> CertificateReloader | None:
+    """Read the certificate, and watch it while the app runs. Returns None for plain HTTP. Raises StartupError."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    tls = Tls(settings.tls_cert, settings.tls_key)
-    app.cleanup_ctx.append(lambda _app: meanwhile(tls.watch))
-    app[METRICS].read(lambda: certificate(tls))
+    tls = CertificateReloader(settings.tls_cert, settings.tls_key)
+    app.cleanup_ctx.append(lambda _app: run_in_background(tls.watch))
+    app[METRICS].add_collector(lambda: collect_certificate_metrics(tls))
     return tls
 
 
-def _url(listener: socket.socket, scheme: str = "http") -> str:
+def _listener_url(listener: socket.socket, scheme: str = "http") -> str:
+    """Return the listener's URL, with localhost for a wildcard address."""
     host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - a name for people
+    host = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - a host to connect to, not to listen on
     return f"{scheme}://{host}:{port}"

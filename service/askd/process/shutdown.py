@@ -1,6 +1,12 @@
-"""The end of a server: what is in flight gets its time, and what outlasts it a 503 rather than a broken connection.
+"""Steps of the graceful shutdown: each has a time limit, and each is logged when it ends.
 
-aiohttp's own cleanup would cancel what is left without a word, after twice its time-out at the worst.
+1. `fail_readiness`: the readiness probe returns 503; the liveness probe still returns 200.
+2. `drain_delay`: keep serving, with `Connection: close`, until load balancers have noticed.
+3. `stop_listening`: serve the connections in the accept queue, then close the listeners.
+4. `finish_requests`: wait for requests in flight. Those that exceed the limit get a 503 instead of a closed connection:
+   aiohttp's own cleanup would cancel them without a response, after up to twice its time-out.
+5. `close_answerer`: run the answerer's shutdown hook and stop background tasks.
+6. `flush_telemetry`: send the remaining traces and write the remaining log lines.
 """
 
 import asyncio
@@ -11,107 +17,150 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 import structlog
 
-from service.telemetry.output import output
-from service.telemetry.tracing import Tracing
-from service.web.exchanges import Exchanges
-from service.web.observe import Observer
-from service.web.runner import Runner
+from askd.api.instrumentation import Instrumentation
+from askd.api.middleware import RequestMiddleware
+from askd.httpserver.server import HttpServerRunner
+from askd.telemetry.log_output import log_output
+from askd.telemetry.tracing import RequestTracer
 
-LINGER: Final = 0.1
-"""Seconds for which idle connections stay open when all is answered: a request that is on its way is still met."""
-FAREWELL: Final = 1.0
-"""Seconds for what was ended to send its 503; code that swallows its cancellation is not waited for any longer."""
+IDLE_LINGER: Final = 0.1
+"""Seconds for which idle connections stay open after the last response, to serve requests that are on their way."""
+INTERRUPT_GRACE_PERIOD: Final = 1.0
+"""Seconds for interrupted requests to send their 503. Code that suppresses its cancellation gets no more time."""
+
+StepName = Literal[
+    "fail_readiness", "drain_delay", "stop_listening", "finish_requests", "close_answerer", "flush_telemetry"
+]
+_STEP_NAMES: Final = get_args(StepName)
 
 _log = structlog.get_logger("askd")
 
 
-class Listening(NamedTuple):
-    """What is accepted from, and how: `tls` None is HTTP."""
+class ShutdownLog:
+    """Logs the steps of the shutdown. `level` is debug for shutdowns that nobody needs to follow."""
+
+    def __init__(self, level: Literal["debug", "info"] = "info") -> None:
+        self.level = level
+
+    @contextlib.contextmanager
+    def step(self, name: StepName, bound: float = 0.0) -> Iterator[None]:
+        """Log `shutdown_step` when the block ends.
+
+        Args:
+            name: The step.
+            bound: Its configured time limit in seconds; 0 if the step does not wait. Interrupted requests get
+                INTERRUPT_GRACE_PERIOD on top.
+        """
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            log = _log.debug if self.level == "debug" else _log.info
+            log(
+                "shutdown_step",
+                step=_STEP_NAMES.index(name) + 1,
+                name=name,
+                bound_ms=round(bound * 1000, 1),
+                duration_ms=round((time.monotonic() - started) * 1000, 1),
+            )
+
+
+class ListeningSockets(NamedTuple):
+    """Sockets whose accept queue is served before they are closed. They speak plain HTTP if `tls` is None."""
 
     listeners: Sequence[socket.socket]
     tls: ssl.SSLContext | None = None
 
 
-async def finish(
-    runner: Runner, observer: Observer, exchanges: Exchanges, listening: Listening, *, longest: float
-) -> int:
-    """Close the listeners, and wait `longest` seconds for what is in flight; return how many had to be ended."""
-    await _close(runner, listening)
-    await asyncio.sleep(0)  # what came before that is let begin
-    if not await observer.idle(longest):
-        ended = observer.in_flight
-        _log.warning("ended at the drain time-out", exchanges=ended, seconds=longest)
-        exchanges.end()
-        runner.interrupt()
-        await observer.idle(FAREWELL)
-        return ended
-    if runner.open:
-        await asyncio.sleep(LINGER)
-        await observer.idle(longest)
-    return 0
-
-
-async def _close(runner: Runner, listening: Listening) -> None:
-    """Stop listening, and serve the connections that wait in the queue: to their clients they are accepted already."""
-    waiting = [connection for listener in listening.listeners for connection in _accepted(listener)]
+async def stop_listening(runner: HttpServerRunner, sockets: ListeningSockets) -> None:
+    """Close the listeners, and serve the connections in the accept queue: their clients consider them accepted."""
+    queued = [connection for listener in sockets.listeners for connection in _accept_queued(listener)]
     for site in list(runner.sites):
         await site.stop()
     server, loop = runner.server, asyncio.get_running_loop()
-    for connection in waiting:
-        with contextlib.suppress(OSError):  # it has left
-            await loop.connect_accepted_socket(lambda: server(), connection, ssl=listening.tls)  # type: ignore[misc] # noqa: PLW0108 - there is one as long as there are sites
+    for connection in queued:
+        with contextlib.suppress(OSError):  # the client has disconnected
+            await loop.connect_accepted_socket(lambda: server(), connection, ssl=sockets.tls)  # type: ignore[misc] # noqa: PLW0108 - `server` is None only without sites
+    await asyncio.sleep(0)  # lets requests begin that have arrived already
 
 
-def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
-    with contextlib.suppress(OSError):  # BlockingIOError: there is none
+def _accept_queued(listener: socket.socket) -> Iterator[socket.socket]:
+    with contextlib.suppress(OSError):  # BlockingIOError: the queue is empty
         while True:
             connection, _ = listener.accept()
             connection.setblocking(False)
             yield connection
 
 
-async def close_executor(seconds: float) -> None:
-    """End the loop's own threads, as asyncio does at its end, but within so many seconds."""
-    closing = asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor())
-    await asyncio.wait({closing}, timeout=seconds)
+async def finish_requests(
+    runner: HttpServerRunner, instrumentation: Instrumentation, middleware: RequestMiddleware, *, timeout: float
+) -> int:
+    """Wait up to `timeout` seconds for requests in flight. Returns the number of requests that were interrupted."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    is_idle = await instrumentation.wait_until_idle(timeout)
+    if is_idle and runner.open_connections:
+        await asyncio.sleep(IDLE_LINGER)
+        is_idle = await instrumentation.wait_until_idle(max(deadline - loop.time(), 0.0))
+    if is_idle:
+        return 0
+    interrupted = instrumentation.in_flight
+    _log.warning("drain_timeout", requests=interrupted, timeout_seconds=timeout)
+    middleware.start_shutdown()
+    runner.cancel_requests()
+    await instrumentation.wait_until_idle(INTERRUPT_GRACE_PERIOD)
+    return interrupted
 
 
-async def flush(traces: Tracing | None, seconds: float) -> None:
-    """Send what is left of traces, write what is left of the log, and end the loop's own threads meanwhile.
+async def flush_telemetry(tracer: RequestTracer | None, timeout: float) -> None:
+    """Send the remaining traces, write the remaining log lines and end the thread pool, all at the same time.
 
-    `traces` None: there are none.
+    Args:
+        tracer: Tracer to close, or None if tracing is disabled.
+        timeout: Time limit in seconds.
     """
-    sent = within(traces.close, seconds) if traces else asyncio.sleep(0, result=True)
-    written = within(lambda: output.close(seconds), seconds + FAREWELL)  # it keeps its time by itself
-    _, in_time, _ = await asyncio.gather(close_executor(seconds), sent, written)
-    if not in_time:
-        _log.warning("traces were left unsent", seconds=seconds)
+    traces = run_in_daemon_thread(tracer.close, timeout) if tracer else asyncio.sleep(0, result=True)
+    # LogOutput.close keeps the time limit itself; the margin lets it return.
+    log_lines = run_in_daemon_thread(lambda: log_output.close(timeout), timeout + INTERRUPT_GRACE_PERIOD)
+    _, traces_flushed, _ = await asyncio.gather(close_executor(timeout), traces, log_lines)
+    if not traces_flushed:
+        _log.warning("trace_flush_timeout", timeout_seconds=timeout)
 
 
-async def within(work: Callable[[], object], seconds: float) -> bool:
-    """Do work that blocks in a thread of its own, which keeps nothing from ending; False: it took longer than that."""
+async def close_executor(timeout: float) -> None:
+    """Shut down the loop's thread pool, as asyncio does at its end, but wait for at most `timeout` seconds."""
+    closing = asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor())
+    await asyncio.wait({closing}, timeout=timeout)
+
+
+async def run_in_daemon_thread(work: Callable[[], object], timeout: float) -> bool:
+    """Run blocking work in a thread that does not keep the process alive.
+
+    Returns False if it takes longer than `timeout` seconds; it then goes on in the background.
+    """
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
     def run() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for the result
             work()
             loop.call_soon_threadsafe(done.set)
 
     threading.Thread(target=run, name="askd-flush", daemon=True).start()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(timeout):
             await done.wait()
     return done.is_set()
 
 
-def left_over(seconds: float) -> list[str]:
-    """Wait so many seconds for threads that would keep the process from ending; return the names of those left."""
-    until = time.monotonic() + seconds
-    threads = [each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
+def join_threads(timeout: float) -> list[str]:
+    """Wait up to `timeout` seconds for threads that keep the process alive. Returns the names of those that remain."""
+    deadline = time.monotonic() + timeout
+    main_thread = threading.main_thread()
+    threads = [thread for thread in threading.enumerate() if not thread.daemon and thread is not main_thread]
     for thread in threads:
-        thread.join(max(until - time.monotonic(), 0.0))
+        thread.join(max(deadline - time.monotonic(), 0.0))
     return [thread.name for thread in threads if thread.is_alive() and not sys.is_finalizing()]

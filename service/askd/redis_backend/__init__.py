@@ -1,4 +1,5 @@
-"""What the replicas share, in Redis or Valkey: rates and answers. The one package that knows Redis.
+"""State that replicas share through Redis or Valkey: rate limits and cached answers.
 
-Nothing here may fail an exchange: while Redis is slow or gone, every replica goes on by itself.
+No request may fail because of Redis: while it is slow or unavailable, each replica uses its own rate limits and cache.
+No other package imports redis.
 """

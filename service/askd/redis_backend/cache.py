@@ -1,60 +1,63 @@
-"""The answers that all replicas share. Redis bounds them all by its own `maxmemory`; here, each is bounded."""
+"""Answer cache that all replicas share in Redis. Its total size is bounded by `maxmemory` of Redis."""
 
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
-from service.models import Answer
-from service.shared.line import Away, Line
+from askd.models import Answer
+from askd.redis_backend.client import BatchingRedisClient, RedisUnavailable
 
-LARGEST: Final = 64 << 10
-"""Bytes of the largest answer that is shared: it takes its time to move, and others wait behind it on the line."""
-DAY: Final = 86_400.0
-"""Seconds."""
-_DIGEST: Final = 20
-"""Bytes of a key's digest: two questions that share one are not to be expected."""
+MAX_ANSWER_BYTES: Final = 64 << 10
+"""Maximum size of a shared answer as JSON. Larger ones would delay the other commands on the connection."""
+DEFAULT_TTL: Final = 86_400.0
+"""Seconds for which an answer is kept if no TTL is configured. Finite, because versions come and go."""
+_DIGEST_BYTES: Final = 20
+"""Size of the digest of a key: collisions are not to be expected."""
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Answer).decode
 
 
-class SharedCache:
-    """Answers by key. The first part of a key is the answerer's version: without one, nothing is shared.
+class RedisCache:
+    """Answers by key. Nothing is shared if the first part of the key, the answerer's version, is empty.
 
-    Other replicas may run other code during a roll-out; the version is what tells their answers apart. Answers are
-    kept as the JSON that clients get, so that one from here is rendered to the same bytes.
+    During a rolling update replicas run different code; the version keeps their answers apart. Answers are stored as
+    the JSON that clients receive, so a shared answer is rendered to the same bytes.
     """
 
-    def __init__(self, line: Line, *, largest: int = LARGEST) -> None:
-        self._line = line
-        self._largest = largest
+    def __init__(self, redis: BatchingRedisClient, *, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
+        self._redis = redis
+        self._max_answer_bytes = max_answer_bytes
 
     async def get(self, key: tuple[str, ...]) -> Answer | None:
-        """Return the answer under this key; None where there is none, or Redis is away."""
+        """Return the answer, or None if it is not stored, not valid, or if Redis is unavailable."""
         if not key[0]:
             return None
         try:
-            found = await self._line.ask(("GET", _named(key)))
-            return None if found is None else _decode(found)
-        except (Away, msgspec.DecodeError):
+            value = await self._redis.execute(("GET", _redis_key(key)))
+            return None if value is None else _decode(value)
+        except (RedisUnavailable, msgspec.DecodeError):
             return None
 
     def put(self, key: tuple[str, ...], answer: Answer, ttl: float | None) -> None:
-        """Keep an answer for `ttl` seconds, sent in the background; None: for a day, as versions come and go.
+        """Store an answer in the background. Skipped if it is too large or cannot be encoded as JSON.
 
-        What is too large, or no JSON, is not kept.
+        Args:
+            key: Version, question and parameters.
+            answer: The answer.
+            ttl: Seconds until the answer expires. None uses DEFAULT_TTL; 0 stores nothing.
         """
-        ttl = DAY if ttl is None else ttl
+        ttl = DEFAULT_TTL if ttl is None else ttl
         if not key[0] or ttl <= 0:
             return
         try:
             value = _encode(answer)
         except (TypeError, ValueError, OverflowError):
             return
-        if len(value) <= self._largest:
-            self._line.tell(("SET", _named(key), value, "PX", max(int(ttl * 1e3), 1)))
+        if len(value) <= self._max_answer_bytes:
+            self._redis.execute_in_background(("SET", _redis_key(key), value, "PX", max(int(ttl * 1e3), 1)))
 
 
-def _named(key: tuple[str, ...]) -> str:
-    return "askd:answer:" + blake2b(repr(key).encode(), digest_size=_DIGEST).hexdigest()
+def _redis_key(key: tuple[str, ...]) -> str:
+    return "askd:answer:" + blake2b(repr(key).encode(), digest_size=_DIGEST_BYTES).hexdigest()

@@ -1,74 +1,82 @@
-"""The rate that all replicas share: the same algorithm as a replica's own, in a script that Redis runs as one step.
+"""Rate limit that all replicas share in Redis: the algorithm of guards/rate_limit.py as an atomic Lua script.
 
-Redis tells the time, so that the replicas' clocks do not matter. A key lives as long as its client has a debt. What
-Redis gets to know of clients is a digest each.
+The script uses the clock of Redis, so the clocks of the replicas do not matter. A key exists while its client has a
+debt. Redis sees only a digest of each client.
 """
 
 from hashlib import blake2b
 from typing import Final
 
-from service.guards.rate import Quota, Rate, RateStatistics, Verdict
-from service.shared.line import Away, Line
-from service.shared.redis import Command, sha
+from askd.quota import Quota, RateLimitDecision, RateLimitStatistics, SyncRateLimiter
+from askd.redis_backend.client import BatchingRedisClient, RedisUnavailable
+from askd.redis_backend.connection import Command, script_sha
 
-SCRIPT: Final = """
-local gap, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+GCRA_SCRIPT: Final = """
+local interval, max_debt = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local due = tonumber(redis.call('GET', KEYS[1]) or now)
-local debt = math.min(math.max(due - now, 0), most)
-if debt + gap > most then
+local arrival_time = tonumber(redis.call('GET', KEYS[1]) or now)
+local debt = math.min(math.max(arrival_time - now, 0), max_debt)
+if debt + interval > max_debt then
   return {0, string.format('%.3f', debt)}
 end
-debt = debt + gap
+debt = debt + interval
 redis.call('SET', KEYS[1], string.format('%.3f', now + debt), 'PX', math.ceil(debt / 1000))
 return {1, string.format('%.3f', debt)}
 """
-"""Times are in microseconds: those of today fit into Lua's numbers with three binary digits to spare.
+"""Times are in microseconds: today's fit into Lua's numbers with three binary digits to spare.
 
-A clock that is put back costs a client a whole burst at most. Before Redis 5 a script that asks the time may not write.
+A clock that is set back costs a client at most one burst. Requires Redis 5: earlier versions do not let a script write
+after it has read the time.
 """
-_NAME: Final = sha(SCRIPT)
-_MICRO: Final = 1e6
+_SCRIPT_SHA: Final = script_sha(GCRA_SCRIPT)
+_MICROSECONDS_PER_SECOND: Final = 1e6
 
-PROBE: Final[Command] = ("EVALSHA", _NAME, 1, "askd:probe", 1, 1)
-"""Does what every question does, to a key of its own."""
+PROBE_COMMAND: Final[Command] = ("EVALSHA", _SCRIPT_SHA, 1, "askd:probe", 1, 1)
+"""Runs the script as each request does, on its own key."""
 
 
-class SharedRate:
-    """Holds each client to one rate across all replicas, and to the `local` one while Redis is away."""
+class RedisRateLimiter:
+    """Limits each client to one rate across all replicas. While Redis is unavailable, the `local` limiter decides."""
 
-    def __init__(self, local: Rate, line: Line) -> None:
+    def __init__(self, local: SyncRateLimiter, redis: BatchingRedisClient) -> None:
         self.quota: Quota = local.quota
-        self.waits = True
+        self.is_async = True
         self._local = local
-        self._line = line
-        self._arguments = self.quota.gap * _MICRO, self.quota.most * _MICRO
+        self._redis = redis
+        self._script_arguments = (
+            self.quota.emission_interval * _MICROSECONDS_PER_SECOND,
+            self.quota.max_debt * _MICROSECONDS_PER_SECOND,
+        )
         rate = self.quota.rate
-        self._scope = f"{rate.number}/{rate.seconds:g}/{self.quota.burst}:"  # a debt means nothing at another rate
-        self._allowed = self._refused = 0
+        # The quota is part of the key, because a debt is meaningless under another quota.
+        self._quota_prefix = f"{rate.requests}/{rate.seconds:g}/{self.quota.burst}:"
+        self._allowed = self._rejected = 0
 
-    async def take(self, key: str) -> Verdict:
-        """Count a question of this client, if it may ask it; waits no longer than the line does."""
+    async def try_acquire(self, key: str) -> RateLimitDecision:
+        """Count a request of this client if its quota allows it. Waits at most for the timeout of the Redis client."""
         try:
-            allowed, debt = await self._line.ask(("EVALSHA", _NAME, 1, self._named(key), *self._arguments))
-        except Away:
-            return self._local.take(key)
+            allowed, debt = await self._redis.execute(
+                ("EVALSHA", _SCRIPT_SHA, 1, self._redis_key(key), *self._script_arguments)
+            )
+        except RedisUnavailable:
+            return self._local.try_acquire(key)
         if allowed:
             self._allowed += 1
         else:
-            self._refused += 1
-        return self.quota.verdict(float(debt) / _MICRO, allowed=bool(allowed))
+            self._rejected += 1
+        return self.quota.make_decision(float(debt) / _MICROSECONDS_PER_SECOND, allowed=bool(allowed))
 
-    def statistics(self) -> RateStatistics:
-        """Return what is counted now, in Redis and here; `clients` and `evictions` are those of this replica."""
-        own = self._local.statistics()
-        return RateStatistics(
-            allowed=self._allowed + own.allowed,
-            refused=self._refused + own.refused,
-            clients=own.clients,
-            evictions=own.evictions,
+    def statistics(self) -> RateLimitStatistics:
+        """Return the statistics of this replica, including its local limiter. Safe to call from any thread."""
+        local = self._local.statistics()
+        return RateLimitStatistics(
+            allowed=self._allowed + local.allowed,
+            rejected=self._rejected + local.rejected,
+            clients=local.clients,
+            evictions=local.evictions,
         )
 
-    def _named(self, key: str) -> str:
-        return "askd:rate:" + blake2b((self._scope + key).encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    def _redis_key(self, key: str) -> str:
+        digest = blake2b((self._quota_prefix + key).encode(errors="surrogatepass"), digest_size=16).hexdigest()
+        return f"askd:rate:{digest}"

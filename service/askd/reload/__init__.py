@@ -1,24 +1,24 @@
-"""`--reload`, for development: a supervisor that ends with its last signal only, and workers that come and go.
+"""`--reload`, for development: a supervisor process that starts and replaces worker processes.
 
-    supervisor   holds the listening sockets, watches the files, starts and replaces workers; never imports user code
-        │ link: a pair of sockets; the worker says how it fares, the supervisor when to leave, its end being one too
-    worker       the server as ever, on the inherited sockets; where its code is broken it answers 503 with the fault
+    supervisor   owns the listening sockets, watches the files, starts and replaces workers; never imports user code
+        │ control channel: a socket pair; the worker reports its state, the supervisor sends commands
+    worker       the normal server, on the inherited sockets; if the user's code is broken, it responds with 503
 
-A worker that takes over accepts connections once its load is over, well or not; only then the old one leaves: it stops
-accepting at once, and ends when what it accepted is answered. A worker that died is stood in for by one that has a
-fault in place of an answerer.
+A new worker starts to accept connections when its load has succeeded or failed. Only then does the old worker stop
+accepting; it exits after its last response. If a worker crashes, the supervisor starts one that serves the error.
+Either side exits when the other end of the channel closes.
 """
 
 import os
 from typing import Final
 
-VARIABLE: Final = "_ASKD_WORKER"
-"""The environment variable that makes a process a worker; it is taken out at once, so that no child inherits it."""
+WORKER_VARIABLE: Final = "_ASKD_WORKER"
+"""Environment variable that makes a process a worker. It is removed at once: child processes must not inherit it."""
 
-post: Final = os.environ.pop(VARIABLE, None)
-"""What the supervisor wrote into it; None: this process is no worker."""
+worker_bootstrap_json: Final = os.environ.pop(WORKER_VARIABLE, None)
+"""WorkerBootstrap as JSON. None if this process is not a worker."""
 
 
 def is_worker() -> bool:
-    """Whether a supervisor has started this process."""
-    return post is not None
+    """Whether a supervisor started this process."""
+    return worker_bootstrap_json is not None

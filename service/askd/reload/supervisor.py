@@ -1,4 +1,4 @@
-"""The supervisor: keeps one worker serving, and replaces it when files have changed."""
+"""Supervisor of `--reload`: it keeps one worker serving, and replaces it when files change."""
 
 import asyncio
 import os
@@ -11,62 +11,57 @@ from typing import Final
 
 import structlog
 
-import service
-from service import sockets
-from service.answerers.faults import is_installed
-from service.reload.child import Child, Launcher
-from service.reload.link import SWAP, Said
-from service.reload.places import Places
-from service.reload.watch import Watch
-from service.settings import Settings
-from service.settings.process import DEFAULT_PORT
-from service.telemetry import logs
+import askd
+from askd.answerers.user_code.exceptions import is_in_site_packages
+from askd.config import Settings
+from askd.process.startup import open_configured_listeners
+from askd.reload.watcher import SourceWatcher, WatchedFiles
+from askd.reload.worker_process import SWAP_COMMAND, WorkerLauncher, WorkerMessage, WorkerProcess
+from askd.telemetry import log_config
 
-REFUSED: Final = 2
-"""Exit code where there is nothing to serve from the start, as without a supervisor."""
+EXIT_START_FAILED: Final = 2
+"""Exit code if the first worker cannot start, as without `--reload`."""
 
 _log = structlog.get_logger("askd.reload")
 
 
 def supervise(settings: Settings, *, env_files: Sequence[str]) -> int:
-    """Supervise until a signal comes; return the exit code. Raises ListenError."""
-    logs.configure(settings.log_level, settings.log_format)
-    opened = sockets.open_listeners(settings.host, settings.port, settings.ops_port, default_port=DEFAULT_PORT)
-    if opened.conflict:
-        _log.warning("port_in_use", detail=opened.conflict, hint="pass --port to choose one")
+    """Supervise workers until a signal arrives. Returns the exit code. Raises ListenError."""
+    log_config.configure(settings.log_level, settings.log_format)
+    listeners = open_configured_listeners(settings)
     command = [sys.executable, *sys.orig_argv[1:]]
-    launcher = Launcher(settings, opened.main, opened.ops, command=command, environment=dict(os.environ))
-    return asyncio.run(_supervised(launcher, Places(settings.answerer, env_files, program=_edited())))
+    launcher = WorkerLauncher(settings, listeners, command=command, environment=dict(os.environ))
+    files = WatchedFiles(settings.answerer, env_files, askd_source=_editable_source_folder())
+    return asyncio.run(_run_supervisor(launcher, files))
 
 
-def _edited() -> Path | None:
-    """Return the folder of askd's own source where somebody edits it: in a checkout, in an image for development.
+def _editable_source_folder() -> Path | None:
+    """Return the folder of askd's source if it is a checkout, so that workers reload it too. None if it is installed.
 
-    Workers get the new source; this process goes on with the old one, and so does the worker that serves where a new
-    one cannot even start.
+    The supervisor itself keeps the old source, and so does a worker that serves on because a new one cannot start.
     """
-    source = Path(service.__file__).parent
-    return None if is_installed(source) else source
+    source = Path(askd.__file__).parent
+    return None if is_in_site_packages(source) else source
 
 
-async def _supervised(launcher: Launcher, places: Places) -> int:
+async def _run_supervisor(launcher: WorkerLauncher, files: WatchedFiles) -> int:
     loop = asyncio.get_running_loop()
-    # The watch notes how files are before the first worker reads them, so that no save falls between the two.
-    watch = Watch(places, lambda files: loop.call_soon_threadsafe(supervisor.changed, files))
-    supervisor = Supervisor(launcher, watch.also)
+    # The watcher takes its first snapshot before the first worker reads the files, so that no change is missed.
+    watcher = SourceWatcher(files, lambda paths: loop.call_soon_threadsafe(supervisor.on_files_changed, paths))
+    supervisor = Supervisor(launcher, watcher.add_folders)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        loop.add_signal_handler(number, supervisor.signalled, number)
-    loop.add_signal_handler(signal.SIGCHLD, _reap, supervisor)
+        loop.add_signal_handler(number, supervisor.on_signal, number)
+    loop.add_signal_handler(signal.SIGCHLD, _reap_children, supervisor)
     supervisor.start()
-    watch.start()
+    watcher.start()
     try:
-        return await supervisor.finished
+        return await supervisor.exit_code
     finally:
-        watch.stop()
+        watcher.stop()
 
 
-def _reap(supervisor: "Supervisor") -> None:
-    """Collect whoever has ended: as process 1 also those that a worker left behind."""
+def _reap_children(supervisor: "Supervisor") -> None:
+    """Reap all exited children. As process 1 of a container, that includes orphans of the workers."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -74,134 +69,141 @@ def _reap(supervisor: "Supervisor") -> None:
             return
         if pid == 0:
             return
-        supervisor.ended(pid, os.waitstatus_to_exitcode(status))
+        supervisor.on_process_exit(pid, os.waitstatus_to_exitcode(status))
 
 
 class Supervisor:
-    """One worker serves, the next one may be loading, and others may be leaving. All methods are called on the loop."""
+    """State machine of the workers: one serves, the next may be loading, others may be leaving.
 
-    def __init__(self, launcher: Launcher, watch_also: Callable[[Sequence[str]], None]) -> None:
+    All methods must be called on the event loop.
+    """
+
+    def __init__(self, launcher: WorkerLauncher, add_watched_folders: Callable[[Sequence[str]], None]) -> None:
         self._launcher = launcher
-        self._watch_also = watch_also
-        self.finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        """The exit code, once every worker has ended after a signal."""
-        self._serving: Child | None = None
-        self._loading: Child | None = None
-        self._leaving: dict[int, Child] = {}
-        self._replaced: Child | None = None
-        """Who served before the one that serves now."""
-        self._stopping = False
-        self._refusal = ""
-        self._fault = ""
-        """Why the one that serves has no answers; empty: it has."""
-        self._served = False
-        """Whether any worker has come so far as to serve."""
-        self._since: float | None = None
-        """When the last change was seen; None: it has been told that it is served."""
-        self._code = 0
+        self._add_watched_folders = add_watched_folders
+        self.exit_code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        """The exit code, when every worker has exited after a signal."""
+        self._serving_worker: WorkerProcess | None = None
+        self._loading_worker: WorkerProcess | None = None
+        self._leaving_workers: dict[int, WorkerProcess] = {}
+        self._previous_worker: WorkerProcess | None = None
+        """The worker that served before the one that serves now."""
+        self._is_stopping = False
+        self._start_error = ""
+        self._load_error = ""
+        """Load error of the serving worker. Empty if it loaded."""
+        self._has_served = False
+        """Whether any worker has started to serve."""
+        self._change_seen_at: float | None = None
+        """Monotonic time of the last change. None if its reload has been logged."""
+        self._exit_code = 0
 
-    def start(self, fault: str | None = None) -> None:
-        """Start a worker, one that stands in where there is a fault."""
-        self._refusal = ""
+    def start(self, load_error: str | None = None) -> None:
+        """Start a worker, which serves `load_error` instead of the user's code if that is not None."""
+        self._start_error = ""
         try:
-            self._loading = self._launcher.start(self.heard, takes_over=self._serving is not None, fault=fault)
+            self._loading_worker = self._launcher.start(
+                self.on_message, replaces_running_worker=self._serving_worker is not None, load_error=load_error
+            )
         except OSError as error:
-            _log.error("no worker could be started", fault=str(error), mend="save again")
+            _log.error("worker_start_failed", error=str(error), hint="save a file to try again")
 
-    def changed(self, files: Sequence[str]) -> None:
-        """Start a worker with the new code; one that is still loading has the old, and gives way."""
-        if self._stopping:
+    def on_files_changed(self, paths: Sequence[str]) -> None:
+        """Start a worker with the new code. A worker that is still loading has old code and is stopped."""
+        if self._is_stopping:
             return
-        _log.info("reloading", changed=list(files))
-        self._since = time.monotonic()
-        if self._loading:
-            self._leave(self._loading)
+        _log.info("code_reloading", paths=list(paths))
+        self._change_seen_at = time.monotonic()
+        if self._loading_worker:
+            self._swap_out(self._loading_worker)
         self.start()
 
-    def heard(self, child: Child, said: Said) -> None:
-        """Act on what a worker said."""
-        if said.event == "imported":
-            self._watch_also(said.folders)
-        elif said.event == "refuses":
-            self._refusal = said.fault
-        elif said.event == "left" and child is self._replaced:
-            self._reloaded()
-        elif said.event == "serves" and child is self._loading:
-            self._replaced, self._serving, self._loading = self._serving, child, None
-            self._served, self._fault = True, said.fault
-            if self._replaced:
-                self._leave(self._replaced)
+    def on_message(self, worker: WorkerProcess, message: WorkerMessage) -> None:
+        """Handle a message from a worker."""
+        if message.event == "imported":
+            self._add_watched_folders(message.folders)
+            _log.debug("folders_watched", folders=message.folders)
+        elif message.event == "start_failed":
+            self._start_error = message.error
+        elif message.event == "stopped_accepting" and worker is self._previous_worker:
+            self._log_reload()
+        elif message.event == "serving" and worker is self._loading_worker:
+            self._previous_worker, self._serving_worker, self._loading_worker = self._serving_worker, worker, None
+            self._has_served, self._load_error = True, message.error
+            if self._previous_worker:
+                self._swap_out(self._previous_worker)
             else:
-                self._reloaded()
+                self._log_reload()
 
-    def ended(self, pid: int, code: int) -> None:
-        """Take note that a process ended. `code` is its exit code, or minus the number of the signal that ended it."""
-        if child := self._leaving.pop(pid, None):
-            child.close()
-        for child in filter(None, (self._serving, self._loading)):
-            if child.pid == pid:
-                child.close()
-                self._lost(child, code)
-        if self._stopping and not (self._serving or self._loading or self._leaving) and not self.finished.done():
-            self.finished.set_result(self._code)
+    def on_process_exit(self, pid: int, code: int) -> None:
+        """Handle the exit of a process. `code` is the exit code, or minus the number of the signal that killed it."""
+        if worker := self._leaving_workers.pop(pid, None):
+            worker.close()
+        for worker in filter(None, (self._serving_worker, self._loading_worker)):
+            if worker.pid == pid:
+                worker.close()
+                self._on_unexpected_exit(worker, code)
+        has_workers = self._serving_worker or self._loading_worker or self._leaving_workers
+        if self._is_stopping and not has_workers and not self.exit_code.done():
+            self.exit_code.set_result(self._exit_code)
 
-    def signalled(self, number: signal.Signals) -> None:
-        """Stop with the workers at the first signal, at once at the second; SIGUSR1 and SIGUSR2 are passed on."""
-        last = self._serving or self._loading
+    def on_signal(self, number: signal.Signals) -> None:
+        """Stop with the workers at the first signal, kill them at the second. SIGUSR1 and SIGUSR2 are passed on."""
+        active = self._serving_worker or self._loading_worker
         if number in {signal.SIGUSR1, signal.SIGUSR2}:
-            if last:
-                last.signal(number)
-        elif self._stopping or last is None:
-            self._stop_at_once(number)
+            if active:
+                active.send_signal(number)
+        elif self._is_stopping or active is None:
+            self._kill_workers(number)
         else:
-            self._stopping = True
-            last.command(number.name)
-            if self._loading and self._loading is not last:
-                self._leave(self._loading)
-                self._loading = None
+            self._is_stopping = True
+            active.send_command(number.name)
+            if self._loading_worker and self._loading_worker is not active:
+                self._swap_out(self._loading_worker)
+                self._loading_worker = None
 
-    def _stop_at_once(self, number: signal.Signals) -> None:
-        for child in filter(None, (self._serving, self._loading, *self._leaving.values())):
-            child.kill()
-        if not self.finished.done():
-            self.finished.set_result(128 + number if self._stopping else 0)
+    def _kill_workers(self, number: signal.Signals) -> None:
+        for worker in filter(None, (self._serving_worker, self._loading_worker, *self._leaving_workers.values())):
+            worker.kill()
+        if not self.exit_code.done():
+            self.exit_code.set_result(128 + number if self._is_stopping else 0)
 
-    def _leave(self, child: Child) -> None:
-        child.command(SWAP)
-        self._leaving[child.pid] = child
+    def _swap_out(self, worker: WorkerProcess) -> None:
+        worker.send_command(SWAP_COMMAND)
+        self._leaving_workers[worker.pid] = worker
 
-    def _reloaded(self) -> None:
-        """Say what the last change has come to, now that no other code answers any more."""
-        seconds = None if self._since is None else round(time.monotonic() - self._since, 3)
-        if self._fault:
-            _log.warning("broken", fault=self._fault, answers="503 until a save mends it")
-        elif seconds is not None:
-            _log.info("reloaded", seconds=seconds)
-        self._since = None
+    def _log_reload(self) -> None:
+        """Log the outcome of the last change, once the old worker has stopped accepting."""
+        if self._load_error:
+            _log.warning("code_load_failed", error=self._load_error, fallback="503 until the code loads")
+        elif self._change_seen_at is not None:
+            duration_ms = round((time.monotonic() - self._change_seen_at) * 1000, 1)
+            _log.info("code_reloaded", duration_ms=duration_ms)
+        self._change_seen_at = None
 
-    def _lost(self, child: Child, code: int) -> None:
-        """Put one in place of a worker that ended although nobody told it to, for as long as nothing is saved."""
-        loading = child is self._loading
-        if loading:
-            self._loading = None
+    def _on_unexpected_exit(self, worker: WorkerProcess, code: int) -> None:
+        """Start a worker that serves the error, until the next change, if a worker exits without a command."""
+        if worker is self._loading_worker:
+            self._loading_worker = None
         else:
-            self._serving = None
-        if self._stopping:
-            self._code = code if code >= 0 else 128 - code
-        elif self._refusal and not self._served:
-            self._stopping, self._code = True, REFUSED
+            self._serving_worker = None
+        if self._is_stopping:
+            self._exit_code = code if code >= 0 else 128 - code
+        elif self._start_error and not self._has_served:
+            self._is_stopping, self._exit_code = True, EXIT_START_FAILED
         else:
-            fault = self._refusal or f"The worker {_described(code)}. The next save starts another."
-            _log.error("worker ended", fault=fault)
-            if not child.stands_in and not self._loading:
-                self.start(fault)
+            error = self._start_error or f"The worker {_describe_exit(code)}. Save a file to restart it."
+            _log.error("worker_exited", error=error)
+            # One that fails even to serve an error would fail again.
+            if not worker.serves_load_error and not self._loading_worker:
+                self.start(error)
 
 
-def _described(code: int) -> str:
-    """Return `was ended by SIGSEGV`, or with which code it ended itself."""
+def _describe_exit(code: int) -> str:
+    """Return `was killed by SIGSEGV` or `exited with code 1`."""
     if code >= 0:
-        return f"ended itself with exit code {code}"
+        return f"exited with code {code}"
     try:
-        return f"was ended by {signal.Signals(-code).name}"
+        return f"was killed by {signal.Signals(-code).name}"
     except ValueError:
-        return f"was ended by signal {-code}"
+        return f"was killed by signal {-code}"

@@ -1,4 +1,4 @@
-"""The worker: the server, on inherited sockets, that leaves when it is told to and serves its own faults meanwhile."""
+"""Worker process of `--reload`: the server on inherited sockets, which serves its load errors as 503."""
 
 import asyncio
 import dataclasses
@@ -12,157 +12,165 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
-from service.answerers.faults import is_own
-from service.app import HEALTH, LOADED, create_app
-from service.drain import Listening
-from service.errors import LoadError, StartupError, Unavailable
-from service.models import Answer, Answerer, Progress, Question
-from service.reload.fault import one_line
-from service.reload.link import SWAP, Link, Said, current
-from service.server import Server, announce, log_failure, serve
-from service.settings import Settings
-from service.telemetry import logs, tracing
+from askd.answerers.user_code.exceptions import is_user_file
+from askd.app import HEALTH, LOAD_TASK, create_app
+from askd.config import Settings
+from askd.errors import LoadError, StartupError, Unavailable
+from askd.models import Answer, Answerer, ProgressCallback, Question
+from askd.process.server import Server, log_load_failure, serve, set_up_logging
+from askd.process.shutdown import ListeningSockets
+from askd.reload.worker_process import SWAP_COMMAND, ControlChannel, WorkerMessage, get_control_channel, one_line_error
+from askd.telemetry import log_config, tracing
 
-LINGER: Final = 0.25
-"""Seconds for which idle connections stay open after a swap: a request that is on its way is still answered."""
+SWAP_LINGER: Final = 0.25
+"""Seconds for which idle connections stay open after a swap: a request that is on its way is still served."""
 
 _log = structlog.get_logger("askd.reload")
 
 
-def started(work: Callable[[], Any]) -> Any:
-    """Do the command line's `work`, or stand in for it where the post names a fault."""
-    link = current()
-    if link.post.fault is not None:
-        logs.configure(link.post.settings.log_level, link.post.settings.log_format)
-        return _serve(link, link.post.settings, StandIn(link.post.fault))
+def run_command(work: Callable[[], Any]) -> Any:
+    """Run the command line's `work`, or serve the error that the supervisor has passed. Raises StartupError."""
+    channel = get_control_channel()
+    settings = channel.bootstrap.settings
+    if channel.bootstrap.load_error is not None:
+        log_config.configure(settings.log_level, settings.log_format)
+        return _serve(channel, settings, FailedAnswerer(channel.bootstrap.load_error))
     try:
         return work()
-    except StartupError as fault:
-        link.tell(Said(event="refuses", fault=one_line(fault)))
+    except StartupError as error:
+        channel.send(WorkerMessage(event="start_failed", error=one_line_error(error)))
         raise
 
 
 def run(settings: Settings, *, unknown: Mapping[str, str | None]) -> int:
-    """Serve as a worker until told to leave; return the exit code. Raises StartupError."""
-    link = current()
-    logs.configure(settings.log_level, settings.log_format)
-    first = link.post.settings
-    kept = {name: getattr(first, name) for name in ("host", "port", "ops_port", "reload")}
-    if any(getattr(settings, name) != value for name, value in kept.items()):
-        _log.warning("changed addresses need a restart", **kept)
-    settings = dataclasses.replace(settings, **kept)
-    if not link.post.takes_over:
-        announce(settings, unknown)
-    return _serve(link, settings, None)
+    """Serve as a worker until the supervisor ends it. Returns the exit code. Raises StartupError.
+
+    The listeners belong to the supervisor: changed addresses take effect after a restart.
+    """
+    channel = get_control_channel()
+    log_config.configure(settings.log_level, settings.log_format)
+    inherited = {name: getattr(channel.bootstrap.settings, name) for name in ("host", "port", "ops_port", "reload")}
+    if any(getattr(settings, name) != value for name, value in inherited.items()):
+        _log.warning("restart_required", **inherited)
+    settings = dataclasses.replace(settings, **inherited)
+    if not channel.bootstrap.replaces_running_worker:
+        set_up_logging(settings, unknown)
+    return _serve(channel, settings, None)
 
 
-def _serve(link: Link, settings: Settings, answerer: Answerer | None) -> int:
-    app = create_app(settings, answerer=answerer, tracing=tracing.begun(settings))
-    return serve(Worker(settings, app, link))
+def _serve(channel: ControlChannel, settings: Settings, answerer: Answerer | None) -> int:
+    app = create_app(settings, answerer=answerer, tracer=tracing.create_request_tracer(settings))
+    return serve(Worker(settings, app, channel))
 
 
-class StandIn(Answerer):
-    """Stands where an answerer would, and says why there is none."""
+class FailedAnswerer(Answerer):
+    """Answerer whose load fails with the error of a crashed worker."""
 
     kind = "none"
     name = "none"
 
-    def __init__(self, fault: str) -> None:
-        self._fault = fault
+    def __init__(self, load_error: str) -> None:
+        self._load_error = load_error
 
-    async def load(self, progress: Progress) -> None:
-        """Raise the fault."""
-        raise LoadError(self._fault)
+    async def load(self, progress: ProgressCallback) -> None:
+        """Raise LoadError."""
+        raise LoadError(self._load_error)
 
     async def answer(self, question: Question) -> Answer:
-        """Raise Unavailable; it never comes so far."""
-        raise Unavailable(self._fault)
+        """Raise Unavailable. Not reached, because the load fails."""
+        raise Unavailable(self._load_error)
 
 
 class Worker(Server):
-    """The server with a supervisor above it."""
+    """Server under a supervisor."""
 
-    def __init__(self, settings: Settings, app: web.Application, link: Link) -> None:
-        super().__init__(settings, app, link.listeners(), link.ops_listeners())
-        self._link = link
-        self._replaced = False
+    def __init__(self, settings: Settings, app: web.Application, channel: ControlChannel) -> None:
+        super().__init__(settings, app, channel.listeners())
+        self._channel = channel
+        self._is_replaced = False
 
-    def _handle_signals(self) -> None:
-        """A terminal sends Ctrl-C to both: the supervisor heeds it, and passes it on over the link."""
-        super()._handle_signals()
+    def _install_signal_handlers(self) -> None:
+        """Ignore SIGINT: a terminal sends Ctrl-C to both processes, and the supervisor passes it on as a command."""
+        super()._install_signal_handlers()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, lambda: None)
-        signal.pthread_sigmask(
-            signal.SIG_UNBLOCK, {signal.SIGINT}
-        )  # the supervisor blocked it until there is a handler
-        loop.add_reader(self._link.socket, self._commanded)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # the supervisor started us with it blocked
+        loop.add_reader(self._channel.socket, self._on_command)
 
-    def _commanded(self) -> None:
-        """Do what the supervisor says; where it has ended, leave too."""
-        words = self._link.heard()
-        if not words:
-            asyncio.get_running_loop().remove_reader(self._link.socket)
-        if self._stop.is_set():
+    def _on_command(self) -> None:
+        """Obey the supervisor's command. Stop if the supervisor has exited."""
+        commands = self._channel.receive_commands()
+        if not commands:
+            asyncio.get_running_loop().remove_reader(self._channel.socket)
+        if self._stop_event.is_set():
             return
-        self._replaced = SWAP in words
-        self._number = signal.SIGTERM if signal.SIGTERM.name in words else signal.SIGINT
-        self._stop.set()
+        self._is_replaced = SWAP_COMMAND in commands
+        self._stop_signal = signal.SIGTERM if signal.SIGTERM.name in commands else signal.SIGINT
+        self._stop_event.set()
 
-    def _open_ops(self) -> None:
-        if not self._link.post.takes_over:
-            super()._open_ops()
+    def _start_ops_server(self) -> None:
+        if not self._channel.bootstrap.replaces_running_worker:
+            super()._start_ops_server()
 
-    async def _open(self) -> None:
-        """Where another serves meanwhile, wait for the load, and for whatever came of it take over."""
-        if not self._link.post.takes_over:
-            await super()._open()
+    async def _start_listening(self) -> None:
+        """Listen at once, or after the load, successful or not, if another worker serves until then."""
+        if not self._channel.bootstrap.replaces_running_worker:
+            await super()._start_listening()
             return
-        loaded, stop = self._app[LOADED], asyncio.create_task(self._stop.wait())
-        await asyncio.wait({loaded, stop}, return_when=asyncio.FIRST_COMPLETED)
+        load, stop = self._app[LOAD_TASK], asyncio.create_task(self._stop_event.wait())
+        await asyncio.wait({load, stop}, return_when=asyncio.FIRST_COMPLETED)
         if stop.done():
             return
-        self._note(loaded.exception())
-        super()._open_ops()
-        await self._accept()
+        self._record_load_error(load.exception())
+        super()._start_ops_server()
+        await self._start_sites()
 
-    def _goes_on(self, failure: BaseException | None) -> bool:
-        """Serve whatever came of the load, a fault as 503s."""
-        if failure is not None and self._link.post.fault is None:  # else the supervisor has told it
-            log_failure(failure)
-            if failure.__cause__ is not None:
-                _log.error("traceback", exc_info=failure.__cause__)
-        self._note(failure)
-        fault = "" if failure is None else one_line(failure)
-        self._link.tell(Said(event="serves", fault=fault))
-        self._link.tell(Said(event="imported", folders=_own_folders()))
+    def _announce(self) -> None:
+        """Announce the first worker only."""
+        if not self._channel.bootstrap.replaces_running_worker and self._channel.bootstrap.load_error is None:
+            super()._announce()
+
+    def _should_keep_serving(self, load_error: BaseException | None) -> bool:
+        """Serve in any case; a load error is served as 503."""
+        if load_error is not None and self._channel.bootstrap.load_error is None:  # else the supervisor has logged it
+            log_load_failure(load_error)
+            if load_error.__cause__ is not None:
+                _log.error("code_load_traceback", exc_info=load_error.__cause__)
+        self._record_load_error(load_error)
+        error = "" if load_error is None else one_line_error(load_error)
+        self._channel.send(WorkerMessage(event="serving", error=error))
+        self._channel.send(WorkerMessage(event="imported", folders=_user_code_folders()))
         return True
 
-    def _listening(self) -> Listening:
-        """Leave the queue to the next worker, who accepts from the same sockets."""
-        return Listening(())
+    def _sockets_to_drain(self) -> ListeningSockets:
+        """Leave the accept queue to the next worker, which shares the sockets."""
+        return ListeningSockets(())
 
-    def _note(self, failure: BaseException | None) -> None:
-        if failure is not None:
-            self._app[HEALTH].broken(one_line(failure))
+    def _record_load_error(self, load_error: BaseException | None) -> None:
+        if load_error is not None:
+            self._app[HEALTH].set_load_failed(one_line_error(load_error))
 
-    async def _drain(self, number: signal.Signals) -> None:
-        if not self._replaced:
-            await super()._drain(number)
+    async def _start_draining(self, stop_signal: signal.Signals) -> None:
+        if not self._is_replaced:
+            await super()._start_draining(stop_signal)
             return
-        self._farewell = "replaced"
-        self._app[HEALTH].draining()
-        self._runner.drain()
+        self._final_event = "worker_replaced"
+        self._shutdown_log.level = "debug"
+        with self._shutdown_log.step("fail_readiness"):
+            self._app[HEALTH].set_draining()
+            self._runner.drain()
         for site in list(self._runner.sites):
             await site.stop()
-        if self._ops:
-            await asyncio.to_thread(self._ops.stop)
-        self._link.tell(Said(event="left"))
-        await asyncio.sleep(LINGER)
+        if self._ops_server:
+            await asyncio.to_thread(self._ops_server.stop)
+        self._channel.send(WorkerMessage(event="stopped_accepting"))
+        with self._shutdown_log.step("drain_delay", SWAP_LINGER):
+            await asyncio.sleep(SWAP_LINGER)
 
 
-def _own_folders() -> list[str]:
-    """Return where the user's own modules lie, among them those that failed halfway through the load."""
+def _user_code_folders() -> list[str]:
+    """Return the folders of the user's modules, including modules that failed during their import."""
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    folders = {os.path.dirname(file) for file in files if isinstance(file, str)}  # noqa: PTH120 - there are a thousand
-    here = Path.cwd()
-    return sorted(folder for folder in folders if is_own(f"{folder}{os.sep}", here))
+    folders = {os.path.dirname(file) for file in files if isinstance(file, str)}  # noqa: PTH120 - faster, for a thousand modules
+    working_directory = Path.cwd()
+    return sorted(folder for folder in folders if is_user_file(f"{folder}{os.sep}", working_directory))

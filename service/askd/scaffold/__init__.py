@@ -1,4 +1,4 @@
-"""`askd init`: a folder to begin with, that holds a function, its test, and what it takes to an image and a cluster."""
+"""`askd init`: creates a project with a function, a test, a Dockerfile, chart values and a skaffold configuration."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,91 +7,97 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from service.errors import StartupError
+from askd.errors import StartupError
 
-_SUFFIX: Final = ".in"
-_HIDDEN: Final = "dot."
-"""Starts the name of a template whose file starts with a dot: tools pass over files that are hidden."""
-_LONGEST: Final = 40
-"""Characters of a name: what Kubernetes allows for a label is 63, and objects add words of their own."""
-_CHECKOUT: Final = Path(__file__).parents[2] / "chart"
+_TEMPLATE_SUFFIX: Final = ".in"
+_DOTFILE_PREFIX: Final = "dot."
+"""Prefix of templates whose file name starts with a dot: packaging tools skip hidden files."""
+_MAX_NAME_LENGTH: Final = 40
+"""Characters of a project name. Kubernetes allows 63 in a label, and the chart appends suffixes to the name."""
+_CHECKOUT_CHART: Final = Path(__file__).parents[3] / "chart"
 
 
-def write(folder: Path, *, image: str, chart: str | None) -> list[str]:
-    """Write the files into `folder`, which is made where it is not there, and return their names.
+def write_scaffold(folder: Path, *, image: str, chart: str | None) -> list[str]:
+    """Write the project into `folder` and return the file names.
 
-    `image` is askd's image, with a tag or without; `chart` is askd's chart, a folder or an `oci://` address; None: the
-    checkout's, where this runs in one. Raises StartupError, before anything is written, where a file is there already.
+    Args:
+        folder: Directory of the project; created if it does not exist.
+        image: askd's image, with or without a tag.
+        chart: askd's chart, a directory or an `oci://` URL. None uses the chart of the checkout that this code runs
+            from, if it does.
+
+    Raises:
+        StartupError: A file exists already, in which case nothing is written, or a file cannot be written.
     """
-    files = dict(_files(folder, image, chart))
-    present = [name for name in files if (folder / name).exists()]
-    if present:
+    files = dict(_render_files(folder, image, chart))
+    existing = [name for name in files if (folder / name).exists()]
+    if existing:
         raise StartupError(
-            f"{folder.absolute()} has {', '.join(present)} already, and nothing is overwritten: move that away, or "
-            "name another folder, `askd init DIR`"
+            f"{folder.absolute()} already contains {', '.join(existing)}, which would be overwritten: move it away, or "
+            f"choose another directory with `askd init DIR`"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
-    except OSError as fault:
+    except OSError as error:
         raise StartupError(
-            f"{fault.filename or folder}: cannot be written, {fault.strerror}: name another folder"
-        ) from fault
+            f"{error.filename or folder} cannot be written ({error.strerror}): choose another directory"
+        ) from error
     return list(files)
 
 
-def name(folder: Path) -> str:
-    """Return the folder's name as images and Kubernetes take it: lower case, digits and hyphens, a letter first."""
-    words = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
-    words = words if words[:1].isalpha() else f"answers-{words}".strip("-")
-    return words[:_LONGEST].rstrip("-")
+def project_name(folder: Path) -> str:
+    """Return the directory's name as a valid name of an image and a Kubernetes object (a-z, 0-9 and hyphens)."""
+    name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
+    name = name if name[:1].isalpha() else f"answers-{name}".strip("-")
+    return name[:_MAX_NAME_LENGTH].rstrip("-")
 
 
 def next_steps(folder: Path) -> list[str]:
-    """Return what to type next, a line each."""
+    """Return the commands to run next, with comments."""
     steps = [
-        ("askd serve --reload", "serves each save; ask it: curl 'localhost:2024/ask?q=Ada'"),
-        ("pytest", "runs its test"),
-        (f"docker build -t {name(folder)} .", "makes its image"),
-        (f"docker run -p 2024:2024 {name(folder)}", "serves it from there"),
-        ("skaffold dev", "does so in a cluster, and again after each save"),
+        ("askd serve --reload", "serve the function; try curl 'localhost:2024/ask?q=Ada'"),
+        ("pytest", "run the test"),
+        (f"docker build -t {project_name(folder)} .", "build the image"),
+        (f"docker run -p 2024:2024 {project_name(folder)}", "run the image"),
+        ("skaffold dev", "run it in a cluster, and redeploy on changes"),
     ]
     width = max(len(command) for command, _ in steps)
-    enter = [] if folder.resolve() == Path.cwd() else [f"cd {folder}"]
-    return [*enter, *(f"{command:<{width}}  # {what}" for command, what in steps)]
+    change_directory = [] if folder.resolve() == Path.cwd() else [f"cd {folder}"]
+    return [*change_directory, *(f"{command:<{width}}  # {comment}" for command, comment in steps)]
 
 
-def _files(folder: Path, image: str, chart: str | None) -> Iterator[tuple[str, str]]:
-    words = _words(folder, image, chart)
-    for template in sorted(resources.files(__name__).joinpath("templates").iterdir(), key=lambda each: each.name):
-        if template.name.endswith(_SUFFIX):
-            file = template.name.removesuffix(_SUFFIX)
-            file = f".{file.removeprefix(_HIDDEN)}" if file.startswith(_HIDDEN) else file
-            yield file, Template(template.read_text(encoding="utf-8")).substitute(words)
+def _render_files(folder: Path, image: str, chart: str | None) -> Iterator[tuple[str, str]]:
+    variables = _template_variables(folder, image, chart)
+    templates = resources.files(__name__).joinpath("templates").iterdir()
+    for template in sorted(templates, key=lambda template: template.name):
+        if template.name.endswith(_TEMPLATE_SUFFIX):
+            name = template.name.removesuffix(_TEMPLATE_SUFFIX)
+            name = f".{name.removeprefix(_DOTFILE_PREFIX)}" if name.startswith(_DOTFILE_PREFIX) else name
+            yield name, Template(template.read_text(encoding="utf-8")).substitute(variables)
 
 
-def _words(folder: Path, image: str, chart: str | None) -> Mapping[str, str]:
-    """Return what stands for what in the templates."""
-    called = name(folder)
+def _template_variables(folder: Path, image: str, chart: str | None) -> Mapping[str, str]:
+    name = project_name(folder)
     return {
-        "name": called,
-        "variable": called.replace("-", "_"),
+        "name": name,
+        "variable": name.replace("-", "_"),
         "image": image,
-        "image_pip": variant(image, "pip"),
-        "image_dev": variant(image, "dev"),
-        "chart": _chart(chart),
+        "image_pip": image_variant(image, "pip"),
+        "image_dev": image_variant(image, "dev"),
+        "chart": _chart_line(chart),
     }
 
 
-def variant(image: str, word: str) -> str:
-    """Return the name of a companion of askd's image: `askd` has askd:pip, `askd:0.1.0` has askd:0.1.0-pip."""
+def image_variant(image: str, variant: str) -> str:
+    """Return the name of a variant of askd's image: `askd` → `askd:pip`, `askd:0.1.0` → `askd:0.1.0-pip`."""
     tagged = ":" in image.rpartition("/")[2]
-    return f"{image}-{word}" if tagged else f"{image}:{word}"
+    return f"{image}-{variant}" if tagged else f"{image}:{variant}"
 
 
-def _chart(chart: str | None) -> str:
-    """Return the line of skaffold.yaml that names the chart."""
+def _chart_line(chart: str | None) -> str:
+    """Return the line of skaffold.yaml that refers to the chart."""
     if chart is None:
-        chart = str(_CHECKOUT) if (_CHECKOUT / "Chart.yaml").is_file() else "../askd/chart"
+        chart = str(_CHECKOUT_CHART) if (_CHECKOUT_CHART / "Chart.yaml").is_file() else "../askd/chart"
     return f"remoteChart: {chart}" if "://" in chart else f"chartPath: {chart}"

@@ -1,1 +1,1 @@
-"""Logs, metrics and health: what is seen of the server."""
+"""Logs, metrics and traces."""

@@ -1,124 +1,147 @@
-"""The log line of an exchange: in the form of every other line, but put together by hand, for there is one for each."""
+"""Access log: one `request` line per request, formatted by hand because there is one for every request."""
 
 import logging
 import random
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import structlog
 
-from service.telemetry.exchange import Exchange
-from service.telemetry.output import now, output
+from askd.context import RequestContext
+from askd.telemetry import console
+from askd.telemetry.log_output import format_timestamp, log_output
 
-_encode: Final = msgspec.json.Encoder().encode
-_OK: Final = int(HTTPStatus.OK)
-_IS_OK: Final = f'"status":{_OK}'
-_IN_EVERY_LINE: Final = ("timestamp", "level", "event", "id", "trace_id", "span_id")
+MAX_DETAIL_LENGTH: Final = 500
+"""Characters of a problem's detail in the log: details of user code may have any length."""
+_encode_json: Final = msgspec.json.Encoder().encode
+_STATUS_OK: Final = int(HTTPStatus.OK)
+_STATUS_OK_FIELD: Final = f'"http.response.status_code":{_STATUS_OK}'
+
+CompactEntry = tuple[str, str, str, str, str, str]
+"""A request with the minimum of fields, all as they are written: the result of `format_request_fields`, the request id,
+the trace id, the duration and the cache time in milliseconds, and the client's address. A missing value is empty."""
 
 
-Plain = tuple[str, str, str, str, str, str]
-"""An exchange of which there is no more to tell: its kind (`kind_of`), its id, its trace id, how long it took and how
-long the cache did, and its client. Times are in milliseconds, as they are written. What does not apply is empty."""
+class AccessLog:
+    """Writes one line per request at level info.
 
-
-class ExchangeLog:
-    """Writes one line for each exchange, at level info; with the question's text only where `questions` says so.
-
-    `sample`: the share of the 200s that is logged, from 0 to 1; what is no 200 is logged always. A line that stands for
-    others says so by the share.
+    Args:
+        log_questions: Whether lines contain the text of the question.
+        sample_ratio: Share of 200 responses that are logged, 0 to 1. All others are always logged. Below 1, each line
+            of a 200 has a `sample_ratio`, so that counts can be extrapolated.
     """
 
-    def __init__(self, *, questions: bool = False, sample: float = 1.0) -> None:
-        self._questions = questions
-        self._sample = sample
-        self._sampled = f',"sample":{sample!r}' if sample < 1.0 else ""
-        self._other = structlog.get_logger("askd.exchange")
+    def __init__(self, *, log_questions: bool = False, sample_ratio: float = 1.0) -> None:
+        self._log_questions = log_questions
+        self._sample_ratio = sample_ratio
+        self._sample_field = f',"sample_ratio":{sample_ratio!r}' if sample_ratio < 1.0 else ""
 
-    def write(self, exchange: Exchange, duration: float) -> None:
-        """Log an exchange that took `duration` seconds."""
-        if output.level > logging.INFO or (self._sampled and exchange.status == _OK and self._skips()):
+    def write(self, context: RequestContext, duration: float) -> None:
+        """Log a request that took `duration` seconds."""
+        if log_output.level > logging.INFO or (
+            self._sample_field and context.status == _STATUS_OK and self._is_sampled_out()
+        ):
             return
-        if output.json:
-            output.soon((self._line, exchange, duration))
-        else:
-            self._tell(self._line(exchange, duration))
-
-    def _tell(self, written: bytes) -> None:
-        """Log a line in the form that all others have."""
-        line: dict[str, Any] = msgspec.json.decode(written)
-        self._other.info(line["event"], **{name: line[name] for name in line if name not in _IN_EVERY_LINE})
+        format_line = self._format_line if log_output.as_json else self._format_console_line
+        log_output.write_later((format_line, context, duration))
 
     @property
-    def plain(self) -> bool:
-        """Whether `write_plain` writes as `write` would."""
-        return not self._questions
+    def supports_compact(self) -> bool:
+        """Whether `write_compact` writes the same line as `write`."""
+        return not self._log_questions
 
-    def write_plain(self, exchange: Plain) -> None:
-        """Log an exchange whose answer was remembered."""
-        if output.level > logging.INFO:
+    def write_compact(self, entry: CompactEntry) -> None:
+        """Log a request that was answered from the response cache, without a context."""
+        if log_output.level > logging.INFO:
             return
-        if self._sampled and exchange[0].endswith(_IS_OK):
-            if self._skips():
+        sample_field = ""
+        if self._sample_field and entry[0].endswith(_STATUS_OK_FIELD):
+            if self._is_sampled_out():
                 return
-            exchange = (exchange[0] + self._sampled, *exchange[1:])
-        if output.json:
-            output.soon((_plain, exchange, 0.0))
-        else:
-            self._tell(_plain(exchange, 0.0))
+            sample_field = self._sample_field
+        format_line = _format_compact_line if log_output.as_json else _format_compact_console_line
+        log_output.write_later((format_line, entry, sample_field))
 
-    def _skips(self) -> bool:
-        """Decide about a 200, by chance: ids come from clients and samplers, and by them the share would be another."""
-        return random.random() >= self._sample  # noqa: S311 - no secret
+    def _is_sampled_out(self) -> bool:
+        """Sample at random: request ids are chosen by clients and would bias a hash."""
+        return random.random() >= self._sample_ratio  # noqa: S311 - not a secret
 
-    def _line(self, exchange: Exchange, duration: float) -> bytes:
-        """Return the line as JSON. Durations are in milliseconds; what does not apply is left out.
+    def _format_line(self, context: RequestContext, duration: float) -> bytes:
+        """Return the line as JSON. Times are in milliseconds; keys that do not apply are left out.
 
-        Ids and callers are well-formed (`request_id`, `trace_id`, `is_name`), so that they need no escaping; the rest
-        gets it.
+        Ids, callers and problem codes are well formed and need no escaping (`choose_request_id`, `parse_trace_id`).
         """
-        stages = exchange.stages
-        trace = f',"trace_id":"{exchange.trace_id}"' if exchange.trace_id else ""
-        span = f',"span_id":"{exchange.span_id}"' if exchange.span_id else ""
+        stages = context.stages
+        trace = f',"trace_id":"{context.trace_id}"' if context.trace_id else ""
+        span = f',"span_id":"{context.span_id}"' if context.span_id else ""
+        fields = format_request_fields(context.route, context.method, context.status, context.url_path)
         auth = "" if stages.auth is None else f',"auth_ms":{stages.auth * 1e3:.3f}'
-        rate = "" if stages.rate is None else f',"rate_ms":{stages.rate * 1e3:.3f}'
+        rate_limit = "" if stages.rate_limit is None else f',"rate_limit_ms":{stages.rate_limit * 1e3:.3f}'
         cache = "" if stages.cache is None else f',"cache_ms":{stages.cache * 1e3:.3f}'
         queue = "" if stages.queue is None else f',"queue_ms":{stages.queue * 1e3:.3f}'
-        code = "" if stages.code is None else f',"code_ms":{stages.code * 1e3:.3f}'
+        answerer = "" if stages.answerer is None else f',"answerer_ms":{stages.answerer * 1e3:.3f}'
         render = "" if stages.render is None else f',"render_ms":{stages.render * 1e3:.3f}'
-        caller = f',"caller":"{exchange.caller}"' if exchange.caller else ""
-        question = f',"question":{_quoted(exchange.question)}' if self._questions and exchange.question else ""
-        leader = f',"leader":"{exchange.leader}"' if exchange.leader else ""
-        sampled = self._sampled if exchange.status == _OK else ""
+        caller = f',"caller":"{context.caller}"' if context.caller else ""
+        leader = f',"leader_id":"{context.leader_id}"' if context.leader_id else ""
+        question = (
+            f',"question":{_json_string(context.question_text)}'
+            if self._log_questions and context.question_text
+            else ""
+        )
+        sampled = self._sample_field if context.status == _STATUS_OK else ""
+        problem = _format_problem_fields(context) if context.problem else ""
         return (
-            f'{{"timestamp":"{now()}","level":"info","event":"exchange","id":"{exchange.id}"{trace}{span},'
-            f"{kind_of(exchange.route, exchange.method, exchange.status)}{sampled},"
-            f'"duration_ms":{duration * 1e3:.3f}{auth}{rate}{cache}{queue}{code}{render},'
-            f'"client":{_client(exchange.client)}{caller}{leader}{question}}}'
+            f'{{"timestamp":"{format_timestamp()}","level":"info","event":"request",'
+            f'"request_id":"{context.request_id}"{trace}{span},{fields},'
+            f'"duration_ms":{duration * 1e3:.3f}{auth}{rate_limit}{cache}{queue}{answerer}{render},'
+            f'"client.address":{_client_json(context.client)}{caller}{leader}{question}{sampled}{problem}}}'
         ).encode()
 
+    def _format_console_line(self, context: RequestContext, duration: float) -> bytes:
+        return console.format_request(self._format_line(context, duration))
 
-def _plain(exchange: Plain, _: float) -> bytes:
-    kind, id, trace_id, duration, cache, client = exchange
+
+def _format_compact_line(entry: CompactEntry, sample_field: str) -> bytes:
+    fields, request_id, trace_id, duration, cache, client = entry
     trace = f',"trace_id":"{trace_id}"' if trace_id else ""
-    asked = f',"cache_ms":{cache}' if cache else ""
+    cache_field = f',"cache_ms":{cache}' if cache else ""
     return (
-        f'{{"timestamp":"{now()}","level":"info","event":"exchange","id":"{id}"{trace},{kind},'
-        f'"duration_ms":{duration}{asked},"render_ms":0.000,"client":{_client(client)}}}'
+        f'{{"timestamp":"{format_timestamp()}","level":"info","event":"request","request_id":"{request_id}"{trace},'
+        f'{fields},"duration_ms":{duration}{cache_field},"render_ms":0.000,'
+        f'"client.address":{_client_json(client)}{sample_field}}}'
     ).encode()
 
 
-def _quoted(text: str) -> str:
-    return _encode(text).decode()
+def _format_compact_console_line(entry: CompactEntry, sample_field: str) -> bytes:
+    return console.format_request(_format_compact_line(entry, sample_field))
+
+
+def _format_problem_fields(context: RequestContext) -> str:
+    parameter = f',"parameter":{_json_string(context.parameter)}' if context.parameter else ""
+    detail = context.detail
+    if len(detail) > MAX_DETAIL_LENGTH:
+        detail = f"{detail[: MAX_DETAIL_LENGTH - 1]}…"
+    return f',"problem":"{context.problem}"{parameter},"detail":{_json_string(detail)}'
+
+
+def _json_string(text: str) -> str:
+    try:
+        return _encode_json(text).decode()
+    except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot encode
+        return _encode_json(text.encode("utf-8", "backslashreplace").decode()).decode()
 
 
 @lru_cache(maxsize=256)
-def _client(address: str) -> str:
-    return _quoted(address)
+def _client_json(address: str) -> str:
+    return _json_string(address)
 
 
 @lru_cache(maxsize=256)
-def kind_of(route: str, method: str, status: int) -> str:
-    """Return the members of a line that tell of the route, the method and the status."""
-    return f'"route":{_quoted(route)},"method":{_quoted(method)},"status":{status}'
+def format_request_fields(route: str, method: str, status: int, url_path: str = "") -> str:
+    """Return the JSON members for method, route, path and status; `url_path` is empty unless the route is unmatched."""
+    path = f',"url.path":{_json_string(url_path)}' if url_path else ""
+    return (
+        f'"http.request.method":{_json_string(method)},"http.route":{_json_string(route)}{path},'
+        f'"http.response.status_code":{status}'
+    )

@@ -1,6 +1,6 @@
-"""Logs: structlog for askd and the standard library's `logging` for everyone's code, in one form, with one set of ids.
+"""Log configuration: structlog and the standard library's `logging` produce the same lines with the same ids.
 
-One line is one write to standard error: JSON, or colours on a terminal.
+Lines are JSON, or text for people on a terminal. Each is written to standard error with one system call.
 """
 
 import logging
@@ -12,145 +12,149 @@ from typing import Any, BinaryIO
 import msgspec
 import structlog
 
-from service.telemetry.exchange import CURRENT
-from service.telemetry.output import now, output
+from askd.context import request_context_var
+from askd.telemetry.console import format_clock_time
+from askd.telemetry.log_output import format_timestamp, log_output
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_QUIET = {"asyncio": logging.WARNING, "watchfiles": logging.WARNING}
+_LIBRARY_LEVELS = {"asyncio": logging.WARNING, "watchfiles": logging.WARNING}
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
-Event = MutableMapping[str, Any]
+EventDict = MutableMapping[str, Any]
 
 
-def configure(level: str, form: str, *, stream: BinaryIO | None = None) -> None:
-    """Set structlog and `logging` up. `form` is json, console, or auto: console where the stream is a terminal.
+def configure(level: str, log_format: str, *, stream: BinaryIO | None = None) -> None:
+    """Configure structlog and `logging`, and log uncaught exceptions.
 
-    `stream` takes bytes; None is standard error.
+    Args:
+        level: debug, info, warning or error.
+        log_format: json, console, or auto: console if the stream is a terminal, otherwise json.
+        stream: Binary stream; None means standard error.
     """
-    output.stream = stream or sys.stderr.buffer
-    terminal = output.stream.isatty()
-    output.json = form == "json" or (form == "auto" and not terminal)
-    last: list[Any] = [structlog.processors.format_exc_info, _render_json]
-    if not output.json:
-        # Plain, because rich, where it is installed, would show local variables: questions and secrets among them.
+    log_output.stream = stream or sys.stderr.buffer
+    is_terminal = log_output.stream.isatty()
+    log_output.as_json = log_format == "json" or (log_format == "auto" and not is_terminal)
+    log_output.use_colors = is_terminal
+    renderers: list[Any] = [structlog.processors.format_exc_info, _render_json]
+    if not log_output.as_json:
+        # Plain: rich, if it is installed, would show local variables, which may be questions and secrets.
         traceback = structlog.dev.plain_traceback
-        last = [structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=traceback)]
-    shared: list[Any] = [structlog.processors.add_log_level, _stamp]
-    _configure_standard_library(shared, last)
-    structlog.configure(processors=[*shared, *last], logger_factory=lambda *_: output)
+        renderers = [structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=traceback)]
+    processors: list[Any] = [structlog.processors.add_log_level, _add_timestamp_and_ids]
+    _configure_standard_library(processors, renderers)
+    structlog.configure(processors=[*processors, *renderers], logger_factory=lambda *_: log_output)
     set_level(_LEVELS[level])
-    threading.excepthook = _thread_died
-    sys.excepthook = _process_died
-    sys.unraisablehook = _unraisable
+    threading.excepthook = _log_thread_exception
+    sys.excepthook = _log_uncaught_exception
+    sys.unraisablehook = _log_unraisable_exception
 
 
-def _configure_standard_library(shared: list[Any], last: list[Any]) -> None:
-    handler = _Handler()
+def _configure_standard_library(processors: list[Any], renderers: list[Any]) -> None:
+    handler = _OutputHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_add_logger, structlog.stdlib.ExtraAdder(), *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            foreign_pre_chain=[_add_logger_name, structlog.stdlib.ExtraAdder(), *processors],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     logging.root.handlers[:] = [handler]
-    for name, least in _QUIET.items():
-        logging.getLogger(name).setLevel(least)
+    for name, level in _LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(level)
     logging.captureWarnings(capture=True)
 
 
 def set_level(level: int) -> None:
-    """Log from this level of `logging` on; holds for loggers that exist already."""
-    output.level = level
+    """Set the minimum level, a number of `logging`, for all loggers including existing ones."""
+    log_output.level = level
     logging.root.setLevel(level)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
 
 
 def toggle_debug(level: str) -> str:
-    """Switch between debug and the configured `level`; returns the level now in force."""
-    new = level if output.level == logging.DEBUG and level != "debug" else "debug"
-    set_level(_LEVELS[new])
-    return new
+    """Switch between debug and the configured `level`; return the name of the new level."""
+    new_level = level if log_output.level == logging.DEBUG and level != "debug" else "debug"
+    set_level(_LEVELS[new_level])
+    return new_level
 
 
-class _Handler(logging.Handler):
-    """Writes what `logging` is told to the same place."""
-
+class _OutputHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            output.msg(self.format(record))
+            log_output.msg(self.format(record))
         except Exception:
             self.handleError(record)
 
 
-def _add_logger(_logger: Any, _method: str, event: Event) -> Event:
+def _add_logger_name(_logger: Any, _method: str, event: EventDict) -> EventDict:
     event["logger"] = event["_record"].name
     return event
 
 
-def _stamp(_logger: Any, _method: str, event: Event) -> Event:
-    """Add the time, and the ids of the exchange that the line belongs to."""
-    event["timestamp"] = now()
-    exchange = CURRENT.get()
-    if exchange is not None:
-        event.setdefault("id", exchange.id)
-        if exchange.trace_id:
-            event.setdefault("trace_id", exchange.trace_id)
-        if exchange.span_id:
-            event.setdefault("span_id", exchange.span_id)
+def _add_timestamp_and_ids(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Add the time and the ids of the current request."""
+    event["timestamp"] = format_timestamp() if log_output.as_json else format_clock_time()
+    context = request_context_var.get()
+    if context is not None:
+        event.setdefault("request_id", context.request_id)
+        if context.trace_id:
+            event.setdefault("trace_id", context.trace_id)
+        if context.span_id:
+            event.setdefault("span_id", context.span_id)
     return event
 
 
-def _render_json(_logger: Any, _method: str, event: Event) -> str:
-    """Time, level and event first, then the rest in the order in which it came."""
-    first = {name: event.pop(name, "") for name in ("timestamp", "level", "event")}
+def _render_json(_logger: Any, _method: str, event: EventDict) -> str:
+    """Return the line with timestamp, level and event first, and the other keys in the order of their addition."""
+    fields = {**{name: event.pop(name, "") for name in ("timestamp", "level", "event")}, **event}
     try:
-        return _encoder.encode({**first, **event}).decode()
-    except Exception:  # half surrogate pairs, a loop in the data, an object that cannot say what it is
-        return _encoder.encode({ascii(name)[1:-1]: _safe(value) for name, value in {**first, **event}.items()}).decode()
+        return _encoder.encode(fields).decode()
+    except Exception:  # lone surrogates, cyclic data, an object whose __str__ raises
+        return _encoder.encode({ascii(name)[1:-1]: _encode_safely(value) for name, value in fields.items()}).decode()
 
 
-def _safe(value: Any) -> Any:
+def _encode_safely(value: Any) -> Any:
     try:
         return ascii(value)[1:-1] if isinstance(value, str) else msgspec.Raw(_encoder.encode(value))
     except Exception:
-        return _described(value)
+        return _safe_repr(value)
 
 
-def _described(value: Any) -> str:
+def _safe_repr(value: Any) -> str:
     try:
         return ascii(value)
     except Exception:
         return f"<{type(value).__name__}>"
 
 
-def _thread_died(args: Any) -> None:
+def _log_thread_exception(args: Any) -> None:
     if not issubclass(args.exc_type, SystemExit):
         name = args.thread.name if args.thread else ""
-        info = (args.exc_type, args.exc_value, args.exc_traceback)
-        structlog.get_logger("askd").error("uncaught error in a thread", thread=name, exc_info=info)
+        exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
+        structlog.get_logger("askd").error("uncaught_thread_exception", thread=name, exc_info=exc_info)
 
 
-def _process_died(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    structlog.get_logger("askd").error("uncaught error", exc_info=(kind, error, trace))
+def _log_uncaught_exception(exc_type: type[BaseException], exc: BaseException, traceback: Any) -> None:
+    structlog.get_logger("askd").error("uncaught_exception", exc_info=(exc_type, exc, traceback))
 
 
-def _unraisable(args: Any) -> None:
-    """Log what was raised where nothing can catch it, in a finaliser for one."""
-    info = (args.exc_type, args.exc_value, args.exc_traceback)
-    structlog.get_logger("askd").error("uncaught error", detail=args.err_msg or "in a finaliser", exc_info=info)
+def _log_unraisable_exception(args: Any) -> None:
+    """Log an exception that nothing can catch, for example in a finalizer."""
+    exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
+    detail = args.err_msg or "in a finalizer"
+    structlog.get_logger("askd").error("unraisable_exception", detail=detail, exc_info=exc_info)
 
 
-def loop_failed(_loop: Any, context: Mapping[str, Any]) -> None:
-    """Log what asyncio's exception handler is told, once, with the traceback where there is one."""
+def handle_loop_exception(_loop: Any, context: Mapping[str, Any]) -> None:
+    """Exception handler for asyncio loops: log the error once, with its traceback if it has one."""
     structlog.get_logger("askd").error(
-        "uncaught error in the event loop",
+        "uncaught_event_loop_exception",
         detail=context.get("message", ""),
         exc_info=context.get("exception"),
-        **_ids(context.get("task") or context.get("future")),
+        **_request_id_field(context.get("task") or context.get("future")),
     )
 
 
-def _ids(task: Any) -> dict[str, str]:
-    """Return the id of the exchange in which a task was made, that ended when nobody looked; Python 3.11 tells none."""
-    exchange = task.get_context().get(CURRENT) if hasattr(task, "get_context") else None
-    return {"id": exchange.id} if exchange else {}
+def _request_id_field(task: Any) -> dict[str, str]:
+    """Return the id of the request that created the task; empty on Python 3.11, which lacks `Task.get_context`."""
+    context = task.get_context().get(request_context_var) if hasattr(task, "get_context") else None
+    return {"request_id": context.request_id} if context else {}

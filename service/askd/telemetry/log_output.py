@@ -1,6 +1,6 @@
-"""Where log lines go: standard error, one write for a line, or for the exchanges of a hundredth of a second.
+"""Log output: standard error, written line by line, or in batches for request lines.
 
-Nobody who logs waits for standard error: `Writer` says what becomes of lines that it does not take at once.
+Logging never waits for standard error: see `LogWriter` for lines that the stream does not accept immediately.
 """
 
 import asyncio
@@ -17,182 +17,195 @@ from typing import Any, BinaryIO, Final
 
 import structlog
 
-from service.telemetry.writer import BOUND, Writer
+from askd.telemetry.log_writer import MAX_PENDING_BYTES, LogWriter
 
-Later = tuple[Callable[[Any, float], bytes], Any, float]
-"""A line that is yet to be made: what makes it, and what it is made from."""
+DeferredLine = tuple[Callable[[Any, Any], bytes], Any, Any]
+"""A line that is formatted when it is written: the function and its two arguments."""
 
-BATCH: Final = 0.01
-"""Seconds: a line comes late by less than people see, and a batch of a busy server has hundreds."""
-AT_EXIT: Final = 1.0
-"""Seconds for lines that wait when the interpreter ends, where nobody has seen to them before."""
-_ERASE: Final = b"\r\x1b[2K"
+BATCH_INTERVAL: Final = 0.01
+"""Seconds between two batches of deferred lines: not noticeable to people, and hundreds of lines on a busy server."""
+EXIT_FLUSH_TIMEOUT: Final = 1.0
+"""Seconds to wait for pending lines at interpreter exit, if `close` was not called before."""
+_ERASE_LINE: Final = b"\r\x1b[2K"
 
 
-class Output:
-    """Writes lines. `stream` takes bytes; `level` is one of `logging`'s numbers; `json` says in which form.
+class LogOutput:
+    """Writes log lines to a stream.
 
-    `bound`: bytes that may wait for a stream that is slow; what comes on top is dropped.
+    Attributes:
+        level: Minimum level, as a number of `logging`.
+        as_json: Whether lines are JSON; otherwise they are for people.
+        use_colors: Whether lines for people are coloured.
+
+    Args:
+        stream: Binary stream.
+        max_pending_bytes: Bytes that may wait for a slow stream; lines beyond are dropped.
     """
 
-    def __init__(self, stream: BinaryIO, *, bound: int = BOUND) -> None:
-        self._bound = bound
+    def __init__(self, stream: BinaryIO, *, max_pending_bytes: int = MAX_PENDING_BYTES) -> None:
+        self._max_pending_bytes = max_pending_bytes
         self._log = structlog.wrap_logger(self)
         self.level = logging.INFO
-        self.json = True
-        self._foot = b""
-        self._soon: deque[bytes | Later] = deque()
+        self.as_json = True
+        self.use_colors = False
+        self._footer = b""
+        self._pending_lines: deque[bytes | DeferredLine] = deque()
         self._stream = stream
-        self._begin()
+        self._create_writer()
 
-    def _begin(self) -> None:
-        self._writing = threading.Lock()
-        """Held by who writes. Who cannot have it leaves its lines to them: nobody waits, nor a finaliser for itself."""
-        self._writer = Writer(self._stream, self._through, bound=self._bound)
-        self._dropped_before = 0
-        """Lines that were dropped on the way to other streams."""
-        self._told = 0
-        """Dropped lines that a line has told of."""
-        self._over = False
+    def _create_writer(self) -> None:
+        self._write_lock = threading.Lock()
+        """Never waited for: if it is taken, its holder also writes our lines (so finalizers may log)."""
+        self._writer = LogWriter(self._stream, self._on_caught_up, max_pending_bytes=self._max_pending_bytes)
+        self._dropped_by_old_writers = 0
+        """Lines that were dropped on the way to earlier streams."""
+        self._reported_dropped = 0
+        """Dropped lines that `log_lines_dropped` has reported."""
+        self._close_timed_out = False
 
     @property
     def stream(self) -> BinaryIO:
-        """What the lines are written to. One that replaces another gets those that come from then on."""
+        """Stream that lines are written to. A new stream receives only the lines that are logged from then on."""
         return self._stream
 
     @stream.setter
     def stream(self, stream: BinaryIO) -> None:
-        with self._writing:
+        with self._write_lock:
             old, self._stream = self._writer, stream
-            self._dropped_before = self.dropped
-            self._writer = Writer(stream, self._through, bound=self._bound)
-            self._over = False
-            old.end()
+            self._dropped_by_old_writers = self.dropped_lines
+            self._writer = LogWriter(stream, self._on_caught_up, max_pending_bytes=self._max_pending_bytes)
+            self._close_timed_out = False
+            old.close()
 
     @property
-    def dropped(self) -> int:
-        """Lines that were lost so far, because the stream was slow or broken."""
-        return self._dropped_before + self._writer.dropped
+    def dropped_lines(self) -> int:
+        """Lines lost so far because the stream was slow or broken."""
+        return self._dropped_by_old_writers + self._writer.dropped_lines
 
     def msg(self, line: bytes | str) -> None:
-        """Write one line, so that lines of several threads do not mix; what waits goes before it.
+        """Write one line after all pending lines; lines of several threads do not mix.
 
-        A stream that is closed, full or broken costs the line, and not the answer that the line is about; neither does
-        one that is slow.
+        A slow, full, broken or closed stream loses the line, and never delays or fails the caller.
         """
-        self._soon.append(line if isinstance(line, bytes) else line.encode("utf-8", "backslashreplace"))
+        self._pending_lines.append(line if isinstance(line, bytes) else line.encode("utf-8", "backslashreplace"))
         self.flush()
 
     debug = info = warning = error = critical = exception = log = msg
 
-    def soon(self, line: Later) -> None:
-        """Make and write one line within `BATCH` of the running loop's time, with the others until then in one call.
+    def write_later(self, line: DeferredLine) -> None:
+        """Format and write the line within `BATCH_INTERVAL`, in one batch with others. Needs a running loop.
 
-        A system call for each line costs more than the line, and lines made one after another cost half of what they
-        cost between other work (measured). What is lost in a crash is one batch.
+        One system call per line costs more than the line itself, and formatting lines in a batch takes half the time
+        of formatting them between other work (measured). A crash loses at most one batch.
         """
-        waiting = self._soon
-        waiting.append(line)
+        pending = self._pending_lines
+        pending.append(line)
         try:
-            if waiting[0] is line:  # who put the first line there sees to the rest
-                asyncio.get_running_loop().call_later(BATCH, self.flush)
+            if pending[0] is line:  # the first line of a batch schedules the flush
+                asyncio.get_running_loop().call_later(BATCH_INTERVAL, self.flush)
         except IndexError:
             pass  # another thread has written it already
 
     @property
-    def terminal(self) -> bool:
-        """Whether a person watches: lines are for reading, and go to a terminal."""
-        return not self.json and self.stream.isatty()
+    def is_terminal(self) -> bool:
+        """Whether lines are for people and the stream is a terminal."""
+        return not self.as_json and self.stream.isatty()
 
-    def foot(self, text: str) -> None:
-        """Show this text below the last line, in place of the one that stands there; only for terminals. Empty: none.
+    def set_footer(self, text: str) -> None:
+        """Show a line below the log, in place of the previous one; empty removes it. Only for terminals.
 
-        It stays below the lines that are written while it is shown.
+        The footer stays below lines that are written while it is shown.
         """
-        if text or self._foot:
-            with self._writing:
-                self._foot = text.encode(errors="replace")
-                if not (text and self._writer.waiting):
-                    self._writer.write(_ERASE + self._foot, 0)
+        if text or self._footer:
+            with self._write_lock:
+                self._footer = text.encode(errors="replace")
+                if not (text and self._writer.pending_bytes):
+                    self._writer.write(_ERASE_LINE + self._footer, 0)
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits, as far as the stream takes it at once; any thread may."""
-        while self._soon and self._writing.acquire(blocking=False):
+        """Write pending lines, as far as the stream accepts them immediately. Safe in any thread."""
+        while self._pending_lines and self._write_lock.acquire(blocking=False):
             try:
-                self._flush()
+                self._write_pending()
             finally:
-                self._writing.release()
+                self._write_lock.release()
 
     def close(self, seconds: float) -> bool:
-        """Write what waits, and wait at most so long until that is done; say whether it is.
+        """Write pending lines; return whether the stream accepted all of them within `seconds`.
 
-        Lines may come after it. A stream that did not take all in its time gets no more of it.
+        Lines may still be logged afterwards. After a timeout, later calls do not wait for this stream again.
         """
-        until = time.monotonic() + seconds
-        if self._writing.acquire(timeout=max(seconds, 0.0)):
-            self._writing.release()
+        deadline = time.monotonic() + seconds
+        if self._write_lock.acquire(timeout=max(seconds, 0.0)):
+            self._write_lock.release()
         self.flush()
-        done = self._writer.wait(0.0 if self._over else until - time.monotonic())
-        self._over = not done
-        return done
+        is_done = self._writer.wait_until_written(0.0 if self._close_timed_out else deadline - time.monotonic())
+        self._close_timed_out = not is_done
+        return is_done
 
-    def renew(self) -> None:
-        """Begin anew in a forked process, without the thread and, it may be, without the lock; no line comes twice."""
-        self._soon.clear()
-        self._begin()
+    def reset_after_fork(self) -> None:
+        """Restore a usable state in a forked process, which lacks the writer thread and may have a locked lock.
 
-    def _flush(self) -> None:
-        writer, lines, full, dropped = self._writer, [], self._writer.full, 0
+        Pending lines belong to the parent, which writes them.
+        """
+        self._pending_lines.clear()
+        self._create_writer()
+
+    def _write_pending(self) -> None:
+        writer, lines, is_nearly_full, dropped = self._writer, [], self._writer.is_nearly_full, 0
         with contextlib.suppress(IndexError):
             while True:
-                line = self._soon.popleft()
+                line = self._pending_lines.popleft()
                 if isinstance(line, bytes):
                     lines.append(line)
-                elif full:
+                elif is_nearly_full:
                     dropped += 1
                 else:
                     lines.append(line[0](line[1], line[2]))
         if dropped:
-            writer.drop(dropped)
+            writer.count_dropped(dropped)
         if lines:
-            written = b"\n".join(lines) + b"\n"
-            if writer.write(_ERASE + written + self._foot if self._foot else written, len(lines)) and writer.lossy:
-                self._tell()
+            data = b"\n".join(lines) + b"\n"
+            if (
+                writer.write(_ERASE_LINE + data + self._footer if self._footer else data, len(lines))
+                and writer.has_unreported_drops
+            ):
+                self._report_dropped()
 
-    def _tell(self) -> None:
-        """Say how many lines were lost since that was said last, now that the stream takes some again."""
-        self._writer.lossy = False
-        dropped = self.dropped
-        lost, self._told = dropped - self._told, dropped
-        if lost:
-            self._log.warning("log lines dropped", lines=lost)
+    def _report_dropped(self) -> None:
+        """Log how many lines were lost since the last report, now that the stream accepts lines again."""
+        self._writer.has_unreported_drops = False
+        dropped = self.dropped_lines
+        new_drops, self._reported_dropped = dropped - self._reported_dropped, dropped
+        if new_drops:
+            self._log.warning("log_lines_dropped", count=new_drops)
 
-    def _through(self) -> None:
-        """Take note that what had to wait is written."""
-        with self._writing:
-            self._tell()
+    def _on_caught_up(self) -> None:
+        with self._write_lock:
+            self._report_dropped()
         self.flush()
 
 
-output = Output(sys.stderr.buffer)
-"""The process's one output: standard error is one, too."""
+log_output = LogOutput(sys.stderr.buffer)
+"""The only output of the process, because there is only one standard error."""
 
-atexit.register(output.close, AT_EXIT)
-os.register_at_fork(after_in_child=output.renew)
-
-
-_last = [(-1, "")]
-"""The millisecond that was formatted last, and its text: one item, so that threads see both or neither."""
+atexit.register(log_output.close, EXIT_FLUSH_TIMEOUT)
+os.register_at_fork(after_in_child=log_output.reset_after_fork)
 
 
-def now() -> str:
-    """Return the time in UTC to the millisecond, as RFC 3339 writes it."""
+_last_timestamp: Final = [(-1, "")]
+"""The millisecond that was formatted last, and its text: one item, so that threads see a consistent pair."""
+
+
+def format_timestamp() -> str:
+    """Return the current time in UTC with milliseconds, as in RFC 3339."""
     millisecond = time.time_ns() // 1_000_000
-    known, text = _last[0]
-    if millisecond != known:
-        seconds, part = divmod(millisecond, 1000)
-        before = text[:20] if known // 1000 == seconds else time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(seconds))
-        text = f"{before}{part:03d}Z"
-        _last[0] = millisecond, text
+    last_millisecond, text = _last_timestamp[0]
+    if millisecond != last_millisecond:
+        seconds, remainder = divmod(millisecond, 1000)
+        is_same_second = last_millisecond // 1000 == seconds
+        before = text[:20] if is_same_second else time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(seconds))
+        text = f"{before}{remainder:03d}Z"
+        _last_timestamp[0] = millisecond, text
     return text

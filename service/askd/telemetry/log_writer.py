@@ -1,8 +1,8 @@
-"""How log lines get to a stream that may be slow: at once where it takes them, else by a thread that waits for it.
+"""Non-blocking writer for log streams: it writes immediately if the stream accepts the data, otherwise in a thread.
 
-A pipe whose reader stands still would hold the event loop up. It is therefore opened once more, so as not to block:
-setting the flag on standard error itself would set it for every process that shares it. What does not get in at once
-goes to a thread, and so does all that comes while the thread is not through: lines keep their order.
+A pipe with a stalled reader would block the event loop. The writer therefore opens the pipe a second time with
+O_NONBLOCK, because setting the flag on standard error would change it for every process that shares it. Data that the
+pipe does not accept goes to a thread, as does all later data until the thread has caught up: lines keep their order.
 """
 
 import os
@@ -13,10 +13,10 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import BinaryIO, Final, NamedTuple
 
-BOUND: Final = 8 << 20
-"""Bytes that may wait for the thread: at most speed, what a server logs in half a second."""
-_BATCH: Final = 64 << 10
-"""Bytes that the thread writes in one call, or a little more: what a pipe takes."""
+MAX_PENDING_BYTES: Final = 8 << 20
+"""Bytes that may wait for the thread: half a second of log at full load."""
+_BATCH_BYTES: Final = 64 << 10
+"""Bytes that the thread writes with one call, or slightly more: the capacity of a pipe."""
 
 
 class _Chunk(NamedTuple):
@@ -24,106 +24,113 @@ class _Chunk(NamedTuple):
     lines: int
 
 
-class Writer:
-    """Writes to a stream without waiting for it; only `wait` does. `write` is for one thread at a time.
+class LogWriter:
+    """Writes to a stream without blocking; only `wait_until_written` blocks. One thread at a time may call `write`.
 
-    `bound`: bytes that may wait; beyond, lines are dropped and counted. `through` is called by the thread when it has
-    written all that there was after some had been dropped.
+    Args:
+        stream: Binary stream, with or without a file descriptor.
+        on_caught_up: Called by the writer thread when it has written everything after lines were dropped.
+        max_pending_bytes: Bytes that may wait for the thread; lines beyond are dropped and counted.
     """
 
-    def __init__(self, stream: BinaryIO, through: Callable[[], None], *, bound: int = BOUND) -> None:
+    def __init__(
+        self, stream: BinaryIO, on_caught_up: Callable[[], None], *, max_pending_bytes: int = MAX_PENDING_BYTES
+    ) -> None:
         self._stream = stream
-        self._fd = _descriptor(stream)
-        self._quick = None if self._fd is None else _quick(self._fd)
-        self._through = through
-        self._bound = bound
+        self._fd = _file_descriptor(stream)
+        self._nonblocking_fd = None if self._fd is None else _open_nonblocking(self._fd)
+        self._on_caught_up = on_caught_up
+        self._max_pending_bytes = max_pending_bytes
         self._queue: SimpleQueue[_Chunk | threading.Event | None] = SimpleQueue()
-        """Its `put` takes no lock that a finaliser, which may log, could wait for in vain."""
+        """A SimpleQueue, whose `put` is reentrant: a finalizer that logs cannot deadlock."""
         self._thread: threading.Thread | None = None
-        # Each number is written by one thread only, so that none needs a lock.
-        self._handed = 0
-        """Bytes that the thread was given so far."""
-        self._finished = 0
-        """Bytes that the thread was given and is through with."""
-        self._refused = 0
-        self._failed = 0
-        self.lossy = False
-        """Whether lines were dropped since somebody last set this to False."""
+        # Each counter is written by one thread only, so none needs a lock.
+        self._enqueued_bytes = 0
+        self._processed_bytes = 0
+        self._rejected_lines = 0
+        self._failed_lines = 0
+        self.has_unreported_drops = False
+        """Whether lines were dropped since the caller last reset this."""
 
     @property
-    def dropped(self) -> int:
-        """Lines that were not written, because the stream was slow or broken."""
-        return self._refused + self._failed
+    def dropped_lines(self) -> int:
+        """Lines that were not written because the stream was slow or broken."""
+        return self._rejected_lines + self._failed_lines
 
     @property
-    def waiting(self) -> int:
-        """Bytes that wait for the thread."""
-        return self._handed - self._finished
+    def pending_bytes(self) -> int:
+        """Bytes that wait for the writer thread."""
+        return self._enqueued_bytes - self._processed_bytes
 
     @property
-    def full(self) -> bool:
-        """Whether there is only room for lines that matter more than most: the last eighth of the bound."""
-        return self.waiting > self._bound - self._bound // 8
+    def is_nearly_full(self) -> bool:
+        """Whether only an eighth of the space is left, which is reserved for lines other than requests."""
+        return self.pending_bytes > self._max_pending_bytes - self._max_pending_bytes // 8
 
-    def drop(self, lines: int) -> None:
-        """Count lines that are not to be written."""
-        self._refused += lines
-        self.lossy = True
+    def count_dropped(self, lines: int) -> None:
+        """Count lines that the caller drops."""
+        self._rejected_lines += lines
+        self.has_unreported_drops = True
 
     def write(self, data: bytes, lines: int) -> bool:
-        """Write so many lines, now or later, or drop them; say whether all of them are written now."""
-        waiting = self.waiting
+        """Write the lines now, hand them to the thread, or drop them; return whether they are written already.
+
+        Args:
+            data: The lines.
+            lines: Their number, for the count of dropped lines.
+        """
+        pending = self.pending_bytes
         try:
-            written = 0 if waiting else self._written(data)
+            written = 0 if pending else self._write_nonblocking(data)
         except (OSError, ValueError):  # closed, full or broken
-            self.drop(lines)
+            self.count_dropped(lines)
             return False
         if written == len(data):
             return True
-        if waiting + len(data) > self._bound and waiting:
-            self.drop(lines)
+        if pending + len(data) > self._max_pending_bytes and pending:
+            self.count_dropped(lines)
         else:
-            self._hand_over(_Chunk(data[written:], lines))
+            self._enqueue(_Chunk(data[written:], lines))
         return False
 
-    def wait(self, seconds: float) -> bool:
-        """Wait at most so long until the thread is through with what it has now; say whether it is."""
-        if not self.waiting:
+    def wait_until_written(self, seconds: float) -> bool:
+        """Wait until the thread has processed the data that is pending now; return False after `seconds`."""
+        if not self.pending_bytes:
             return True
         done = threading.Event()
         self._queue.put(done)
         return done.wait(max(seconds, 0.0))
 
-    def end(self) -> None:
-        """Write nothing more, once what waits is written."""
+    def close(self) -> None:
+        """Stop after the pending data is written."""
         if self._thread:
             self._queue.put(None)
         else:
-            self._close()
+            self._close_descriptor()
 
-    def _written(self, data: bytes) -> int:
-        """Write what the stream takes at once, and return how many bytes that is."""
+    def _write_nonblocking(self, data: bytes) -> int:
+        """Write as much as the stream accepts immediately; return the number of bytes."""
         if self._fd is None:
             self._stream.write(data)
             self._stream.flush()
             return len(data)
-        if self._quick is None:
+        if self._nonblocking_fd is None:
             return 0
         try:
-            return os.write(self._quick, data)
+            return os.write(self._nonblocking_fd, data)
         except BlockingIOError:
             return 0
 
-    def _hand_over(self, chunk: _Chunk) -> None:
+    def _enqueue(self, chunk: _Chunk) -> None:
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="askd-log", daemon=True)
             try:
                 thread.start()
-            except RuntimeError:  # there may be no more threads, or the interpreter ends
-                self.drop(chunk.lines)
+            except RuntimeError:  # the thread limit is reached, or the interpreter is shutting down
+                self.count_dropped(chunk.lines)
                 return
             self._thread = thread
-        self._handed += len(chunk.data)
+        self._enqueued_bytes += len(chunk.data)
         self._queue.put(chunk)
 
     def _run(self) -> None:
@@ -134,49 +141,49 @@ class Writer:
             if isinstance(item, _Chunk):
                 chunks.append(item)
                 size += len(item.data)
-                if size < _BATCH and not self._queue.empty():
+                if size < _BATCH_BYTES and not self._queue.empty():
                     continue
             if chunks:
-                self._write_out(chunks)
+                self._write_chunks(chunks)
                 chunks, size = [], 0
             if isinstance(item, threading.Event):
                 item.set()
             if item is None:
                 break
-        self._close()
+        self._close_descriptor()
 
-    def _write_out(self, chunks: list[_Chunk]) -> None:
-        """Write chunks, however long that takes; where they cannot be written they are dropped."""
+    def _write_chunks(self, chunks: list[_Chunk]) -> None:
+        """Write the chunks, blocking; drop them if the stream is broken."""
         data = b"".join(chunk.data for chunk in chunks)
-        whole = True
+        succeeded = True
         try:
-            _wait_and_write(self._stream.fileno(), memoryview(data))
+            _write_blocking(self._stream.fileno(), memoryview(data))
         except (OSError, ValueError):
-            whole = False
-            self._failed += sum(chunk.lines for chunk in chunks)
-            self.lossy = True
-        self._finished += len(data)
-        if whole and self.lossy and not self.waiting:
-            self._through()
+            succeeded = False
+            self._failed_lines += sum(chunk.lines for chunk in chunks)
+            self.has_unreported_drops = True
+        self._processed_bytes += len(data)
+        if succeeded and self.has_unreported_drops and not self.pending_bytes:
+            self._on_caught_up()
 
-    def _close(self) -> None:
-        if self._quick is not None and self._quick != self._fd:
-            os.close(self._quick)
+    def _close_descriptor(self) -> None:
+        if self._nonblocking_fd is not None and self._nonblocking_fd != self._fd:
+            os.close(self._nonblocking_fd)
 
 
-def _descriptor(stream: BinaryIO) -> int | None:
-    """Return the number of what a stream writes to; None: it has none, it is in memory."""
+def _file_descriptor(stream: BinaryIO) -> int | None:
+    """Return the descriptor of the stream, None for a stream in memory."""
     try:
         return stream.fileno()
     except (OSError, ValueError):
         return None
 
 
-def _quick(fd: int) -> int | None:
-    """Return what writes to the same without waiting; None: nothing does, so that only the thread writes.
+def _open_nonblocking(fd: int) -> int | None:
+    """Return a descriptor that writes to the same file without blocking, None if only the thread can write.
 
-    A file or /dev/null waits for no reader. A pipe or a terminal is opened once more, on Linux and where that is
-    allowed. A socket cannot be.
+    Files and /dev/null never block. Pipes and terminals are opened a second time, which needs Linux and permission.
+    Sockets cannot be opened.
     """
     try:
         mode = os.fstat(fd).st_mode
@@ -187,12 +194,12 @@ def _quick(fd: int) -> int | None:
         return None
 
 
-def _wait_and_write(fd: int, data: memoryview) -> None:
-    """Write all, in as few calls as can be: after each the thread has to wait for the interpreter's lock."""
+def _write_blocking(fd: int, data: memoryview) -> None:
+    """Write everything in as few calls as possible: after each call the thread has to wait for the GIL."""
     while data:
         try:
             data = data[os.write(fd, data) :]
-        except BlockingIOError:  # somebody who shares it wants it so
-            room = select.poll()
-            room.register(fd, select.POLLOUT)
-            room.poll()
+        except BlockingIOError:  # another process that shares the pipe has set O_NONBLOCK
+            poll = select.poll()
+            poll.register(fd, select.POLLOUT)
+            poll.poll()

@@ -1,4 +1,4 @@
-"""How far a load has come: a bar where a person watches the log, else a line every few seconds."""
+"""Progress of loading the answerer: a bar on a terminal, otherwise a log line every few seconds."""
 
 import asyncio
 import contextlib
@@ -8,69 +8,78 @@ from typing import Final
 
 import structlog
 
-from service.models import Step
-from service.telemetry.output import output
+from askd.models import ProgressMessage
+from askd.telemetry.log_output import log_output
 
-LINES_EVERY: Final = 3.0
-"""Seconds between two log lines; a load that takes less has none."""
-FRAMES_EVERY: Final = 0.2
-_BAR: Final = 24
-_TEXT: Final = 38
+LOG_INTERVAL: Final = 3.0
+"""Seconds between two log lines; a shorter load logs none."""
+FRAME_INTERVAL: Final = 0.2
+"""Seconds between two updates of the bar."""
+_BAR_WIDTH: Final = 24
+_TEXT_WIDTH: Final = 38
 
 _log = structlog.get_logger("askd")
 
 
-class Loading:
-    """Takes the lines of a load's progress, and shows the last of them. `clock` gives seconds that only rise."""
+class ProgressReporter:
+    """Progress callback that keeps the latest message and renders it. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._began = clock()
-        self.line = ""
-        """What was told last; empty: nothing yet."""
+        self._started_at = clock()
+        self.latest = ""
+        """The latest message; empty before the first."""
 
-    def __call__(self, line: str) -> None:
-        """Take note of how far it is."""
-        self.line = line
+    def __call__(self, message: str) -> None:
+        """Record a message."""
+        self.latest = message
 
     @property
-    def seconds(self) -> float:
-        """How long the load has taken so far."""
-        return self._clock() - self._began
+    def elapsed_seconds(self) -> float:
+        """Seconds since the load started."""
+        return self._clock() - self._started_at
 
-    def tell(self) -> None:
-        """Log how far it is, where anything was told."""
-        if self.line:
-            share = {"percent": round(self.line.share * 100)} if isinstance(self.line, Step) else {}
-            _log.info("loading", progress=str(self.line), **share, seconds=round(self.seconds, 1))
+    def log(self) -> None:
+        """Log the latest message, if there is one."""
+        if self.latest:
+            percent = {"percent": round(self.latest.fraction * 100)} if isinstance(self.latest, ProgressMessage) else {}
+            duration = round(self.elapsed_seconds * 1000)
+            _log.info("answerer_loading", progress=str(self.latest), **percent, duration_ms=duration)
 
-    def bar(self) -> str:
-        """Return how far it is as one line of a terminal; without a known share the bar is left out."""
-        text = self.line if len(self.line) <= _TEXT else f"{self.line[: _TEXT - 1]}…"
-        if not isinstance(self.line, Step):
-            return f"{text}  {self.seconds:.0f}s"
-        full = round(self.line.share * _BAR)
-        return f"{'█' * full}{'░' * (_BAR - full)} {self.line.share:4.0%}  {text}  {self.seconds:.0f}s"
+    def render_bar(self) -> str:
+        """Return the progress as one terminal line; without a known fraction the bar is left out."""
+        text = self.latest if len(self.latest) <= _TEXT_WIDTH else f"{self.latest[: _TEXT_WIDTH - 1]}…"
+        if not isinstance(self.latest, ProgressMessage):
+            return f"{text}  {self.elapsed_seconds:.0f}s"
+        filled = round(self.latest.fraction * _BAR_WIDTH)
+        bar = "█" * filled + "░" * (_BAR_WIDTH - filled)
+        return f"{bar} {self.latest.fraction:4.0%}  {text}  {self.elapsed_seconds:.0f}s"
 
 
 @contextlib.asynccontextmanager
-async def shown(*, every: float | None = None) -> AsyncIterator[Loading]:
-    """Show how far the load is that takes place meanwhile, `every` so many seconds; None: as often as is usual."""
-    loading, terminal = Loading(), output.terminal
-    usual = FRAMES_EVERY if terminal else LINES_EVERY
-    task = asyncio.create_task(_show(loading, usual if every is None else every, terminal=terminal))
+async def show_progress(*, interval: float | None = None) -> AsyncIterator[ProgressReporter]:
+    """Show the progress of the load in this block.
+
+    Args:
+        interval: Seconds between two updates; None means `FRAME_INTERVAL` on a terminal, otherwise `LOG_INTERVAL`.
+    """
+    reporter, is_terminal = ProgressReporter(), log_output.is_terminal
+    default_interval = FRAME_INTERVAL if is_terminal else LOG_INTERVAL
+    task = asyncio.create_task(
+        _update_periodically(reporter, default_interval if interval is None else interval, is_terminal=is_terminal)
+    )
     try:
-        yield loading
+        yield reporter
     finally:
         task.cancel()
         await asyncio.wait({task})
-        output.foot("")
+        log_output.set_footer("")
 
 
-async def _show(loading: Loading, every: float, *, terminal: bool) -> None:
+async def _update_periodically(reporter: ProgressReporter, interval: float, *, is_terminal: bool) -> None:
     while True:
-        await asyncio.sleep(every)
-        if terminal:
-            output.foot(loading.bar() if loading.line else "")
+        await asyncio.sleep(interval)
+        if is_terminal:
+            log_output.set_footer(reporter.render_bar() if reporter.latest else "")
         else:
-            loading.tell()
+            reporter.log()

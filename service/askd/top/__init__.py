@@ -1,7 +1,6 @@
-"""`askd top`: servers, as their own /metrics tell of them.
+"""`askd top`: rates and percentiles of servers, computed from two scrapes of their /metrics.
 
-sample   what one scrape says
-change   what two scrapes say: rates, and percentiles of what came between them
-view     the same for a person, in 80 columns
-watch    scrape, wait, show
+scrape   parses a scrape, and computes the difference of two
+view     renders a server as a row or a panel
+watch    scrapes servers periodically
 """

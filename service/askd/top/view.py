@@ -1,115 +1,130 @@
-"""Servers for a person: a panel for one, a row each for several; 80 columns."""
+"""Text output of `askd top`, 79 columns wide: a panel for one server, or a table of several."""
 
 import math
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from service.client.text import cut
-from service.top.change import Change
-from service.top.sample import Sample
+from askd.client.terminal import truncate
+from askd.top.scrape import NO_DELTA, MetricsDelta, MetricsSnapshot
 
-WIDTH: Final = 79
-HISTORY: Final = 40
-"""Intervals that the panel draws."""
+SCREEN_WIDTH: Final = 79
+HISTORY_LENGTH: Final = 40
+"""Number of intervals in a sparkline."""
 _TICKS: Final = "▁▂▃▄▅▆▇█"
-_NAME: Final = 21
-_NONE: Final = "–"
+_NAME_WIDTH: Final = 21
+_COLUMN_WIDTHS: Final = (9, 8, 8, 10, 7, 8, 8)
+_NO_VALUE: Final = "–"
 
 
-class Seen(NamedTuple):
-    """What is known of one server now. `change` None: it was scraped once only; `fault`: why it was not just now."""
+class ServerStatus(NamedTuple):
+    """Status of a server after a scrape: `delta` is None after the first one, `error` is set if it failed."""
 
     name: str
-    sample: Sample | None = None
-    change: Change | None = None
-    fault: str = ""
+    snapshot: MetricsSnapshot | None = None
+    delta: MetricsDelta | None = None
+    error: str = ""
 
 
-def head() -> str:
-    """Return the heads of the columns."""
-    return f"{'server':<{_NAME}}{'asked/s':>9}{'p50':>8}{'p99':>8}{'in code':>10}{'queue':>7}{'shed/s':>8}{'cached':>8}"
+def table_header() -> str:
+    """Return the column headings."""
+    return _align_columns("server", "req/s", "p50", "p99", "in flight", "queue", "shed/s", "cached")
 
 
-def row(seen: Seen) -> str:
-    """Return one server as a line."""
-    name = f"{cut(seen.name.rpartition('//')[2], _NAME - 1):<{_NAME}}"
-    if seen.sample is None:
-        return name + cut(seen.fault, WIDTH - _NAME)
-    now, since = seen.sample, seen.change
-    places = f"{number(now.in_flight)}/{number(now.limit)}"
-    line = f"{name}{rate(since.rate) if since else _NONE:>9}{time(since.p50) if since else _NONE:>8}"
-    line += f"{time(since.p99) if since else _NONE:>8}{places:>10}{number(now.queue):>7}"
-    return line + f"{rate(since.shed) if since else _NONE:>8}{share(since.hits) if since else _NONE:>8}"
+def render_row(status: ServerStatus) -> str:
+    """Return the row of a server."""
+    name = truncate(status.name.rpartition("//")[2], _NAME_WIDTH - 1)
+    if status.snapshot is None:
+        return f"{name:<{_NAME_WIDTH}}" + truncate(status.error, SCREEN_WIDTH - _NAME_WIDTH)
+    snapshot, delta = status.snapshot, status.delta or NO_DELTA
+    return _align_columns(
+        name,
+        format_rate(delta.request_rate),
+        format_duration(delta.p50),
+        format_duration(delta.p99),
+        f"{format_count(snapshot.in_flight)}/{format_count(snapshot.concurrency_limit)}",
+        format_count(snapshot.queue_length),
+        format_rate(delta.shed_rate),
+        format_percentage(delta.cache_hit_ratio),
+    )
 
 
-def panel(seen: Seen, history: Sequence[Change]) -> Iterator[str]:
-    """Yield one server, and how its figures went; `history` ends with now."""
-    if seen.sample is None:
-        yield cut(f"{seen.name}: {seen.fault}", WIDTH)
+def _align_columns(name: str, *values: str) -> str:
+    columns = zip(values, _COLUMN_WIDTHS, strict=True)
+    return f"{name:<{_NAME_WIDTH}}" + "".join(f"{value:>{width}}" for value, width in columns)
+
+
+def render_panel(status: ServerStatus, history: Sequence[MetricsDelta]) -> Iterator[str]:
+    """Yield the lines for one server. `history` ends with the latest interval."""
+    if status.snapshot is None:
+        yield truncate(f"{status.name}: {status.error}", SCREEN_WIDTH)
         return
-    now = seen.sample
-    state = "ready" if now.ready else "not ready"
-    yield cut(f"askd {now.version} · {now.kind} · {state} · {seen.name}", WIDTH)
+    snapshot = status.snapshot
+    state = "ready" if snapshot.ready else "not ready"
+    yield truncate(f"askd {snapshot.version} · {snapshot.answerer_kind} · {state} · {status.name}", SCREEN_WIDTH)
     yield ""
-    last = history[-1] if history else Change(*[math.nan] * 6)
+    last = history[-1] if history else NO_DELTA
     for label, value, values in (
-        ("asked", f"{rate(last.rate)} /s", [each.rate for each in history]),
-        ("failed", f"{rate(last.failed)} /s", [each.failed for each in history]),
-        ("shed", f"{rate(last.shed)} /s", [each.shed for each in history]),
-        ("p50", time(last.p50), [each.p50 for each in history]),
-        ("p99", time(last.p99), [each.p99 for each in history]),
-        ("cached", share(last.hits), [each.hits for each in history]),
+        ("requests", f"{format_rate(last.request_rate)} /s", [delta.request_rate for delta in history]),
+        ("errors", f"{format_rate(last.error_rate)} /s", [delta.error_rate for delta in history]),
+        ("shed", f"{format_rate(last.shed_rate)} /s", [delta.shed_rate for delta in history]),
+        ("p50", format_duration(last.p50), [delta.p50 for delta in history]),
+        ("p99", format_duration(last.p99), [delta.p99 for delta in history]),
+        ("cached", format_percentage(last.cache_hit_ratio), [delta.cache_hit_ratio for delta in history]),
     ):
-        yield f"{label:<10}{value:>14}  {line(values[-HISTORY:])}".rstrip()
-    yield f"{'in code':<10}{number(now.in_flight) + ' of ' + number(now.limit):>14}"
-    yield f"{'queue':<10}{number(now.queue) + ' of ' + number(now.queue_limit):>14}"
+        yield f"{label:<10}{value:>14}  {render_sparkline(values[-HISTORY_LENGTH:])}".rstrip()
+    yield f"{'in flight':<10}{_format_usage(snapshot.in_flight, snapshot.concurrency_limit):>14}"
+    yield f"{'queue':<10}{_format_usage(snapshot.queue_length, snapshot.queue_limit):>14}"
 
 
-def fitted(lines: Sequence[str], columns: int, rows: int) -> list[str]:
-    """Return the lines cut to so many columns and rows; the last row says how many are left out."""
+def _format_usage(value: float, limit: float) -> str:
+    return f"{format_count(value)} of {format_count(limit)}"
+
+
+def fit_to_screen(lines: Sequence[str], columns: int, rows: int) -> list[str]:
+    """Return the lines cut to the size of the screen; the last row shows the number of omitted lines."""
     shown = [line[:columns] for line in lines]
     if len(shown) <= rows:
         return shown
-    keep = max(rows - 1, 0)
-    return [*shown[:keep], f"… {len(shown) - keep} more; a higher terminal shows them"[:columns]]
+    kept = max(rows - 1, 0)
+    return [*shown[:kept], f"… {len(shown) - kept} more; enlarge the terminal to see them"[:columns]]
 
 
-def line(values: Sequence[float]) -> str:
-    """Return a line of ticks from 0 to the largest; where there is no value, or all are 0, it is blank."""
-    known = [value for value in values if math.isfinite(value)]
-    most = max(known, default=0.0)
-    return "".join(_tick(value, most) for value in values)
+def render_sparkline(values: Sequence[float]) -> str:
+    """Return a character for each value, scaled from 0 to the largest; missing and zero values are blank."""
+    finite = [value for value in values if math.isfinite(value)]
+    largest = max(finite, default=0.0)
+    return "".join(_sparkline_tick(value, largest) for value in values)
 
 
-def _tick(value: float, most: float) -> str:
+def _sparkline_tick(value: float, largest: float) -> str:
     if math.isnan(value) or value <= 0:
         return " "
-    return _TICKS[-1] if value >= most else _TICKS[int(value / most * len(_TICKS))]
+    return _TICKS[-1] if value >= largest else _TICKS[int(value / largest * len(_TICKS))]
 
 
-def rate(value: float) -> str:
-    """Return how often in a second."""
+def format_rate(value: float) -> str:
+    """Return a number per second."""
     if math.isnan(value):
-        return _NONE
+        return _NO_VALUE
     return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:.1f}"
 
 
-def time(value: float) -> str:
-    """Return a duration with two or three figures."""
+def format_duration(value: float) -> str:
+    """Return a duration with two or three digits. Infinity is above the last histogram bucket."""
     if math.isnan(value):
-        return _NONE
+        return _NO_VALUE
     if math.isinf(value):
-        return "longest"
+        return "+Inf"
     if value < 0.1:
         return f"{value * 1000:.1f}ms"
     return f"{value * 1000:.0f}ms" if value < 1 else f"{value:.1f}s"
 
 
-def share(value: float) -> str:
-    """Return a share in percent."""
-    return _NONE if math.isnan(value) else f"{value:.0%}"
+def format_percentage(value: float) -> str:
+    """Return a ratio from 0 to 1 in percent."""
+    return _NO_VALUE if math.isnan(value) else f"{value:.0%}"
 
 
-def number(value: float) -> str:
-    """Return a count."""
-    return _NONE if math.isnan(value) else f"{value:.0f}"
+def format_count(value: float) -> str:
+    """Return a whole number."""
+    return _NO_VALUE if math.isnan(value) else f"{value:.0f}"

@@ -1,4 +1,4 @@
-"""Scrapes servers again and again, and shows what they say."""
+"""Periodic scrapes of servers, and the screen that shows them."""
 
 import asyncio
 import contextlib
@@ -9,106 +9,117 @@ from typing import Final
 
 from yarl import URL
 
-from service.client import faults
-from service.client.failed import Failed
-from service.client.session import Session
-from service.client.target import Target
-from service.top.change import Change, change
-from service.top.sample import Sample, sample
-from service.top.view import HISTORY, Seen, fitted, head, panel, row
+from askd.client import errors
+from askd.client.errors import RequestFailed
+from askd.client.session import Session
+from askd.client.target import ServerTarget
+from askd.top.scrape import MetricsDelta, MetricsSnapshot, compute_delta, parse_snapshot
+from askd.top.view import HISTORY_LENGTH, ServerStatus, fit_to_screen, render_panel, render_row, table_header
 
-METRICS: Final = "/metrics"
-LONGEST: Final = 5.0
+METRICS_PATH: Final = "/metrics"
+SCRAPE_TIMEOUT: Final = 5.0
 """Seconds for a scrape."""
-PATIENCE: Final = 1.0
-"""Seconds for which all rows wait for one."""
-HOME: Final = "\x1b[H"
-CLEAR: Final = "\x1b[2J"
-_TO_END: Final = "\x1b[K"
-_BELOW: Final = "\x1b[J"
+REFRESH_TIMEOUT: Final = 1.0
+"""Seconds for which the display waits for slow servers before it is refreshed without them."""
+CURSOR_HOME: Final = "\x1b[H"
+CLEAR_SCREEN: Final = "\x1b[2J"
+_CLEAR_TO_LINE_END: Final = "\x1b[K"
+_CLEAR_BELOW: Final = "\x1b[J"
 
-Wait = Callable[[float], Awaitable[None]]
+Sleep = Callable[[float], Awaitable[None]]
 
 
-class Server:
-    """One server, and what was seen of it. `clock` gives seconds that only rise."""
+class WatchedServer:
+    """A server with its last status and the history of its rates. `clock` returns monotonic seconds."""
 
     def __init__(self, url: URL, ca_file: str | None = None, *, clock: Callable[[], float] = monotonic) -> None:
         path = url.path.rstrip("/")
-        self._url = url.with_path(path if path.endswith(METRICS) else path + METRICS)
-        self.session = Session(Target(url, ca_file=ca_file, timeout=LONGEST), keep=True)
-        self.seen = Seen(str(url).rstrip("/"))
-        self.history: deque[Change] = deque(maxlen=HISTORY)
+        self._url = url.with_path(path if path.endswith(METRICS_PATH) else path + METRICS_PATH)
+        self.session = Session(ServerTarget(url, ca_file=ca_file, timeout=SCRAPE_TIMEOUT), keep_alive=True)
+        self.status = ServerStatus(str(url).rstrip("/"))
+        self.history: deque[MetricsDelta] = deque(maxlen=HISTORY_LENGTH)
         self._clock = clock
-        self._last: Sample | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._last_snapshot: MetricsSnapshot | None = None
+        self._scrape_task: asyncio.Task[None] | None = None
 
-    async def looked(self, seconds: float | None) -> None:
-        """Look once, or go on with the last look. After so many seconds, what is seen is that none came yet."""
-        looking = self._looking = self._looking or asyncio.create_task(self.look())
-        await asyncio.wait({looking}, timeout=seconds)
-        if looking.done():
-            self._looking = None
-            looking.result()
+    async def scrape_within(self, seconds: float | None) -> None:
+        """Start a scrape, or continue one that has not ended, and wait for it.
+
+        If it does not end within `seconds`, the status is an error and the scrape continues in the background. None
+        waits until it ends.
+        """
+        task = self._scrape_task = self._scrape_task or asyncio.create_task(self.scrape())
+        await asyncio.wait({task}, timeout=seconds)
+        if task.done():
+            self._scrape_task = None
+            task.result()
         else:
-            self.seen = Seen(self.seen.name, fault=f"answer: none within {seconds:g} s")
+            self.status = ServerStatus(self.status.name, error=f"waiting: no response within {seconds:g} s")
 
-    async def leave(self) -> None:
-        """Give up a look that is under way."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait({self._looking})
+    async def cancel_scrape(self) -> None:
+        """Cancel the scrape in progress, if any."""
+        if self._scrape_task is not None:
+            self._scrape_task.cancel()
+            await asyncio.wait({self._scrape_task})
 
-    async def look(self) -> None:
-        """Scrape once. What is wrong becomes what was seen, and the next look compares with the last that went well."""
-        name = self.seen.name
+    async def scrape(self) -> None:
+        """Scrape once and update the status. After a failure, rates are relative to the last successful scrape."""
+        name = self.status.name
         try:
-            now = await self._scrape()
-        except Failed as failed:
-            self.seen = Seen(name, fault=f"{failed.step}: {failed.fault}")
+            snapshot = await self._fetch_snapshot()
+        except RequestFailed as error:
+            self.status = ServerStatus(name, error=f"{error.step}: {error.error}")
             return
-        since = change(self._last, now) if self._last else None
-        self._last = now
-        if since:
-            self.history.append(since)
-        self.seen = Seen(name, now, since)
+        delta = compute_delta(self._last_snapshot, snapshot) if self._last_snapshot else None
+        self._last_snapshot = snapshot
+        if delta:
+            self.history.append(delta)
+        self.status = ServerStatus(name, snapshot, delta)
 
-    async def _scrape(self) -> Sample:
+    async def _fetch_snapshot(self) -> MetricsSnapshot:
         async with self.session.send("GET", self._url) as response:
-            body = await self.session.body(response)
+            body = await self.session.read_body(response)
             if response.status != 200:
-                raise faults.senseless(response.status, f"status {response.status} at {self._url}")
+                raise errors.unexpected_response(response.status, f"status {response.status} at {self._url}")
             try:
-                return sample(body.decode(), self._clock())
-            except ValueError as fault:
-                why = str(fault) if "askd" in str(fault) else f"no metrics at {self._url}"
-                raise faults.senseless(200, why) from None
+                return parse_snapshot(body.decode(), self._clock())
+            except ValueError as error:
+                reason = str(error) if "askd" in str(error) else f"no metrics at {self._url}"
+                raise errors.unexpected_response(200, reason) from None
 
 
-async def looks(
-    servers: Sequence[Server], every: float, wait: Wait = asyncio.sleep, *, patience: float | None = None
+async def scrape_periodically(
+    servers: Sequence[WatchedServer],
+    interval: float,
+    sleep: Sleep = asyncio.sleep,
+    *,
+    scrape_timeout: float | None = None,
 ) -> AsyncGenerator[None, None]:
-    """Look at all servers at once, every so many seconds, and yield after each time.
+    """Scrape all servers concurrently, yield, wait for `interval` seconds, and repeat.
 
-    One that is slow holds the others up for `patience` seconds; None: for as long as a scrape may take.
+    Args:
+        servers: The servers.
+        interval: Seconds between two scrapes.
+        sleep: Replaced in tests.
+        scrape_timeout: Seconds for which a slow server delays the others; None waits for every scrape to end.
     """
     async with contextlib.AsyncExitStack() as sessions:
         for server in servers:
             await sessions.enter_async_context(server.session)
-            sessions.push_async_callback(server.leave)
+            sessions.push_async_callback(server.cancel_scrape)
         while True:
-            await asyncio.gather(*(server.looked(patience) for server in servers))
+            await asyncio.gather(*(server.scrape_within(scrape_timeout) for server in servers))
             yield
-            await wait(every)
+            await sleep(interval)
 
 
-def screen(servers: Sequence[Server], columns: int, rows: int) -> str:
-    """Return what a terminal of this size shows: the panel of one server, or a row for each of several."""
-    lines = [*panel(servers[0].seen, servers[0].history)] if len(servers) == 1 else table(servers)
-    shown = fitted(lines, columns - 1, rows - 1)  # a full last line or column would move what stands above it
-    return HOME + "".join(f"{line}{_TO_END}\n" for line in shown) + _BELOW
+def render_screen(servers: Sequence[WatchedServer], columns: int, rows: int) -> str:
+    """Return the screen for a terminal of this size: the panel of one server, or a row for each of several."""
+    lines = [*render_panel(servers[0].status, servers[0].history)] if len(servers) == 1 else render_table(servers)
+    shown = fit_to_screen(lines, columns - 1, rows - 1)  # text in the last column or row would scroll the screen
+    return CURSOR_HOME + "".join(f"{line}{_CLEAR_TO_LINE_END}\n" for line in shown) + _CLEAR_BELOW
 
 
-def table(servers: Sequence[Server]) -> list[str]:
-    """Return the heads of the columns, and a row for each server."""
-    return [head(), *(row(server.seen) for server in servers)]
+def render_table(servers: Sequence[WatchedServer]) -> list[str]:
+    """Return the header, and a row for each server."""
+    return [table_header(), *(render_row(server.status) for server in servers)]

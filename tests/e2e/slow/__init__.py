@@ -1,1 +1,1 @@
-"""What a cloud does to a server, done to askd on a real control plane, under load, with figures: `make proof`."""
+"""Slow tests on a real cluster: operations and failures under load, with measured results: `make test-e2e-slow`."""

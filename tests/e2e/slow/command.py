@@ -1,43 +1,49 @@
-"""Commands: run to their end, or watched line by line."""
+"""Commands that run to their end, or whose output is read line by line."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
-LIMIT: Final = 300.0
-"""Seconds after which a command is taken to hang."""
+COMMAND_TIMEOUT: Final = 300.0
+"""Seconds after which a command is considered hung."""
 
 
-class Failed(Exception):
-    """A command that failed, with what it said."""
+class CommandFailed(Exception):
+    """A command failed; the message contains the end of its output."""
 
 
-async def run(*words: str, check: bool = True, text: str = "", limit: float = LIMIT) -> str:
-    """Run a command, and return what it printed. Raises Failed unless `check` is off; then faults are in the text."""
+async def run_command(*command: str, check: bool = True, stdin: str = "", timeout: float = COMMAND_TIMEOUT) -> str:
+    """Run a command and return its output, with its errors if `check` is false.
+
+    Raises:
+        CommandFailed: The command failed and `check` is true.
+    """
     process = await asyncio.create_subprocess_exec(
-        *words,
-        stdin=asyncio.subprocess.PIPE if text else asyncio.subprocess.DEVNULL,
+        *command,
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(limit):
-            out, err = await process.communicate(text.encode() or None)
+        async with asyncio.timeout(timeout):
+            output, errors = await process.communicate(stdin.encode() or None)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode and check:
-        raise Failed(f"{' '.join(words)}: exit code {process.returncode}\n{out.decode()[-2000:]}{err.decode()[-2000:]}")
-    return out.decode() if check else out.decode() + err.decode()
+        raise CommandFailed(
+            f"{' '.join(command)}: exit code {process.returncode}\n{output.decode()[-2000:]}{errors.decode()[-2000:]}"
+        )
+    return output.decode() if check else output.decode() + errors.decode()
 
 
 @contextlib.asynccontextmanager
-async def lines(*words: str, limit: float = LIMIT) -> AsyncIterator[AsyncIterator[str]]:
-    """Give the lines of a command as they come; it is ended with the block."""
+async def stream_lines(*command: str, timeout: float = COMMAND_TIMEOUT) -> AsyncIterator[AsyncIterator[str]]:
+    """Yield an iterator over the lines of a command, which is terminated after the block."""
     process = await asyncio.create_subprocess_exec(
-        *words,
+        *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -50,7 +56,7 @@ async def lines(*words: str, limit: float = LIMIT) -> AsyncIterator[AsyncIterato
             yield line.decode().rstrip("\n")
 
     try:
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout(timeout):
             yield read(process.stdout)
     finally:
         if process.returncode is None:

@@ -1,9 +1,9 @@
-"""The load: raw connections that ask and never ask again, so that every failure shows.
+"""Load over keep-alive and new connections, without retries, so that every failure is counted.
 
-A kept connection is used until a response says `Connection: close`, or until it ended while no request was on it, which
-any client sees before it sends; a fresh one carries one request. From then on whatever is not a complete and right
-response is a failure: a connection that is refused, one that ends, a status other than 200, an answer that does not
-come. From RFC 9112.
+A keep-alive connection is used until a response has `Connection: close`, or until the server closes it while it is
+idle, which a client sees before it sends the next request. A new connection carries one request. Everything except a
+complete response with the expected body is a failure: a refused or closed connection, another status, a time-out.
+Connections follow RFC 9112.
 """
 
 import asyncio
@@ -15,57 +15,57 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Self
 
-MOST: Final = 500_000
-"""Samples after which a load is taken to be a mistake of the test."""
+MAX_SAMPLES: Final = 500_000
+"""Number of samples above which the test itself is assumed to be wrong."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Kind:
-    """One kind of question, and how often it is asked: each connection waits `pause` seconds after an answer."""
+class RequestKind:
+    """One kind of request, and the number of connections that send it with a pause (in seconds) after each response."""
 
     name: str
     query: str = "q=hello"
     accept: str = "application/json"
-    holds: bytes = b"hello"
-    """Bytes that a right body has."""
-    kept: int = 0
-    fresh: int = 0
+    expected_bytes: bytes = b"hello"
+    """Bytes that the body must contain."""
+    keepalive_connections: int = 0
+    new_connections: int = 0
     pause: float = 0.1
-    patience: float = 30.0
-    """Seconds after which an answer is taken never to come."""
+    timeout: float = 30.0
+    """Seconds after which a request fails."""
 
 
-FAST: Final = Kind(name="fast", kept=10, fresh=5)
-SLOW: Final = Kind(name="slow", query="q=hello&wait=4", kept=6, fresh=4)
-STREAM: Final = Kind(
+FAST: Final = RequestKind(name="fast", keepalive_connections=10, new_connections=5)
+SLOW: Final = RequestKind(name="slow", query="q=hello&wait=4", keepalive_connections=6, new_connections=4)
+STREAM: Final = RequestKind(
     name="stream",
     query="q=hello&wait=2&pieces=8",
     accept="text/event-stream",
-    holds=b"event: answer\n",
-    kept=3,
-    fresh=2,
+    expected_bytes=b"event: answer\n",
+    keepalive_connections=3,
+    new_connections=2,
 )
-ALL: Final = (FAST, SLOW, STREAM)
+ALL_KINDS: Final = (FAST, SLOW, STREAM)
 
 
 class Sample(NamedTuple):
-    """One request: when it was begun (`time.monotonic`), the seconds it took, who answered, and what was wrong."""
+    """One request: start time (`time.monotonic`), duration in seconds, responding server, and error if any."""
 
-    at: float
+    started_at: float
     seconds: float
     kind: str
-    fresh: bool
+    new_connection: bool
     server: str = ""
-    fault: str = ""
+    error: str = ""
 
     @property
-    def ended(self) -> float:
-        """When it was over."""
-        return self.at + self.seconds
+    def ended_at(self) -> float:
+        """End time (`time.monotonic`)."""
+        return self.started_at + self.seconds
 
 
-class Reply(NamedTuple):
-    """One complete response; names of `headers` in lower case."""
+class Response(NamedTuple):
+    """A complete response. Names of `headers` are lowercase."""
 
     status: int
     headers: dict[str, str]
@@ -73,7 +73,7 @@ class Reply(NamedTuple):
 
 
 class Connection:
-    """One connection."""
+    """A client connection that sends one request at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -81,28 +81,28 @@ class Connection:
 
     @classmethod
     async def open(cls, host: str, port: int, tls: ssl.SSLContext | None = None) -> Self:
-        """Connect. Raises OSError."""
+        """Connect. Raises OSError if that fails."""
         name = "localhost" if tls else None
         return cls(*await asyncio.open_connection(host, port, ssl=tls, server_hostname=name))
 
     @property
-    def over(self) -> bool:
-        """Whether the server has ended it."""
+    def is_closed(self) -> bool:
+        """Whether the server has closed the connection."""
         return self._reader.at_eof() or self._writer.is_closing()
 
     @property
-    def certificate(self) -> str:
-        """Serial number of the server's certificate."""
-        found = self._writer.get_extra_info("peercert") or {}
-        return str(found.get("serialNumber", ""))
+    def certificate_serial(self) -> str:
+        """Serial number of the server's certificate, empty without TLS."""
+        certificate = self._writer.get_extra_info("peercert") or {}
+        return str(certificate.get("serialNumber", ""))
 
-    async def get(self, target: str, accept: str = "application/json", host: str = "localhost") -> Reply:
-        """Ask, and return the response once it is complete. Raises OSError or EOFError where it never is."""
+    async def get(self, target: str, accept: str = "application/json", host: str = "localhost") -> Response:
+        """Send a request and return the response. Raises OSError or EOFError if the connection is lost."""
         self._writer.write(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\n\r\n".encode())
         lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         fields = [line.partition(":") for line in lines[1:] if line]
         headers = {name.lower(): value.strip() for name, _, value in fields}
-        return Reply(int(lines[0].split()[1]), headers, await self._body(headers))
+        return Response(int(lines[0].split()[1]), headers, await self._body(headers))
 
     async def _body(self, headers: dict[str, str]) -> bytes:
         if headers.get("transfer-encoding") != "chunked":
@@ -114,146 +114,152 @@ class Connection:
         return b"".join(parts)
 
     def close(self) -> None:
-        """Close it, and wait for nothing."""
+        """Close the connection without waiting."""
         with contextlib.suppress(Exception):
             self._writer.transport.abort()
 
 
-class Load:
-    """Connections that ask from `async with` to its end; what is under way then is finished and counted."""
+class LoadGenerator:
+    """Sends requests during `async with`. Requests in flight at its end are finished and counted."""
 
     def __init__(
-        self, address: tuple[str, int], kinds: Sequence[Kind] = ALL, *, tls: ssl.SSLContext | None = None
+        self, address: tuple[str, int], kinds: Sequence[RequestKind] = ALL_KINDS, *, tls: ssl.SSLContext | None = None
     ) -> None:
         self.samples: list[Sample] = []
         self.failures: list[Sample] = []
-        self.replaced = 0
-        """Kept connections that the server had ended while no request was on them."""
+        self.reconnects = 0
+        """Number of keep-alive connections that the server closed while they were idle."""
         self._address = address
         self._kinds = kinds
         self._tls = tls
-        self._over = asyncio.Event()
-        self._seen: Counter[str] = Counter()
-        self._news = asyncio.Condition()
+        self._stop = asyncio.Event()
+        self._counts: Counter[str] = Counter()
+        self._changed = asyncio.Condition()
         self._workers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         for kind in self._kinds:
-            count = kind.kept + kind.fresh
+            count = kind.keepalive_connections + kind.new_connections
             for number in range(count):
-                worker = self._ask_on(kind, fresh=number >= kind.kept, first=kind.pause * number / count)
+                worker = self._run_connection(
+                    kind, use_once=number >= kind.keepalive_connections, delay=kind.pause * number / count
+                )
                 self._workers.append(asyncio.create_task(worker))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._over.set()
+        self._stop.set()
         await asyncio.gather(*self._workers)
 
-    def since(self, at: float) -> list[Sample]:
-        """Requests that began at this time or later."""
-        return [each for each in self.samples if each.at >= at]
+    def samples_since(self, start: float) -> list[Sample]:
+        """Return the requests that started at this time (`time.monotonic`) or later."""
+        return [sample for sample in self.samples if sample.started_at >= start]
 
-    async def more(self, count: int, *, kind: str = "") -> None:
-        """Wait until so many more requests are over, of this kind or of any."""
+    async def wait_for_requests(self, count: int, *, kind: str = "") -> None:
+        """Wait until `count` more requests have finished, of one kind or (empty) of any."""
 
-        def seen() -> int:
-            return self._seen[kind] if kind else len(self.samples)
+        def finished() -> int:
+            return self._counts[kind] if kind else len(self.samples)
 
-        wanted = seen() + count
-        async with asyncio.timeout(300), self._news:
-            await self._news.wait_for(lambda: seen() >= wanted)
+        total = finished() + count
+        async with asyncio.timeout(300), self._changed:
+            await self._changed.wait_for(lambda: finished() >= total)
 
-    async def quiet(self, seconds: float) -> None:
-        """Wait until no request has failed for so many seconds."""
+    async def wait_without_failures(self, seconds: float) -> None:
+        """Wait until no request has failed for this time."""
 
-        def still() -> bool:
-            last = self.failures[-1].ended if self.failures else began
-            return time.monotonic() - max(last, began) >= seconds
+        def is_stable() -> bool:
+            last_failure = self.failures[-1].ended_at if self.failures else started_at
+            return time.monotonic() - max(last_failure, started_at) >= seconds
 
-        began = time.monotonic()
-        async with asyncio.timeout(300), self._news:
-            await self._news.wait_for(still)
+        started_at = time.monotonic()
+        async with asyncio.timeout(300), self._changed:
+            await self._changed.wait_for(is_stable)
 
-    async def _ask_on(self, kind: Kind, *, fresh: bool, first: float) -> None:
-        """Ask again and again; the connections begin one after the other, over one pause."""
+    async def _run_connection(self, kind: RequestKind, *, use_once: bool, delay: float) -> None:
+        """Send requests until the load stops. Delays spread the starts of the connections over one pause."""
         connection: Connection | None = None
-        await self._pause(first)
-        while not self._over.is_set():
-            if connection and connection.over:
+        await self._pause(delay)
+        while not self._stop.is_set():
+            if connection and connection.is_closed:
                 connection.close()
-                connection, self.replaced = None, self.replaced + 1
-            connection = await self._once(kind, connection, fresh=fresh)
+                connection, self.reconnects = None, self.reconnects + 1
+            connection = await self._send_request(kind, connection, use_once=use_once)
             await self._pause(kind.pause)
         if connection:
             connection.close()
 
-    async def _once(self, kind: Kind, connection: Connection | None, *, fresh: bool) -> Connection | None:
-        """Ask once; returns the connection where it can be used again."""
-        at, server, fault, keep = time.monotonic(), "", "", False
+    async def _send_request(
+        self, kind: RequestKind, connection: Connection | None, *, use_once: bool
+    ) -> Connection | None:
+        """Send a request and record it. Returns the connection if it can be reused."""
+        started_at, server, failure, reusable = time.monotonic(), "", "", False
         try:
-            async with asyncio.timeout(kind.patience):
+            async with asyncio.timeout(kind.timeout):
                 connection = connection or await Connection.open(*self._address, self._tls)
-                reply = await connection.get(f"/ask?{kind.query}", kind.accept)
-            server = reply.headers.get("x-served-by", "")
-            keep = not fresh and reply.headers.get("connection", "").lower() != "close"
-            if reply.status != 200 or kind.holds not in reply.body:
-                fault = f"{reply.status} {reply.body[:120]!r}"
+                response = await connection.get(f"/ask?{kind.query}", kind.accept)
+            server = response.headers.get("x-served-by", "")
+            reusable = not use_once and response.headers.get("connection", "").lower() != "close"
+            if response.status != 200 or kind.expected_bytes not in response.body:
+                failure = f"{response.status} {response.body[:120]!r}"
         except (OSError, EOFError, ValueError) as error:
-            fault = f"{type(error).__name__} {error}"[:160].strip()
-        if connection and (fault or not keep):
+            failure = f"{type(error).__name__} {error}"[:160].strip()
+        if connection and (failure or not reusable):
             connection.close()
-        await self._tell(Sample(at, time.monotonic() - at, kind.name, fresh, server, fault))
-        return connection if keep and not fault else None
+        await self._record(Sample(started_at, time.monotonic() - started_at, kind.name, use_once, server, failure))
+        return connection if reusable and not failure else None
 
-    async def _tell(self, sample: Sample) -> None:
-        assert len(self.samples) < MOST
-        async with self._news:
+    async def _record(self, sample: Sample) -> None:
+        assert len(self.samples) < MAX_SAMPLES
+        async with self._changed:
             self.samples.append(sample)
-            self._seen[sample.kind] += 1
-            if sample.fault:
+            self._counts[sample.kind] += 1
+            if sample.error:
                 self.failures.append(sample)
-            self._news.notify_all()
+            self._changed.notify_all()
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._over.wait(), seconds)
+            await asyncio.wait_for(self._stop.wait(), seconds)
 
 
-async def one_each(address: tuple[str, int], servers: Sequence[str]) -> dict[str, Connection]:
-    """Return a connection to each of these replicas, found by connecting until every one has answered."""
-    found: dict[str, Connection] = {}
+async def connect_to_each_replica(address: tuple[str, int], servers: Sequence[str]) -> dict[str, Connection]:
+    """Return a connection to each of these replicas, by connecting until each one has responded."""
+    connections: dict[str, Connection] = {}
     async with asyncio.timeout(60):
-        while set(servers) - found.keys():
+        while set(servers) - connections.keys():
             connection = await Connection.open(*address)
             server = (await connection.get("/")).headers["x-served-by"]
-            if server in servers and server not in found:
-                found[server] = connection
+            if server in servers and server not in connections:
+                connections[server] = connection
             else:
                 connection.close()
-    return found
+    return connections
 
 
 def quantile(samples: Sequence[Sample], share: float) -> float:
-    """Seconds within which this share of the requests was over."""
-    ordered = sorted(each.seconds for each in samples)
+    """Return the quantile of the durations in seconds; 0 without samples."""
+    ordered = sorted(sample.seconds for sample in samples)
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
 
 
-def told(samples: Sequence[Sample]) -> str:
-    """Say how many requests there were of each kind, and what failed of them, and how new the replica was."""
-    kinds = Counter(each.kind for each in samples)
-    failures = [each for each in samples if each.fault]
+def summarise(samples: Sequence[Sample]) -> str:
+    """Describe the number of requests of each kind, the failures, and the age of the replicas that failed."""
+    kinds = Counter(sample.kind for sample in samples)
+    failures = [sample for sample in samples if sample.error]
     text = f"{len(failures)} of {len(samples)} failed ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"
     if failures:
-        what = Counter(f"{each.kind} {'fresh' if each.fresh else 'kept'} {each.fault}" for each in failures)
-        text += "; " + "; ".join(f"{n} × {how}" for how, n in what.most_common(5))
-        text += (
-            "; replicas first seen " + ", ".join(f"{_age(samples, each):.1f}" for each in failures[:5]) + " s before"
+        counts = Counter(
+            f"{sample.kind}, {'new' if sample.new_connection else 'keep-alive'} connection: {sample.error}"
+            for sample in failures
         )
+        text += "; " + "; ".join(f"{count} × {description}" for description, count in counts.most_common(5))
+        ages = ", ".join(f"{_replica_age(samples, sample):.1f}" for sample in failures[:5])
+        text += f"; seconds since the first response of the replica: {ages}"
     return text
 
 
-def _age(samples: Sequence[Sample], of: Sample) -> float:
-    """Return for how many seconds the replica of a request had answered others; NaN: it is unknown."""
-    seen = [each.ended for each in samples if each.server == of.server]
-    return of.ended - min(seen) if of.server else float("nan")
+def _replica_age(samples: Sequence[Sample], failure: Sample) -> float:
+    """Return the seconds from the first response of the failed request's replica; NaN if the replica is unknown."""
+    responses = [sample.ended_at for sample in samples if sample.server == failure.server]
+    return failure.ended_at - min(responses) if failure.server else float("nan")

@@ -1,4 +1,4 @@
-"""A namespace of one's own on the cluster, and releases of the chart in it."""
+"""Temporary namespaces on the cluster, and releases of the chart in them."""
 
 import asyncio
 import contextlib
@@ -10,77 +10,79 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
-from .command import Failed, lines, run
+from tests.e2e.slow.command import CommandFailed, run_command, stream_lines
 
 ROOT: Final = Path(__file__).parents[3]
 CHART: Final = os.environ.get("ASKD_CHART") or str(ROOT / "chart")
-IMAGE: Final = os.environ.get("ASKD_TEST_IMAGE") or "askd:proof"
-CODE: Final = Path(__file__).parent / "code" / "answer.py"
-LOCAL: Final = ("kind-", "minikube", "k3d-", "docker-desktop", "rancher-desktop", "orbstack", "colima")
-"""How contexts of clusters on this machine begin."""
+IMAGE: Final = os.environ.get("ASKD_TEST_IMAGE") or "askd:e2e"
+ANSWER_FILE: Final = Path(__file__).parent / "code" / "answer.py"
+LOCAL_CONTEXTS: Final = ("kind-", "minikube", "k3d-", "docker-desktop", "rancher-desktop", "orbstack", "colima")
+"""Prefixes of the contexts of clusters on this machine."""
 
 
-def settings(values: Mapping[str, Any]) -> list[str]:
-    """Return values as `--set-json` takes them; a dot in a name is a level."""
+def set_json_options(values: Mapping[str, Any]) -> list[str]:
+    """Return values as options of Helm; a dot in a name separates levels."""
     return [f"--set-json={name}={json.dumps(value)}" for name, value in values.items()]
 
 
 class Namespace:
-    """A namespace that enforces Pod Security `restricted`; what is in it goes with it."""
+    """A namespace that enforces Pod Security `restricted`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     @classmethod
-    async def create(cls, word: str) -> Self:
-        """Make one, with a name that nobody has."""
-        name = f"askd-proof-{word}-{uuid.uuid4().hex[:5]}"
-        labels = {"pod-security.kubernetes.io/enforce": "restricted", "askd/proof": "true"}
+    async def create(cls, suffix: str) -> Self:
+        """Create a namespace with a unique name."""
+        name = f"askd-e2e-{suffix}-{uuid.uuid4().hex[:5]}"
+        labels = {"pod-security.kubernetes.io/enforce": "restricted", "askd/e2e": "true"}
         await apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         return cls(name)
 
-    async def kubectl(self, *words: str, check: bool = True) -> str:
-        """Run kubectl in it."""
-        return (await run("kubectl", "--namespace", self.name, *words, check=check)).strip()
+    async def kubectl(self, *arguments: str, check: bool = True) -> str:
+        """Run kubectl in the namespace and return its output."""
+        return (await run_command("kubectl", "--namespace", self.name, *arguments, check=check)).strip()
 
-    async def get(self, *words: str) -> Any:
+    async def get(self, *arguments: str) -> Any:
         """Return an object, or a list of objects."""
-        found = json.loads(await self.kubectl("get", *words, "--output=json"))
-        return found.get("items", found)
+        result = json.loads(await self.kubectl("get", *arguments, "--output=json"))
+        return result.get("items", result)
 
     async def apply(self, *objects: Mapping[str, Any]) -> None:
-        """Apply objects."""
-        for each in objects:
-            await apply({**each, "metadata": {"namespace": self.name, **each["metadata"]}})
+        """Apply objects in the namespace."""
+        for manifest in objects:
+            await apply({**manifest, "metadata": {"namespace": self.name, **manifest["metadata"]}})
 
     async def delete(self) -> None:
-        """Delete it, without the grace that its pods would have."""
+        """Delete the namespace, with a grace period of 1 s for its pods."""
         await self.kubectl("delete", "deployments,pods", "--all", "--grace-period=1", "--wait=false", check=False)
-        await run("kubectl", "delete", "namespace", self.name, "--wait=false", check=False)
+        await run_command("kubectl", "delete", "namespace", self.name, "--wait=false", check=False)
 
 
 async def apply(manifest: Mapping[str, Any]) -> None:
-    """Apply an object."""
-    await run("kubectl", "apply", "--server-side", "--force-conflicts", "--filename=-", text=json.dumps(manifest))
+    """Apply an object server-side."""
+    await run_command(
+        "kubectl", "apply", "--server-side", "--force-conflicts", "--filename=-", stdin=json.dumps(manifest)
+    )
 
 
 @contextlib.asynccontextmanager
-async def defined(definition: Mapping[str, Any]) -> AsyncIterator[None]:
-    """Have the cluster know a kind of custom resource; where it did not know it before, only within the block."""
+async def custom_resource_definition(definition: Mapping[str, Any]) -> AsyncIterator[None]:
+    """Define a custom resource for the block, unless the cluster already has the definition."""
     name = f"customresourcedefinition/{definition['metadata']['name']}"
-    known = "NotFound" not in await run("kubectl", "get", name, check=False)
-    if not known:
+    exists = "NotFound" not in await run_command("kubectl", "get", name, check=False)
+    if not exists:
         await apply(definition)
-        await run("kubectl", "wait", "--for=condition=Established", name, "--timeout=60s")
+        await run_command("kubectl", "wait", "--for=condition=Established", name, "--timeout=60s")
     try:
         yield
     finally:
-        if not known:
-            await run("kubectl", "delete", name)
+        if not exists:
+            await run_command("kubectl", "delete", name)
 
 
 class Release:
-    """One release of the chart, reached from outside through a NodePort."""
+    """A release of the chart that is exposed by a NodePort. Its values accumulate over upgrades."""
 
     def __init__(self, namespace: Namespace, *, helm: str = "helm", name: str = "askd") -> None:
         self.namespace = namespace
@@ -91,88 +93,94 @@ class Release:
         self._helm = helm
 
     async def install(self, *, code: bool = True, **values: Any) -> None:
-        """Install it, with the proof's code or the built-in book; `__` in a name is a dot."""
+        """Install with `code/answer.py` or the built-in book; `__` in the name of a value is a dot."""
         if code:
-            self.values |= {"answerer.files": {"answer.py": CODE.read_text(encoding="utf-8")}}
+            self.values |= {"answerer.files": {"answer.py": ANSWER_FILE.read_text(encoding="utf-8")}}
         await self.upgrade(**values)
 
     async def upgrade(self, *, wait: str = "3m", **values: Any) -> None:
-        """Install or upgrade it, and wait so long until all is ready; values stay. Raises Failed."""
-        self.values |= {name.replace("__", "."): value for name, value in values.items()}
-        words = ["upgrade", "--install", self.name, CHART, *settings(self.values)]
-        await self.helm(*words, "--wait", f"--timeout={wait}")
+        """Install or upgrade with additional values, and wait until it is ready.
 
-    async def helm(self, *words: str, check: bool = True) -> str:
-        """Run this release's Helm in its namespace."""
-        return await run(self._helm, *words, "--namespace", self.namespace.name, check=check)
+        Raises:
+            CommandFailed: It was not ready within `wait`.
+        """
+        self.values |= {name.replace("__", "."): value for name, value in values.items()}
+        arguments = ["upgrade", "--install", self.name, CHART, *set_json_options(self.values)]
+        await self.helm(*arguments, "--wait", f"--timeout={wait}")
+
+    async def helm(self, *arguments: str, check: bool = True) -> str:
+        """Run Helm in the namespace and return its output."""
+        return await run_command(self._helm, *arguments, "--namespace", self.namespace.name, check=check)
 
     async def address(self) -> tuple[str, int]:
-        """Return the node's address and the Service's NodePort, once it answers.
+        """Return the node's address and the NodePort, as soon as the port accepts connections.
 
-        Helm waits for pods: the node hears of a new port a second or two after they are ready.
+        Helm waits for pods only: the port is open on the node a second or two after they are ready.
         """
         service = await self.namespace.get("service", self.name)
         address = await node_address(), service["spec"]["ports"][0]["nodePort"]
         async with asyncio.timeout(30):
-            while not await accepts(address):
+            while not await is_listening(address):
                 continue
         return address
 
-    async def pods(self, *, leaving: bool = False) -> list[str]:
-        """Return the names of the pods that are not on their way out, or of those that are."""
+    async def pods(self, *, terminating: bool = False) -> list[str]:
+        """Return the names of the pods that are not terminating, or of those that are."""
         selector = f"--selector=app.kubernetes.io/instance={self.name},app.kubernetes.io/component=server"
-        found = [each["metadata"] for each in await self.namespace.get("pods", selector)]
-        return [each["name"] for each in found if ("deletionTimestamp" in each) == leaving]
+        metadata = [pod["metadata"] for pod in await self.namespace.get("pods", selector)]
+        return [entry["name"] for entry in metadata if ("deletionTimestamp" in entry) == terminating]
 
-    async def evict(self, pod: str) -> bool:
-        """Ask for a pod's eviction, as `kubectl drain` does; returns whether it was granted."""
+    async def request_eviction(self, pod: str) -> bool:
+        """Request the eviction of a pod, as `kubectl drain` does. Returns whether the disruption budget allowed it."""
         path = f"/api/v1/namespaces/{self.namespace.name}/pods/{pod}/eviction"
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": pod, "namespace": self.namespace.name},
         }
-        said = await run("kubectl", "create", f"--raw={path}", "--filename=-", text=json.dumps(body), check=False)
-        if "disruption budget" not in said and "Success" not in said:
-            raise Failed(said)
-        return "Success" in said
+        output = await run_command(
+            "kubectl", "create", f"--raw={path}", "--filename=-", stdin=json.dumps(body), check=False
+        )
+        if "disruption budget" not in output and "Success" not in output:
+            raise CommandFailed(output)
+        return "Success" in output
 
-    async def replaced(self, before: list[str]) -> None:
-        """Wait until another pod than these has come, and all that stay are ready."""
+    async def wait_for_replacement(self, before: list[str]) -> None:
+        """Wait until a pod that is not in `before` exists and all pods are ready."""
         while not set(names := await self.pods()) - set(before):
             pass
         await self.namespace.kubectl("wait", "--for=condition=Ready", *(f"pod/{n}" for n in names), "--timeout=120s")
 
-    async def settled(self) -> None:
-        """Wait until no pod is on its way out."""
-        gone = await self.pods(leaving=True)
-        await both(*(until_gone(self.namespace, name) for name in gone))
+    async def wait_for_pod_termination(self) -> None:
+        """Wait until no pod is terminating."""
+        pods = await self.pods(terminating=True)
+        await wait_for_all(*(wait_for_pod_deletion(self.namespace, pod) for pod in pods))
 
-    async def rolled(self, *, limit: str = "3m") -> None:
-        """Wait until the newest pods are all there and ready."""
+    async def wait_for_rollout(self, *, limit: str = "3m") -> None:
+        """Wait until all pods of the newest revision are ready."""
         await self.namespace.kubectl("rollout", "status", f"deployment/{self.name}", f"--timeout={limit}")
 
-    async def rollout(self) -> float:
-        """Roll every pod; returns the seconds that took."""
-        began = time.monotonic()
+    async def rolling_restart(self) -> float:
+        """Replace every pod. Returns the seconds that it took."""
+        started_at = time.monotonic()
         await self.namespace.kubectl("rollout", "restart", f"deployment/{self.name}")
-        await self.rolled()
-        return time.monotonic() - began
+        await self.wait_for_rollout()
+        return time.monotonic() - started_at
 
     async def scale(self, replicas: int) -> None:
-        """Set the number of replicas, and wait until that many are ready and the others' endpoints are gone."""
+        """Set the number of replicas and wait for the rollout."""
         await self.namespace.kubectl("scale", f"deployment/{self.name}", f"--replicas={replicas}")
-        await self.rolled()
+        await self.wait_for_rollout()
 
 
 async def node_address() -> str:
-    """Return the address on which NodePorts are reached."""
+    """Return the address of the node, on which NodePorts are open."""
     path = '{.items[0].status.addresses[?(@.type=="InternalIP")].address}'
-    return await run("kubectl", "get", "nodes", f"--output=jsonpath={path}")
+    return await run_command("kubectl", "get", "nodes", f"--output=jsonpath={path}")
 
 
-async def accepts(address: tuple[str, int]) -> bool:
-    """Return whether something listens there."""
+async def is_listening(address: tuple[str, int]) -> bool:
+    """Return whether the address accepts connections."""
     try:
         _, writer = await asyncio.open_connection(*address)
     except OSError:
@@ -182,48 +190,52 @@ async def accepts(address: tuple[str, int]) -> bool:
     return True
 
 
-async def watched(namespace: Namespace, what: str, path: str, *wanted: str, limit: float = 180.0) -> str:
-    """Wait until a jsonpath of an object has one of these values; returns it. Raises TimeoutError."""
-    words = ("get", what, "--watch", f"--output=jsonpath={path}{{'\\n'}}")
+async def wait_for_jsonpath(namespace: Namespace, name: str, path: str, *values: str, limit: float = 180.0) -> str:
+    """Wait until a JSONPath of an object has one of the values, and return it.
+
+    Raises:
+        TimeoutError: The output had no such value for `limit` seconds.
+    """
+    arguments = ("get", name, "--watch", f"--output=jsonpath={path}{{'\\n'}}")
     while True:
-        async with lines("kubectl", "--namespace", namespace.name, *words, limit=limit) as seen:
-            async for line in seen:
-                if line.strip() in wanted:
+        async with stream_lines("kubectl", "--namespace", namespace.name, *arguments, timeout=limit) as lines:
+            async for line in lines:
+                if line.strip() in values:
                     return line.strip()
 
 
-async def reachable() -> str:
-    """Return why no cluster can be used, or nothing."""
+async def cluster_unavailable_reason() -> str:
+    """Return why no local cluster can be used, or an empty string."""
     try:
-        context = (await run("kubectl", "config", "current-context")).strip()
-        if not context.startswith(LOCAL):
-            return f"the context {context} is not of a cluster on this machine"
-        await run("kubectl", "version", "--request-timeout=5s")
-        await run("helm", "version")
-    except (Failed, OSError) as missing:
-        return str(missing).splitlines()[0]
+        context = (await run_command("kubectl", "config", "current-context")).strip()
+        if not context.startswith(LOCAL_CONTEXTS):
+            return f"the context {context} is not a cluster on this machine"
+        await run_command("kubectl", "version", "--request-timeout=5s")
+        await run_command("helm", "version")
+    except (CommandFailed, OSError) as error:
+        return str(error).splitlines()[0]
     return ""
 
 
-async def build() -> None:
-    """Build the image, and load it into the cluster, unless ASKD_TEST_IMAGE names one that is there."""
+async def build_image() -> None:
+    """Build the image and load it into the cluster, unless ASKD_TEST_IMAGE names an image that the cluster has."""
     if os.environ.get("ASKD_TEST_IMAGE"):
         return
-    await run("docker", "build", "--quiet", "--tag", IMAGE, str(ROOT))
-    context = (await run("kubectl", "config", "current-context")).strip()
+    await run_command("docker", "build", "--quiet", "--tag", IMAGE, str(ROOT))
+    context = (await run_command("kubectl", "config", "current-context")).strip()
     if context.startswith("kind-"):
-        await run("kind", "load", "docker-image", IMAGE, "--name", context.removeprefix("kind-"))
+        await run_command("kind", "load", "docker-image", IMAGE, "--name", context.removeprefix("kind-"))
     elif context.startswith("minikube"):
-        await run("minikube", "--profile", context, "image", "load", IMAGE)
+        await run_command("minikube", "--profile", context, "image", "load", IMAGE)
 
 
-async def until_gone(namespace: Namespace, pod: str) -> None:
-    """Wait until a pod is no more."""
+async def wait_for_pod_deletion(namespace: Namespace, pod: str) -> None:
+    """Wait until a pod is gone."""
     await namespace.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=180s")
 
 
-async def both(*waits: Any) -> None:
-    """Wait for all of them; a failure of one ends the others."""
+async def wait_for_all(*waits: Any) -> None:
+    """Wait for all coroutines concurrently. An error in one cancels the others."""
     async with asyncio.TaskGroup() as group:
-        for each in waits:
-            group.create_task(each)
+        for wait in waits:
+            group.create_task(wait)

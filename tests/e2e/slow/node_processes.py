@@ -1,6 +1,6 @@
-"""What happens to a node: processes are killed behind the cluster's back.
+"""Processes of pods as seen from the node, to kill them without Kubernetes.
 
-The node's processes are looked for on this machine: so they are with kind or minikube's docker driver on Linux.
+The node must run on this machine, as with the docker driver of kind or minikube on Linux.
 """
 
 import os
@@ -8,32 +8,34 @@ import signal
 from pathlib import Path
 from typing import Final
 
-from .cluster import Namespace
+from tests.e2e.slow.namespaced_release import Namespace
 
-CGROUPS: Final = "[0-9]*/cgroup"
-
-
-async def processes(namespace: Namespace, pod: str) -> list[int]:
-    """Return the ids of the processes in a pod's first container as this machine sees them, oldest first."""
-    found = await namespace.get("pod", pod)
-    return holding(found["status"]["containerStatuses"][0]["containerID"].partition("://")[2])
+CGROUP_GLOB: Final = "[0-9]*/cgroup"
 
 
-def holding(container: str) -> list[int]:
-    """Return the ids of the processes in a container, oldest first."""
-    return sorted(int(path.parent.name) for path in Path("/proc").glob(CGROUPS) if _holds(path, container))
+async def container_pids(namespace: Namespace, pod: str) -> list[int]:
+    """Return the process ids of a pod's first container on this machine, oldest first."""
+    status = (await namespace.get("pod", pod))["status"]
+    return pids_in_cgroup(status["containerStatuses"][0]["containerID"].partition("://")[2])
 
 
-def _holds(path: Path, container: str) -> bool:
+def pids_in_cgroup(container_id: str) -> list[int]:
+    """Return the process ids of a container, oldest first."""
+    return sorted(
+        int(path.parent.name) for path in Path("/proc").glob(CGROUP_GLOB) if _mentions_container(path, container_id)
+    )
+
+
+def _mentions_container(path: Path, container_id: str) -> bool:
     try:
-        return container in path.read_text(encoding="utf-8")
-    except OSError:  # it has ended
+        return container_id in path.read_text(encoding="utf-8")
+    except OSError:  # the process has ended
         return False
 
 
-async def kill(namespace: Namespace, pod: str) -> None:
-    """Do what `kill -9` on the node does to the server of a pod. Raises ProcessLookupError."""
-    found = await processes(namespace, pod)
-    if not found:
-        raise ProcessLookupError(f"no process of {pod} is seen from here")
-    os.kill(found[0], signal.SIGKILL)
+async def kill_server(namespace: Namespace, pod: str) -> None:
+    """Kill the server of a pod with SIGKILL. Raises ProcessLookupError if it runs on another machine."""
+    pids = await container_pids(namespace, pod)
+    if not pids:
+        raise ProcessLookupError(f"pod {pod} does not run on this machine")
+    os.kill(pids[0], signal.SIGKILL)

@@ -1,32 +1,31 @@
-"""The table of the proof: what a cloud does, what was aimed at, what was measured."""
+"""Table of the slow tests: area, test, aim and measured result."""
 
 from typing import NamedTuple
 
 
-class Row(NamedTuple):
-    """One line of the table."""
+class ResultRow(NamedTuple):
+    """One row of the table."""
 
-    does: str
+    area: str
     test: str
     aim: str
     measured: str
     met: bool
 
 
-class Figures:
+class ResultsTable:
     """Collects rows."""
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[ResultRow] = []
 
-    def add(self, does: str, test: str, *, aim: str, measured: str, met: bool) -> None:
-        """Add a row, and print it at once. A test that has missed an aim goes on, and fails at its end."""
-        row = Row(does, test, aim, measured, met)
-        self.rows.append(row)
-        print(f"\n{'met   ' if met else 'MISSED'} {does}: {test}: {measured} (aim: {aim})", flush=True)
+    def add(self, area: str, test: str, *, aim: str, measured: str, met: bool) -> None:
+        """Add and print a row. A test with a missed aim continues and fails at its end."""
+        self.rows.append(ResultRow(area, test, aim, measured, met))
+        print(f"\n{'met   ' if met else 'MISSED'} {area}: {test}: {measured} (aim: {aim})", flush=True)
 
     def table(self) -> str:
         """Return the rows as Markdown."""
-        head = ["| a cloud … | test | aim | measured | |", "|---|---|---|---|---|"]
+        head = ["| area | test | aim | measured | |", "|---|---|---|---|---|"]
         body = ["| " + " | ".join((*row[:4], "met" if row.met else "**missed**")) + " |" for row in self.rows]
         return "\n".join([*head, *body])

@@ -1,4 +1,4 @@
-"""A cloud restarts it: killed, hung, out of memory, or its runtime gone."""
+"""Container restarts: after a kill, a blocked event loop, memory exhaustion, and of the container runtime."""
 
 import asyncio
 import contextlib
@@ -9,41 +9,43 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from . import node
-from .cluster import Namespace, Release, watched
-from .command import run
-from .conftest import Install
-from .figures import Figures
-from .load import FAST, Kind, Load, Sample, one_each, told
+from tests.e2e.slow import node_processes
+from tests.e2e.slow.command import run_command
+from tests.e2e.slow.conftest import InstallRelease
+from tests.e2e.slow.load_generator import FAST, LoadGenerator, RequestKind, Sample, connect_to_each_replica, summarise
+from tests.e2e.slow.namespaced_release import Namespace, Release, wait_for_jsonpath
+from tests.e2e.slow.results_table import ResultsTable
 
-pytestmark = pytest.mark.proof
+pytestmark = pytest.mark.slow
 
-STATE = "{.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}"
-ENDED = "{.status.containerStatuses[0].lastState.terminated.reason}"
-WARM = 300
-RESTART = os.environ.get("ASKD_PROOF_RUNTIME", "")
-"""Restarts the node's container runtime, such as `docker exec kind-control-plane systemctl restart containerd`."""
+RESTARTS_AND_READY = "{.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}"
+TERMINATION_REASON = "{.status.containerStatuses[0].lastState.terminated.reason}"
+WARMUP_REQUESTS = 300
+RESTART_RUNTIME = os.environ.get("ASKD_TEST_RESTART_RUNTIME", "")
+"""Command that restarts the node's container runtime: `docker exec kind-control-plane systemctl restart containerd`."""
 LOAD = (
-    dataclasses.replace(FAST, patience=2.0),  # who hung with a pod until it is killed would not ask meanwhile
-    Kind(name="slow", query="q=hello&wait=4", kept=2, fresh=2),
+    dataclasses.replace(
+        FAST, timeout=2.0
+    ),  # without it, clients would wait for the hung pod and send nothing to the other one
+    RequestKind(name="slow", query="q=hello&wait=4", keepalive_connections=2, new_connections=2),
 )
 
 
-async def restarted(namespace: Namespace, pod: str) -> float:
-    """Return when a pod's first restart is ready (`time.monotonic`)."""
-    await watched(namespace, f"pod/{pod}", STATE, "1 true")
+async def wait_for_restart(namespace: Namespace, pod: str) -> float:
+    """Wait until a pod has restarted once and is ready. Returns the time (`time.monotonic`)."""
+    await wait_for_jsonpath(namespace, f"pod/{pod}", RESTARTS_AND_READY, "1 true")
     return time.monotonic()
 
 
-def spoilt(load: Load, began: float) -> tuple[list[Sample], float]:
-    """Return the failures since then, and the seconds from then to the last of them that began."""
-    failures = [each for each in load.failures if each.ended >= began]
-    return failures, max((each.at - began for each in failures), default=0.0)
+def failures_since(load: LoadGenerator, start: float) -> tuple[list[Sample], float]:
+    """Return the failures since `start`, and the seconds from then to the start of the last one."""
+    failures = [sample for sample in load.failures if sample.ended_at >= start]
+    return failures, max((sample.started_at - start for sample in failures), default=0.0)
 
 
-async def ask(release: Release, query: str, pod: str) -> None:
-    """Send a question to one pod, and leave after a second."""
-    connection = (await one_each(await release.address(), [pod]))[pod]
+async def send_to_pod(release: Release, query: str, pod: str) -> None:
+    """Send a request to one pod and disconnect after a second."""
+    connection = (await connect_to_each_replica(await release.address(), [pod]))[pod]
     try:
         with contextlib.suppress(TimeoutError, EOFError, OSError):
             async with asyncio.timeout(1):
@@ -52,78 +54,89 @@ async def ask(release: Release, query: str, pod: str) -> None:
         connection.close()
 
 
-async def suffer(release: Release, harm: Callable[[str], Awaitable[None]]) -> tuple[Load, float, float, str]:
-    """Harm one pod of two under load; returns the load, when it was harmed, when it was ready again, and which."""
+async def fail_under_load(
+    release: Release, fail: Callable[[str], Awaitable[None]]
+) -> tuple[LoadGenerator, float, float, str]:
+    """Make one pod of two fail under load. Returns the load, the times of failure and recovery, and the pod."""
     pod = (await release.pods())[0]
-    async with Load(await release.address(), LOAD) as load:
-        await load.more(WARM)
-        began = time.monotonic()
-        _, ready = await asyncio.gather(harm(pod), restarted(release.namespace, pod))
-        await load.more(WARM)
-    return load, began, ready, pod
+    async with LoadGenerator(await release.address(), LOAD) as load:
+        await load.wait_for_requests(WARMUP_REQUESTS)
+        started_at = time.monotonic()
+        _, ready_at = await asyncio.gather(fail(pod), wait_for_restart(release.namespace, pod))
+        await load.wait_for_requests(WARMUP_REQUESTS)
+    return load, started_at, ready_at, pod
 
 
-async def test_killed(install: Install, figures: Figures) -> None:
-    """After `kill -9` from the node failures end within 2 s, and the pod is ready again within 5 s."""
+async def test_killed_process(install: InstallRelease, results: ResultsTable) -> None:
+    """After `kill -9`, requests fail for less than 2 s, and the pod is ready again within 5 s."""
     release = await install()
 
     async def kill(pod: str) -> None:
-        await node.kill(release.namespace, pod)
+        await node_processes.kill_server(release.namespace, pod)
 
-    load, began, ready, _ = await suffer(release, kill)
-    failures, last = spoilt(load, began)
-    text = f"{len(failures)} failures, the last {last:.2f} s after; ready after {ready - began:.1f} s"
+    load, started_at, ready_at, _ = await fail_under_load(release, kill)
+    failures, last = failures_since(load, started_at)
+    text = f"{len(failures)} failures, the last {last:.2f} s after; ready after {ready_at - started_at:.1f} s"
     aim = "failures end < 2 s, ready < 5 s"
-    figures.add(
-        "restarts it", "kill -9", aim=aim, measured=f"{text}; {told(load.samples)}", met=last < 2 and ready - began < 5
+    results.add(
+        "restarts",
+        "kill -9",
+        aim=aim,
+        measured=f"{text}; {summarise(load.samples)}",
+        met=last < 2 and ready_at - started_at < 5,
     )
 
 
-async def test_memory(install: Install, figures: Figures) -> None:
-    """A pod that exceeds its memory limit is killed and ready again; the other answers meanwhile."""
+async def test_memory_limit(install: InstallRelease, results: ResultsTable) -> None:
+    """A pod that exceeds its memory limit restarts, while the other one serves."""
     release = await install()
-    load, began, ready, pod = await suffer(release, lambda pod: ask(release, "q=x&fault=eat", pod))
-    failures, last = spoilt(load, began)
-    why = await release.namespace.kubectl("get", "pod", pod, f"--output=jsonpath={ENDED}")
-    text = f"{why}; {len(failures)} failures, the last {last:.2f} s after; ready after {ready - began:.1f} s"
-    met = why == "OOMKilled" and last < 4 and ready - began < 7
-    aim = "failures end < 4 s, ready < 7 s, eating included"
-    figures.add("restarts it", "memory limit exceeded", aim=aim, measured=text, met=met)
+    load, started_at, ready_at, pod = await fail_under_load(
+        release, lambda pod: send_to_pod(release, "q=x&failure=allocate", pod)
+    )
+    failures, last = failures_since(load, started_at)
+    reason = await release.namespace.kubectl("get", "pod", pod, f"--output=jsonpath={TERMINATION_REASON}")
+    text = f"{reason}; {len(failures)} failures, the last {last:.2f} s after; ready after {ready_at - started_at:.1f} s"
+    met = reason == "OOMKilled" and last < 4 and ready_at - started_at < 7
+    aim = "failures end < 4 s, ready < 7 s, allocation included"
+    results.add("restarts", "memory limit exceeded", aim=aim, measured=text, met=met)
 
 
-async def test_hung(install: Install, figures: Figures) -> None:
-    """A pod whose loop hangs is out of rotation within 25 s, and restarted within 70 s."""
+async def test_blocked_event_loop(install: InstallRelease, results: ResultsTable) -> None:
+    """A pod with a blocked event loop gets no requests after 25 s and restarts within 70 s."""
     release = await install()
-    found = {}
+    unready_at = {}
 
     async def hang(pod: str) -> None:
-        await ask(release, "q=x&fault=hang", pod)
-        await watched(release.namespace, f"pod/{pod}", STATE, "0 false")
-        found["out"] = time.monotonic()
+        await send_to_pod(release, "q=x&failure=hang", pod)
+        await wait_for_jsonpath(release.namespace, f"pod/{pod}", RESTARTS_AND_READY, "0 false")
+        unready_at[pod] = time.monotonic()
 
-    load, began, ready, _ = await suffer(release, hang)
-    failures, last = spoilt(load, began)
-    out = found["out"] - began
-    text = (
-        f"out after {out:.1f} s, ready again after {ready - began:.1f} s; {len(failures)} failures, {last:.1f} s long"
+    load, started_at, ready_at, pod = await fail_under_load(release, hang)
+    failures, last = failures_since(load, started_at)
+    unready = unready_at[pod] - started_at
+    text = f"not ready after {unready:.1f} s, ready again after {ready_at - started_at:.1f} s; "
+    text += f"{len(failures)} failures, the last {last:.1f} s after"
+    aim = "not ready < 25 s, restarted < 70 s"
+    results.add(
+        "restarts", "blocked event loop", aim=aim, measured=text, met=unready < 25 and ready_at - started_at < 70
     )
-    aim = "out of rotation < 25 s, restarted < 70 s"
-    figures.add("restarts it", "a loop that hangs", aim=aim, measured=text, met=out < 25 and ready - began < 70)
-    assert last < 25, told(load.samples)
+    assert last < 25, summarise(load.samples)
 
 
-@pytest.mark.skipif(not RESTART, reason="ASKD_PROOF_RUNTIME is no command that restarts the node's containerd")
-async def test_the_runtime(install: Install, figures: Figures) -> None:
-    """Nothing fails, and nothing is restarted, while the node's containerd is."""
+@pytest.mark.skipif(
+    not RESTART_RUNTIME, reason="ASKD_TEST_RESTART_RUNTIME is not set to a command that restarts containerd on the node"
+)
+async def test_container_runtime_restart(install: InstallRelease, results: ResultsTable) -> None:
+    """A restart of containerd fails no request and restarts no container."""
     release = await install()
     before = await release.pods()
-    async with Load(await release.address()) as load:
-        await load.more(WARM)
-        began = time.monotonic()
-        await run("sh", "-c", RESTART)
-        await release.namespace.kubectl("exec", before[0], "--", "true")  # it serves again
-        seconds = time.monotonic() - began
-        await load.more(10 * WARM)
+    async with LoadGenerator(await release.address()) as load:
+        await load.wait_for_requests(WARMUP_REQUESTS)
+        started_at = time.monotonic()
+        await run_command("sh", "-c", RESTART_RUNTIME)
+        await release.namespace.kubectl("exec", before[0], "--", "true")  # waits until the runtime serves again
+        seconds = time.monotonic() - started_at
+        await load.wait_for_requests(10 * WARMUP_REQUESTS)
     assert await release.pods() == before
-    text = f"{told(load.samples)}; the runtime was back after {seconds:.1f} s"
-    figures.add("restarts it", "containerd restarted", aim="0 failed", measured=text, met=not load.failures)
+    text = f"{summarise(load.samples)}; the runtime was available after {seconds:.1f} s"
+    results.add("restarts", "containerd restarted", aim="0 failed", measured=text, met=not load.failures)

@@ -1,4 +1,4 @@
-"""A cloud exposes it: by port, address and name, encrypted, and with the same bytes from every replica."""
+"""Exposure: the same response from every replica and address, certificate renewal, NetworkPolicy and HTTPRoute."""
 
 import base64
 import json
@@ -12,79 +12,86 @@ import pytest
 import trustme
 import yaml
 
-from tests.certificates import issue, serial, trusting
+from tests.e2e.slow.command import CommandFailed
+from tests.e2e.slow.conftest import InstallRelease
+from tests.e2e.slow.load_generator import (
+    FAST,
+    Connection,
+    LoadGenerator,
+    RequestKind,
+    Response,
+    connect_to_each_replica,
+    summarise,
+)
+from tests.e2e.slow.namespaced_release import ROOT, Namespace, custom_resource_definition
+from tests.e2e.slow.results_table import ResultsTable
+from tests.support.certificates import client_context, issue_certificate, serial_number
 
-from .cluster import ROOT, Namespace, defined
-from .command import Failed
-from .conftest import Install
-from .figures import Figures
-from .load import FAST, Connection, Kind, Load, Reply, one_each, told
+pytestmark = pytest.mark.slow
 
-pytestmark = pytest.mark.proof
-
-WARM = 300
-ROUTES = Path(__file__).parent / "httproute.json"
-"""A definition of HTTPRoutes that knows no more than what the chart makes, and refuses what is not so."""
-INSIDE = """
+WARMUP_REQUESTS = 300
+HTTPROUTE_CRD = Path(__file__).parent / "httproute_crd.json"
+"""A definition of HTTPRoutes that allows only the fields that the chart uses."""
+REQUEST_SCRIPT = """
 import sys, urllib.request
 for url in sys.argv[1:]:
     print(urllib.request.urlopen(url + "/ask?q=hello", timeout=10).read().decode())
 """
-BOOKS = ROOT / "service" / "books"
+BOOKS = ROOT / "service" / "askd" / "books"
 
 
 def questions(count: int) -> list[str]:
-    """Return so many different questions: the built-in book's own, some that it searches, unknown ones."""
-    lists = [entry["ask"] for path in sorted(BOOKS.glob("*.yaml")) for entry in yaml.safe_load(path.read_text())]
-    exact = [text for asked in lists for text in ([asked] if isinstance(asked, str) else asked)]
+    """Return this number of distinct questions: exact ones of the built-in book, similar ones, and unknown ones."""
+    entries = [entry["ask"] for path in sorted(BOOKS.glob("*.yaml")) for entry in yaml.safe_load(path.read_text())]
+    exact = [text for asked in entries for text in ([asked] if isinstance(asked, str) else asked)]
     fuzzy = [f"please tell me {text.lower().rstrip('?')} now" for text in exact]
     unknown = [f"zyx {number}" for number in range(count)]
     return list(dict.fromkeys([*exact[: count // 2], *fuzzy, *unknown]))[:count]
 
 
-def same(reply: Reply) -> tuple[int, str, str, bytes]:
-    """Return what has to be alike on every replica: all but ids and times."""
-    body = reply.body.replace(reply.headers["x-request-id"].encode(), b"")
-    return reply.status, reply.headers["content-type"], reply.headers.get("etag", ""), body
+def comparable(response: Response) -> tuple[int, str, str, bytes]:
+    """Return the parts of a response that must be equal on every replica: everything except ids and times."""
+    body = response.body.replace(response.headers["x-request-id"].encode(), b"")
+    return response.status, response.headers["content-type"], response.headers.get("etag", ""), body
 
 
-async def test_the_same_bytes(install: Install, figures: Figures) -> None:
-    """A thousand questions get the same bytes from every replica, whether the book has them, finds them or does not."""
+async def test_replicas_respond_the_same(install: InstallRelease, results: ResultsTable) -> None:
+    """Every replica responds with the same bytes to a thousand exact, similar and unknown questions."""
     release = await install(code=False, replicaCount=3)
-    connections = await one_each(await release.address(), await release.pods())
+    connections = await connect_to_each_replica(await release.address(), await release.pods())
     different, statuses = [], Counter[int]()
     for text in questions(1000):
-        replies = [await each.get(f"/ask?{urlencode({'q': text})}") for each in connections.values()]
-        statuses[replies[0].status] += 1
-        if len({same(reply) for reply in replies}) != 1:
+        responses = [await connection.get(f"/ask?{urlencode({'q': text})}") for connection in connections.values()]
+        statuses[responses[0].status] += 1
+        if len({comparable(response) for response in responses}) != 1:
             different.append(text)
-    for each in connections.values():
-        each.close()
+    for connection in connections.values():
+        connection.close()
     assert statuses.keys() == {200, 404}
-    how = ", ".join(f"{count} × {status}" for status, count in statuses.items())
-    measured = f"{len(different)} of 1,000 differ among 3 replicas ({how})"
-    figures.add("exposes it", "the same bytes", aim="0 differ", measured=measured, met=not different)
+    counts = ", ".join(f"{count} × {status}" for status, count in statuses.items())
+    measured = f"{len(different)} of 1,000 differ among 3 replicas ({counts})"
+    results.add("exposure", "same bytes", aim="0 differ", measured=measured, met=not different)
 
 
-async def test_port_address_and_name(install: Install, figures: Figures) -> None:
-    """The NodePort, the ClusterIP and the DNS names give the same answer."""
+async def test_every_address_responds_the_same(install: InstallRelease, results: ResultsTable) -> None:
+    """NodePort, ClusterIP and DNS names return the same answer."""
     release = await install()
     namespace = release.namespace
     service = await namespace.get("service", release.name)
     names = [service["spec"]["clusterIP"], "askd", f"askd.{namespace.name}", f"askd.{namespace.name}.svc.cluster.local"]
     pod = (await release.pods())[0]
     urls = [f"http://{name}" for name in names]
-    inside = (await namespace.kubectl("exec", pod, "--", "python", "-c", INSIDE, *urls)).splitlines()
-    outside = await (connection := await Connection.open(*await release.address())).get("/ask?q=hello")
+    bodies = (await namespace.kubectl("exec", pod, "--", "python", "-c", REQUEST_SCRIPT, *urls)).splitlines()
+    connection = await Connection.open(*await release.address())
+    bodies.append((await connection.get("/ask?q=hello")).body.decode())
     connection.close()
-    found = {*inside, outside.body.decode()}
-    measured = f"{len(names) + 1} ways, {len(found)} answer"
-    met = found == {'{"answer":"hello"}'}
-    figures.add("exposes it", "NodePort, ClusterIP, DNS names", aim="the same answer", measured=measured, met=met)
+    measured = f"{len(bodies)} addresses, {len(set(bodies))} answer"
+    met = set(bodies) == {'{"answer":"hello"}'}
+    results.add("exposure", "NodePort, ClusterIP, DNS names", aim="same answer", measured=measured, met=met)
 
 
-def secret(leaf: trustme.LeafCert) -> dict[str, Any]:
-    """Return a certificate as the Secret that the chart takes."""
+def tls_secret(leaf: trustme.LeafCert) -> dict[str, Any]:
+    """Return the Secret with a certificate, for `tls.existingSecret`."""
     texts = {
         "tls.crt": b"".join(blob.bytes() for blob in leaf.cert_chain_pems),
         "tls.key": leaf.private_key_pem.bytes(),
@@ -99,51 +106,53 @@ def secret(leaf: trustme.LeafCert) -> dict[str, Any]:
     }
 
 
-async def shown(address: tuple[str, int]) -> tuple[str, str]:
-    """Return which replica a new connection reaches, and the serial number of the certificate that it shows."""
-    connection = await Connection.open(*address, trusting())
+async def served_certificate(address: tuple[str, int]) -> tuple[str, str]:
+    """Return the replica of a new connection and the serial number of its certificate."""
+    connection = await Connection.open(*address, client_context())
     try:
-        return (await connection.get("/ask?q=hello")).headers["x-served-by"], connection.certificate
+        return (await connection.get("/ask?q=hello")).headers["x-served-by"], connection.certificate_serial
     finally:
         connection.close()
 
 
-async def test_a_certificate_that_is_renewed(namespace: Namespace, install: Install, figures: Figures) -> None:
-    """A renewed certificate is shown by every replica within 120 s, and no request fails."""
-    old, new = issue(), issue()
-    await namespace.apply(secret(old))
+async def test_certificate_renewal(namespace: Namespace, install: InstallRelease, results: ResultsTable) -> None:
+    """Every replica serves a renewed certificate within 120 s, and no request fails."""
+    old, new = issue_certificate(), issue_certificate()
+    await namespace.apply(tls_secret(old))
     release = await install(tls__existingSecret="tls")
     address, waiting, times = await release.address(), set(await release.pods()), []
-    async with Load(
-        address, [FAST, Kind(name="slow", query="q=hello&wait=4", kept=2, fresh=2)], tls=trusting()
+    async with LoadGenerator(
+        address,
+        [FAST, RequestKind(name="slow", query="q=hello&wait=4", keepalive_connections=2, new_connections=2)],
+        tls=client_context(),
     ) as load:
-        await load.more(WARM)
-        began = time.monotonic()
-        await namespace.apply(secret(new))
-        while waiting and time.monotonic() - began < 150:
-            await load.more(10)
-            pod, found = await shown(address)
-            if found == serial(new) and pod in waiting:
+        await load.wait_for_requests(WARMUP_REQUESTS)
+        started_at = time.monotonic()
+        await namespace.apply(tls_secret(new))
+        while waiting and time.monotonic() - started_at < 150:
+            await load.wait_for_requests(10)
+            pod, serial = await served_certificate(address)
+            if serial == serial_number(new) and pod in waiting:
                 waiting.discard(pod)
-                times.append(f"{time.monotonic() - began:.0f} s")
-        await load.more(WARM)
-    measured = f"shown after {', '.join(times)}; {told(load.samples)}"
+                times.append(f"{time.monotonic() - started_at:.0f} s")
+        await load.wait_for_requests(WARMUP_REQUESTS)
+    measured = f"served after {', '.join(times)}; {summarise(load.samples)}"
     met = not waiting and not load.failures
-    figures.add("exposes it", "TLS, renewed under load", aim="< 120 s, 0 failed", measured=measured, met=met)
+    results.add("exposure", "certificate renewal under load", aim="< 120 s, 0 failed", measured=measured, met=met)
 
 
-async def test_policy_and_route(install: Install, figures: Figures) -> None:
-    """The API server takes the NetworkPolicy and the HTTPRoute; where it does not know the latter it says so."""
+async def test_network_policy_and_http_route(install: InstallRelease, results: ResultsTable) -> None:
+    """The API server accepts the NetworkPolicy and the HTTPRoute; without its definition, the upgrade fails."""
     release = await install(networkPolicy__enabled=True)
     policy = await release.namespace.get("networkpolicy", release.name)
     assert {"Ingress", "Egress"} == set(policy["spec"]["policyTypes"])
-    definition = json.loads(ROUTES.read_text(encoding="utf-8"))
-    with pytest.raises(Failed, match=r"no matches for kind|resource mapping not found"):
+    definition = json.loads(HTTPROUTE_CRD.read_text(encoding="utf-8"))
+    with pytest.raises(CommandFailed, match=r"no matches for kind|resource mapping not found"):
         await release.upgrade(httpRoute__enabled=True, httpRoute__parentRefs=[{"name": "public"}])
-    async with defined(definition):
+    async with custom_resource_definition(definition):
         await release.upgrade(httpRoute__enabled=True, httpRoute__parentRefs=[{"name": "public"}])
-        found = await release.namespace.get("httproutes.gateway.networking.k8s.io", release.name)
-        limits = [rule["timeouts"]["request"] for rule in found["spec"]["rules"]]
-    figures.add(
-        "exposes it", "NetworkPolicy, HTTPRoute", aim="valid", measured=f"time-outs {limits}", met=len(limits) == 2
+        route = await release.namespace.get("httproutes.gateway.networking.k8s.io", release.name)
+        timeouts = [rule["timeouts"]["request"] for rule in route["spec"]["rules"]]
+    results.add(
+        "exposure", "NetworkPolicy, HTTPRoute", aim="valid", measured=f"time-outs {timeouts}", met=len(timeouts) == 2
     )

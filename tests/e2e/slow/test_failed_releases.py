@@ -1,20 +1,20 @@
-"""A cloud refuses bad news: a release that cannot run changes nothing for who asks, and says why."""
+"""Upgrades that cannot start: the old pods keep serving, and the reason is shown."""
 
 from typing import Any
 
 import pytest
 
-from . import node
-from .cluster import Release
-from .command import Failed
-from .conftest import Install
-from .figures import Figures
-from .load import FAST, Kind, Load, told
+from tests.e2e.slow import node_processes
+from tests.e2e.slow.command import CommandFailed
+from tests.e2e.slow.conftest import InstallRelease
+from tests.e2e.slow.load_generator import FAST, LoadGenerator, RequestKind, summarise
+from tests.e2e.slow.namespaced_release import Release
+from tests.e2e.slow.results_table import ResultsTable
 
-pytestmark = pytest.mark.proof
+pytestmark = pytest.mark.slow
 
-SLOW = Kind(name="slow", query="q=hello&wait=4", kept=2, fresh=2)
-BAD: dict[str, tuple[dict[str, Any], str]] = {
+SLOW = RequestKind(name="slow", query="q=hello&wait=4", keepalive_connections=2, new_connections=2)
+INVALID_VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "an image that does not exist": ({"image__tag": "never-built"}, "never-built"),
     "a broken book": (
         {"answerer__files": {"book.yaml": "- ask: [hello\n"}, "answerer__spec": "book.yaml"},
@@ -25,36 +25,37 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-async def said(release: Release, old: set[str]) -> str:
-    """Return what people would look at: the new pods' description and log."""
+async def describe_new_pods(release: Release, old_pods: set[str]) -> str:
+    """Return the descriptions and logs of the new pods."""
     texts = []
-    for pod in set(await release.pods()) - old:
+    for pod in set(await release.pods()) - old_pods:
         texts.append(await release.namespace.kubectl("describe", "pod", pod))
         texts.append(await release.namespace.kubectl("logs", pod, "--previous", check=False))
         texts.append(await release.namespace.kubectl("logs", pod, check=False))
     return "\n".join(texts)
 
 
-@pytest.mark.parametrize("what", BAD)
-async def test_bad_news(install: Install, figures: Figures, what: str) -> None:
-    """The upgrade fails and says why, and the old pods serve, also one that is deleted and one that is killed."""
-    release, (values, reason) = await install(), BAD[what]
-    old = await release.pods()
-    async with Load(
-        await release.address(), [FAST, Kind(name="slow", query="q=hello&wait=4", kept=2, fresh=2)]
+@pytest.mark.parametrize("cause", INVALID_VALUES)
+async def test_failed_upgrade(install: InstallRelease, results: ResultsTable, cause: str) -> None:
+    """The upgrade fails with its reason, and the old pods serve, even if one is deleted and one is killed."""
+    release, (values, reason) = await install(), INVALID_VALUES[cause]
+    old_pods = await release.pods()
+    async with LoadGenerator(
+        await release.address(),
+        [FAST, SLOW],
     ) as load:
-        await load.more(300)
-        with pytest.raises(Failed):
+        await load.wait_for_requests(300)
+        with pytest.raises(CommandFailed):
             await release.upgrade(**values, wait="25s")
-        readable = await said(release, set(old))
-        await release.namespace.kubectl("delete", "pod", old[0], "--wait=true")
+        description = await describe_new_pods(release, set(old_pods))
+        await release.namespace.kubectl("delete", "pod", old_pods[0], "--wait=true")
         await release.namespace.kubectl("wait", f"deployment/{release.name}", "--for=condition=Available")
-        await load.more(300)
-    figures.add("refuses bad news", what, aim="0 failed", measured=told(load.samples), met=not load.failures)
-    await node.kill(release.namespace, old[1])
-    async with Load(await release.address(), [FAST]) as load:
-        await load.quiet(3.0)
-    met = reason in readable
-    after = f"after kill -9 of an old pod {len(load.failures)} failed, then none"
-    measured = f"'{reason}' is {'' if met else 'NOT '}readable; {after}"
-    figures.add("refuses bad news", what, aim="reason readable; goes on", measured=measured, met=met)
+        await load.wait_for_requests(300)
+    results.add("failed releases", cause, aim="0 failed", measured=summarise(load.samples), met=not load.failures)
+    await node_processes.kill_server(release.namespace, old_pods[1])
+    async with LoadGenerator(await release.address(), [FAST]) as load:
+        await load.wait_without_failures(3.0)
+    met = reason in description
+    after = f"{len(load.failures)} failed after kill -9 of an old pod, then none"
+    measured = f"'{reason}' is {'' if met else 'NOT '}shown; {after}"
+    results.add("failed releases", cause, aim="reason shown, old pods serve", measured=measured, met=met)

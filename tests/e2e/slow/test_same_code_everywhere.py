@@ -1,4 +1,4 @@
-"""It does not change your code: the same file gives the same bytes on a laptop, in a container and in a cluster."""
+"""The same file gives the same responses on the host, in a container, in a cluster and with Skaffold."""
 
 import asyncio
 import contextlib
@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import CHART, CODE, IMAGE, Namespace, Release
-from .command import run
-from .conftest import Install
-from .figures import Figures
-from .load import Connection, Reply
+from tests.e2e.slow.command import run_command
+from tests.e2e.slow.conftest import InstallRelease
+from tests.e2e.slow.load_generator import Connection, Response
+from tests.e2e.slow.namespaced_release import ANSWER_FILE, CHART, IMAGE, Namespace, Release
+from tests.e2e.slow.results_table import ResultsTable
 
-pytestmark = pytest.mark.proof
+pytestmark = pytest.mark.slow
 
-QUESTIONS = (
+ComparableResponse = tuple[int, str, bytes]
+REQUESTS = (
     ("/ask?q=hello", "application/json"),
     ("/ask?q=caf%C3%A9+%F0%9F%8D%B5&pieces=3", "application/json"),
     ("/ask?q=hello&pieces=4", "text/event-stream"),
@@ -29,9 +30,11 @@ QUESTIONS = (
     ("/ask?q=hello&wait=soon", "application/json"),
     ("/openapi.json", "application/json"),
 )
-HASH = hashlib.sha256(CODE.read_bytes()).hexdigest()
-SUM = "import hashlib, pathlib; print(hashlib.sha256(pathlib.Path('/answers/answer.py').read_bytes()).hexdigest())"
-SKAFFOLD = """
+FILE_HASH = hashlib.sha256(ANSWER_FILE.read_bytes()).hexdigest()
+HASH_SCRIPT = (
+    "import hashlib, pathlib; print(hashlib.sha256(pathlib.Path('/answers/answer.py').read_bytes()).hexdigest())"
+)
+SKAFFOLD_CONFIG = """
 apiVersion: skaffold/v4beta14
 kind: Config
 metadata: {{name: mine}}
@@ -54,38 +57,38 @@ deploy:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
-async def bytes_of(address: tuple[str, int]) -> list[tuple[int, str, bytes]]:
-    """Return what comes for every question, as soon as there is somebody who answers."""
+async def collect_responses(address: tuple[str, int]) -> list[ComparableResponse]:
+    """Send all requests as soon as the server is reachable and ready, and return the responses."""
     async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(OSError, EOFError):
                 connection = await Connection.open(*address)
                 try:
-                    replies = [await connection.get(target, accept) for target, accept in QUESTIONS]
+                    responses = [await connection.get(target, accept) for target, accept in REQUESTS]
                 finally:
                     connection.close()
-                if replies[0].status != 503:  # it is still loading
-                    return [same(reply) for reply in replies]
+                if responses[0].status != 503:  # still loading
+                    return [comparable(response) for response in responses]
 
 
-def same(reply: Reply) -> tuple[int, str, bytes]:
-    """Return what has to be alike wherever it is served: all but the request's id."""
-    body = reply.body.replace(reply.headers["x-request-id"].encode(), b"")
-    return reply.status, reply.headers["content-type"], body
+def comparable(response: Response) -> ComparableResponse:
+    """Return the parts of a response that must be equal everywhere: everything except the request id."""
+    body = response.body.replace(response.headers["x-request-id"].encode(), b"")
+    return response.status, response.headers["content-type"], body
 
 
 @contextlib.asynccontextmanager
-async def running(*words: str, **variables: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a command as long as the block; it is asked to end, and waited for."""
+async def running(*command: str, **variables: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a command during the block, then terminate it and wait for its end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ASKD_")}
     process = await asyncio.create_subprocess_exec(
-        *words,
+        *command,
         env={**environment, **variables},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
@@ -99,71 +102,70 @@ async def running(*words: str, **variables: str) -> AsyncIterator[asyncio.subpro
         await process.wait()
 
 
-async def on_a_laptop() -> list[tuple[int, str, bytes]]:
-    """Serve the file with `askd serve`; with an ops port, as the others have, the contract leaves its paths out."""
+async def serve_on_host() -> list[ComparableResponse]:
+    """Serve the file with `askd serve`, with an ops port as in the other cases, which changes /openapi.json."""
     port, ops = free_port(), free_port()
     ports = {"ASKD_PORT": str(port), "ASKD_OPS_PORT": str(ops)}
-    async with running(sys.executable, "-m", "service", "serve", str(CODE), **ports):
-        return await bytes_of(("127.0.0.1", port))
+    async with running(sys.executable, "-m", "askd", "serve", str(ANSWER_FILE), **ports):
+        return await collect_responses(("127.0.0.1", port))
 
 
-async def in_a_container() -> tuple[list[tuple[int, str, bytes]], str]:
-    """Serve the file with `docker run --volume`."""
-    name, port, ops = f"askd-proof-{uuid.uuid4().hex[:8]}", free_port(), free_port()
-    ports = [f"--publish=127.0.0.1:{each}:{each}" for each in (port, ops)]
+async def serve_in_container() -> tuple[list[ComparableResponse], str]:
+    """Serve the file with `docker run --volume`. Returns the responses and the hash of the file."""
+    name, port, ops = f"askd-e2e-{uuid.uuid4().hex[:8]}", free_port(), free_port()
+    ports = [f"--publish=127.0.0.1:{number}:{number}" for number in (port, ops)]
     variables = [f"--env=ASKD_PORT={port}", f"--env=ASKD_OPS_PORT={ops}"]
-    volume = f"--volume={CODE}:/answers/answer.py:ro"
+    volume = f"--volume={ANSWER_FILE}:/answers/answer.py:ro"
     async with running("docker", "run", "--rm", "--name", name, *ports, *variables, volume, IMAGE):
         try:
-            found = await bytes_of(("127.0.0.1", port))
-            return found, (await run("docker", "exec", name, "python", "-c", SUM)).strip()
+            responses = await collect_responses(("127.0.0.1", port))
+            return responses, (await run_command("docker", "exec", name, "python", "-c", HASH_SCRIPT)).strip()
         finally:
-            await run("docker", "rm", "--force", name, check=False)
+            await run_command("docker", "rm", "--force", name, check=False)
 
 
-async def in_a_pod(release: Release) -> tuple[list[tuple[int, str, bytes]], str]:
-    """Ask a release, and look into its pod."""
-    found = await bytes_of(await release.address())
+async def request_from_pod(release: Release) -> tuple[list[ComparableResponse], str]:
+    """Return the responses of a release and the hash of the file in its pod."""
+    responses = await collect_responses(await release.address())
     pod = (await release.pods())[0]
-    return found, await release.namespace.kubectl("exec", pod, "--", "python", "-c", SUM)
+    return responses, await release.namespace.kubectl("exec", pod, "--", "python", "-c", HASH_SCRIPT)
 
 
-def project(folder: Path, image: str, namespace: str) -> Path:
-    """Write what `skaffold dev` needs beside the file, and return its configuration."""
-    shutil.copy(CODE, folder / "answer.py")
+def write_project(folder: Path, image: str, namespace: str) -> Path:
+    """Write the file, a Dockerfile and the configuration for `skaffold dev`. Returns the configuration."""
+    shutil.copy(ANSWER_FILE, folder / "answer.py")
     (folder / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY --chown=65532:65532 answer.py ./\n", encoding="utf-8")
-    text = SKAFFOLD.format(image=image, folder=folder, chart=Path(CHART).resolve(), namespace=namespace)
-    for word in ("REPO", "TAG"):
-        text = text.replace(f"IMAGE_{word}", f"IMAGE_{word}_{image.replace('-', '_')}")
+    text = SKAFFOLD_CONFIG.format(image=image, folder=folder, chart=Path(CHART).resolve(), namespace=namespace)
+    for suffix in ("REPO", "TAG"):
+        text = text.replace(f"IMAGE_{suffix}", f"IMAGE_{suffix}_{image.replace('-', '_')}")
     (folder / "skaffold.yaml").write_text(text, encoding="utf-8")
     return folder / "skaffold.yaml"
 
 
-async def in_skaffold(folder: Path) -> tuple[list[tuple[int, str, bytes]], str]:
-    """Serve a copy of the file with `skaffold dev`."""
-    image, namespace = f"askd-proof-{uuid.uuid4().hex[:8]}", await Namespace.create("skaffold")
-    file = project(folder, image, namespace.name)
+async def serve_with_skaffold(folder: Path) -> tuple[list[ComparableResponse], str]:
+    """Serve a copy of the file with `skaffold dev`. Returns the responses and the hash of the copy in the pod."""
+    image, namespace = f"askd-e2e-{uuid.uuid4().hex[:8]}", await Namespace.create("skaffold")
+    file = write_project(folder, image, namespace.name)
     try:
         async with running("skaffold", "dev", "--filename", str(file), "--port-forward=off", "--tail=false"):
             await namespace.kubectl("wait", "--for=create", "deployment/askd", "--timeout=240s")
             release = Release(namespace)
-            await release.rolled()
-            return await in_a_pod(release)
+            await release.wait_for_rollout()
+            return await request_from_pod(release)
     finally:
         await namespace.delete()
-        rows = (line.split() for line in (await run("docker", "images", check=False)).splitlines())
-        await run("docker", "rmi", *(f"{row[0]}:{row[1]}" for row in rows if row[0] == image), check=False)
+        rows = (line.split() for line in (await run_command("docker", "images", check=False)).splitlines())
+        await run_command("docker", "rmi", *(f"{row[0]}:{row[1]}" for row in rows if row[0] == image), check=False)
 
 
-async def test_one_file_everywhere(install: Install, figures: Figures, tmp_path: Path) -> None:
-    """Laptop, `docker run`, chart and `skaffold dev` serve one file with the same bytes, and do not change it."""
-    laptop = await on_a_laptop()
-    places = {"docker run": await in_a_container(), "chart": await in_a_pod(await install())}
+async def test_same_responses_everywhere(install: InstallRelease, results: ResultsTable, tmp_path: Path) -> None:
+    """`askd serve`, `docker run`, the chart and `skaffold dev` serve an unchanged file with the same responses."""
+    on_host = await serve_on_host()
+    deployments = {"docker run": await serve_in_container(), "chart": await request_from_pod(await install())}
     if shutil.which("skaffold"):
-        places["skaffold dev"] = await in_skaffold(tmp_path)
-    differing = [name for name, (found, hashed) in places.items() if (found, hashed) != (laptop, HASH)]
-    assert [reply[0] for reply in laptop] == [200, 200, 200, 200, 400, 200]
-    measured = f"laptop, {', '.join(places)}: {len(QUESTIONS)} replies each, sha256 {HASH[:8]}…; differing: {differing}"
-    figures.add(
-        "does not change your code", "one file", aim="same bytes, same hash", measured=measured, met=not differing
-    )
+        deployments["skaffold dev"] = await serve_with_skaffold(tmp_path)
+    different = [name for name, result in deployments.items() if result != (on_host, FILE_HASH)]
+    assert [response[0] for response in on_host] == [200, 200, 200, 200, 400, 200]
+    measured = f"host, {', '.join(deployments)}: {len(REQUESTS)} responses each, sha256 {FILE_HASH[:8]}…; "
+    measured += f"different: {different}"
+    results.add("same code everywhere", "one file", aim="same bytes, same hash", measured=measured, met=not different)

@@ -1,4 +1,4 @@
-"""A cloud keeps it: pods come and go under load of fast, slow and streamed questions, and no request fails."""
+"""Zero downtime: no fast, slow or streamed request fails while pods are replaced."""
 
 import itertools
 import json
@@ -6,117 +6,124 @@ import time
 
 import pytest
 
-from .cluster import CODE, Release
-from .conftest import Install
-from .figures import Figures
-from .load import FAST, Kind, Load, quantile, told
+from tests.e2e.slow.conftest import InstallRelease
+from tests.e2e.slow.load_generator import FAST, LoadGenerator, RequestKind, quantile, summarise
+from tests.e2e.slow.namespaced_release import ANSWER_FILE, Release
+from tests.e2e.slow.results_table import ResultsTable
 
-pytestmark = pytest.mark.proof
+pytestmark = pytest.mark.slow
 
-WARM = 300
-"""Requests before and after what is done."""
+WARMUP_REQUESTS = 300
+"""Requests before and after each operation."""
 BOOK = "- ask: [hello]\n  answer: {0}\n"
 
 
-def judge(figures: Figures, test: str, load: Load, more: str = "") -> None:
-    """Add the row of a load of which no request may have failed."""
-    slow = quantile([each for each in load.samples if each.kind == "fast"], 0.99)
-    text = f"{told(load.samples)}; p99 of the fast {slow * 1000:.0f} ms" + (f"; {more}" if more else "")
-    figures.add("keeps it", test, aim="0 failed", measured=text, met=not load.failures)
+def add_result(results: ResultsTable, test: str, load: LoadGenerator, details: str = "") -> None:
+    """Add the row of a load in which no request may fail."""
+    p99 = quantile([sample for sample in load.samples if sample.kind == "fast"], 0.99)
+    text = f"{summarise(load.samples)}; p99 of fast requests {p99 * 1000:.0f} ms" + (f"; {details}" if details else "")
+    results.add("zero downtime", test, aim="0 failed", measured=text, met=not load.failures)
 
 
-async def load_after(release: Release, load: Load) -> None:
-    """Wait until what is on its way out has gone, and more requests are over."""
-    await release.settled()
-    await load.more(WARM)
+async def wait_until_settled(release: Release, load: LoadGenerator) -> None:
+    """Wait until terminating pods are gone and more requests have finished."""
+    await release.wait_for_pod_termination()
+    await load.wait_for_requests(WARMUP_REQUESTS)
 
 
 @pytest.mark.parametrize("replicas", [2, 1])
-async def test_rollouts(install: Install, figures: Figures, replicas: int) -> None:
-    """Ten rollouts fail no request, also where there is one replica."""
+async def test_rollouts(install: InstallRelease, results: ResultsTable, replicas: int) -> None:
+    """Ten rollouts of one or two replicas fail no request."""
     release = await install(replicaCount=replicas)
-    async with Load(await release.address()) as load:
-        await load.more(WARM)
-        seconds = [await release.rollout() for _ in range(10)]
-        await load_after(release, load)
-    judge(figures, f"10 rollouts, {replicas} replicas", load, f"a rollout took {min(seconds):.1f}–{max(seconds):.1f} s")
+    async with LoadGenerator(await release.address()) as load:
+        await load.wait_for_requests(WARMUP_REQUESTS)
+        seconds = [await release.rolling_restart() for _ in range(10)]
+        await wait_until_settled(release, load)
+    add_result(
+        results, f"10 rollouts, {replicas} replicas", load, f"a rollout took {min(seconds):.1f}–{max(seconds):.1f} s"
+    )
 
 
-async def test_deletions(install: Install, figures: Figures) -> None:
-    """Ten deletions of pods fail no request."""
+async def test_deletions(install: InstallRelease, results: ResultsTable) -> None:
+    """Ten pod deletions fail no request."""
     release = await install()
-    async with Load(await release.address()) as load:
-        await load.more(WARM)
+    async with LoadGenerator(await release.address()) as load:
+        await load.wait_for_requests(WARMUP_REQUESTS)
         for _ in range(10):
             before = await release.pods()
             await release.namespace.kubectl("delete", "pod", before[0], "--wait=false")
-            await release.replaced(before)
-        await load_after(release, load)
-    judge(figures, "10 pod deletions", load)
+            await release.wait_for_replacement(before)
+        await wait_until_settled(release, load)
+    add_result(results, "10 pod deletions", load)
 
 
-async def test_evictions(install: Install, figures: Figures) -> None:
-    """Evictions of every pod, twice, as fast as the budget allows, fail no request."""
-    release, refused = await install(), 0
-    async with Load(await release.address()) as load:
-        await load.more(WARM)
+async def test_evictions(install: InstallRelease, results: ResultsTable) -> None:
+    """Evicting every pod twice, as fast as the disruption budget allows, fails no request."""
+    release, rejected = await install(), 0
+    async with LoadGenerator(await release.address()) as load:
+        await load.wait_for_requests(WARMUP_REQUESTS)
         for _, pod in itertools.product(range(2), range(2)):
             before = await release.pods()
-            assert await release.evict(before[0]), pod
-            refused += not await release.evict(before[1])
-            await release.replaced(before)
-        await load_after(release, load)
-    assert refused == 4, "the budget lets a second pod go while the first is replaced"
-    judge(figures, "4 evictions", load, f"the budget refused {refused} of 4 second ones")
+            assert await release.request_eviction(before[0]), pod
+            rejected += not await release.request_eviction(before[1])
+            await release.wait_for_replacement(before)
+        await wait_until_settled(release, load)
+    assert rejected == 4, "the budget allowed the eviction of a second pod while the first was replaced"
+    add_result(results, "4 evictions", load, f"the budget rejected {rejected} of 4 second evictions")
 
 
-async def test_scaling(install: Install, figures: Figures) -> None:
+async def test_scaling(install: InstallRelease, results: ResultsTable) -> None:
     """Scaling 4 → 1 → 4 fails no request."""
     release = await install(replicaCount=4)
-    async with Load(await release.address()) as load:
-        await load.more(WARM)
+    async with LoadGenerator(await release.address()) as load:
+        await load.wait_for_requests(WARMUP_REQUESTS)
         for replicas in (1, 4):
             await release.scale(replicas)
-            await load_after(release, load)
-    judge(figures, "scale 4 → 1 → 4", load)
+            await wait_until_settled(release, load)
+    add_result(results, "scale 4 → 1 → 4", load)
 
 
 @pytest.mark.parametrize("helm", ["helm", "helm3"])
-async def test_upgrade_and_rollback(install: Install, figures: Figures, helm: str) -> None:
-    """Upgrades to other settings and other code, and two rollbacks, fail no request."""
+async def test_upgrade_and_rollback(install: InstallRelease, results: ResultsTable, helm: str) -> None:
+    """Upgrades of settings and code, and two rollbacks, fail no request."""
     release = await install(helm=helm)
-    async with Load(await release.address()) as load:
-        await load.more(WARM)
+    async with LoadGenerator(await release.address()) as load:
+        await load.wait_for_requests(WARMUP_REQUESTS)
         await release.upgrade(settings__threads=32)
-        await release.upgrade(answerer__files={"answer.py": CODE.read_text() + "\n# changed\n"})
+        await release.upgrade(answerer__files={"answer.py": ANSWER_FILE.read_text() + "\n# changed\n"})
         for revision in ("2", "1"):
             await release.helm("rollback", release.name, revision, "--wait", "--timeout=3m")
-        await load_after(release, load)
-    judge(figures, f"upgrade of settings and of code, 2 rollbacks ({helm})", load)
+        await wait_until_settled(release, load)
+    add_result(results, f"upgrade of settings and of code, 2 rollbacks ({helm})", load)
 
 
-async def test_a_book_that_changes(install: Install, figures: Figures) -> None:
-    """A book whose ConfigMap changes is served by every pod within 120 s, and no request fails."""
+async def test_book_reload(install: InstallRelease, results: ResultsTable) -> None:
+    """Every pod serves a changed ConfigMap with a book within 120 s, and no request fails."""
     namespace = (release := await install(code=False)).namespace
     book = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "book"}}
     await namespace.apply({**book, "data": {"book.yaml": BOOK.format("old")}})
     await release.upgrade(answerer__existingConfigMap="book", answerer__spec="book.yaml")
-    kind = Kind(name="fast", kept=FAST.kept, fresh=FAST.fresh, holds=b'{"answer":')
-    new = Kind(name="new", fresh=4, holds=b'{"answer":')
+    kind = RequestKind(
+        name="fast",
+        keepalive_connections=FAST.keepalive_connections,
+        new_connections=FAST.new_connections,
+        expected_bytes=b'{"answer":',
+    )
+    new = RequestKind(name="new", new_connections=4, expected_bytes=b'{"answer":')
     address = await release.address()
-    async with Load(address, [kind, new]) as load:
-        await load.more(WARM)
-        began, seen = time.monotonic(), {}
+    async with LoadGenerator(address, [kind, new]) as load:
+        await load.wait_for_requests(WARMUP_REQUESTS)
+        started_at, reloaded = time.monotonic(), {}
         await namespace.apply({**book, "data": {"book.yaml": BOOK.format("new")}})
         waiting = set(await release.pods())
-        while waiting and time.monotonic() - began < 150:
-            await load.more(10)
+        while waiting and time.monotonic() - started_at < 150:
+            await load.wait_for_requests(10)
             for pod in sorted(waiting):
                 path = f"/api/v1/namespaces/{namespace.name}/pods/{pod}:2024/proxy/ask?q=hello"
                 if json.loads(await namespace.kubectl("get", "--raw", path))["answer"] == "new":
-                    seen[pod] = time.monotonic() - began
-            waiting -= seen.keys()
-        await load.more(WARM)
-    times = ", ".join(f"{seconds:.0f} s" for seconds in sorted(seen.values()))
-    judge(figures, "a book changed in place", load, f"served by the pods after {times}")
-    figures.add("keeps it", "a book changed in place", aim="< 120 s", measured=times, met=not waiting)
+                    reloaded[pod] = time.monotonic() - started_at
+            waiting -= reloaded.keys()
+        await load.wait_for_requests(WARMUP_REQUESTS)
+    times = ", ".join(f"{seconds:.0f} s" for seconds in sorted(reloaded.values()))
+    add_result(results, "book reload", load, f"served by the pods after {times}")
+    results.add("zero downtime", "book reload", aim="< 120 s", measured=times, met=not waiting)

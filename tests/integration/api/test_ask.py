@@ -1,15 +1,15 @@
-"""`/ask`: questions come in, answers and problems go out."""
+"""`/ask`: requests, responses and validation."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.fakes import Upper
-from tests.web.conftest import Serve
+from tests.support.app_fixtures import ServeApp
+from tests.support.fakes import UppercaseAnswerer
 
 
-async def test_answers_a_question_in_the_query(serve: Serve) -> None:
-    """`GET /ask?q=hello` is answered with one JSON object, byte for byte."""
+async def test_question_in_query(serve: ServeApp) -> None:
+    """`GET /ask?q=hello` returns one JSON object."""
     client = await serve()
     response = await client.get("/ask?q=hello")
     assert (response.status, response.content_type, await response.read()) == (
@@ -19,34 +19,34 @@ async def test_answers_a_question_in_the_query(serve: Serve) -> None:
     )
 
 
-async def test_answers_json_and_forms(serve: Serve) -> None:
-    """`POST /ask` takes the question as JSON and as a form."""
+async def test_question_in_json_or_form(serve: ServeApp) -> None:
+    """`POST /ask` accepts JSON and forms."""
     client = await serve()
     assert await (await client.post("/ask", json={"q": "hello"})).json() == {"answer": "Hi"}
     assert await (await client.post("/ask", data={"q": "hello"})).json() == {"answer": "Hi"}
 
 
-async def test_extra_fields_stand_beside_the_answer(serve: Serve) -> None:
-    """What the code returns beside the answer reaches the client."""
+async def test_extra_fields_are_returned(serve: ServeApp) -> None:
+    """Extra fields of the answerer are part of the JSON object."""
     client = await serve()
     assert await (await client.get("/ask?q=field")).json() == {"answer": "FIELD", "more": 1}
 
 
-async def test_plain_text_is_the_bare_answer(serve: Serve) -> None:
-    """With `Accept: text/plain` the answer is its text and a newline."""
+async def test_plain_text(serve: ServeApp) -> None:
+    """With `Accept: text/plain` the body is the text and a newline."""
     client = await serve()
     response = await client.get("/ask?q=hello", headers={"Accept": "text/plain"})
     assert (response.headers["Content-Type"], await response.read()) == ("text/plain; charset=utf-8", b"Hi\n")
 
 
-async def test_a_browser_gets_json(serve: Serve) -> None:
-    """A browser's `Accept` does not turn an answer into a page."""
+async def test_browsers_get_json(serve: ServeApp) -> None:
+    """Answers have no HTML representation."""
     client = await serve()
     accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     assert (await client.get("/ask?q=hello", headers={"Accept": accept})).content_type == "application/json"
 
 
-async def test_head_is_get_without_the_body(serve: Serve) -> None:
+async def test_head_has_the_headers_of_get(serve: ServeApp) -> None:
     """`HEAD` has the same status and headers as `GET`, and no body."""
     client = await serve()
     head, get = await client.head("/ask?q=hello"), await client.get("/ask?q=hello")
@@ -54,11 +54,11 @@ async def test_head_is_get_without_the_body(serve: Serve) -> None:
     assert await head.read() == b""
 
 
-async def test_head_of_a_stream_does_not_ask_the_code(serve: Serve) -> None:
-    """`HEAD` for an event stream has its headers, and costs no work."""
-    fake = Upper(streams=True)
-    response = await (await serve(fake)).head("/ask?q=abc", headers={"Accept": "text/event-stream"})
-    assert (response.status, response.content_type, fake.asked) == (200, "text/event-stream", [])
+async def test_head_of_a_stream_does_not_call_the_answerer(serve: ServeApp) -> None:
+    """`HEAD` for an event stream only returns the headers."""
+    answerer = UppercaseAnswerer(supports_streaming=True)
+    response = await (await serve(answerer)).head("/ask?q=abc", headers={"Accept": "text/event-stream"})
+    assert (response.status, response.content_type, answerer.questions) == (200, "text/event-stream", [])
 
 
 BAD_QUERIES = {
@@ -68,15 +68,15 @@ BAD_QUERIES = {
     "?q=a&q=b": "q",
     "?q=%ff": "q",
     "?q=%c3%28": "q",
-    "?q=a&%ff=1": "a parameter's name",
+    "?q=a&%ff=1": "parameter name",
     "?q=a&lang=%ff": "lang",
     "?q=" + "x" * 1001: "q",
 }
 
 
 @pytest.mark.parametrize(("query", "parameter"), BAD_QUERIES.items())
-async def test_a_bad_query_is_refused_by_name(serve: Serve, query: str, parameter: str) -> None:
-    """Missing, empty, too long, not UTF-8, given twice: 400 that names the parameter."""
+async def test_invalid_query_names_the_parameter(serve: ServeApp, query: str, parameter: str) -> None:
+    """Missing, empty, too long, repeated or not UTF-8: 400 with the parameter's name."""
     response = await (await serve(question_max_length="1000")).get("/ask" + query)
     problem = await response.json(content_type="application/problem+json")
     assert (response.status, problem["status"], problem["parameter"]) == (400, 400, parameter)
@@ -99,68 +99,68 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize(("body", "parameter"), BAD_BODIES.items())
-async def test_a_bad_body_is_refused_by_name(serve: Serve, body: bytes, parameter: str) -> None:
-    """A body that is no JSON object with one text `q`: 400 that names what is wrong."""
+async def test_invalid_body_names_the_parameter(serve: ServeApp, body: bytes, parameter: str) -> None:
+    """A body that is not a JSON object with one string `q`: 400 with the invalid part's name."""
     client = await serve()
     response = await client.post("/ask", data=body, headers={"Content-Type": "application/json"})
     assert (response.status, (await response.json(content_type=None))["parameter"]) == (400, parameter)
 
 
-async def test_the_longest_question_fits_the_request_line(serve: Serve) -> None:
-    """A question of as many CJK characters as are allowed is answered."""
+async def test_question_of_maximum_length(serve: ServeApp) -> None:
+    """The maximum length counts characters, not bytes."""
     client = await serve(question_max_length="1000")
     response = await client.post("/ask", json={"q": "問" * 1000})
     assert await response.json() == {"answer": "問" * 1000}
 
 
 @pytest.mark.parametrize("media", ["text/plain", "application/xml", "multipart/form-data; boundary=x", ""])
-async def test_other_bodies_are_not_read(serve: Serve, media: str) -> None:
-    """A body of another media type, or of none, is 415."""
+async def test_unsupported_media_type(serve: ServeApp, media: str) -> None:
+    """A body with another media type, or without one, is 415."""
     client = await serve()
     response = await client.post("/ask", data=b"hello", headers={"Content-Type": media})
     assert response.status == 415
 
 
-async def test_only_utf8_is_read(serve: Serve) -> None:
-    """A body in another charset is 415 rather than misread."""
+async def test_unsupported_charset(serve: ServeApp) -> None:
+    """A body in another charset is 415."""
     headers = {"Content-Type": "application/json; charset=latin-1"}
     assert (await (await serve()).post("/ask", data=b'{"q":"a"}', headers=headers)).status == 415
 
 
-async def test_an_unacceptable_accept_is_told_what_there_is(serve: Serve) -> None:
-    """An `Accept` that admits no representation is 406 and names them."""
+async def test_not_acceptable_lists_representations(serve: ServeApp) -> None:
+    """A 406 lists the available representations."""
     response = await (await serve()).get("/ask?q=hello", headers={"Accept": "image/png"})
     assert (response.status, "text/plain" in (await response.json(content_type=None))["detail"]) == (406, True)
 
 
-async def test_a_large_body_is_refused_before_it_is_read(serve: Serve) -> None:
-    """A body over the limit is 413, by its length or as it comes."""
+async def test_body_over_the_limit_is_413(serve: ServeApp) -> None:
+    """The limit applies to `Content-Length` and to chunked bodies."""
     client = await serve(body_max_size="1KiB")
-    large = b'{"q": "' + b"x" * 2000 + b'"}'
+    large_body = b'{"q": "' + b"x" * 2000 + b'"}'
 
     async def pieces() -> AsyncIterator[bytes]:
-        yield large
+        yield large_body
 
-    for data in (large, pieces()):
+    for data in (large_body, pieces()):
         response = await client.post("/ask", data=data, headers={"Content-Type": "application/json"})
         assert (response.status, "1024 bytes" in await response.text()) == (413, True)
 
 
-async def test_a_body_that_lies_about_its_encoding_is_refused(serve: Serve) -> None:
-    """A body that is not compressed as its header says is 400."""
+async def test_wrong_content_encoding_is_400(serve: ServeApp) -> None:
+    """A body that is not compressed as its header claims is 400."""
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     response = await (await serve()).post("/ask", data=b'{"q":"hello"}', headers=headers)
     assert response.status == 400
 
 
-async def test_no_answer_is_404_with_suggestions(serve: Serve) -> None:
-    """Where there is no answer, the client is told of questions that have one."""
+async def test_no_answer_is_404_with_suggestions(serve: ServeApp) -> None:
+    """A question without an answer is 404, with similar questions."""
     response = await (await serve()).get("/ask?q=nothing")
     assert (response.status, (await response.json(content_type=None))["suggestions"]) == (404, ["hello"])
 
 
-async def test_a_deterministic_answer_is_validated(serve: Serve) -> None:
-    """`If-None-Match` with the answer's ETag is 304 without a body; each representation has its own."""
+async def test_deterministic_answer_is_revalidated(serve: ServeApp) -> None:
+    """`If-None-Match` with the ETag is 304; each representation has its own ETag."""
     client = await serve()
     first = await client.get("/ask?q=hello")
     tag = first.headers["ETag"]
@@ -170,46 +170,50 @@ async def test_a_deterministic_answer_is_validated(serve: Serve) -> None:
     assert (await client.get("/ask?q=hello", headers={"If-None-Match": tag, "Accept": "text/plain"})).status == 200
 
 
-async def test_other_answers_are_not_stored(serve: Serve) -> None:
-    """An answer that may differ next time has no ETag and is stored nowhere."""
-    fake = Upper(deterministic=False)
-    client = await serve(fake)
+async def test_non_deterministic_answer_is_not_stored(serve: ServeApp) -> None:
+    """Other answers have no ETag and `no-store`."""
+    answerer = UppercaseAnswerer(deterministic=False)
+    client = await serve(answerer)
     for _ in range(2):
         response = await client.get("/ask?q=abc")
-    assert ("ETag" in response.headers, response.headers["Cache-Control"], len(fake.asked)) == (False, "no-store", 2)
+    assert ("ETag" in response.headers, response.headers["Cache-Control"], len(answerer.questions)) == (
+        False,
+        "no-store",
+        2,
+    )
 
 
-async def test_a_deterministic_answer_is_asked_for_once(serve: Serve) -> None:
-    """The second same question is answered from the cache; other parameters are another question."""
-    fake = Upper()
-    client = await serve(fake)
+async def test_deterministic_answer_is_cached(serve: ServeApp) -> None:
+    """The same question is answered from the cache; other parameters make it another question."""
+    answerer = UppercaseAnswerer()
+    client = await serve(answerer)
     bodies = [await (await client.get(f"/ask?q=abc{more}")).read() for more in ("", "", "&lang=de", "&lang=de")]
-    assert (len(fake.asked), set(bodies)) == (2, {b'{"answer":"ABC"}'})
+    assert (len(answerer.questions), set(bodies)) == (2, {b'{"answer":"ABC"}'})
 
 
-async def test_a_cache_of_nothing_asks_each_time(serve: Serve) -> None:
-    """With a cache size of 0 each question reaches the code."""
-    fake = Upper()
-    client = await serve(fake, cache_size="0")
+async def test_cache_can_be_disabled(serve: ServeApp) -> None:
+    """With a cache size of 0 every question reaches the answerer."""
+    answerer = UppercaseAnswerer()
+    client = await serve(answerer, cache_size="0")
     for _ in range(2):
         await client.get("/ask?q=abc")
-    assert len(fake.asked) == 2
+    assert len(answerer.questions) == 2
 
 
-async def test_while_the_answerer_loads_clients_are_told_to_come_back(serve: Serve) -> None:
-    """Until the answerer is loaded `/ask` is 503 with Retry-After; then it answers."""
-    fake = Upper(slow_load=True)
-    client = await serve(fake, loaded=False)
+async def test_503_until_answerer_is_loaded(serve: ServeApp) -> None:
+    """Until the answerer is loaded, `/ask` is 503 with Retry-After."""
+    answerer = UppercaseAnswerer(slow_load=True)
+    client = await serve(answerer, loaded=False)
     early = await client.get("/ask?q=hello")
     assert (early.status, early.headers["Retry-After"]) == (503, "1")
-    fake.load_now.set()
-    from service.app import LOADED
+    answerer.load_allowed.set()
+    from askd.app import LOAD_TASK
 
-    await client.app[LOADED]
+    await client.app[LOAD_TASK]
     assert (await client.get("/ask?q=hello")).status == 200
 
 
-async def test_a_continue_is_sent_before_the_body_is_read(serve: Serve) -> None:
+async def test_expect_100_continue(serve: ServeApp) -> None:
     """A client that waits for `100 Continue` gets it, and its answer."""
     response = await (await serve()).post("/ask", json={"q": "hello"}, expect100=True)
     assert await response.json() == {"answer": "Hi"}

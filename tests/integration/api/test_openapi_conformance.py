@@ -1,4 +1,4 @@
-"""The contract against the server: whatever it allows is answered as it says, whatever it forbids is refused so."""
+"""Property-based conformance: the server behaves as its OpenAPI document says, for valid and invalid requests."""
 
 import asyncio
 import json
@@ -12,70 +12,81 @@ from urllib.request import urlopen
 import pytest
 import schemathesis
 from aiohttp import web
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
 from schemathesis.config import SchemathesisConfig
 
-from service.answerers import spec
-from service.app import CONNECTIONS, LOADED, METRICS, create_app, line_limit
-from service.settings import Settings
-from service.web import openapi, render
-from service.web.runner import Runner
-from tests.telemetry.captured import Captured
+from askd.answerers import registry
+from askd.api import openapi, rendering
+from askd.app import CONNECTIONS, LOAD_TASK, connection_callbacks, create_app, request_line_limit
+from askd.config import Settings
+from askd.httpserver.server import HttpServerRunner
+from tests.support import documented_function
+from tests.support.log_capture import LogCapture
 
 
-class Served:
-    """A server in a thread of its own, with real connections, as clients in another language would meet it."""
+class ThreadedServer:
+    """A server in its own thread with real connections."""
 
-    def __init__(self, **given: str) -> None:
-        self._settings = Settings.load(given, {})
-        self.contract = asyncio.run(self._contract())
-        self._up, self._down = threading.Event(), asyncio.Event()
+    def __init__(self, **settings: str) -> None:
+        self._settings = Settings.load(settings, {})
+        self.contract = asyncio.run(self._build_contract())
+        self._started, self._stop = threading.Event(), asyncio.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
-    async def _contract(self) -> Any:
-        """Return the document that the server will give, for it is needed before there is one."""
-        answerer = spec.resolve(self._settings)
+    async def _build_contract(self) -> Any:
+        """Return the document that the server will serve, because tests are collected before it starts."""
+        answerer = registry.create_answerer(self._settings)
         await answerer.load(lambda _line: None)
-        longest = spec.question_max_length(self._settings, answerer)
-        document = openapi.document(self._settings, answerer, max_length=longest)
+        max_length = registry.effective_question_max_length(self._settings, answerer)
+        document = openapi.build_document(self._settings, answerer, max_length=max_length)
         await answerer.close()
-        return json.loads(render.encode(document))
+        return json.loads(rendering.encode_json(document))
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         app = create_app(self._settings)
-        runner = Runner(app, app[METRICS], app[CONNECTIONS], handler_cancellation=True, max_line_size=line_limit(app))
+        runner = HttpServerRunner(
+            app,
+            app[CONNECTIONS],
+            **connection_callbacks(app),
+            handler_cancellation=True,
+            max_line_size=request_line_limit(app),
+        )
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        await app[LOADED]
+        await app[LOAD_TASK]
         self.url = "http://{}:{}".format(*runner.addresses[0]) + self._settings.prefix
-        self._up.set()
-        await self._down.wait()
+        self._started.set()
+        await self._stop.wait()
         await runner.cleanup()
 
     def __enter__(self) -> str:
         self._thread.start()
-        assert self._up.wait(10)
+        assert self._started.wait(10)
         return self.url
 
     def __exit__(self, *_error: object) -> None:
-        self._loop.call_soon_threadsafe(self._down.set)
+        self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
 
 
-CODE_SPEC = f"{Path(__file__).with_name('served.py')}:answer"
-SERVED = {"book": Served(), "code": Served(answerer=CODE_SPEC, prefix="/answers", body_max_size="2KiB")}
-"""Two servers that differ in what their contracts differ by."""
+CODE_SPEC = f"{Path(documented_function.__file__)}:answer"
+SERVERS = {
+    "book": ThreadedServer(),
+    "code": ThreadedServer(answerer=CODE_SPEC, prefix="/answers", body_max_size="2KiB"),
+}
+"""A book with defaults, and a user function below a prefix with a small body limit."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def urls() -> Iterator[dict[str, str]]:
-    """Run both servers."""
-    with Captured(), ExitStack() as stack:
-        yield {name: stack.enter_context(served) for name, served in SERVED.items()}
+    """Run both servers; return their URLs by name."""
+    with LogCapture(), ExitStack() as stack:
+        yield {name: stack.enter_context(server) for name, server in SERVERS.items()}
 
 
-BOUNDED = settings(
+GENERATION = hypothesis_settings(
     max_examples=40,
     derandomize=True,
     deadline=None,
@@ -86,28 +97,30 @@ BOUNDED = settings(
 
 
 Case = schemathesis.Case[Any]
-REFUSALS = ["400", "404", "405", "406", "413", "415", "417"]
-CONFIG = SchemathesisConfig.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
-BOOK, CODE = (schemathesis.openapi.from_dict(served.contract, config=CONFIG) for served in SERVED.values())
+REJECTION_STATUSES = ["400", "404", "405", "406", "413", "415", "417"]
+CONFIG = SchemathesisConfig.from_dict(
+    {"checks": {"negative_data_rejection": {"expected-statuses": REJECTION_STATUSES}}}
+)
+BOOK, CODE = (schemathesis.openapi.from_dict(server.contract, config=CONFIG) for server in SERVERS.values())
 
 
-@pytest.mark.parametrize("name", SERVED)
-def test_the_contract_that_is_tested_is_the_servers_own(urls: dict[str, str], name: str) -> None:
-    """What follows is about the document that each server gives away itself."""
+@pytest.mark.parametrize("name", SERVERS)
+def test_server_serves_the_tested_document(urls: dict[str, str], name: str) -> None:
+    """The servers serve the document that the other tests use."""
     with urlopen(f"{urls[name]}/openapi.json", timeout=5) as response:
-        assert json.load(response) == SERVED[name].contract
+        assert json.load(response) == SERVERS[name].contract
 
 
 @BOOK.parametrize()
-@BOUNDED
-def test_a_book_keeps_its_contract(case: Case, urls: dict[str, str]) -> None:
-    """Every operation, asked in every way that the contract allows or forbids, passes all checks."""
+@GENERATION
+def test_book_conforms(case: Case, urls: dict[str, str]) -> None:
+    """Generated requests to a book pass all checks."""
     case.call_and_validate(base_url=urls["book"])
 
 
 @CODE.parametrize()
-@BOUNDED
-def test_code_keeps_its_contract(case: Case, urls: dict[str, str]) -> None:
-    """The same below a prefix, where code may refuse, with ops endpoints outside of the prefix."""
-    outside = "servers" in SERVED["code"].contract["paths"][case.path]
-    case.call_and_validate(base_url=urls["code"].removesuffix("/answers" if outside else ""))
+@GENERATION
+def test_function_conforms(case: Case, urls: dict[str, str]) -> None:
+    """Generated requests to a user function below a path prefix pass all checks."""
+    is_outside_prefix = "servers" in SERVERS["code"].contract["paths"][case.path]
+    case.call_and_validate(base_url=urls["code"].removesuffix("/answers" if is_outside_prefix else ""))

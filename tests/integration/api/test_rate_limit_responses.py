@@ -1,74 +1,75 @@
-"""The rate over HTTP: who is counted together, what clients are told, and what is not counted."""
+"""Rate limits over HTTP: which requests count, and which headers clients get."""
 
 import asyncio
 
 import pytest
 
-from service.errors import TooManyRequests
-from service.guards.rate import Rate, RateStatistics, Verdict
-from service.settings import Settings
-from service.telemetry.exchange import Exchange
-from service.units import Rate as Limit
-from service.web.admission import Admission
-from tests.fakes import Upper
-from tests.web.conftest import Log, Serve
-from tests.web.page_fakes import contract
+from askd.api.auth import AdmissionControl
+from askd.config import Settings
+from askd.context import RequestContext
+from askd.errors import TooManyRequests
+from askd.guards.rate_limit import LocalRateLimiter
+from askd.quota import RateLimitDecision, RateLimitStatistics
+from askd.rate import Rate
+from tests.support.app_fixtures import Log, ServeApp
+from tests.support.fakes import UppercaseAnswerer
+from tests.support.openapi_answerers import openapi_document
 
-LOCAL = "127.0.0.0/8"
-
-
-def exchange(**fields: str) -> Exchange:
-    """The record of an exchange with these fields."""
-    return Exchange(id="1", method="GET", route="/ask", arrived=0.0, **fields)  # type: ignore[arg-type]  # texts all
+LOCALHOST = "127.0.0.0/8"
 
 
-async def test_a_client_over_its_rate_is_refused(serve: Serve) -> None:
-    """429 as a problem, with when to come back in both fields; the code is not asked; a later client is let in."""
-    answerer = Upper(deterministic=False)
-    client = await serve(answerer, rate="2/h", trusted_proxies=LOCAL)
+def make_context(**fields: str) -> RequestContext:
+    """Return a request context with these fields."""
+    return RequestContext(request_id="1", method="GET", route="/ask", arrived_at=0.0, **fields)  # type: ignore[arg-type]  # all are strings
+
+
+async def test_client_over_its_limit_gets_429(serve: ServeApp) -> None:
+    """The problem and both headers agree on when to retry; the answerer is not called; other clients are admitted."""
+    answerer = UppercaseAnswerer(deterministic=False)
+    client = await serve(answerer, rate_limit="2/h", trusted_proxies=LOCALHOST)
     statuses = [(await client.get("/ask?q=a")).status for _ in range(2)]
-    refused = await client.get("/ask?q=a")
-    problem = await refused.json()
-    assert (statuses, refused.status, refused.content_type) == ([200, 200], 429, "application/problem+json")
+    rejected = await client.get("/ask?q=a")
+    problem = await rejected.json()
+    assert (statuses, rejected.status, rejected.content_type) == ([200, 200], 429, "application/problem+json")
     assert problem["type"].endswith("#too-many-requests")
-    wait = int(refused.headers["Retry-After"])
-    assert 1795 <= wait <= 1800
-    assert refused.headers["RateLimit"] == f'"default";r=0;t={wait}'
-    assert refused.headers["RateLimit-Policy"] == '"default";q=2;w=3600'
-    assert problem["detail"] == f"This client has used up its rate. Ask again in {wait} s."
-    assert len(answerer.asked) == 2
+    wait_seconds = int(rejected.headers["Retry-After"])
+    assert 1795 <= wait_seconds <= 1800
+    assert rejected.headers["RateLimit"] == f'"default";r=0;t={wait_seconds}'
+    assert rejected.headers["RateLimit-Policy"] == '"default";q=2;w=3600'
+    assert problem["detail"] == f"Rate limit exceeded. Retry in {wait_seconds} s."
+    assert len(answerer.questions) == 2
     assert (await client.get("/ask?q=a", headers={"X-Forwarded-For": "203.0.113.9"})).status == 200
 
 
-async def test_answers_say_what_is_left(serve: Serve) -> None:
-    """Answers, streams, failures and validated answers have both fields; a burst of its own is told as well."""
-    client = await serve(rate="60/m", rate_burst="6")
-    asked: list[tuple[str, dict[str, str], int]] = [
+async def test_responses_have_rate_limit_headers(serve: ServeApp) -> None:
+    """Answers, streams, errors and 304 responses have both headers, including the burst."""
+    client = await serve(rate_limit="60/m", rate_burst="6")
+    requests: list[tuple[str, dict[str, str], int]] = [
         ("/ask?q=hello", {}, 200),
         ("/ask?q=abc", {"Accept": "text/event-stream"}, 200),
         ("/ask?q=boom", {}, 500),
         ("/ask", {}, 400),
         ("/ask?q=hello", {"If-None-Match": "*"}, 304),
     ]
-    for left, (path, headers, status) in zip((5, 4, 3, 2, 1), asked, strict=True):
+    for remaining, (path, headers, status) in zip((5, 4, 3, 2, 1), requests, strict=True):
         response = await client.get(path, headers=headers)
         assert response.status == status
-        assert response.headers["RateLimit"].startswith(f'"default";r={left};t=')
+        assert response.headers["RateLimit"].startswith(f'"default";r={remaining};t=')
         assert response.headers["RateLimit-Policy"] == '"default";q=60;w=60;askd-burst=6'
 
 
-async def test_without_a_rate_nothing_is_said(serve: Serve) -> None:
-    """No field, no stage and no metric without the setting."""
+async def test_no_headers_without_rate_limit(serve: ServeApp) -> None:
+    """Without the setting there are no headers, no stage and no metrics."""
     client = await serve()
     response = await client.get("/ask?q=hello")
     assert not [name for name in response.headers if name.lower().startswith("ratelimit")]
-    assert "rate;" not in response.headers["Server-Timing"]
+    assert "rate_limit;" not in response.headers["Server-Timing"]
     assert "askd_rate" not in await (await client.get("/metrics")).text()
 
 
-async def test_only_questions_are_counted(serve: Serve) -> None:
-    """Pages, ops endpoints, preflights, wrong methods and wrong paths use up no rate, and say nothing of it."""
-    client = await serve(rate="1/h", cors_origins="*")
+async def test_only_questions_are_counted(serve: ServeApp) -> None:
+    """Pages, ops endpoints, preflights and requests that match no route do not count."""
+    client = await serve(rate_limit="1/h", cors_origins="*")
     for method, path in [("GET", "/docs"), ("GET", "/"), ("GET", "/metrics"), ("OPTIONS", "/ask"), ("PUT", "/ask")]:
         for _ in range(2):
             response = await client.request(method, path)
@@ -78,107 +79,111 @@ async def test_only_questions_are_counted(serve: Serve) -> None:
     assert (await client.post("/ask", json={"q": "hello"})).status == 429
 
 
-async def test_clients_behind_a_trusted_proxy_have_a_rate_each(serve: Serve, log: Log) -> None:
-    """Each address has its own rate, one of IPv6 with its network; the log and the code see the address itself."""
-    answerer = Upper(deterministic=False)
-    client = await serve(answerer, rate="1/h", trusted_proxies=LOCAL)
-    asked = ["203.0.113.9", "203.0.113.9", "203.0.113.8", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"]
-    statuses = [(await client.get("/ask?q=a", headers={"X-Forwarded-For": who})).status for who in asked]
+async def test_clients_behind_a_trusted_proxy_have_separate_limits(serve: ServeApp, log: Log) -> None:
+    """Each IPv4 address and each IPv6 network has its own quota; the log and the answerer see the full address."""
+    answerer = UppercaseAnswerer(deterministic=False)
+    client = await serve(answerer, rate_limit="1/h", trusted_proxies=LOCALHOST)
+    addresses = ["203.0.113.9", "203.0.113.9", "203.0.113.8", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"]
+    statuses = [(await client.get("/ask?q=a", headers={"X-Forwarded-For": address})).status for address in addresses]
     assert statuses == [200, 429, 200, 200, 429, 200]
-    assert [line["client"] for line in log.lines("exchange")] == asked
-    assert [question.client for question in answerer.asked] == [asked[number] for number in (0, 2, 3, 5)]
+    assert [line["client.address"] for line in log.lines("request")] == addresses
+    assert [question.client for question in answerer.questions] == [addresses[number] for number in (0, 2, 3, 5)]
 
 
-async def test_an_untrusted_client_cannot_choose_its_address(serve: Serve) -> None:
-    """Without trusted proxies the headers change nothing."""
-    client = await serve(rate="1/h")
+async def test_forwarded_headers_of_untrusted_clients_are_ignored(serve: ServeApp) -> None:
+    """Without trusted proxies, X-Forwarded-For does not change the client's address."""
+    client = await serve(rate_limit="1/h")
     statuses = [(await client.get("/ask?q=a", headers={"X-Forwarded-For": f"203.0.113.{n}"})).status for n in range(3)]
     assert statuses == [200, 429, 429]
 
 
-async def test_the_time_it_took_is_told(serve: Serve, log: Log) -> None:
-    """The stage stands first in `Server-Timing` and in the log."""
-    response = await (await serve(rate="9/s")).get("/ask?q=abc")
-    assert response.headers["Server-Timing"].startswith("rate;dur=")
-    assert log.lines("exchange")[0]["rate_ms"] >= 0
+async def test_duration_is_reported(serve: ServeApp, log: Log) -> None:
+    """The time of the rate limit check is in `Server-Timing` and in the log."""
+    response = await (await serve(rate_limit="9/s")).get("/ask?q=abc")
+    assert response.headers["Server-Timing"].startswith("rate_limit;dur=")
+    assert log.lines("request")[0]["rate_limit_ms"] >= 0
 
 
-async def test_metrics(serve: Serve) -> None:
-    """What was allowed and refused, the clients and the evictions are counted."""
-    client = await serve(rate="1/h")
+async def test_metrics_count_decisions(serve: ServeApp) -> None:
+    """Metrics count allowed and rejected requests, clients and evictions."""
+    client = await serve(rate_limit="1/h")
     for _ in range(3):
         await client.get("/ask?q=hello")
     text = await (await client.get("/metrics")).text()
     for line in (
-        'askd_rate_results_total{result="allowed"} 1.0',
-        'askd_rate_results_total{result="refused"} 2.0',
-        "askd_rate_clients 1.0",
-        "askd_rate_evictions_total 0.0",
+        'askd_rate_limit_decisions_total{result="allowed"} 1.0',
+        'askd_rate_limit_decisions_total{result="refused"} 2.0',
+        "askd_rate_limit_clients 1.0",
+        "askd_rate_limit_evictions_total 0.0",
     ):
         assert line in text
     assert "askd_redis" not in text
 
 
-async def test_a_page_of_another_origin_reads_the_fields(serve: Serve) -> None:
-    """Scripts may read both fields, also of a refusal."""
-    client = await serve(rate="1/h", cors_origins="*")
+async def test_cors_exposes_rate_limit_headers(serve: ServeApp) -> None:
+    """Scripts of other origins can read the headers, also those of a 429."""
+    client = await serve(rate_limit="1/h", cors_origins="*")
     for status in (200, 429):
         response = await client.get("/ask?q=hello", headers={"Origin": "https://example.org"})
         exposed = response.headers["Access-Control-Expose-Headers"].split(", ")
         assert (response.status, {"RateLimit", "RateLimit-Policy", "Retry-After"} <= set(exposed)) == (status, True)
 
 
-def test_a_caller_is_counted_by_its_name() -> None:
-    """A token's name comes before the address, and is no address even if it looks like one."""
-    admission = Admission(rate=Rate(Limit(1, 3600.0)))
-    for record in (
-        exchange(caller="alice", client="203.0.113.9"),
-        exchange(caller="203.0.113.9", client="203.0.113.9"),
-        exchange(client="203.0.113.9"),
+def test_callers_are_counted_by_name() -> None:
+    """The caller's name takes precedence over the address, and is not confused with an address."""
+    admission = AdmissionControl(rate_limiter=LocalRateLimiter(Rate(1, 3600.0)))
+    for context in (
+        make_context(caller="alice", client="203.0.113.9"),
+        make_context(caller="203.0.113.9", client="203.0.113.9"),
+        make_context(client="203.0.113.9"),
     ):
-        assert admission.admit({}, record) is None
+        assert admission.check({}, context) is None
     with pytest.raises(TooManyRequests):
-        admission.admit({}, exchange(caller="alice", client="203.0.113.8"))
+        admission.check({}, make_context(caller="alice", client="203.0.113.8"))
 
 
-class Awaited:
-    """A rate that must be awaited, and refuses."""
+class AsyncRejectingLimiter:
+    """A rate limiter that must be awaited and rejects every request."""
 
     def __init__(self) -> None:
-        self.waits = True
-        self.quota = Rate(Limit(1, 1.0)).quota
-        self.asked: list[str] = []
+        self.is_async = True
+        self.quota = LocalRateLimiter(Rate(1, 1.0)).quota
+        self.keys: list[str] = []
 
-    async def take(self, key: str) -> Verdict:
-        """Refuse in a while."""
-        self.asked.append(key)
+    async def try_acquire(self, key: str) -> RateLimitDecision:
+        """Reject after one iteration of the event loop."""
+        self.keys.append(key)
         await asyncio.sleep(0)
-        return self.quota.verdict(self.quota.depth, allowed=False)
+        return self.quota.make_decision(self.quota.burst_seconds, allowed=False)
 
-    def statistics(self) -> RateStatistics:
-        """Count nothing."""
-        return RateStatistics(allowed=0, refused=0, clients=0, evictions=0)
+    def statistics(self) -> RateLimitStatistics:
+        """Return zeros."""
+        return RateLimitStatistics(allowed=0, rejected=0, clients=0, evictions=0)
 
 
-async def test_a_shared_rate_is_awaited() -> None:
-    """Where the rate is elsewhere, admission is over when it has answered, and refuses then."""
-    shared = Awaited()
-    record = exchange(client="2001:db8::1")
-    admitted = Admission(rate=shared).admit({}, record)
+async def test_async_rate_limiter_is_awaited() -> None:
+    """With an async limiter, admission ends with its decision."""
+    limiter = AsyncRejectingLimiter()
+    context = make_context(client="2001:db8::1")
+    admitted = AdmissionControl(rate_limiter=limiter).check({}, context)
     assert admitted is not None
-    with pytest.raises(TooManyRequests) as refused:
+    with pytest.raises(TooManyRequests) as rejected:
         await admitted
-    assert (shared.asked, refused.value.retry_after, record.stages.rate is not None) == (["2001:db8::/64"], 1, True)
+    assert (limiter.keys, rejected.value.retry_after, context.stages.rate_limit is not None) == (
+        ["2001:db8::/64"],
+        1,
+        True,
+    )
 
 
-def test_the_contract_tells_of_a_rate_where_there_is_one() -> None:
-    """429 and the fields are documented with the setting, and not without."""
-    limited = contract(Settings(rate=Limit(5, 1.0)))
+def test_openapi_documents_rate_limit() -> None:
+    """The document has the 429 and the headers only with the setting."""
+    limited = openapi_document(Settings(rate_limit=Rate(5, 1.0)))
     for method in ("get", "post"):
-        found = limited["paths"]["/ask"][method]["responses"]
-        assert {"RateLimit", "RateLimit-Policy"} <= set(found["200"]["headers"])
-        assert found["429"] == {"$ref": "#/components/responses/TooManyRequests"}
-        assert "429" not in contract()["paths"]["/ask"][method]["responses"]
-        assert "RateLimit" not in contract()["paths"]["/ask"][method]["responses"]["200"]["headers"]
+        responses = limited["paths"]["/ask"][method]["responses"]
+        assert {"RateLimit", "RateLimit-Policy"} <= set(responses["200"]["headers"])
+        assert responses["429"] == {"$ref": "#/components/responses/TooManyRequests"}
+        assert "429" not in openapi_document()["paths"]["/ask"][method]["responses"]
+        assert "RateLimit" not in openapi_document()["paths"]["/ask"][method]["responses"]["200"]["headers"]
     headers = limited["components"]["responses"]["TooManyRequests"]["headers"]
     assert {"RateLimit", "RateLimit-Policy", "Retry-After"} <= set(headers)

@@ -1,35 +1,35 @@
-"""`thread`: the conversation that a question belongs to, from the request to the answerer."""
+"""The `thread` parameter: from the request to the answerer."""
 
 from typing import Any
 
 import pytest
 
-from service.models import Answer, Question
-from service.settings import Settings
-from service.web import openapi
-from tests.fakes import Upper
-from tests.web.conftest import Log, Serve
+from askd.api import openapi
+from askd.config import Settings
+from askd.models import Answer, Question
+from tests.support.app_fixtures import Log, ServeApp
+from tests.support.fakes import UppercaseAnswerer
 
 
-class Talker(Upper):
-    """Remembers what was said in each thread."""
+class ThreadCounter(UppercaseAnswerer):
+    """Answers with the number of questions in the thread so far."""
 
     kind = "talker"
-    conversational = True
+    supports_threads = True
 
     def __init__(self, *, deterministic: bool = True) -> None:
         super().__init__(deterministic=deterministic)
-        self.said: dict[str | None, list[str]] = {}
+        self.threads: dict[str | None, list[str]] = {}
 
-    def at_hand(self, question: Question) -> Answer | None:
-        """Nothing is: each answer depends on what was said."""
+    def try_immediate(self, question: Question) -> Answer | None:
+        """Return None."""
         return None
 
     async def answer(self, question: Question) -> Answer:
-        """Say how often something was said in the thread."""
-        self.asked.append(question)
-        self.said.setdefault(question.thread, []).append(question.text)
-        return Answer(str(len(self.said[question.thread])))
+        """Count the question."""
+        self.questions.append(question)
+        self.threads.setdefault(question.thread_id, []).append(question.text)
+        return Answer(str(len(self.threads[question.thread_id])))
 
 
 REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -40,116 +40,115 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("method", "request_"), REQUESTS.values(), ids=REQUESTS)
-async def test_reaches_the_answerer(serve: Serve, method: str, request_: dict[str, Any]) -> None:
-    """Query, form and JSON carry it; it is no parameter of the answerer's."""
-    talker = Talker()
-    client = await serve(talker)
+async def test_thread_reaches_answerer(serve: ServeApp, method: str, request_: dict[str, Any]) -> None:
+    """Query, form and JSON can carry the thread id, which is not among the parameters."""
+    answerer = ThreadCounter()
+    client = await serve(answerer)
     response = await client.request(method, "/ask", **request_)
     assert (response.status, await response.json()) == (200, {"answer": "1"})
-    assert [(question.thread, question.parameters) for question in talker.asked] == [("a/b c", {})]
+    assert [(question.thread_id, question.parameters) for question in answerer.questions] == [("a/b c", {})]
 
 
-async def test_streams_carry_it(serve: Serve) -> None:
+async def test_thread_reaches_answerer_of_stream(serve: ServeApp) -> None:
     """A streamed question belongs to its thread."""
-    talker = Talker()
-    client = await serve(talker)
+    answerer = ThreadCounter()
+    client = await serve(answerer)
     response = await client.get("/ask?q=hi&thread=a", headers={"Accept": "text/event-stream"})
     assert b'{"answer":"1"}' in await response.read()
-    assert talker.asked[0].thread == "a"
+    assert answerer.questions[0].thread_id == "a"
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
-async def test_never_given_from_the_cache(serve: Serve, accept: str) -> None:
-    """Within a thread the same question is asked again, though the answerer is deterministic; outside it is not."""
-    talker = Talker()
-    client = await serve(talker)
-    for path, asked in (("/ask?q=hi&thread=a", 2), ("/ask?q=hi", 3)):
+async def test_threads_bypass_the_cache(serve: ServeApp, accept: str) -> None:
+    """A question in a thread is always computed again, even by a deterministic answerer."""
+    answerer = ThreadCounter()
+    client = await serve(answerer)
+    for path, call_count in (("/ask?q=hi&thread=a", 2), ("/ask?q=hi", 3)):
         for _ in range(2):
             await (await client.get(path, headers={"Accept": accept})).read()
-        assert len(talker.asked) == asked
+        assert len(answerer.questions) == call_count
 
 
-async def test_never_validated(serve: Serve) -> None:
-    """An answer within a thread has no validator, and must not be stored; `If-None-Match` means nothing."""
-    client = await serve(Talker())
+async def test_threads_have_no_etag(serve: ServeApp) -> None:
+    """An answer in a thread has no ETag, must not be stored, and ignores `If-None-Match`."""
+    client = await serve(ThreadCounter())
     response = await client.get("/ask?q=hi&thread=a", headers={"If-None-Match": "*"})
     assert (response.status, response.headers["Cache-Control"], "ETag" in response.headers) == (200, "no-store", False)
     assert "ETag" in (await client.get("/ask?q=hi")).headers
 
 
-BAD: dict[str, tuple[str, dict[str, Any], str]] = {
-    "empty": ("GET", {"params": {"q": "hi", "thread": ""}}, "is not 1 to 256 characters"),
-    "too long": ("GET", {"params": {"q": "hi", "thread": "x" * 257}}, "is not 1 to 256 characters"),
-    "control": ("GET", {"params": {"q": "hi", "thread": "a\nb"}}, "none of them a control character"),
-    "nul": ("POST", {"json": {"q": "hi", "thread": "\0"}}, "none of them a control character"),
-    "twice": ("GET", {"params": [("q", "hi"), ("thread", "a"), ("thread", "b")]}, "is given 2 times"),
-    "number": ("POST", {"json": {"q": "hi", "thread": 7}}, "is not 1 to 256 characters"),
-    "object": ("POST", {"json": {"q": "hi", "thread": {}}}, "is not 1 to 256 characters"),
-    "list": ("POST", {"json": {"q": "hi", "thread": ["a"]}}, "is not 1 to 256 characters"),
+INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
+    "empty": ("GET", {"params": {"q": "hi", "thread": ""}}, "must be a string of 1 to 256 characters"),
+    "too long": ("GET", {"params": {"q": "hi", "thread": "x" * 257}}, "must be a string of 1 to 256 characters"),
+    "control": ("GET", {"params": {"q": "hi", "thread": "a\nb"}}, "without control characters"),
+    "nul": ("POST", {"json": {"q": "hi", "thread": "\0"}}, "without control characters"),
+    "twice": ("GET", {"params": [("q", "hi"), ("thread", "a"), ("thread", "b")]}, "was sent 2 times"),
+    "number": ("POST", {"json": {"q": "hi", "thread": 7}}, "must be a string of 1 to 256 characters"),
+    "object": ("POST", {"json": {"q": "hi", "thread": {}}}, "must be a string of 1 to 256 characters"),
+    "list": ("POST", {"json": {"q": "hi", "thread": ["a"]}}, "must be a string of 1 to 256 characters"),
     "surrogate": ("POST", {"data": b'{"q":"hi","thread":"\\ud800"}'}, "surrogate"),
 }
 
 
-@pytest.mark.parametrize(("method", "request_", "said"), BAD.values(), ids=BAD)
-async def test_bad_ones_are_refused_by_name(serve: Serve, method: str, request_: dict[str, Any], said: str) -> None:
-    """What is no thread's name is a 400 that names the parameter, and never reaches the code."""
-    talker = Talker()
+@pytest.mark.parametrize(("method", "request_", "message"), INVALID.values(), ids=INVALID)
+async def test_invalid_thread_is_rejected(serve: ServeApp, method: str, request_: dict[str, Any], message: str) -> None:
+    """An invalid thread id gets a 400 that names the parameter, and does not reach the answerer."""
+    answerer = ThreadCounter()
     headers = {"Content-Type": "application/json"} if "data" in request_ else {}
-    response = await (await serve(talker)).request(method, "/ask", **request_, headers=headers)
+    response = await (await serve(answerer)).request(method, "/ask", **request_, headers=headers)
     problem = await response.json(content_type="application/problem+json")
     assert (response.status, problem["parameter"]) == (400, "thread")
-    assert said in problem["detail"]
-    assert not talker.asked
+    assert message in problem["detail"]
+    assert not answerer.questions
 
 
 @pytest.mark.parametrize("thread", ["a" * 256, "ü☃" * 128, "x"])
-async def test_any_other_characters_will_do(serve: Serve, thread: str) -> None:
-    """1 to 256 characters of any script."""
-    talker = Talker()
-    assert (await (await serve(talker)).get("/ask", params={"q": "hi", "thread": thread})).status == 200
-    assert talker.asked[0].thread == thread
+async def test_thread_allows_any_script(serve: ServeApp, thread: str) -> None:
+    """A thread id is 1 to 256 characters of any script."""
+    answerer = ThreadCounter()
+    assert (await (await serve(answerer)).get("/ask", params={"q": "hi", "thread": thread})).status == 200
+    assert answerer.questions[0].thread_id == thread
 
 
-async def test_null_is_none(serve: Serve) -> None:
-    """In JSON `null` is the same as nothing."""
-    talker = Talker()
-    await (await serve(talker)).post("/ask", json={"q": "hi", "thread": None})
-    assert talker.asked[0].thread is None
+async def test_null_thread_means_no_thread(serve: ServeApp) -> None:
+    """A JSON `null` is the same as no thread."""
+    answerer = ThreadCounter()
+    await (await serve(answerer)).post("/ask", json={"q": "hi", "thread": None})
+    assert answerer.questions[0].thread_id is None
 
 
-async def test_without_conversations_it_is_a_name_as_others(serve: Serve) -> None:
-    """An answerer that remembers nothing gets no thread; the name is free for a parameter of its own."""
+async def test_thread_is_ordinary_without_thread_support(serve: ServeApp) -> None:
+    """If the answerer does not support threads, `thread` is an ordinary parameter."""
 
-    class Sewing(Upper):
-        def bind(self, given: Any, *, textual: bool) -> Any:
-            return dict(given)
+    class ParameterAnswerer(UppercaseAnswerer):
+        def parse_parameters(self, values: Any, *, from_strings: bool) -> Any:
+            return dict(values)
 
-    fake = Sewing()
-    response = await (await serve(fake)).get("/ask?q=hi&thread=silk&thread=wool")
+    answerer = ParameterAnswerer()
+    response = await (await serve(answerer)).get("/ask?q=hi&thread=silk&thread=wool")
     assert response.status == 200
-    assert (fake.asked[0].thread, fake.asked[0].parameters) == (None, {"thread": ["silk", "wool"]})
+    assert (answerer.questions[0].thread_id, answerer.questions[0].parameters) == (None, {"thread": ["silk", "wool"]})
 
 
-async def test_not_in_the_log(serve: Serve, log: Log) -> None:
-    """The name of a conversation may be private, as the question."""
-    await (await serve(Talker())).get("/ask?q=hi&thread=a-secret-name")
-    lines = [line for line in log.lines() if line.get("logger") != "aiohttp.access"]  # the test server's own
-    assert [line["route"] for line in lines if "route" in line] == ["/ask"]
-    assert "a-secret-name" not in str(lines)
+async def test_thread_is_not_logged(serve: ServeApp, log: Log) -> None:
+    """A thread id may be private, like the question."""
+    await (await serve(ThreadCounter())).get("/ask?q=hi&thread=a-secret-name")
+    assert [line["http.route"] for line in log.lines("request")] == ["/ask"]
+    assert "a-secret-name" not in log.text
 
 
-def test_the_contract_offers_it_where_it_means_something() -> None:
-    """Parameter and body show it for a conversational answerer, and not for others; one of that name is not doubled."""
-    for answerer, offered in ((Talker(), 1), (Upper(), 0)):
-        document = openapi.document(Settings(), answerer, max_length=10)
+def test_openapi_documents_thread_if_supported() -> None:
+    """The document lists `thread` only for an answerer that supports threads."""
+    for answerer, count in ((ThreadCounter(), 1), (UppercaseAnswerer(), 0)):
+        document = openapi.build_document(Settings(), answerer, max_length=10)
         get = document["paths"]["/ask"]["get"]
-        assert sum(each.get("name") == "thread" for each in get["parameters"]) == offered
-        assert ("thread" in document["components"]["schemas"]["Question"]["properties"]) == bool(offered)
-        assert document["x-answerer"]["conversational"] == bool(offered)
+        assert sum(parameter.get("name") == "thread" for parameter in get["parameters"]) == count
+        assert ("thread" in document["components"]["schemas"]["Question"]["properties"]) == bool(count)
+        assert document["x-answerer"]["conversational"] == bool(count)
 
 
-async def test_the_home_page_asks_for_it(serve: Serve) -> None:
-    """The page's form has a field for the thread where there are such."""
+async def test_home_page_has_thread_field_if_supported(serve: ServeApp) -> None:
+    """The form has a field for the thread only if the answerer supports threads."""
     browser = {"Accept": "text/html"}
-    assert 'name="thread"' in await (await (await serve(Talker())).get("/", headers=browser)).text()
-    assert 'name="thread"' not in await (await (await serve(Upper())).get("/", headers=browser)).text()
+    assert 'name="thread"' in await (await (await serve(ThreadCounter())).get("/", headers=browser)).text()
+    assert 'name="thread"' not in await (await (await serve(UppercaseAnswerer())).get("/", headers=browser)).text()

@@ -1,59 +1,60 @@
-"""What is rested on in aiohttp is looked for at the start."""
+"""Compatibility of aiohttp is checked at startup."""
 
 import aiohttp
 import pytest
 from aiohttp import http_parser, web
 
-from service.app import CONNECTIONS, METRICS, create_app
-from service.errors import StartupError
-from service.settings import Settings
-from service.web import footing
-from service.web.runner import Runner
-from tests.fakes import Upper
+from askd.app import CONNECTIONS, connection_callbacks, create_app
+from askd.config import Settings
+from askd.errors import StartupError
+from askd.httpserver import server
+from askd.httpserver.server import HttpServerRunner
+from tests.support.fakes import UppercaseAnswerer
 
-NAMES = [(owner, name) for owner, names in footing.RESTS_ON.items() for name in names]
-
-
-def runner() -> Runner:
-    """Make a runner for an app."""
-    app = create_app(Settings(), answerer=Upper())
-    return Runner(app, app[METRICS], app[CONNECTIONS])
+ATTRIBUTES = [(owner, name) for owner, names in server.REQUIRED_ATTRIBUTES.items() for name in names]
 
 
-def test_this_aiohttp_will_do() -> None:
-    """The installed version has all that is rested on."""
-    footing.check()
-    assert len(NAMES) > 20
+def create_runner() -> HttpServerRunner:
+    """Create a runner for an app."""
+    app = create_app(Settings(), answerer=UppercaseAnswerer())
+    return HttpServerRunner(app, app[CONNECTIONS], **connection_callbacks(app))
 
 
-@pytest.mark.parametrize(("owner", "name"), NAMES, ids=[f"{owner.__name__}.{name}" for owner, name in NAMES])
-def test_another_aiohttp_is_refused_at_the_start(owner: type, name: str) -> None:
-    """Where a class of aiohttp lacks what is rested on, the start fails with its name, the version and the mend."""
-    without = type(owner.__name__, (), {other: None for other in footing.RESTS_ON[owner] if other != name})
+def test_installed_version_is_compatible() -> None:
+    """The installed version of aiohttp has all required attributes."""
+    server.check_aiohttp()
+    assert len(ATTRIBUTES) > 20
+
+
+@pytest.mark.parametrize(("owner", "name"), ATTRIBUTES, ids=[f"{owner.__name__}.{name}" for owner, name in ATTRIBUTES])
+def test_missing_attribute_is_rejected_at_startup(owner: type, name: str) -> None:
+    """The error names the missing attribute, the version and a fix."""
+    incomplete = type(owner.__name__, (), {other: None for other in server.REQUIRED_ATTRIBUTES[owner] if other != name})
     if name in dir(object):
         pytest.skip(f"every class has {name}")
-    with pytest.raises(
-        StartupError, match=rf"aiohttp {aiohttp.__version__} has no {owner.__name__}\.{name}.*requirements\.lock"
-    ):
-        footing.check({without: footing.RESTS_ON[owner]})
+    message = (
+        rf"aiohttp {aiohttp.__version__} is not supported: {owner.__name__}\.{name} is missing.*requirements\.lock"
+    )
+    with pytest.raises(StartupError, match=message):
+        server.check_aiohttp({incomplete: server.REQUIRED_ATTRIBUTES[owner]})
 
 
-async def test_another_server_object_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where aiohttp's server keeps its options elsewhere, the start fails and says so."""
+async def test_incompatible_server_object_is_rejected_at_startup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If aiohttp's server keeps its options elsewhere, the start fails."""
 
-    class Other:
+    class OtherServer:
         """A server of another version."""
 
-    async def make(_self: web.AppRunner) -> Other:
-        return Other()
+    async def make_server(_self: web.AppRunner) -> OtherServer:
+        return OtherServer()
 
-    monkeypatch.setattr(web.AppRunner, "_make_server", make)
-    with pytest.raises(StartupError, match=r"has no Other\._kwargs"):
-        await runner()._make_server()
+    monkeypatch.setattr(web.AppRunner, "_make_server", make_server)
+    with pytest.raises(StartupError, match=r"OtherServer\._kwargs is missing"):
+        await create_runner()._make_server()
 
 
-def test_the_parser_in_python_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without aiohttp's parser in C the start fails, with the mend."""
+def test_python_parser_is_rejected_at_startup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without aiohttp's C parser the start fails, and the error suggests a fix."""
     monkeypatch.setattr(http_parser, "HttpRequestParser", http_parser.HttpRequestParserPy)
-    with pytest.raises(StartupError, match=r"aiohttp\.http_parser is.*unset AIOHTTP_NO_EXTENSIONS"):
-        runner()
+    with pytest.raises(StartupError, match=r"but aiohttp\.http_parser: .*unset AIOHTTP_NO_EXTENSIONS"):
+        create_runner()

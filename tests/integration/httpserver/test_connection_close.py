@@ -1,4 +1,4 @@
-"""How connections end, over real sockets, in time that the test owns."""
+"""Closing of connections, over real sockets with a fake clock."""
 
 import asyncio
 import json
@@ -11,331 +11,344 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from service.guards.connections import Reason
-from service.models import Answer, Question
-from service.web import connection
-from tests.fakes import Clock, Upper, until
-from tests.web.conftest import Log
-from tests.web.wire import Line, Wire, Wired, get, post
+from askd.httpserver import protocol
+from askd.httpserver.connections import CloseReason
+from askd.models import Answer, Question
+from tests.support.app_fixtures import Log
+from tests.support.fakes import Clock, UppercaseAnswerer, wait_until
+from tests.support.raw_http import RawConnection, RawServer, StartServer, get_request, post_request
 
-LONG = 4 << 20
-"""Characters of an answer that no socket's buffers take in whole."""
+LONG_ANSWER_LENGTH = 4 << 20
+"""Characters of an answer that does not fit into the socket buffers."""
 
 
-class Talkative(Upper):
-    """Answers `long` with more than a client that does not read can be sent, and `stubborn` never, though cancelled."""
+class LongAnswerer(UppercaseAnswerer):
+    """Answers `long` with a very long answer; `stubborn` ignores cancellation until it is released."""
 
     async def answer(self, question: Question) -> Answer:
-        """Do as the question says."""
+        """Answer depending on the question."""
         if question.text == "long":
-            return Answer("a" * LONG)
+            return Answer("a" * LONG_ANSWER_LENGTH)
         if question.text == "stubborn":
-            self.waiting.set()
+            self.wait_started.set()
             while not self.release.is_set():
                 try:
                     await self.release.wait()
                 except asyncio.CancelledError:
-                    self.stopped.set()
+                    self.cancelled.set()
         return await super().answer(question)
 
 
 @asynccontextmanager
-async def deaf(server: Wire) -> AsyncIterator[Line]:
-    """Connect with the smallest buffer for what comes, so that little can be sent to who does not read."""
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", server.port))
-        reader, writer = await asyncio.open_connection(sock=client, limit=1)
+async def connect_with_small_buffer(server: RawServer) -> AsyncIterator[RawConnection]:
+    """Connect with a minimal receive buffer, so that the server can send little if the client does not read."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=1)
         try:
-            yield Line(reader, writer)
+            yield RawConnection(reader, writer)
         finally:
             writer.transport.abort()
 
 
-async def ended(line: Line) -> bytes:
-    """Wait until the server ends the connection, and return what it had to say."""
+async def read_until_ended(client: RawConnection) -> bytes:
+    """Read until the server closes or resets the connection."""
     try:
-        return await line.rest()
+        return await client.read_until_closed()
     except ConnectionError:
         return b""
 
 
-async def idle(server: Wire) -> None:
-    """Wait until no exchange is under way, and let the server take note."""
-    await until(lambda: not any(line.busy for line in server.lines()))
+async def sweep_when_idle(server: RawServer) -> None:
+    """Wait until no request is in flight, then sweep."""
+    await wait_until(lambda: not any(connection.is_busy for connection in server.server_connections()))
     server.sweep()
 
 
-SLOW = {"silent": b"", "dripping": b"GET /ask?q=one HTTP/1.1\r\nHost: ", "a line ending": b"\r"}
+async def wait_until_buffered(server: RawServer) -> None:
+    """Wait until the only connection has buffered bytes."""
+    await wait_until(lambda: any(connection.buffered_bytes for connection in server.server_connections()))
 
 
-@pytest.mark.parametrize("said", SLOW.values(), ids=SLOW)
-async def test_who_does_not_come_to_the_point_is_closed(wire: Wired, said: bytes) -> None:
-    """Silence on a new connection, and headers that do not end, are closed at the header time-out, without a word."""
+INCOMPLETE_HEADERS = {"nothing": b"", "slow headers": b"GET /ask?q=one HTTP/1.1\r\nHost: ", "blank line": b"\r"}
+
+
+@pytest.mark.parametrize("data", INCOMPLETE_HEADERS.values(), ids=INCOMPLETE_HEADERS)
+async def test_incomplete_headers_are_closed(start_server: StartServer, data: bytes) -> None:
+    """A connection without a complete request is closed after the header timeout, without a response."""
     clock = Clock()
-    server = await wire(clock=clock, header_timeout="10s")
-    async with server.open() as line:
-        line.send(said)
-        await until(server.lines)
-        await until(lambda: server.lines()[0].head is not None or not said.strip())
+    server = await start_server(clock=clock, header_timeout="10s")
+    async with server.connect() as client:
+        client.send(data)
+        await wait_until(server.server_connections)
+        (connection,) = server.server_connections()
+        await wait_until(lambda: connection.headers_started_at is not None or not data.strip())
         clock.advance(9.9)
         server.sweep()
-        assert not server.lines()[0].closing
+        assert not connection.is_closing
         clock.advance(0.2)
         server.sweep()
-        assert await ended(line) == b""
-    await until(lambda: server.closed() == {"header_timeout": 1})
+        assert await read_until_ended(client) == b""
+    await wait_until(lambda: server.close_counts() == {"header_timeout": 1})
 
 
-async def test_idle_connections_are_closed(wire: Wired) -> None:
-    """A used connection is closed after the keep-alive time, which each request renews."""
+async def test_idle_connection_is_closed(start_server: StartServer) -> None:
+    """A used connection is closed after the keep-alive timeout, which each request resets."""
     clock = Clock()
-    server = await wire(clock=clock, keepalive="75s")
-    async with server.open() as line:
+    server = await start_server(clock=clock, keepalive_timeout="75s")
+    async with server.connect() as client:
         for _ in range(3):
-            line.send(get("/ask?q=one"))
-            assert (await line.reply()).status == 200
-            await idle(server)
+            client.send(get_request("/ask?q=one"))
+            assert (await client.read_response()).status == 200
+            await sweep_when_idle(server)
             clock.advance(74.0)
             server.sweep()
         clock.advance(2.0)
         server.sweep()
-        assert await ended(line) == b""
-    await until(lambda: server.closed() == {"idle": 1})
+        assert await read_until_ended(client) == b""
+    await wait_until(lambda: server.close_counts() == {"idle": 1})
 
 
-async def test_who_does_not_read_is_closed(wire: Wired) -> None:
-    """An answer of which a client takes nothing for the write time-out is dropped, and its connection reset."""
+async def test_client_that_does_not_read_is_reset(start_server: StartServer) -> None:
+    """If a client accepts nothing for the write timeout, its response is dropped and the connection is reset."""
     clock = Clock()
-    server = await wire(Talkative(), clock=clock, write_timeout="20s")
-    async with deaf(server) as line:
-        line.send(get("/ask?q=long"))
-        await until(lambda: [each.unsent for each in server.lines()] > [0])
+    server = await start_server(LongAnswerer(), clock=clock, write_timeout="20s")
+    async with connect_with_small_buffer(server) as client:
+        client.send(get_request("/ask?q=long"))
+        await wait_until_buffered(server)
         server.sweep()
         clock.advance(19.9)
         server.sweep()
-        assert not server.lines()[0].closing
+        assert not server.server_connections()[0].is_closing
         clock.advance(0.2)
         server.sweep()
-        await until(lambda: server.closed() == {"write_timeout": 1})
-        assert server.lines() == []
-        with pytest.raises(ConnectionResetError):  # else the kernel would go on sending what it has
-            await line.rest()
-    assert (await server.ask(get("/ask?q=one"))).status == 200
+        await wait_until(lambda: server.close_counts() == {"write_timeout": 1})
+        assert server.server_connections() == []
+        with pytest.raises(ConnectionResetError):  # without a reset, the kernel would send the rest of its buffer
+            await client.read_until_closed()
+    assert (await server.send_request(get_request("/ask?q=one"))).status == 200
 
 
-async def test_old_connections_say_that_they_end(wire: Wired) -> None:
-    """After its age a connection's next answer has `Connection: close`; until there is one, it stays open."""
+async def test_old_connection_closes_after_its_next_response(start_server: StartServer) -> None:
+    """After the maximum age, the next response has `Connection: close`; until then the connection stays open."""
     clock = Clock()
-    server = await wire(clock=clock, connection_max_age="300s", keepalive="1h")
-    async with server.open() as line:
-        line.send(get("/ask?q=one"))
-        assert "connection" not in (await line.reply()).headers
+    server = await start_server(clock=clock, connection_max_age="300s", keepalive_timeout="1h")
+    async with server.connect() as client:
+        client.send(get_request("/ask?q=one"))
+        assert "connection" not in (await client.read_response()).headers
         clock.advance(331.0)
-        await idle(server)
-        line.send(get("/ask?q=two"))
-        reply = await line.reply()
-        assert (reply.status, reply.headers["connection"]) == (200, "close")
-        assert await ended(line) == b""
-    await until(lambda: server.closed() == {"age": 1})
+        await sweep_when_idle(server)
+        client.send(get_request("/ask?q=two"))
+        response = await client.read_response()
+        assert (response.status, response.headers["connection"]) == (200, "close")
+        assert await read_until_ended(client) == b""
+    await wait_until(lambda: server.close_counts() == {"age": 1})
 
 
 @pytest.mark.parametrize(
     "request_bytes",
-    [get("/ask?q=one"), get("/nowhere"), post(b"{"), get("/ask?q=one+two", "Accept: text/event-stream")],
+    [
+        get_request("/ask?q=one"),
+        get_request("/nowhere"),
+        post_request(b"{"),
+        get_request("/ask?q=one+two", "Accept: text/event-stream"),
+    ],
     ids=["answer", "not found", "bad question", "stream"],
 )
-async def test_in_a_drain_every_answer_is_the_last(wire: Wired, request_bytes: bytes) -> None:
-    """Once the drain has begun, answers of any kind have `Connection: close`, on old connections and on new ones."""
-    server = await wire(Upper(streams=True))
-    async with server.open() as old:
-        await until(server.lines)
+async def test_drain_closes_after_every_response(start_server: StartServer, request_bytes: bytes) -> None:
+    """While draining, responses of any kind have `Connection: close`, on old and on new connections."""
+    server = await start_server(UppercaseAnswerer(supports_streaming=True))
+    async with server.connect() as old:
+        await wait_until(server.server_connections)
         server.runner.drain()
-        async with server.open() as new:
-            for line in (old, new):
-                line.send(request_bytes)
-                assert (await line.head())[1]["connection"] == "close"
-                await line.rest()
-    await until(lambda: server.closed() == {"drain": 2})
+        async with server.connect() as new:
+            for client in (old, new):
+                client.send(request_bytes)
+                assert (await client.read_head())[1]["connection"] == "close"
+                await client.read_until_closed()
+    await wait_until(lambda: server.close_counts() == {"drain": 2})
 
 
-async def test_at_the_limit_the_silent_make_room(wire: Wired) -> None:
-    """A new connection at the limit is answered, in the place of the oldest that never asked."""
-    server = await wire(max_connections="2")
-    async with server.open() as silent, server.open() as second, server.open() as good:
-        good.send(get("/ask?q=one"))
-        assert (await good.reply()).status == 200
-        assert await ended(silent) == b""
-        second.send(get("/ask?q=two"))
-        assert (await second.reply()).status == 200
-    await until(lambda: server.closed() == {"limit": 1, "client": 2})
+async def test_unused_connection_is_evicted(start_server: StartServer) -> None:
+    """At the limit, the oldest connection without a request is evicted, and the new one is served."""
+    server = await start_server(max_connections="2")
+    async with server.connect() as silent, server.connect() as second, server.connect() as third:
+        third.send(get_request("/ask?q=one"))
+        assert (await third.read_response()).status == 200
+        assert await read_until_ended(silent) == b""
+        second.send(get_request("/ask?q=two"))
+        assert (await second.read_response()).status == 200
+    await wait_until(lambda: server.close_counts() == {"limit": 1, "client": 2})
 
 
-async def test_at_the_limit_the_idle_make_room(wire: Wired) -> None:
-    """Where all have asked, the connection that is idle for longest makes room."""
+async def test_longest_idle_connection_is_evicted(start_server: StartServer) -> None:
+    """If all connections have been used, the longest idle one is evicted."""
     clock = Clock()
-    server = await wire(clock=clock, max_connections="2")
-    async with server.open() as first, server.open() as second:
-        for line in (first, second):
-            line.send(get("/ask?q=one"))
-            await line.reply()
-            await idle(server)
+    server = await start_server(clock=clock, max_connections="2")
+    async with server.connect() as first, server.connect() as second:
+        for client in (first, second):
+            client.send(get_request("/ask?q=one"))
+            await client.read_response()
+            await sweep_when_idle(server)
             clock.advance(1.0)
-        async with server.open() as third:
-            assert await ended(first) == b""
-            for line in (second, third):
-                line.send(get("/ask?q=two"))
-                assert (await line.reply()).status == 200
-    await until(lambda: server.closed() == {"limit": 1, "client": 2})
+        async with server.connect() as third:
+            assert await read_until_ended(first) == b""
+            for client in (second, third):
+                client.send(get_request("/ask?q=two"))
+                assert (await client.read_response()).status == 200
+    await wait_until(lambda: server.close_counts() == {"limit": 1, "client": 2})
 
 
-async def test_at_the_limit_a_dripped_body_makes_room(wire: Wired) -> None:
-    """Who drips the body of a first request has asked nothing yet, and goes."""
-    server = await wire(max_connections="1")
-    async with server.open() as dripping:
-        dripping.send(post(b"{", "Content-Length: 100"))
-        await until(lambda: [line.unread for line in server.lines()] == [True])
-        assert (await server.ask(get("/ask?q=one"))).status == 200
-        assert await ended(dripping) == b""
-    assert server.closed()["limit"] == 1
+async def test_connection_sending_its_first_body_is_evicted(start_server: StartServer) -> None:
+    """A connection still sending the body of its first request counts as unused."""
+    server = await start_server(max_connections="1")
+    async with server.connect() as sending:
+        sending.send(post_request(b"{", "Content-Length: 100"))
+        await wait_until(lambda: [connection.has_unread_body for connection in server.server_connections()] == [True])
+        assert (await server.send_request(get_request("/ask?q=one"))).status == 200
+        assert await read_until_ended(sending) == b""
+    assert server.close_counts()["limit"] == 1
 
 
-async def test_where_all_are_busy_a_new_one_is_told_so(wire: Wired) -> None:
-    """A connection that there is no room for is accepted, told 503 with what to do, and closed; exchanges go on."""
-    fake = Upper()
-    server = await wire(fake, max_connections="1")
-    async with server.open() as busy:
-        busy.send(get("/ask?q=wait"))
-        await fake.waiting.wait()
-        async with server.open() as line:
-            refused = await line.reply()
-            assert await ended(line) == b""
+async def test_connection_over_the_limit_is_refused_with_503(start_server: StartServer) -> None:
+    """If all connections are busy, a new one gets a 503 and is closed; requests in flight continue."""
+    fake = UppercaseAnswerer()
+    server = await start_server(fake, max_connections="1")
+    async with server.connect() as busy:
+        busy.send(get_request("/ask?q=wait"))
+        await fake.wait_started.wait()
+        async with server.connect() as client:
+            refused = await client.read_response()
+            assert await read_until_ended(client) == b""
         assert (refused.status, refused.headers["connection"], refused.headers["retry-after"]) == (503, "close", "1")
         assert "connections" in json.loads(refused.body)["detail"]
         fake.release.set()
-        assert (await busy.reply()).body == b'{"answer":"WAIT"}'
-    assert server.closed()["refused"] == 1
+        assert (await busy.read_response()).body == b'{"answer":"WAIT"}'
+    assert server.close_counts()["refused"] == 1
 
 
 @pytest.mark.parametrize("path", ["/ask", "/ask?q=one"])
-async def test_a_body_that_does_not_come_is_408(wire: Wired, path: str) -> None:
-    """A dripped body is 408 at the body time-out, with `Connection: close`, and the connection ends."""
-    server = await wire(body_timeout="0.1s")
-    async with server.open() as line:
-        line.send(get(path, "Content-Type: application/json", "Content-Length: 10", method="POST") + b"{")
-        reply = await line.reply()
-        assert (reply.status, reply.headers["connection"]) == (408, "close")
-        assert json.loads(reply.body)["type"] == "/docs#request-timeout"
-        assert "0.1 s" in json.loads(reply.body)["detail"]
-        assert await ended(line) == b""
-    await until(lambda: server.closed() == {"body_timeout": 1})
-    assert server.counted(route="/ask", method="POST", code="408") == 1
+async def test_slow_body_is_408(start_server: StartServer, path: str) -> None:
+    """A body that does not arrive within the body timeout is 408, and the connection is closed."""
+    server = await start_server(body_timeout="0.1s")
+    async with server.connect() as client:
+        client.send(get_request(path, "Content-Type: application/json", "Content-Length: 10", method="POST") + b"{")
+        response = await client.read_response()
+        assert (response.status, response.headers["connection"]) == (408, "close")
+        assert json.loads(response.body)["type"] == "/docs#request-timeout"
+        assert "0.1 s" in json.loads(response.body)["detail"]
+        assert await read_until_ended(client) == b""
+    await wait_until(lambda: server.close_counts() == {"body_timeout": 1})
+    assert server.request_count(route="/ask", method="POST", status=408) == 1
 
 
-async def test_an_invited_body_that_does_not_come_is_408(wire: Wired) -> None:
-    """After `100 Continue` the body has its time as well."""
-    server = await wire(body_timeout="0.1s")
-    async with server.open() as line:
-        line.send(post(b"", "Content-Length: 10", "Expect: 100-continue"))
-        assert (await line.head())[0] == 100
-        assert (await line.reply()).status == 408
-        assert await ended(line) == b""
+async def test_slow_body_after_100_continue_is_408(start_server: StartServer) -> None:
+    """The body timeout also applies after `100 Continue`."""
+    server = await start_server(body_timeout="0.1s")
+    async with server.connect() as client:
+        client.send(post_request(b"", "Content-Length: 10", "Expect: 100-continue"))
+        assert (await client.read_head())[0] == 100
+        assert (await client.read_response()).status == 408
+        assert await read_until_ended(client) == b""
 
 
 @pytest.mark.parametrize("target", ["/ask?q=one", "/nowhere", "/livez"])
-async def test_a_body_that_nobody_wants_is_not_waited_for(wire: Wired, target: str) -> None:
-    """The answer comes at once, and the connection ends soon, however slowly the body drips."""
-    server = await wire()
-    async with server.open() as line:
-        line.send(get(target, "Content-Length: 1000") + b"a")
-        assert (await line.reply()).status in {200, 404}
-        assert await ended(line) == b""
-    await until(lambda: server.closed() == {"unread": 1})
+async def test_unneeded_body_is_not_awaited(start_server: StartServer, target: str) -> None:
+    """If a request is answered without its body, the connection is closed soon after, however slow the body is."""
+    server = await start_server()
+    async with server.connect() as client:
+        client.send(get_request(target, "Content-Length: 1000") + b"a")
+        assert (await client.read_response()).status in {200, 404}
+        assert await read_until_ended(client) == b""
+    await wait_until(lambda: server.close_counts() == {"unread_body": 1})
 
 
-async def test_a_chunk_that_breaks_later_fails_its_request(wire: Wired, log: Log) -> None:
-    """A body that turns out malformed after its headers is a 400 at once, one answer, and the connection ends."""
-    server = await wire()
-    async with server.open() as line:
-        line.send(post(b"", "Transfer-Encoding: chunked"))
-        await until(lambda: any(each.unread and each.busy for each in server.lines()))
-        line.send(b"zz\r\nhello\r\n0\r\n\r\n")
-        reply = await line.reply()
-        assert (reply.status, json.loads(reply.body)["parameter"]) == (400, "body")
-        assert (reply.headers["connection"], await ended(line)) == ("close", b"")
-    assert [entry["event"] for entry in log.lines()] == ["exchange"]
+async def test_malformed_chunk_fails_its_request(start_server: StartServer, log: Log) -> None:
+    """A malformed chunk after the headers leads to exactly one response, a 400, and the connection is closed."""
+    server = await start_server()
+    async with server.connect() as client:
+        client.send(post_request(b"", "Transfer-Encoding: chunked"))
+        await wait_until(
+            lambda: any(connection.has_unread_body and connection.is_busy for connection in server.server_connections())
+        )
+        client.send(b"zz\r\nhello\r\n0\r\n\r\n")
+        response = await client.read_response()
+        assert (response.status, json.loads(response.body)["parameter"]) == (400, "body")
+        assert (response.headers["connection"], await read_until_ended(client)) == ("close", b"")
+    assert [line["event"] for line in log.lines()] == ["request"]
 
 
-async def due_in(server: Wire, seconds: float) -> None:
-    """Set the due time of the one exchange, as a handler would."""
-    (line,) = server.lines()
-    line.due = line._clock() + seconds
+async def set_deadline(server: RawServer, seconds: float) -> None:
+    """Set the deadline of the only connection, as a handler would."""
+    (connection,) = server.server_connections()
+    connection.deadline = connection._clock() + seconds
 
 
-async def test_code_that_heeds_no_cancellation_is_504(wire: Wired) -> None:
-    """A second after its due time an exchange without an answer gets a ready 504, and the connection ends."""
-    fake, clock = Talkative(), Clock()
-    server = await wire(fake, clock=clock)
-    async with server.open() as line:
-        line.send(get("/ask?q=stubborn"))
-        await fake.waiting.wait()
-        await due_in(server, 5.0)
+async def test_code_that_ignores_cancellation_is_504(start_server: StartServer) -> None:
+    """A second after its deadline, a request without a response gets a static 504, and the connection is closed."""
+    fake, clock = LongAnswerer(), Clock()
+    server = await start_server(fake, clock=clock)
+    async with server.connect() as client:
+        client.send(get_request("/ask?q=stubborn"))
+        await fake.wait_started.wait()
+        await set_deadline(server, 5.0)
         clock.advance(5.9)
         server.sweep()
-        assert not server.lines()[0].closing
+        assert not server.server_connections()[0].is_closing
         clock.advance(0.2)
         server.sweep()
-        reply = await line.reply()
-        assert (reply.status, reply.headers["connection"]) == (504, "close")
-        assert json.loads(reply.body)["title"] == "Deadline exceeded"
-        assert await ended(line) == b""
-    await fake.stopped.wait()
-    assert server.closed() == {"deadline": 1}
+        response = await client.read_response()
+        assert (response.status, response.headers["connection"]) == (504, "close")
+        assert json.loads(response.body)["title"] == "Deadline exceeded"
+        assert await read_until_ended(client) == b""
+    await fake.cancelled.wait()
+    assert server.close_counts() == {"deadline": 1}
     fake.release.set()
 
 
-async def test_an_answer_that_is_overdue_on_its_way_is_cut(wire: Wired) -> None:
-    """Where the client has not taken the answer a second after the due time, the connection is aborted."""
+async def test_partly_sent_response_is_aborted_after_the_deadline(start_server: StartServer) -> None:
+    """If the client has not accepted the response a second after the deadline, the connection is aborted."""
     clock = Clock()
-    server = await wire(Talkative(), clock=clock)
-    async with deaf(server) as line:
-        line.send(get("/ask?q=long"))
-        await until(lambda: [each.unsent for each in server.lines()] > [0])
-        await due_in(server, 5.0)
+    server = await start_server(LongAnswerer(), clock=clock)
+    async with connect_with_small_buffer(server) as client:
+        client.send(get_request("/ask?q=long"))
+        await wait_until_buffered(server)
+        await set_deadline(server, 5.0)
         clock.advance(6.1)
         server.sweep()
-        await until(lambda: server.closed() == {"deadline": 1})
+        await wait_until(lambda: server.close_counts() == {"deadline": 1})
 
 
-async def test_a_stream_that_is_overdue_is_cut(wire: Wired) -> None:
-    """A stream that has begun gets no second answer: it ends without its end."""
-    fake, clock = Upper(streams=True), Clock()
-    server = await wire(fake, clock=clock)
-    async with server.open() as line:
-        line.send(get("/ask?q=one+wait", "Accept: text/event-stream"))
-        await fake.waiting.wait()
-        await due_in(server, 5.0)
+async def test_stream_is_aborted_after_the_deadline(start_server: StartServer) -> None:
+    """A stream that has begun gets no 504, and ends without its last chunk."""
+    fake, clock = UppercaseAnswerer(supports_streaming=True), Clock()
+    server = await start_server(fake, clock=clock)
+    async with server.connect() as client:
+        client.send(get_request("/ask?q=one+wait", "Accept: text/event-stream"))
+        await fake.wait_started.wait()
+        await set_deadline(server, 5.0)
         clock.advance(6.1)
         server.sweep()
-        said = await ended(line)
-    assert (b"504" in said, said.endswith(b"0\r\n\r\n")) == (False, False)
-    await until(lambda: server.closed() == {"deadline": 1})
+        received = await read_until_ended(client)
+    assert (b"504" in received, received.endswith(b"0\r\n\r\n")) == (False, False)
+    await wait_until(lambda: server.close_counts() == {"deadline": 1})
 
 
-async def test_other_connections_know_no_times() -> None:
-    """Behind a server that is not ours a request came now, and what is set for its connection is not heard."""
-    seen = []
+async def test_helpers_work_with_other_servers() -> None:
+    """With another server than ours, the arrival time is the current time, and the setters do nothing."""
+    arrival_times = []
 
     async def handler(request: web.Request) -> web.Response:
-        connection.set_due(request, 1.0)
-        connection.because(request, Reason.AGE)
-        seen.append(connection.arrived(request))
+        protocol.set_deadline(request, 1.0)
+        protocol.record_close_reason(request, CloseReason.AGE)
+        arrival_times.append(protocol.arrival_time(request))
         return web.Response()
 
     app = web.Application()
     app.router.add_get("/", handler)
-    before = time.monotonic()
-    async with TestClient(TestServer(app)) as plain:
-        assert (await plain.get("/")).status == 200
-    assert before < seen[0] < time.monotonic()
+    started = time.monotonic()
+    async with TestClient(TestServer(app)) as client:
+        assert (await client.get("/")).status == 200
+    assert started < arrival_times[0] < time.monotonic()

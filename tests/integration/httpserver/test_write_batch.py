@@ -1,76 +1,77 @@
-"""The outbox: answers of one turn leave together, and before whatever follows them."""
+"""Write batch: responses of one loop iteration are written together, and before anything that follows them."""
 
 import asyncio
 
 import pytest
 
-from service.guards.connections import Reason
-from service.web.outbox import Outbox
-from tests.fakes import Upper
-from tests.web.conftest import Log
-from tests.web.pipe import Pipe
-from tests.web.wire import Wired, get
+from askd.httpserver.connections import CloseReason
+from askd.httpserver.fast_path_connection import WriteBatch
+from tests.support.app_fixtures import Log
+from tests.support.fake_transport import FakeTransport
+from tests.support.fakes import UppercaseAnswerer
+from tests.support.raw_http import StartServer, get_request
 
 
-class Posting:
-    """A connection as the outbox sees it."""
+class FakeSender:
+    """A connection as the write batch sees it."""
 
     def __init__(self, transport: asyncio.Transport | None) -> None:
         self.transport = transport
-        self.posted = False
+        self.has_batched_response = False
 
 
-async def test_answers_leave_at_the_end_of_the_turn_in_order() -> None:
-    """They are sent before anything that was called for after them; what is lost meanwhile is passed over."""
+async def test_responses_are_written_at_the_end_of_the_iteration_in_order() -> None:
+    """Responses are written before callbacks that were scheduled later; those of lost connections are dropped."""
+    loop = asyncio.get_running_loop()
     written: list[bytes] = []
-    outbox = Outbox(asyncio.get_running_loop())
-    first, lost, last = Posting(Pipe(written)), Posting(Pipe(written)), Posting(Pipe(written))
+    batch = WriteBatch(loop)
+    first, lost, last = (FakeSender(FakeTransport(written)) for _ in range(3))
     for sender in (first, lost, last):
-        outbox.expect()
-        outbox.put(sender, b"%d" % id(sender))
+        batch.schedule_flush()
+        batch.add(sender, b"%d" % id(sender))
     lost.transport = None
-    assert (written, first.posted) == ([], True)
-    seen = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_soon(lambda: seen.set_result(list(written)))
-    assert await seen == [b"%d" % id(first), b"%d" % id(last)]
-    assert not first.posted
-    outbox.expect()
-    outbox.put(last, b"again")
-    outbox.flush()
+    assert (written, first.has_batched_response) == ([], True)
+    written_at_next_callback = loop.create_future()
+    loop.call_soon(lambda: written_at_next_callback.set_result(list(written)))
+    assert await written_at_next_callback == [b"%d" % id(first), b"%d" % id(last)]
+    assert not first.has_batched_response
+    batch.schedule_flush()
+    batch.add(last, b"again")
+    batch.flush()
     assert written[-1] == b"again"
 
 
-class Closed(Pipe):
-    """Takes nothing any more, as a transport does whose handle is closed."""
+class ClosedTransport(FakeTransport):
+    """A transport whose handle is closed."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Refuse."""
+        """Raise an error, as uvloop does."""
         raise RuntimeError("the handler is closed")
 
 
-async def test_one_that_cannot_be_written_costs_nobody_else_an_answer(log: Log) -> None:
-    """The fault is logged, and those behind it have theirs."""
+async def test_write_error_does_not_affect_other_connections(log: Log) -> None:
+    """The error is logged, and the remaining responses are written."""
     written: list[bytes] = []
-    outbox = Outbox(asyncio.get_running_loop())
-    for sender in (Posting(Closed()), Posting(Pipe(written))):
-        outbox.put(sender, b"answer")
-    outbox.flush()
+    batch = WriteBatch(asyncio.get_running_loop())
+    for sender in (FakeSender(ClosedTransport()), FakeSender(FakeTransport(written))):
+        batch.add(sender, b"answer")
+    batch.flush()
     assert written == [b"answer"]
-    assert len(log.lines("an answer could not be written")) == 1
+    assert len(log.lines("response_write_failed")) == 1
 
 
-@pytest.mark.parametrize("end", ["close", "force_close", "end"])
-async def test_an_answer_is_sent_before_its_connection_ends(wire: Wired, end: str) -> None:
-    """Whatever closes a connection in the turn in which it was answered, its client has the answer."""
-    server = await wire(Upper())
-    async with server.open() as line:
-        line.send(get("/ask?q=hello"))
-        await line.reply()
-        (connection,) = server.lines()
-        connection.data_received(get("/ask?q=hello"))
-        assert connection.posted
-        if end == "end":
-            connection.end(Reason.IDLE)
+@pytest.mark.parametrize("method", ["close", "force_close", "close_with_reason"])
+async def test_response_is_written_before_its_connection_closes(start_server: StartServer, method: str) -> None:
+    """A batched response is written even if its connection is closed in the same loop iteration."""
+    server = await start_server(UppercaseAnswerer())
+    async with server.connect() as client:
+        client.send(get_request("/ask?q=hello"))
+        await client.read_response()
+        (connection,) = server.server_connections()
+        connection.data_received(get_request("/ask?q=hello"))
+        assert connection.has_batched_response
+        if method == "close_with_reason":
+            connection.close_with_reason(CloseReason.IDLE)
         else:
-            getattr(connection, end)()
-        assert (await line.reply()).status == 200
+            getattr(connection, method)()
+        assert (await client.read_response()).status == 200

@@ -1,4 +1,4 @@
-"""Rate and cache over a real Redis: one for several replicas, the same as a replica's own, and bounded."""
+"""Shared rate limit and cache with a real Redis and several replicas."""
 
 import asyncio
 import re
@@ -9,213 +9,215 @@ from typing import Any
 
 import pytest
 
-from service.guards.rate import Rate
-from service.models import Answer
-from service.shared.cache import SharedCache
-from service.shared.line import Line
-from service.shared.rate import PROBE, SCRIPT, SharedRate
-from service.shared.redis import Redis
-from service.units import Rate as Limit
-from tests.fakes import Clock, until
-from tests.redis_server import BOUND, RedisServer, needs_redis, running
-from tests.telemetry.captured import Captured
+from askd.guards.rate_limit import LocalRateLimiter
+from askd.models import Answer
+from askd.rate import Rate
+from askd.redis_backend.cache import RedisCache
+from askd.redis_backend.client import BatchingRedisClient
+from askd.redis_backend.connection import RedisConnection
+from askd.redis_backend.rate_limit import GCRA_SCRIPT, PROBE_COMMAND, RedisRateLimiter
+from tests.support.fakes import Clock, wait_until
+from tests.support.log_capture import LogCapture
+from tests.support.redis_server import START_TIMEOUT, RedisServer, needs_redis, running_redis
 
 pytestmark = needs_redis
 KEY = ("v1", "2*3", "")
 
 
 class Replicas:
-    """Lines of several replicas to one Redis, which they are told of in no hurry: a busy machine is no slow Redis."""
+    """Creates clients of several replicas for one Redis, with a long timeout because test machines may be busy."""
 
     def __init__(self, server: RedisServer, stack: AsyncExitStack) -> None:
         self.server = server
         self._stack = stack
 
-    async def line(self) -> Line:
-        """One more replica's line, which is up."""
-        line = Line(Redis(self.server.url, [SCRIPT]), PROBE, budget=5.0, pause=0.01)
-        await self._stack.enter_async_context(line.opened())
-        await up(line)
-        return line
+    async def redis_client(self) -> BatchingRedisClient:
+        """Return the client of a new replica, once it is available."""
+        client = BatchingRedisClient(
+            RedisConnection(self.server.url, [GCRA_SCRIPT]), PROBE_COMMAND, timeout=5.0, initial_backoff=0.01
+        )
+        await self._stack.enter_async_context(client.lifespan())
+        await wait_until_up(client)
+        return client
 
-    async def rate(self, limit: Limit, burst: int | None = None) -> SharedRate:
-        """One more replica's rate, whose own clock stands still."""
-        return SharedRate(Rate(limit, burst, clock=Clock()), await self.line())
+    async def rate_limiter(self, rate: Rate, burst: int | None = None) -> RedisRateLimiter:
+        """Return the rate limiter of a new replica, whose local clock does not move."""
+        return RedisRateLimiter(LocalRateLimiter(rate, burst, clock=Clock()), await self.redis_client())
 
-    async def ask(self, *command: str) -> Any:
-        """Ask Redis itself."""
-        asking = Redis(self.server.url, [SCRIPT])
+    async def run_command(self, *command: str) -> Any:
+        """Run a command over a separate connection."""
+        connection = RedisConnection(self.server.url, [GCRA_SCRIPT])
         try:
-            return (await asking.run([command]))[0]
+            return (await connection.run([command]))[0]
         finally:
-            await asking.close()
+            await connection.close()
 
 
 @pytest.fixture
 async def replicas(tmp_path: Path) -> AsyncIterator[Replicas]:
-    """Give replicas, and take the log."""
-    with Captured():
-        async with running(tmp_path) as server, AsyncExitStack() as stack:
+    """Yield replicas of a new Redis server."""
+    with LogCapture():
+        async with running_redis(tmp_path) as server, AsyncExitStack() as stack:
             yield Replicas(server, stack)
 
 
-async def up(line: Line, *, expected: bool = True) -> None:
-    """Wait until a line is up, or is not."""
-    await until(lambda: line.up is expected)
+async def wait_until_up(client: BatchingRedisClient, *, expected: bool = True) -> None:
+    """Wait until a client is available, or unavailable."""
+    await wait_until(lambda: client.is_up is expected)
 
 
-async def test_replicas_hold_one_rate(replicas: Replicas) -> None:
-    """What one replica lets through is gone for the others; who is refused is told the same by each."""
-    one, two = [await replicas.rate(Limit(5, 3600.0)) for _ in "12"]
-    verdicts = [await rate.take("a") for rate in (one, two, one, two, one)]
-    assert [(verdict.allowed, verdict.limit, verdict.remaining) for verdict in verdicts] == [
-        (True, 5, left) for left in (4, 3, 2, 1, 0)
+async def test_replicas_share_the_rate_limit(replicas: Replicas) -> None:
+    """Requests to one replica count for the others, and all report the same values."""
+    first, second = [await replicas.rate_limiter(Rate(5, 3600.0)) for _ in range(2)]
+    decisions = [await limiter.try_acquire("a") for limiter in (first, second, first, second, first)]
+    assert [(decision.allowed, decision.limit, decision.remaining) for decision in decisions] == [
+        (True, 5, remaining) for remaining in (4, 3, 2, 1, 0)
     ]
-    for rate in (one, two):
-        refused = await rate.take("a")
-        assert (refused.allowed, refused.remaining) == (False, 0)
-        assert 700 < refused.retry_after <= 720
-        assert 3590 < refused.reset <= 3600
-    assert (await two.take("b")).allowed
-    assert [(seen.allowed, seen.refused) for seen in (one.statistics(), two.statistics())] == [(3, 1), (3, 1)]
+    for limiter in (first, second):
+        rejected = await limiter.try_acquire("a")
+        assert (rejected.allowed, rejected.remaining) == (False, 0)
+        assert 700 < rejected.retry_after <= 720
+        assert 3590 < rejected.reset <= 3600
+    assert (await second.try_acquire("b")).allowed
+    statistics = [first.statistics(), second.statistics()]
+    assert [(counts.allowed, counts.rejected) for counts in statistics] == [(3, 1), (3, 1)]
 
 
-async def test_simultaneous_questions_are_counted_one_by_one(replicas: Replicas) -> None:
-    """A thousand at once, over two replicas: exactly the burst is let through."""
-    rates = [await replicas.rate(Limit(100, 3600.0), 30) for _ in "12"]
-    verdicts = await asyncio.gather(*(rates[number % 2].take("a") for number in range(1000)))
-    assert sum(verdict.allowed for verdict in verdicts) == 30
+async def test_concurrent_requests_are_counted_atomically(replicas: Replicas) -> None:
+    """Of a thousand concurrent requests to two replicas, exactly the burst is allowed."""
+    limiters = [await replicas.rate_limiter(Rate(100, 3600.0), 30) for _ in range(2)]
+    decisions = await asyncio.gather(*(limiters[number % 2].try_acquire("a") for number in range(1000)))
+    assert sum(decision.allowed for decision in decisions) == 30
 
 
-async def test_the_rate_is_paid_off_in_the_time_of_redis(replicas: Replicas) -> None:
-    """A client that waits as long as it was told is let in, though the replica's own clock stands still."""
-    rate = await replicas.rate(Limit(50, 1.0), 1)
-    assert (await rate.take("a")).allowed
-    asked = 0
-    async with asyncio.timeout(BOUND):
-        while not (await rate.take("a")).allowed:
-            asked += 1
-    assert asked == rate.statistics().refused > 0
+async def test_rate_limit_uses_the_clock_of_redis(replicas: Replicas) -> None:
+    """A client is allowed again after a while although the local clock of the replica does not move."""
+    limiter = await replicas.rate_limiter(Rate(50, 1.0), 1)
+    assert (await limiter.try_acquire("a")).allowed
+    rejected = 0
+    async with asyncio.timeout(START_TIMEOUT):
+        while not (await limiter.try_acquire("a")).allowed:
+            rejected += 1
+    assert rejected == limiter.statistics().rejected > 0
 
 
-async def test_what_redis_keeps(replicas: Replicas) -> None:
-    """A key says nothing of the client, and expires when its debt is paid off."""
-    rate = await replicas.rate(Limit(10, 3600.0))
-    await rate.take("203.0.113.9")
-    keys = [key.decode() for key in await replicas.ask("KEYS", "askd:rate:*")]
+async def test_rate_limit_key(replicas: Replicas) -> None:
+    """The key does not show the client, and expires when its debt is paid off."""
+    limiter = await replicas.rate_limiter(Rate(10, 3600.0))
+    await limiter.try_acquire("203.0.113.9")
+    keys = [key.decode() for key in await replicas.run_command("KEYS", "askd:rate:*")]
     assert len(keys) == 1
     assert re.fullmatch(r"askd:rate:[0-9a-f]{32}", keys[0])
-    assert 350_000 < await replicas.ask("PTTL", keys[0]) <= 360_000
+    assert 350_000 < await replicas.run_command("PTTL", keys[0]) <= 360_000
 
 
-async def test_another_rate_is_counted_apart(replicas: Replicas) -> None:
-    """During a roll-out that changes the rate, old and new replicas do not take one's debt for the other's."""
-    old, new = await replicas.rate(Limit(1, 3600.0)), await replicas.rate(Limit(9, 1.0))
-    assert (await old.take("a")).allowed
-    assert (await new.take("a")).allowed
+async def test_other_rates_have_other_keys(replicas: Replicas) -> None:
+    """During a rolling update that changes the rate, old and new replicas count separately."""
+    old, new = await replicas.rate_limiter(Rate(1, 3600.0)), await replicas.rate_limiter(Rate(9, 1.0))
+    assert (await old.try_acquire("a")).allowed
+    assert (await new.try_acquire("a")).allowed
 
 
-async def test_a_clock_put_back_costs_a_burst_at_most(replicas: Replicas) -> None:
-    """A time far in the future, as a failover to a clock that is late leaves it, counts as a whole burst."""
-    rate = await replicas.rate(Limit(2, 3600.0))
-    await rate.take("a")
-    key = (await replicas.ask("KEYS", "askd:rate:*"))[0].decode()
-    await replicas.ask("SET", key, "9000000000000000")
-    refused = await rate.take("a")
-    assert (refused.allowed, refused.retry_after <= 1801) == (False, True)
+async def test_clock_that_is_set_back_costs_at_most_a_burst(replicas: Replicas) -> None:
+    """An arrival time far in the future, as after a failover to a server with a slow clock, counts as one burst."""
+    limiter = await replicas.rate_limiter(Rate(2, 3600.0))
+    await limiter.try_acquire("a")
+    key = (await replicas.run_command("KEYS", "askd:rate:*"))[0].decode()
+    await replicas.run_command("SET", key, "9000000000000000")
+    rejected = await limiter.try_acquire("a")
+    assert (rejected.allowed, rejected.retry_after <= 1801) == (False, True)
 
 
-async def test_scripts_that_redis_lost_are_given_again(replicas: Replicas) -> None:
-    """After SCRIPT FLUSH, or a failover, no question goes without."""
-    rate = await replicas.rate(Limit(5, 3600.0))
-    await rate.take("a")
-    await replicas.ask("SCRIPT FLUSH")
-    assert (await rate.take("a")).remaining == 3
-    assert rate.statistics().allowed == 2
+async def test_missing_scripts_are_loaded_again(replicas: Replicas) -> None:
+    """After SCRIPT FLUSH or a failover, no request falls back to the local limiter."""
+    limiter = await replicas.rate_limiter(Rate(5, 3600.0))
+    await limiter.try_acquire("a")
+    await replicas.run_command("SCRIPT FLUSH")
+    assert (await limiter.try_acquire("a")).remaining == 3
+    assert limiter.statistics().allowed == 2
 
 
-async def test_without_redis_each_replica_holds_its_own(replicas: Replicas) -> None:
-    """Killed: the replica's own rate, at once. Started again: the shared one, by itself."""
-    rate = await replicas.rate(Limit(2, 3600.0))
-    await rate.take("a")
+async def test_local_rate_limit_as_fallback(replicas: Replicas) -> None:
+    """While Redis is down the local rate limit applies; when Redis is back, the shared one does."""
+    limiter = await replicas.rate_limiter(Rate(2, 3600.0))
+    await limiter.try_acquire("a")
     await replicas.server.kill()
-    own = [(await rate.take("a")).allowed for _ in range(3)]
-    assert own == [True, True, False]
-    assert (rate.statistics().clients, rate._line.up) == (1, False)
+    assert [(await limiter.try_acquire("a")).allowed for _ in range(3)] == [True, True, False]
+    assert (limiter.statistics().clients, limiter._redis.is_up) == (1, False)
     await replicas.server.start()
-    await up(rate._line)
-    assert [(await rate.take("a")).allowed for _ in range(3)] == [True, True, False]
+    await wait_until_up(limiter._redis)
+    assert [(await limiter.try_acquire("a")).allowed for _ in range(3)] == [True, True, False]
 
 
-async def test_a_full_redis_is_as_good_as_gone(replicas: Replicas) -> None:
-    """Where Redis refuses to write, the replica is on its own, until it may be written again."""
-    rate = await replicas.rate(Limit(2, 3600.0))
-    await replicas.ask("CONFIG SET", "maxmemory", "1")
-    assert (await rate.take("a")).allowed
-    await up(rate._line, expected=False)
-    await replicas.ask("CONFIG SET", "maxmemory", "0")
-    await up(rate._line)
+async def test_redis_without_memory_is_unavailable(replicas: Replicas) -> None:
+    """While Redis rejects writes, it counts as unavailable."""
+    limiter = await replicas.rate_limiter(Rate(2, 3600.0))
+    await replicas.run_command("CONFIG SET", "maxmemory", "1")
+    assert (await limiter.try_acquire("a")).allowed
+    await wait_until_up(limiter._redis, expected=False)
+    await replicas.run_command("CONFIG SET", "maxmemory", "0")
+    await wait_until_up(limiter._redis)
 
 
-async def kept(cache: SharedCache, key: tuple[str, ...]) -> Answer:
-    """Wait until an answer has arrived."""
-    async with asyncio.timeout(BOUND):
-        while (found := await cache.get(key)) is None:
+async def wait_until_stored(cache: RedisCache, key: tuple[str, ...]) -> Answer:
+    """Wait until an answer that was put in the background is stored."""
+    async with asyncio.timeout(START_TIMEOUT):
+        while (answer := await cache.get(key)) is None:
             pass
-    return found
+    return answer
 
 
 async def test_replicas_share_answers(replicas: Replicas) -> None:
-    """What one put, another gets, fields included; another version of the answerer does not."""
-    one, two = [SharedCache(await replicas.line()) for _ in "12"]
+    """A stored answer, with its fields, is returned to other replicas with the same version."""
+    first, second = [RedisCache(await replicas.redis_client()) for _ in range(2)]
     answer = Answer("6 ✓", {"tree": {"deep": [1, 2.5, None, True]}, "big": 2**70})
-    one.put(KEY, answer, 60.0)
-    assert await kept(two, KEY) == answer
-    for other in [("v2", "2*3", ""), ("v1", "2 3", ""), ("v1", "2*3", "x"), ("v1", "2", "*3")]:
-        assert await two.get(other) is None
-    key = (await replicas.ask("KEYS", "askd:answer:*"))[0].decode()
-    assert 50_000 < await replicas.ask("PTTL", key) <= 60_000
+    first.put(KEY, answer, 60.0)
+    assert await wait_until_stored(second, KEY) == answer
+    for other_key in [("v2", "2*3", ""), ("v1", "2 3", ""), ("v1", "2*3", "x"), ("v1", "2", "*3")]:
+        assert await second.get(other_key) is None
+    redis_key = (await replicas.run_command("KEYS", "askd:answer:*"))[0].decode()
+    assert 50_000 < await replicas.run_command("PTTL", redis_key) <= 60_000
 
 
-async def test_an_answer_expires(replicas: Replicas) -> None:
-    """After its time an answer is gone."""
-    cache = SharedCache(await replicas.line())
+async def test_answer_expires(replicas: Replicas) -> None:
+    """After its TTL an answer is not returned."""
+    cache = RedisCache(await replicas.redis_client())
     cache.put(KEY, Answer("6"), 0.05)
-    async with asyncio.timeout(BOUND):
-        await kept(cache, KEY)
+    async with asyncio.timeout(START_TIMEOUT):
+        await wait_until_stored(cache, KEY)
         while await cache.get(KEY) is not None:
             pass
 
 
-async def test_what_is_not_shared(replicas: Replicas) -> None:
-    """Too large, not JSON, no time to live, or an answerer without a version: nothing is sent, nothing fails."""
-    line = await replicas.line()
-    cache = SharedCache(line, largest=100)
+async def test_answers_that_are_not_shared(replicas: Replicas) -> None:
+    """Nothing is sent if the answer is too large or not JSON, or without a TTL or version."""
+    client = await replicas.redis_client()
+    cache = RedisCache(client, max_answer_bytes=100)
     cache.put(KEY, Answer("x" * 100), 60.0)
-    cache.put(KEY, Answer("x", {"what": object()}), 60.0)
+    cache.put(KEY, Answer("x", {"not JSON": object()}), 60.0)
     cache.put(KEY, Answer("\ud800"), 60.0)
     cache.put(KEY, Answer("x"), 0.0)
     cache.put(("", "2*3", ""), Answer("x"), 60.0)
-    assert not line._told
+    assert not client._background
     assert await cache.get(("", "2*3", "")) is None
-    assert await replicas.ask("DBSIZE") <= 1  # the key of the trial lives a millisecond
+    assert await replicas.run_command("DBSIZE") <= 1  # the key of the probe exists for a millisecond
 
 
-async def test_what_is_no_answer_is_none(replicas: Replicas) -> None:
-    """Whatever somebody else wrote there is passed over."""
-    cache = SharedCache(await replicas.line())
+async def test_invalid_value_is_a_miss(replicas: Replicas) -> None:
+    """A value that is not an answer is ignored."""
+    cache = RedisCache(await replicas.redis_client())
     cache.put(KEY, Answer("6"), 60.0)
-    await kept(cache, KEY)
-    key = (await replicas.ask("KEYS", "askd:answer:*"))[0].decode()
-    await replicas.ask("SET", key, "[1")
+    await wait_until_stored(cache, KEY)
+    redis_key = (await replicas.run_command("KEYS", "askd:answer:*"))[0].decode()
+    await replicas.run_command("SET", redis_key, "[1")
     assert await cache.get(KEY) is None
 
 
-async def test_without_redis_nothing_is_found(replicas: Replicas) -> None:
-    """Away, the cache has nothing and keeps nothing, and nobody fails."""
-    line = await replicas.line()
-    cache = SharedCache(line)
+async def test_cache_without_redis(replicas: Replicas) -> None:
+    """While Redis is down, lookups are misses, and nothing is stored or raised."""
+    client = await replicas.redis_client()
+    cache = RedisCache(client)
     await replicas.server.kill()
     assert await cache.get(KEY) is None
     cache.put(KEY, Answer("6"), 60.0)
-    assert not line.up
+    assert not client.is_up

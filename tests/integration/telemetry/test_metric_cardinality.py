@@ -1,4 +1,4 @@
-"""Clients cannot make series."""
+"""The number of metric series does not depend on what clients send."""
 
 import random
 import string
@@ -9,64 +9,64 @@ from urllib.parse import quote
 
 from prometheus_client import CollectorRegistry
 
-from service.app import METRICS
-from service.telemetry.tally import METHODS
-from tests.fakes import Upper
-from tests.telemetry.captured import Captured
-from tests.web.wire import Wire, get, wiring
+from askd.app import METRICS
+from askd.telemetry.metrics import KNOWN_METHODS, REQUEST_DURATION
+from tests.support.fakes import UppercaseAnswerer
+from tests.support.log_capture import LogCapture
+from tests.support.raw_http import RawServer, get_request, server_starter
 
-MANY = 10_000
-KNOWN = (*sorted(METHODS), "PROPFIND", "PURGE")
-"""Methods of askd, and two that its parser lets through."""
+REQUESTS = 10_000
+KNOWN = (*sorted(KNOWN_METHODS), "PROPFIND", "PURGE")
+"""Known methods, and two others that the parser accepts."""
 PATHS = ("/ask", "/ask?q=hello", "/ask?q=x", "/ask?q=boom", "/ask?q=nothing", "/", "/docs", "/openapi.json", "/nowhere")
-PATHS_OF_OPS = ("/livez", "/healthz", "/readyz", "/startupz", "/metrics", "/assets/nothing")
+OPS_PATHS = ("/livez", "/healthz", "/readyz", "/startupz", "/metrics", "/assets/nothing")
 
 
-def every_kind() -> Iterator[tuple[str, str]]:
-    """Every method, and one that is none, at every route: what there may be."""
+def all_combinations() -> Iterator[tuple[str, str]]:
+    """Yield every method, and an invalid one, for every route."""
     for method in (*KNOWN, "BREW"):
-        for path in (*PATHS, *PATHS_OF_OPS):
+        for path in (*PATHS, *OPS_PATHS):
             yield method, path
 
 
-def anything(chance: random.Random) -> tuple[str, str]:
-    """A random method, path and question."""
-    word = "".join(chance.choices(string.printable, k=chance.randint(1, 30)))
-    name = "".join(chance.choices(string.ascii_letters, k=chance.randint(1, 12)))
-    question, elsewhere = f"/ask?q={quote(word)}", f"/{quote(word, safe='')}"
-    path = chance.choice([question, elsewhere, f"/ask?{name}={quote(word)}", f"/assets/{name}"])
-    return chance.choice([*KNOWN, name.upper()]), path
+def random_request(rng: random.Random) -> tuple[str, str]:
+    """Return a random method and path."""
+    word = "".join(rng.choices(string.printable, k=rng.randint(1, 30)))
+    name = "".join(rng.choices(string.ascii_letters, k=rng.randint(1, 12)))
+    question, other_path = f"/ask?q={quote(word)}", f"/{quote(word, safe='')}"
+    path = rng.choice([question, other_path, f"/ask?{name}={quote(word)}", f"/assets/{name}"])
+    return rng.choice([*KNOWN, name.upper()]), path
 
 
-async def exchanged(server: Wire, requests: Iterable[tuple[str, str]]) -> None:
-    """Send requests and read their responses; what is no HTTP (a method that nobody knows) ends its connection."""
-    left = deque(requests)
-    while left:
-        async with server.open() as line:
+async def send_requests(server: RawServer, requests: Iterable[tuple[str, str]]) -> None:
+    """Send requests and read the responses; an invalid method closes the connection."""
+    pending = deque(requests)
+    while pending:
+        async with server.connect() as connection:
             status = 0
-            while left and status != HTTPStatus.BAD_REQUEST:
-                method, path = left.popleft()
-                line.send(get(path, "Content-Length: 0", method=method))
-                status = (await line.reply(bodiless=method == "HEAD")).status
+            while pending and status != HTTPStatus.BAD_REQUEST:
+                method, path = pending.popleft()
+                connection.send(get_request(path, "Content-Length: 0", method=method))
+                status = (await connection.read_response(head_request=method == "HEAD")).status
 
 
-async def test_nothing_that_clients_send_adds_a_series() -> None:
-    """10,000 random paths, methods and questions later there are the series that there were."""
-    chance = random.Random(8)
-    with Captured():
-        async with wiring() as start:
-            server = await start(Upper())
+async def test_clients_cannot_create_series() -> None:
+    """10,000 requests with random paths, methods and questions create no new series."""
+    rng = random.Random(8)
+    with LogCapture():
+        async with server_starter() as start:
+            server = await start(UppercaseAnswerer())
             registry = server.app[METRICS].registry
-            await exchanged(server, every_kind())
+            await send_requests(server, all_combinations())
             before = series(registry)
-            await exchanged(server, (anything(chance) for _ in range(MANY)))
+            await send_requests(server, (random_request(rng) for _ in range(REQUESTS)))
             after = series(registry)
     assert after.keys() - before.keys() == set()
-    counted = (value for name, value in after.items() if name[0] == "askd_requests_total")
-    assert sum(counted) >= MANY
+    counts = (value for name, value in after.items() if name[0] == f"{REQUEST_DURATION}_count")
+    assert sum(counts) >= REQUESTS
 
 
 def series(registry: CollectorRegistry) -> dict[tuple[object, ...], float]:
-    """Return every series by name and labels, with its value."""
+    """Return the value of every series by name and labels."""
     samples = (sample for family in registry.collect() for sample in family.samples)
     return {(sample.name, *sorted(sample.labels.items())): sample.value for sample in samples}

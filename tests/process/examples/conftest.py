@@ -1,4 +1,4 @@
-"""Examples as their users run them: a real process, asked over HTTP."""
+"""Run the examples of the documentation as processes, and send them questions."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -7,27 +7,27 @@ from typing import Any, Final
 
 import pytest
 
-from tests.process.conftest import Process, Start, start
+from tests.support.askd_process import AskdProcess, StartAskd, start
 
 __all__ = ["start"]
 
-EXAMPLES: Final = Path(__file__).parents[2] / "docs" / "examples"
-Serve = Callable[..., Awaitable[Process]]
+EXAMPLES: Final = Path(__file__).parents[3] / "docs" / "examples"
+ServeExample = Callable[..., Awaitable[AskdProcess]]
 
 
-async def ask(process: Process, query: str, **headers: str) -> tuple[int, Any]:
-    """Ask with a query; return the status, and the JSON of the body, or its text where it is none."""
-    reply = await process.get(f"/ask?{query}", headers=headers)
-    return reply.status, json.loads(reply.text) if "json" in reply.headers["Content-Type"] else reply.text
+async def ask_query(process: AskdProcess, query: str, **headers: str) -> tuple[int, Any]:
+    """Send a query. Returns the status, and the body as JSON or text."""
+    response = await process.get(f"/ask?{query}", headers=headers)
+    return response.status, json.loads(response.text) if "json" in response.headers["Content-Type"] else response.text
 
 
 @pytest.fixture
-def serve(start: Start) -> Serve:
-    """Give `serve(example)`, which runs the command of the example's first line."""
+def serve(start: StartAskd) -> ServeExample:
+    """`serve(example)` runs the command in the first line of the example."""
 
-    async def serve(example: str, **variables: str) -> Process:
+    async def serve_example(example: str, **variables: str) -> AskdProcess:
         process = await start("serve", str(EXAMPLES / example / "main.py"), **variables)
-        await process.event("ready")
+        await process.wait_for_event("ready")
         return process
 
-    return serve
+    return serve_example

@@ -1,25 +1,25 @@
-"""docs/examples/requirement, as its first lines say."""
+"""docs/examples/requirement, run as its first lines describe."""
 
 import shutil
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from tests.examples.conftest import EXAMPLES, ask
-from tests.process.conftest import Start
+from tests.process.examples.conftest import EXAMPLES, ask_query
+from tests.support.askd_process import StartAskd
 
 EXAMPLE = EXAMPLES / "requirement"
 
 
-async def test_it_renders(start: Start, tmp_path: Path) -> None:
-    """A folder that holds answer.py is served without a word, with what its package makes of a question."""
+async def test_package_is_used(start: StartAskd, tmp_path: Path) -> None:
+    """A folder with answer.py is served without arguments, and its required package renders the question."""
     shutil.copy(EXAMPLE / "answer.py", tmp_path)
     process = await start("serve")
-    assert (await process.event("ready"))["answerer"] == "answer.py"
-    assert await ask(process, "q=%23+Hello") == (200, {"answer": "<h1>Hello</h1>"})
+    assert (await process.wait_for_event("ready"))["answerer"] == "answer.py"
+    assert await ask_query(process, "q=%23+Hello") == (200, {"answer": "<h1>Hello</h1>"})
 
 
-def test_its_requirements_are_what_it_imports() -> None:
+def test_requirements_match_the_imports() -> None:
     """requirements.txt names the one package that answer.py imports."""
     (line,) = (EXAMPLE / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert Requirement(line).name == "markdown-it-py"

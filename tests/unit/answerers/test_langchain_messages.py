@@ -1,12 +1,12 @@
-"""What goes into a graph's state, and what comes out of one."""
+"""The input of a graph, and the answer in its state."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from service.answerers import states
-from service.models import Question
+from askd.answerers import langchain_messages
+from askd.models import Question
 
 HI = Question(text="hi")
 
@@ -20,8 +20,8 @@ HI = Question(text="hi")
     ],
 )
 def test_input(key: str | None, state: dict[str, Any]) -> None:
-    """A user's message, or the bare text under the key that is named."""
-    assert states.input_of(HI, key) == state
+    """The input is a user message, or the bare text under the configured key."""
+    assert langchain_messages.build_input(HI, key) == state
 
 
 @pytest.mark.parametrize(
@@ -39,22 +39,23 @@ def test_input(key: str | None, state: dict[str, Any]) -> None:
         ({"messages": [{"type": "ai", "content": None}, 1, "x", {}]}, None, None),
     ],
 )
-def test_text(state: Any, key: str | None, text: str | None) -> None:
-    """The text of the last AI message, as mappings or objects have it, or the text under the key."""
-    assert states.text_of(state, HI, key) == text
+def test_answer_text(state: Any, key: str | None, text: str | None) -> None:
+    """The answer is the text of the last AI message (a mapping or an object), or the string under the key."""
+    assert langchain_messages.get_answer_text(state, HI, key) == text
 
 
 @pytest.mark.parametrize(
-    ("state", "has"), [({"a": 1, "b": 2}, "a, b"), ({}, "nothing"), ([], "list"), ("text", "str"), (None, "NoneType")]
+    ("state", "keys"),
+    [({"a": 1, "b": 2}, "a, b"), ({}, "it is empty"), ([], "list"), ("text", "str"), (None, "NoneType")],
 )
-def test_no_such_key(state: Any, has: str) -> None:
-    """A state without the key is refused with what it has instead, and the setting that names another."""
-    with pytest.raises(KeyError, match=rf"no 'messages', but {has}: name one in ASKD_GRAPH_OUTPUT_KEY"):
-        states.text_of(state, HI, None)
+def test_missing_key(state: Any, keys: str) -> None:
+    """A state without the key is an error that lists its keys and names the setting."""
+    with pytest.raises(KeyError, match=rf"does not contain 'messages' \({keys}\): set ASKD_GRAPH_OUTPUT_KEY to"):
+        langchain_messages.get_answer_text(state, HI, None)
 
 
 @pytest.mark.parametrize(
-    ("state", "asked"),
+    ("state", "values"),
     [
         ({"__interrupt__": [{"value": "sure?", "id": "1"}]}, ["sure?"]),
         ({"__interrupt__": (SimpleNamespace(value=None),)}, [None]),
@@ -63,6 +64,6 @@ def test_no_such_key(state: Any, has: str) -> None:
         (None, None),
     ],
 )
-def test_interrupts(state: Any, asked: list[Any] | None) -> None:
-    """What a graph asks for is read from mappings and objects alike."""
-    assert states.interrupts_of(state) == asked
+def test_interrupts(state: Any, values: list[Any] | None) -> None:
+    """Interrupts may be mappings or objects."""
+    assert langchain_messages.get_interrupts(state) == values

@@ -1,71 +1,74 @@
-"""What is told of an answer while it is made, whatever models say in whatever order."""
+"""Streaming of model tokens, for any order of chunks."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk
 
-from service.answerers.deltas import BETWEEN, Telling, Voices
+from askd.answerers.langchain_messages import MESSAGE_SEPARATOR, StreamedNodes, TokenStream
 
 NODES = st.sampled_from(["a", "b", "c"])
 CHUNKS = st.lists(st.tuples(NODES, st.text(max_size=3), st.booleans()), max_size=20)
+"""Node, text, and whether a step of the graph ends after the chunk."""
 
 
-def tell(telling: Telling, chunks: list[tuple[str, str, bool]], answer: str) -> list[str]:
-    """Take the chunks of one message for each node, a step ending where it is said, and the end."""
-    told = []
-    for node, text, ends in chunks:
-        told.append(telling.take((), AIMessageChunk(content=text, id=node), {"langgraph_node": node}))
-        if ends:
-            telling.step()
-    return [*told, telling.end(answer)]
+def stream(tokens: TokenStream, chunks: list[tuple[str, str, bool]], answer: str) -> list[str]:
+    """Return the deltas for chunks of one message per node, and the rest at the end."""
+    deltas = []
+    for node, text, ends_step in chunks:
+        deltas.append(tokens.add_chunk((), AIMessageChunk(content=text, id=node), {"langgraph_node": node}))
+        if ends_step:
+            tokens.finish_step()
+    return [*deltas, tokens.finish(answer)]
 
 
 @given(CHUNKS, st.text(max_size=9))
-def test_silent_nodes_are_never_told(chunks: list[tuple[str, str, bool]], answer: str) -> None:
-    """Where no node speaks that said anything, the deltas joined are the answer."""
-    assert "".join(tell(Telling(Voices({"z"})), chunks, answer)) == answer
+def test_other_nodes_are_not_streamed(chunks: list[tuple[str, str, bool]], answer: str) -> None:
+    """If only nodes produce text that are not streamed, the deltas joined are the answer."""
+    assert "".join(stream(TokenStream(StreamedNodes({"z"})), chunks, answer)) == answer
 
 
 @given(CHUNKS, NODES)
-def test_the_only_node_that_speaks(chunks: list[tuple[str, str, bool]], node: str) -> None:
-    """Where the node that answers alone speaks, the deltas joined are the answer, however others are mixed in."""
-    answer = "".join(text for each, text, _ in chunks if each == node)
-    telling = Telling(Voices({node}))
-    told = "".join(tell(telling, [(each, text, False) for each, text, _ in chunks], answer))
-    assert told == answer
+def test_only_streamed_node(chunks: list[tuple[str, str, bool]], node: str) -> None:
+    """If the node that answers is the only streamed one, the deltas joined are the answer, in any mix of chunks."""
+    answer = "".join(text for chunk_node, text, _ in chunks if chunk_node == node)
+    tokens = TokenStream(StreamedNodes({node}))
+    deltas = stream(tokens, [(chunk_node, text, False) for chunk_node, text, _ in chunks], answer)
+    assert "".join(deltas) == answer
 
 
 @given(CHUNKS, st.text(max_size=9))
-def test_after_one_answer_only_those_that_gave_it_speak(chunks: list[tuple[str, str, bool]], answer: str) -> None:
-    """What was learnt holds: who said something else is silent, who said the answer is not."""
-    voices = Voices(None)
-    tell(Telling(voices), chunks, answer)
-    for node in {each for each, text, _ in chunks if text}:
-        said = "".join(text for each, text, _ in chunks if each == node)
-        assert voices.speaks((node,)) == (said.strip() == answer.strip())
+def test_outcome_decides_streamed_nodes(chunks: list[tuple[str, str, bool]], answer: str) -> None:
+    """After an answer, exactly the nodes whose text was the answer are streamed."""
+    streamed_nodes = StreamedNodes(None)
+    stream(TokenStream(streamed_nodes), chunks, answer)
+    for node in {chunk_node for chunk_node, text, _ in chunks if text}:
+        node_text = "".join(text for chunk_node, text, _ in chunks if chunk_node == node)
+        assert streamed_nodes.is_streamed((node,)) == (node_text.strip() == answer.strip())
 
 
-def test_messages_are_set_apart() -> None:
-    """What is told of a second message starts a paragraph, with all that it has said until then."""
+def test_messages_are_separated() -> None:
+    """The first delta of a second message starts a paragraph, with all text of the message until then."""
     chunks = [("a", "one", False), ("b", "two", True), ("b", " more", False)]
-    assert tell(Telling(Voices(None)), chunks, "two more") == ["one", "", f"{BETWEEN}two more", ""]
+    deltas = stream(TokenStream(StreamedNodes(None)), chunks, "two more")
+    assert deltas == ["one", "", f"{MESSAGE_SEPARATOR}two more", ""]
 
 
-def test_nodes_of_subgraphs_are_told_apart() -> None:
-    """Nodes of one name in two subgraphs are two; the outermost decides whether it leads to the end."""
-    voices = Voices({"left"})
-    telling = Telling(voices)
-    about = {"langgraph_node": "model"}
-    assert telling.take(("left:1",), AIMessageChunk(content="x", id="1"), about) == "x"
-    telling.step()
-    assert telling.take(("right:2",), AIMessageChunk(content="y", id="2"), about) == ""
-    assert telling.end("y") == ""
-    assert (voices.speaks(("left", "model")), voices.speaks(("right", "model"))) == (False, True)
+def test_nodes_of_subgraphs_are_distinct() -> None:
+    """Nodes of the same name in two subgraphs are two nodes; the outermost node decides if it leads to the end."""
+    streamed_nodes = StreamedNodes({"left"})
+    tokens = TokenStream(streamed_nodes)
+    metadata = {"langgraph_node": "model"}
+    assert tokens.add_chunk(("left:1",), AIMessageChunk(content="x", id="1"), metadata) == "x"
+    tokens.finish_step()
+    assert tokens.add_chunk(("right:2",), AIMessageChunk(content="y", id="2"), metadata) == ""
+    assert tokens.finish("y") == ""
+    left, right = streamed_nodes.is_streamed(("left", "model")), streamed_nodes.is_streamed(("right", "model"))
+    assert (left, right) == (False, True)
 
 
-def test_whole_messages_and_others_are_no_deltas() -> None:
-    """Only chunks of the AI's are told: whole messages are in the state, and those of tools are not for clients."""
-    telling = Telling(Voices(None))
-    assert telling.take((), AIMessage("x"), {}) == ""
-    assert telling.take((), {"type": "tool", "content": "x"}, {}) == ""
-    assert telling.take((), {"type": "AIMessageChunk", "content": "x"}, {}) == "x"
+def test_other_messages_are_not_deltas() -> None:
+    """Only AI message chunks are streamed: complete messages are in the state, tool messages are not for clients."""
+    tokens = TokenStream(StreamedNodes(None))
+    assert tokens.add_chunk((), AIMessage("x"), {}) == ""
+    assert tokens.add_chunk((), {"type": "tool", "content": "x"}, {}) == ""
+    assert tokens.add_chunk((), {"type": "AIMessageChunk", "content": "x"}, {}) == "x"

@@ -1,4 +1,4 @@
-"""From the spec string to the answerer, by its shape; and what is said where it leads nowhere."""
+"""Specs: which answerer they select, and the errors for specs that select none."""
 
 import subprocess
 import sys
@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.answerers.spec import question_max_length, resolve
-from service.errors import SpecError
-from service.settings import Settings
+from askd.answerers.registry import create_answerer, effective_question_max_length
+from askd.config import Settings
+from askd.errors import SpecError
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a book, code and other things, which each test starts in."""
+    """Start in a folder with a book, code and other files."""
     monkeypatch.chdir(tmp_path)
     for name in ("book.yaml", "shelf/deep/a.MD", "code/main.py", "code/util.py", "notes.txt", "Makefile", "a:b.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -28,126 +28,119 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def kind(spec: str | None) -> str:
-    """The kind that a spec resolves to."""
-    return resolve(Settings(answerer=spec)).kind
+    """Return the kind of the answerer for a spec."""
+    return create_answerer(Settings(answerer=spec)).kind
 
 
-def refusal(spec: str) -> str:
-    """The message with which a spec is refused: always one line that begins with it."""
+def error_message(spec: str) -> str:
+    """Return the error for a spec, which is always one line."""
     with pytest.raises(SpecError) as caught:
-        resolve(Settings(answerer=spec))
-    said = str(caught.value)
-    assert said.splitlines() == [said]
-    return said
+        create_answerer(Settings(answerer=spec))
+    message = str(caught.value)
+    assert message.splitlines() == [message]
+    return message
 
 
 @pytest.mark.parametrize(
     "spec", [None, "book.yaml", "./book.yaml", "shelf", "shelf/", "shelf/deep/a.MD", "a:b.json", "."]
 )
 def test_books(spec: str | None) -> None:
-    """Nothing, a file of questions, or a folder that has one somewhere below, is a book."""
+    """No spec, a file of questions, or a folder that contains one at any depth, is a book."""
     assert kind(spec) == "book"
 
 
 @pytest.mark.parametrize(
     "spec",
-    ["code/main.py", "code/main.py:answer", "code/main.py:code.say", "main:answer", "a.b.c:d.e", "größe:antwort"],
+    [
+        "code/main.py",
+        "code/main.py:answer",
+        "code/main.py:code.say",
+        "main:answer",
+        "a.b.c:d.e",
+        "größe:antwort",
+        "service:answer",
+        "service.main:answer",
+    ],
 )
-def test_functions(spec: str) -> None:
-    """A Python file, alone or with a name, and a module with a name, is code: a function or a graph."""
-    answerer = resolve(Settings(answerer=spec, threads=3, deterministic=True))
+def test_code(spec: str) -> None:
+    """A Python file with or without a name, and a module with a name, is code."""
+    answerer = create_answerer(Settings(answerer=spec, threads=3, deterministic=True))
     assert (answerer.kind, answerer.name) == ("code", spec)
 
 
-REFUSALS = {
-    "": "it is empty. Give a book",
-    "code": "the folder has no book, but main.py, util.py: give code/main.py:NAME",
-    "empty": "the folder has no .yaml, .yml, .json or .md file; it has nothing",
-    "hidden": "the folder has no .yaml, .yml, .json or .md file; it has .git",
-    "notes.txt": "the file ends in .txt. A book is .yaml, .yml, .json or .md, code is path/to/file.py:name",
-    "Makefile": "the file has no ending",
-    "notes.txt:answer": "notes.txt is no Python file, so it has no answer",
+ERRORS = {
+    "": "the spec is empty. Use a book",
+    "code": "the folder contains no book, but main.py, util.py: use code/main.py:NAME",
+    "empty": "the folder contains no .yaml, .yml, .json or .md file; it is empty",
+    "hidden": "the folder contains no .yaml, .yml, .json or .md file; it contains .git",
+    "notes.txt": "unsupported suffix .txt. A book is .yaml, .yml, .json or .md, code is path/to/file.py:name",
+    "Makefile": "missing suffix",
+    "notes.txt:answer": "notes.txt is not a Python file, so it cannot contain answer",
     "/dev/null": "it is neither a file nor a folder",
     "C:\\code\\main.py:answer": "this looks like a Windows path",
     "C:/code/main.py:answer": "this looks like a Windows path",
-    "boook.yaml": "near it are book.yaml",
-    "code/mian.py": "near it are main.py",
-    "code/mian.py:answer": "near it are main.py",
-    "code/zzzzzz.py:answer": "it has main.py, util.py",
-    "empty/main.py:answer": "which is empty",
-    "nowhere/main.py:answer": "there is no folder nowhere",
-    "main": "there is no such file or folder. If it is a module, name the function too: main:NAME",
-    "shop.app": "If it is a module, name the function too: shop.app:NAME",
-    "code/main": "there is no such file, but code/main.py: give code/main.py, or code/main.py:NAME",
-    "code/main:answer": "there is no code/main, but code/main.py: give code/main.py:answer",
-    "code/main.py:": "'' after the colon is no name: give code/main.py:NAME",
-    "code/main.py:answer:": "there is nothing beside the last colon: give code/main.py:answer",
-    "code/main.py:answer()": "'answer()' after the colon is no name",
-    "shop.app:": "'' after the colon is no name: give shop.app:NAME",
-    ":answer": "there is nothing beside the last colon: give package.module:name",
-    ".app:answer": "'.app' is no module's name",
-    "shop-app:answer": "'shop-app' is no module's name",
-    "service:answer": "`service` is the name of askd's own package",
-    "service.app:answer": "`service` is the name of askd's own package",
+    "boook.yaml": "similar names: book.yaml",
+    "code/mian.py": "similar names: main.py",
+    "code/mian.py:answer": "similar names: main.py",
+    "code/zzzzzz.py:answer": "the folder contains main.py, util.py",
+    "empty/main.py:answer": "the folder is empty",
+    "nowhere/main.py:answer": "the folder nowhere does not exist",
+    "main": "no such file or folder. If it is a module, add the function's name: main:NAME",
+    "shop.app": "If it is a module, add the function's name: shop.app:NAME",
+    "code/main": "the file does not exist, but code/main.py does: use code/main.py or code/main.py:NAME",
+    "code/main:answer": "code/main does not exist, but code/main.py does: use code/main.py:answer",
+    "code/main.py:": "'' after the colon is not a Python name: use code/main.py:NAME",
+    "code/main.py:answer:": "the name after the last colon is missing: use code/main.py:answer",
+    "code/main.py:answer()": "'answer()' after the colon is not a Python name",
+    "shop.app:": "'' after the colon is not a Python name: use shop.app:NAME",
+    ":answer": "the name before the colon is missing: use package.module:name",
+    ".app:answer": "'.app' is not a valid module name",
+    "shop-app:answer": "'shop-app' is not a valid module name",
     "x" * 300: "File name too long",
     "a\0b": "",
 }
 
 
-@pytest.mark.parametrize(("spec", "message"), REFUSALS.items(), ids=[spec[:30] or "empty text" for spec in REFUSALS])
-def test_refusals(spec: str, message: str) -> None:
-    """A spec that leads nowhere is refused with what was found instead, and what to write."""
-    said = refusal(spec)
-    assert message in said
-    assert said.startswith((f"{spec!r} names no answerer: ", f"{spec}: `service`"))
-
-
-def test_file_called_service(folder: Path) -> None:
-    """A file called as askd's own package is refused as the package is."""
-    (folder / "service.py").write_text("")
-    assert "askd's own package" in refusal("service.py:answer")
-    assert "askd's own package" in refusal("service.py")
-
-
-def test_file_in_a_folder_called_service(folder: Path) -> None:
-    """Only the top name counts: a file in a folder of that name is imported by its own."""
-    (folder / "service").mkdir()
-    (folder / "service" / "main.py").write_text("")
-    assert kind("service/main.py:answer") == "code"
+@pytest.mark.parametrize(("spec", "message"), ERRORS.items(), ids=[spec[:30] or "empty text" for spec in ERRORS])
+def test_errors(spec: str, message: str) -> None:
+    """The error for an invalid spec explains the reason and what to use instead."""
+    error = error_message(spec)
+    assert message in error
+    assert error.startswith(f"invalid answerer {spec!r}: ")
 
 
 @given(st.text(max_size=40))
 def test_any_text(spec: str) -> None:
-    """Whatever is given, it is an answerer or refused in words."""
+    """Any text is either an answerer or a SpecError."""
     try:
-        found = resolve(Settings(answerer=spec)).kind
-    except SpecError as refused:
-        found = str(refused)
-    assert found in {"book", "code", "langgraph", "askd"} or "give" in found.lower() or "names no answerer: " in found
+        result = create_answerer(Settings(answerer=spec)).kind
+    except SpecError as error:
+        result = str(error)
+    assert result in {"book", "code", "langgraph", "askd"} or "give" in result.lower() or "invalid" in result
 
 
 @pytest.mark.parametrize(
-    ("spec", "told", "length"),
+    ("spec", "setting", "length"),
     [(None, None, 1000), ("main:answer", None, 64 << 10), (None, 5, 5), ("main:answer", 5, 5)],
 )
-def test_question_max_length(spec: str | None, told: int | None, length: int) -> None:
-    """Unless it is set, 1000 characters for a book, and for code what the body limit allows."""
-    settings = Settings(answerer=spec, question_max_length=told)
-    assert question_max_length(settings, resolve(settings)) == length
+def test_question_max_length(spec: str | None, setting: int | None, length: int) -> None:
+    """The default is 1000 characters for a book, and the body limit for code."""
+    settings = Settings(answerer=spec, question_max_length=setting)
+    assert effective_question_max_length(settings, create_answerer(settings)) == length
 
 
 @pytest.mark.parametrize(
-    ("spec", "absent"),
-    [("main:answer", "tantivy"), ("main:answer", "service.answerers.book"), (None, "service.answerers.function")],
+    ("spec", "module"),
+    [("main:answer", "tantivy"), ("main:answer", "askd.answerers.book.answerer"), (None, "askd.answerers.function")],
 )
-def test_each_kind_is_imported_alone(spec: str | None, absent: str) -> None:
-    """Resolving a function does not load what books need, nor the other way round."""
+def test_kinds_are_imported_on_demand(spec: str | None, module: str) -> None:
+    """Code does not import the modules of books, and a book does not import those of code."""
     code = f"""
 import sys
-from service.answerers.spec import resolve
-from service.settings import Settings
-resolve(Settings(answerer={spec!r}))
-print({absent!r} in sys.modules)
+from askd.answerers.registry import create_answerer
+from askd.config import Settings
+create_answerer(Settings(answerer={spec!r}))
+print({module!r} in sys.modules)
 """
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
-    assert ran.stdout == "False\n"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert process.stdout == "False\n"

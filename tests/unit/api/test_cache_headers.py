@@ -1,40 +1,39 @@
-"""The fields of HTTP about the cache: what is read from a request, and what a response says."""
+"""Cache headers: request directives, `Cache-Status` and `Age`."""
 
 import math
 import time
 
 import pytest
 
-from service.guards.cache import Kept, Missed
-from service.guards.wishes import NONE, Wishes
-from service.models import Answer
-from service.web import cache_fields
-from service.web.cache_fields import wishes
+from askd.api import cache_headers
+from askd.api.cache_headers import parse_cache_directives
+from askd.guards.cache import NO_DIRECTIVES, CacheDirectives, CacheHit, MissReason
+from askd.models import Answer
 
-ROUND = Wishes(look=False)
+NO_CACHE = CacheDirectives(no_cache=True)
 
 
 @pytest.mark.parametrize(
     ("cache_control", "expected"),
     [
-        ("no-cache", ROUND),
-        ("No-Cache", ROUND),
-        ("no-store", Wishes(keep=False)),
-        ("only-if-cached", Wishes(call=False)),
-        ("max-age=60", Wishes(max_age=60.0)),
-        ("max-age=0", Wishes(max_age=0.0)),
-        ('max-age="60"', Wishes(max_age=60.0)),
-        ("no-cache, no-store", Wishes(look=False, keep=False)),
-        (" ,, no-cache\t,,max-age=5 ,", Wishes(look=False, max_age=5.0)),
-        ("only-if-cached,max-age=5", Wishes(call=False, max_age=5.0)),
-        ("max-stale=60, min-fresh=5, no-transform, private, immutable", NONE),
-        ("", NONE),
-        (",", NONE),
+        ("no-cache", NO_CACHE),
+        ("No-Cache", NO_CACHE),
+        ("no-store", CacheDirectives(no_store=True)),
+        ("only-if-cached", CacheDirectives(only_if_cached=True)),
+        ("max-age=60", CacheDirectives(max_age=60.0)),
+        ("max-age=0", CacheDirectives(max_age=0.0)),
+        ('max-age="60"', CacheDirectives(max_age=60.0)),
+        ("no-cache, no-store", CacheDirectives(no_cache=True, no_store=True)),
+        (" ,, no-cache\t,,max-age=5 ,", CacheDirectives(no_cache=True, max_age=5.0)),
+        ("only-if-cached,max-age=5", CacheDirectives(only_if_cached=True, max_age=5.0)),
+        ("max-stale=60, min-fresh=5, no-transform, private, immutable", NO_DIRECTIVES),
+        ("", NO_DIRECTIVES),
+        (",", NO_DIRECTIVES),
     ],
 )
-def test_directives_are_read(cache_control: str, expected: Wishes) -> None:
-    """Each directive asks for one thing, in any case, with blanks and empty elements between them; others for none."""
-    assert wishes(cache_control) == expected
+def test_directives_are_parsed(cache_control: str, expected: CacheDirectives) -> None:
+    """Directives are case-insensitive, may have whitespace and empty elements between them; others are ignored."""
+    assert parse_cache_directives(cache_control) == expected
 
 
 @pytest.mark.parametrize(
@@ -46,98 +45,98 @@ def test_directives_are_read(cache_control: str, expected: Wishes) -> None:
         ("max-age=-1", 0.0),
         ("max-age=1.5", 0.0),
         ("max-age=soon", 0.0),
-        ("max-age=٣", math.inf),  # no directive, as that is of ASCII
+        ("max-age=٣", math.inf),  # not a directive, which must be ASCII
         ("max-age", 0.0),
         ('max-age=""', 0.0),
         ("max-age=5, max-age=60", 5.0),
     ],
 )
-def test_an_age_that_is_none_asks_for_nothing_kept(cache_control: str, expected: float) -> None:
-    """A faulty number is 0, one that is too large is the largest; of two the first counts."""
-    assert wishes(cache_control).max_age == expected
+def test_max_age_is_parsed(cache_control: str, expected: float) -> None:
+    """An invalid number counts as 0, a large one is clamped, and the first of two counts."""
+    assert parse_cache_directives(cache_control).max_age == expected
 
 
 @pytest.mark.parametrize(
     ("cache_control", "expected"),
     [
-        ('extension="a, no-cache, b"', NONE),
-        (r'extension="a\", no-cache, b"', NONE),
-        ('extension="a, no-cache', NONE),
-        ('"no-cache"', NONE),
-        ("no-cache-please", NONE),
-        ("no cache", NONE),
-        ("no-cache = 1", NONE),
-        ("é, no-cache", ROUND),
-        ("a/b, no-cache", ROUND),
-        ('a b "c, no-store" d, no-cache', ROUND),
-        ('no-cache="Set-Cookie"', ROUND),
+        ('extension="a, no-cache, b"', NO_DIRECTIVES),
+        (r'extension="a\", no-cache, b"', NO_DIRECTIVES),
+        ('extension="a, no-cache', NO_DIRECTIVES),
+        ('"no-cache"', NO_DIRECTIVES),
+        ("no-cache-please", NO_DIRECTIVES),
+        ("no cache", NO_DIRECTIVES),
+        ("no-cache = 1", NO_DIRECTIVES),
+        ("é, no-cache", NO_CACHE),
+        ("a/b, no-cache", NO_CACHE),
+        ('a b "c, no-store" d, no-cache', NO_CACHE),
+        ('no-cache="Set-Cookie"', NO_CACHE),
     ],
 )
-def test_what_is_no_directive_is_passed_over(cache_control: str, expected: Wishes) -> None:
-    """Text within quotes and malformed elements ask for nothing, and do not hide what stands after them."""
-    assert wishes(cache_control) == expected
+def test_malformed_directives_are_ignored(cache_control: str, expected: CacheDirectives) -> None:
+    """Quoted strings and malformed elements are ignored, and do not hide the directives after them."""
+    assert parse_cache_directives(cache_control) == expected
 
 
 @pytest.mark.parametrize(
     ("cache_control", "pragma", "expected"),
     [
-        (None, None, NONE),
-        (None, "no-cache", ROUND),
-        (None, "x, No-Cache", ROUND),
-        (None, "no-store", NONE),
-        (None, "max-age=0", NONE),
-        ("max-age=60", "no-cache", Wishes(max_age=60.0)),
-        ("", "no-cache", NONE),
+        (None, None, NO_DIRECTIVES),
+        (None, "no-cache", NO_CACHE),
+        (None, "x, No-Cache", NO_CACHE),
+        (None, "no-store", NO_DIRECTIVES),
+        (None, "max-age=0", NO_DIRECTIVES),
+        ("max-age=60", "no-cache", CacheDirectives(max_age=60.0)),
+        ("", "no-cache", NO_DIRECTIVES),
     ],
 )
-def test_pragma_counts_where_there_is_no_cache_control(
-    cache_control: str | None, pragma: str | None, expected: Wishes
+def test_pragma_counts_without_cache_control(
+    cache_control: str | None, pragma: str | None, expected: CacheDirectives
 ) -> None:
-    """Old clients say no-cache by it, and nothing else; one that has Cache-Control means that."""
-    assert wishes(cache_control, pragma) == expected
+    """`Pragma: no-cache` is supported for old clients, and ignored if there is a Cache-Control header."""
+    assert parse_cache_directives(cache_control, pragma) == expected
 
 
-def test_without_a_header_nothing_is_made() -> None:
-    """The wishes of nearly all requests are one ready object."""
-    assert wishes(None) is NONE
+def test_no_header_allocates_nothing() -> None:
+    """Requests without cache headers, which most are, share one object."""
+    assert parse_cache_directives(None) is NO_DIRECTIVES
 
 
-def test_reading_takes_time_in_proportion() -> None:
-    """A header far longer than one may be is read in a fraction of what it took if each character cost all others."""
+def test_parsing_takes_linear_time() -> None:
+    """A header of 100,000 characters is parsed quickly, because the pattern does not backtrack quadratically."""
     started = time.perf_counter()
     for part in ('"', "a", ' "', '"\\', "a=", ",", " ", 'a="', "\\"):
-        assert wishes(part * (100_000 // len(part))) == NONE
+        assert parse_cache_directives(part * (100_000 // len(part))) == NO_DIRECTIVES
     assert time.perf_counter() - started < 5.0
 
 
-KEPT = Kept(Answer("a"), (), 12.9, math.inf)
+HIT = CacheHit(Answer("a"), (), 12.9, math.inf)
 
 
 @pytest.mark.parametrize(
-    ("kept", "status", "age"),
+    ("hit", "status", "age"),
     [
-        (KEPT, "askd; hit", "12"),
-        (Kept(Answer("a"), (), 0.2, 60.0), "askd; hit; ttl=59", "0"),
-        (Kept(None, ("b",), 4.5, 5.0), "askd; hit; ttl=0; detail=no-answer", "4"),
+        (HIT, "askd; hit", "12"),
+        (CacheHit(Answer("a"), (), 0.2, 60.0), "askd; hit; ttl=59", "0"),
+        (CacheHit(None, ("b",), 4.5, 5.0), "askd; hit; ttl=0; detail=no-answer", "4"),
     ],
 )
-def test_a_hit_tells_its_age_and_what_is_left(kept: Kept, status: str, age: str) -> None:
-    """Age and time left are whole seconds; without a TTL nothing is said of it; a no-answer says that it is one."""
-    assert (cache_fields.hit(kept), cache_fields.age(kept)) == (status, age)
+def test_headers_of_a_hit(hit: CacheHit, status: str, age: str) -> None:
+    """Age and TTL are whole seconds; an entry without expiry has no TTL; a cached "no answer" has a detail."""
+    assert (cache_headers.cache_status_hit(hit), cache_headers.age_header(hit)) == (status, age)
 
 
 @pytest.mark.parametrize(
-    ("missed", "status"),
+    ("miss_reason", "status"),
     [
-        (Missed.ABSENT, "askd; fwd=uri-miss"),
-        (Missed.EXPIRED, "askd; fwd=stale"),
-        (Missed.UNWANTED, "askd; fwd=request"),
-        (Missed.OFF, "askd; fwd=bypass"),
+        (MissReason.ABSENT, "askd; fwd=uri-miss"),
+        (MissReason.EXPIRED, "askd; fwd=stale"),
+        (MissReason.BYPASSED, "askd; fwd=request"),
+        (MissReason.DISABLED, "askd; fwd=bypass"),
     ],
 )
-def test_what_went_on_to_the_code_says_why(missed: Missed, status: str) -> None:
-    """Each reason has its word of RFC 9211; what became of the answer stands after it."""
-    assert cache_fields.forwarded(missed) == status
-    assert cache_fields.forwarded(missed, stored=True) == f"{status}; stored"
-    said = cache_fields.forwarded(missed, stored=True, collapsed=True, detail="no-answer")
-    assert said == f"{status}; stored; collapsed; detail=no-answer"
+def test_headers_of_a_miss(miss_reason: MissReason, status: str) -> None:
+    """Each reason has a `fwd` value of RFC 9211; the other parameters follow it."""
+    assert cache_headers.cache_status_forwarded(miss_reason) == status
+    assert cache_headers.cache_status_forwarded(miss_reason, stored=True) == f"{status}; stored"
+    full_status = cache_headers.cache_status_forwarded(miss_reason, stored=True, collapsed=True, detail="no-answer")
+    assert full_status == f"{status}; stored; collapsed; detail=no-answer"

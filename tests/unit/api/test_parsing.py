@@ -1,4 +1,4 @@
-"""Reading questions: strict, and every fault is a BadQuestion that names the parameter."""
+"""Parsing of questions: invalid input raises BadQuestion, which names the parameter."""
 
 import json
 import time
@@ -8,50 +8,48 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import BadQuestion, Unsupported
-from service.web import parse
+from askd.api import parsing
+from askd.errors import BadQuestion, UnsupportedMediaType
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(texts)
-def test_any_quoted_text_comes_back(text: str) -> None:
-    """What `quote` and `quote_plus` write is read as it was, alone and among other parameters."""
+def test_quoted_text_round_trips(text: str) -> None:
+    """The output of `quote` and `quote_plus` is parsed, alone and among other parameters."""
     for quoted in (quote(text), quote(text, safe=""), quote_plus(text)):
-        assert parse.query(f"q={quoted}") == (text, {})
-        assert parse.query(f"x=1&q={quoted}&&x=2") == (text, {"x": ["1", "2"]})
+        assert parsing.parse_query(f"q={quoted}") == (text, {})
+        assert parsing.parse_query(f"x=1&q={quoted}&&x=2") == (text, {"x": ["1", "2"]})
 
 
 @given(st.dictionaries(texts.filter(lambda name: name not in {"", "q"}), texts), texts)
-def test_any_form_comes_back(others: dict[str, str], text: str) -> None:
-    """What `urlencode` writes is read as it was, from a query and from a form."""
+def test_urlencoded_form_round_trips(others: dict[str, str], text: str) -> None:
+    """The output of `urlencode` is parsed, from a query and from a form."""
     encoded = urlencode({"q": text, **others})
     expected = (text, {name: [value] for name, value in others.items()})
-    assert parse.query(encoded) == parse.form_body(encoded.encode()) == expected
+    assert parsing.parse_query(encoded) == parsing.parse_form(encoded.encode()) == expected
 
 
 @given(texts, st.dictionaries(texts.filter(lambda name: name != "q"), st.none() | st.booleans() | texts))
-def test_any_json_comes_back(text: str, others: dict[str, object]) -> None:
-    """Escaped or not, a JSON object is read as it was written."""
+def test_json_round_trips(text: str, others: dict[str, object]) -> None:
+    """JSON is parsed, whether or not it has escapes."""
     for ascii_only in (True, False):
         body = json.dumps({"q": text, **others}, ensure_ascii=ascii_only).encode()
-        assert parse.json_body(body) == (text, others)
+        assert parsing.parse_json(body) == (text, others)
 
 
 @given(
     st.binary()
     | st.lists(st.sampled_from([b'{"q":', b'"', b"\\u", b"d800", b"}", b"[", b",", b"1e999", b":"])).map(b"".join)
 )
-def test_any_body_is_read_or_refused(body: bytes) -> None:
-    """Arbitrary bytes raise nothing but BadQuestion, with words that can be sent."""
-    for read in (parse.json_body, parse.form_body):
+def test_arbitrary_bodies(body: bytes) -> None:
+    """Arbitrary bytes raise only BadQuestion, with a message that can be encoded."""
+    for parse in (parsing.parse_json, parsing.parse_form):
         try:
-            text, given_beside = read(body)
-        except BadQuestion as fault:
-            said = f"{fault.detail}{fault.members}"
-        else:
-            said = f"{text}{given_beside}"
-        assert said.encode()
+            message = f"{parse(body)}"
+        except BadQuestion as error:
+            message = f"{error.detail}{error.extensions}"
+        assert message.encode()
 
 
 @given(
@@ -59,13 +57,13 @@ def test_any_body_is_read_or_refused(body: bytes) -> None:
         "".join
     )
 )
-def test_any_query_is_read_or_refused(raw: str) -> None:
-    """Arbitrary queries, stray bytes as aiohttp hands them on included, raise nothing but BadQuestion."""
+def test_arbitrary_queries(raw: str) -> None:
+    """Arbitrary queries, including undecodable bytes from aiohttp, raise only BadQuestion."""
     try:
-        said = f"{parse.query(raw)}"
-    except BadQuestion as fault:
-        said = f"{fault.detail}{fault.members}"
-    assert said.encode()
+        message = f"{parsing.parse_query(raw)}"
+    except BadQuestion as error:
+        message = f"{error.detail}{error.extensions}"
+    assert message.encode()
 
 
 QUERIES = {
@@ -87,83 +85,88 @@ QUERIES = {
 
 
 @pytest.mark.parametrize(("raw", "text"), QUERIES.items())
-def test_a_query_is_read_as_browsers_write_it(raw: str, text: str) -> None:
-    """Plus is a space, percent escapes are bytes of UTF-8, what is no escape stays."""
-    assert parse.query(raw)[0] == text
+def test_query(raw: str, text: str) -> None:
+    """Plus is a space, percent escapes are UTF-8, and incomplete escapes are literal."""
+    assert parsing.parse_query(raw)[0] == text
 
 
-REFUSED = {
+INVALID_QUERIES = {
     "": ("q", "missing"),
     "x=1": ("q", "missing"),
     "q=a&q=b": ("q", "2 times"),
     "q=a&%71=b": ("q", "2 times"),
-    "q=%ff": ("q", "not UTF-8"),
-    "q=%ed%a0%80": ("q", "not UTF-8"),
-    "q=%c0%80": ("q", "not UTF-8"),
-    "q=a&lang=%80": ("lang", "not UTF-8"),
-    "q=a&%80=1": ("a parameter's name", "not UTF-8"),
+    "q=%ff": ("q", "not valid UTF-8"),
+    "q=%ed%a0%80": ("q", "not valid UTF-8"),
+    "q=%c0%80": ("q", "not valid UTF-8"),
+    "q=a&lang=%80": ("lang", "not valid UTF-8"),
+    "q=a&%80=1": ("parameter name", "not valid UTF-8"),
 }
 
 
-@pytest.mark.parametrize(("raw", "fault"), REFUSED.items())
-def test_a_faulty_query_names_the_parameter(raw: str, fault: tuple[str, str]) -> None:
-    """The error names the parameter and what is wrong with it."""
-    with pytest.raises(BadQuestion, match=fault[1]) as caught:
-        parse.query(raw)
-    assert caught.value.members["parameter"] == fault[0]
+@pytest.mark.parametrize(("raw", "expected"), INVALID_QUERIES.items())
+def test_invalid_query_names_the_parameter(raw: str, expected: tuple[str, str]) -> None:
+    """The error names the parameter and the reason."""
+    with pytest.raises(BadQuestion, match=expected[1]) as raised:
+        parsing.parse_query(raw)
+    assert raised.value.extensions["parameter"] == expected[0]
 
 
-def test_long_names_are_cut() -> None:
-    """A name of the client's is repeated to at most a hundred characters."""
-    with pytest.raises(BadQuestion) as caught:
-        parse.query("q=a&" + "x" * 5000 + "=%ff")
-    assert len(caught.value.detail) < 200
+def test_long_names_are_truncated() -> None:
+    """Messages repeat at most 100 characters of a parameter name."""
+    with pytest.raises(BadQuestion) as raised:
+        parsing.parse_query("q=a&" + "x" * 5000 + "=%ff")
+    assert len(raised.value.detail) < 200
 
 
-def test_many_names_that_come_twice_cost_little() -> None:
-    """A body of thousands of equal names is refused in an instant: time grows with the length, not its square."""
+def test_many_duplicate_keys_are_rejected_in_linear_time() -> None:
+    """Rejecting thousands of duplicate keys does not take quadratic time."""
     body = b"{" + b",".join([b'"a":1'] * 100_000) + b"}"
     started = time.perf_counter()
     with pytest.raises(BadQuestion, match="more than once"):
-        parse.json_body(body)
+        parsing.parse_json(body)
     assert time.perf_counter() - started < 5
 
 
-def test_whole_numbers_are_whole_however_written() -> None:
-    """JSON and its schemas do not tell 3.0 from 3; what no float holds is refused, and not infinite."""
-    _, found = parse.json_body(b'{"q":"a","x":3.0,"y":1e2,"z":0.5,"w":1e300}')
-    assert [(value, type(value)) for value in found.values()] == [(3, int), (100, int), (0.5, float), (1e300, float)]
+def test_numbers() -> None:
+    """3.0 becomes 3, as in JSON Schema; numbers beyond the range of a float are rejected."""
+    _, parameters = parsing.parse_json(b'{"q":"a","x":3.0,"y":1e2,"z":0.5,"w":1e300}')
+    assert [(value, type(value)) for value in parameters.values()] == [
+        (3, int),
+        (100, int),
+        (0.5, float),
+        (1e300, float),
+    ]
     with pytest.raises(BadQuestion):
-        parse.json_body(b'{"q":"a","x":1e999}')
+        parsing.parse_json(b'{"q":"a","x":1e999}')
 
 
-MEDIA = {
-    "application/json": parse.JSON,
-    "Application/JSON; charset=UTF-8": parse.JSON,
-    'application/json; charset="utf-8"': parse.JSON,
-    "application/vnd.api+json": parse.JSON,
-    "application/x-www-form-urlencoded;charset=utf-8": parse.FORM,
+MEDIA_TYPES = {
+    "application/json": parsing.JSON_TYPE,
+    "Application/JSON; charset=UTF-8": parsing.JSON_TYPE,
+    'application/json; charset="utf-8"': parsing.JSON_TYPE,
+    "application/vnd.api+json": parsing.JSON_TYPE,
+    "application/x-www-form-urlencoded;charset=utf-8": parsing.FORM_TYPE,
 }
 
 
-@pytest.mark.parametrize(("header", "expected"), MEDIA.items())
-def test_media_types_that_are_read(header: str, expected: str) -> None:
-    """JSON and its kin, and forms, in UTF-8, in any case."""
-    assert parse.media_type(header) == expected
+@pytest.mark.parametrize(("header", "expected"), MEDIA_TYPES.items())
+def test_supported_media_types(header: str, expected: str) -> None:
+    """JSON, its `+json` variants and forms in UTF-8, case-insensitive."""
+    assert parsing.parse_media_type(header) == expected
 
 
 @pytest.mark.parametrize("header", [None, "", "text/json", "json", "application/json; charset=latin-1", "a+json", ";"])
-def test_other_media_types_are_not(header: str | None) -> None:
-    """Anything else is refused with what is read."""
-    with pytest.raises(Unsupported, match=r"UTF-8|application/json or"):
-        parse.media_type(header)
+def test_unsupported_media_types(header: str | None) -> None:
+    """The error lists the supported media types."""
+    with pytest.raises(UnsupportedMediaType, match=r"UTF-8|application/json or"):
+        parsing.parse_media_type(header)
 
 
-def test_length_is_in_characters() -> None:
-    """The limit counts characters, not bytes; it is itself allowed; white space alone is empty."""
-    parse.check_length("問" * 10, 10)
-    with pytest.raises(BadQuestion, match="11 characters, 10 are allowed"):
-        parse.check_length("a" * 11, 10)
+def test_question_length() -> None:
+    """The limit counts characters and is inclusive; white space alone is an empty question."""
+    parsing.check_question_length("問" * 10, 10)
+    with pytest.raises(BadQuestion, match="11 characters; the maximum is 10"):
+        parsing.check_question_length("a" * 11, 10)
     for text in ("", " ", "\t\n\u3000"):
         with pytest.raises(BadQuestion, match="empty"):
-            parse.check_length(text, 10)
+            parsing.check_question_length(text, 10)

@@ -1,4 +1,4 @@
-"""Rendering: answers, events and problems as bytes."""
+"""Serialization of answers, stream events and problems."""
 
 import json
 
@@ -6,57 +6,58 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import AnswererFailed, BadQuestion, NoAnswer
-from service.models import Answer
-from service.web import render
-from service.web.negotiate import Representation
+from askd.api import rendering
+from askd.errors import AnswererFailed, BadQuestion, NoAnswer
+from askd.httpserver.negotiation import Representation
+from askd.models import Answer
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(texts, st.dictionaries(texts.filter(lambda name: name != "answer"), st.integers(-(2**53), 2**53) | texts))
-def test_an_answer_is_json_with_its_fields(text: str, fields: dict[str, object]) -> None:
-    """The object has the text under `answer` and the fields beside it, whatever they are."""
-    assert json.loads(render.members(Answer(text, fields))) == {"answer": text, **fields}
+def test_answer_as_json(text: str, fields: dict[str, object]) -> None:
+    """The object has the text as `answer` and all fields."""
+    assert json.loads(rendering.encode_answer(Answer(text, fields))) == {"answer": text, **fields}
 
 
 @given(texts)
-def test_plain_text_is_the_text_and_a_newline(text: str) -> None:
-    """Nothing is escaped, and one newline is added."""
-    assert render.body(Answer(text), Representation.TEXT).decode() == text + "\n"
+def test_answer_as_plain_text(text: str) -> None:
+    """The text is not escaped, and followed by one newline."""
+    assert rendering.encode_answer_body(Answer(text), Representation.TEXT).decode() == text + "\n"
 
 
 @given(texts)
-def test_an_event_is_two_lines(text: str) -> None:
-    """Whatever the text, an event is a line `event`, a line `data` and an empty one: no text makes another."""
-    lines = render.delta(text).decode().replace("\r", "\n").split("\n")
+def test_event_has_two_lines(text: str) -> None:
+    """An event is an `event` line, a `data` line and an empty line, whatever the text contains."""
+    lines = rendering.encode_sse_delta(text).decode().replace("\r", "\n").split("\n")
     assert (lines[0], lines[2:]) == ("event: delta", ["", ""])
     assert json.loads(lines[1].removeprefix("data: ")) == text
 
 
 @pytest.mark.parametrize("representation", [Representation.JSON, Representation.TEXT])
-def test_half_a_surrogate_pair_is_the_codes_failure(representation: Representation) -> None:
-    """A text that is no UTF-8 is blamed on the code that gave it, in every representation."""
+def test_unpaired_surrogate_is_answerer_failure(representation: Representation) -> None:
+    """A text that cannot be encoded as UTF-8 is the answerer's failure in every representation."""
     with pytest.raises(AnswererFailed):
-        render.body(Answer("\ud800"), representation)
+        rendering.encode_answer_body(Answer("\ud800"), representation)
     with pytest.raises(AnswererFailed):
-        render.delta("\ud800")
+        rendering.encode_sse_delta("\ud800")
 
 
 @pytest.mark.parametrize("field", [object(), {1, object()}, "\ud800", {(1, 2): 3}])
-def test_a_field_without_a_form_in_json_is_the_codes_failure(field: object) -> None:
-    """What cannot be written as JSON raises AnswererFailed with the cause."""
-    with pytest.raises(AnswererFailed) as caught:
-        render.members(Answer("a", {"x": field}))
-    assert caught.value.__cause__ is not None
+def test_unserializable_field_is_answerer_failure(field: object) -> None:
+    """A field that cannot be encoded as JSON raises AnswererFailed with the cause."""
+    with pytest.raises(AnswererFailed) as raised:
+        rendering.encode_answer(Answer("a", {"x": field}))
+    assert raised.value.__cause__ is not None
 
 
-def test_the_tag_depends_on_bytes_and_version() -> None:
-    """The same bytes and version have the same tag in any process; another version or byte has another."""
-    assert render.etag(b'{"answer":"Hi"}', "v1") == '"v1-287658aee590b4c8"'
-    assert (
-        len({render.etag(b"Hi", "v1"), render.etag(b"Hi", "v2"), render.etag(b"Ho", "v1"), render.etag(b"Hi", "")}) == 4
-    )
+def test_etag_depends_on_body_and_version() -> None:
+    """The ETag is the same in every process, and changes with the body or the version."""
+    assert rendering.etag(b'{"answer":"Hi"}', "v1") == '"v1-287658aee590b4c8"'
+    etags = [
+        rendering.etag(body, version) for body, version in [(b"Hi", "v1"), (b"Hi", "v2"), (b"Ho", "v1"), (b"Hi", "")]
+    ]
+    assert len(set(etags)) == 4
 
 
 MATCHES = {
@@ -75,22 +76,22 @@ MATCHES = {
 
 
 @pytest.mark.parametrize(("header", "expected"), MATCHES.items())
-def test_if_none_match_is_a_weak_comparison(header: str, expected: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Any of a list counts, weak or strong; `*` is any tag."""
-    assert render.matches(header, '"a"') is expected
+def test_etag_matches(header: str, expected: bool) -> None:  # noqa: FBT001 - a parametrized argument
+    """Weak and strong ETags in a list match; `*` matches everything."""
+    assert rendering.etag_matches(header, '"a"') is expected
 
 
-def test_a_problem_has_the_members_of_its_error() -> None:
-    """The standard members come first, then the error's own."""
-    found = render.problem(BadQuestion("q", "'q' is empty."), id="1", path="/ask", prefix="/p")
-    assert list(found) == ["type", "title", "status", "detail", "instance", "request_id", "parameter"]
-    assert (found["type"], found["status"], found["parameter"]) == ("/p/docs#bad-question", 400, "q")
-    assert render.problem(NoAnswer(["a"]), id="", path="/", prefix="")["suggestions"] == ["a"]
+def test_problem_members() -> None:
+    """The standard members come first, followed by the extensions of the error."""
+    members = rendering.problem_details(BadQuestion("q", "'q' is empty."), request_id="1", path="/ask", prefix="/p")
+    assert list(members) == ["type", "title", "status", "detail", "instance", "request_id", "parameter"]
+    assert (members["type"], members["status"], members["parameter"]) == ("/p/docs#bad-question", 400, "q")
+    assert rendering.problem_details(NoAnswer(["a"]), request_id="", path="/", prefix="")["suggestions"] == ["a"]
 
 
 @given(st.text())
-def test_any_path_makes_an_instance(path: str) -> None:
+def test_instance_is_ascii_for_any_path(path: str) -> None:
     """`instance` is ASCII and can be encoded, whatever the path."""
     encoded = path.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
-    found = render.problem(NoAnswer(), id="", path=encoded, prefix="")
-    assert json.loads(render.encode(found))["instance"].isascii()
+    members = rendering.problem_details(NoAnswer(), request_id="", path=encoded, prefix="")
+    assert json.loads(rendering.encode_json(members))["instance"].isascii()

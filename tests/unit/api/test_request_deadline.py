@@ -1,9 +1,9 @@
-"""Deadlines: the least of what the server allows, what the client wishes and what a proxy waits for."""
+"""Deadline of a request: the smallest of the server's limit, the client's timeout and the proxy's timeout."""
 
 import pytest
 
-from service.errors import BadQuestion
-from service.web import deadline
+from askd.api import question
+from askd.errors import BadQuestion
 
 
 @pytest.mark.parametrize(
@@ -20,23 +20,23 @@ from service.web import deadline
         ({"X-Request-Timeout": "1", "X-Envoy-Expected-Rq-Timeout-Ms": "2000"}, 1.0),
     ],
 )
-def test_the_least_counts(headers: dict[str, str], expected: float) -> None:
-    """A client and a proxy may shorten the time for an answer, and never lengthen it."""
-    assert deadline.seconds(60.0, headers) == expected
+def test_smallest_timeout_applies(headers: dict[str, str], expected: float) -> None:
+    """A client or a proxy can shorten the timeout, but not extend it."""
+    assert question.effective_timeout(60.0, headers) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "0", "-1", "soon", "1e3", "1,5", "10m", "0ms", "nan", "inf", "١", "1 2", "9" * 20]
 )
-def test_a_malformed_wish_is_refused(text: str) -> None:
-    """What is no time above 0 is a 400 that names the header and the mend."""
-    with pytest.raises(BadQuestion, match=r"'X-Request-Timeout' is not a time above 0\. Give seconds") as caught:
-        deadline.seconds(60.0, {"X-Request-Timeout": text})
-    assert caught.value.members == {"parameter": "X-Request-Timeout"}
+def test_malformed_request_timeout_is_rejected(text: str) -> None:
+    """A malformed `X-Request-Timeout` is a 400 that names the header."""
+    with pytest.raises(BadQuestion, match=r"'X-Request-Timeout' is not a duration above 0\. Send seconds") as raised:
+        question.effective_timeout(60.0, {"X-Request-Timeout": text})
+    assert raised.value.extensions == {"parameter": "X-Request-Timeout"}
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1.5", "1s", "x"])
-def test_a_malformed_expectation_is_refused(text: str) -> None:
-    """What is no whole number of milliseconds is a 400 that names the header."""
+def test_malformed_envoy_timeout_is_rejected(text: str) -> None:
+    """A malformed Envoy header is a 400 that names the header."""
     with pytest.raises(BadQuestion, match="whole number of milliseconds"):
-        deadline.seconds(60.0, {"X-Envoy-Expected-Rq-Timeout-Ms": text})
+        question.effective_timeout(60.0, {"X-Envoy-Expected-Rq-Timeout-Ms": text})

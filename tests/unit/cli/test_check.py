@@ -1,4 +1,4 @@
-"""`askd check` and `askd openapi`: with real answerers, up to the exit code."""
+"""`askd check` and `askd openapi` with real answerers."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import main
-from service.guards.tokens import pair
-from tests.certificates import at, issue, write
+from askd.cli.main import main
+from askd.guards.tokens import generate_token
+from tests.support.certificates import issue_certificate, utc_date, write_certificate
 
 Capture = pytest.CaptureFixture[str]
+NOT_DETERMINISTIC = "off: the answerer is not deterministic"
 
 MAIN = '''
 from typing import Literal
@@ -18,7 +19,7 @@ from typing import Literal
 print("from the import")
 
 def answer(text: str, n: int = 3, *, lang: Literal["en", "de"] = "en", tags: list[str] | None = None, sure: bool):
-    """Say it."""
+    """Return the question."""
     return text
 
 def constant(text):
@@ -30,7 +31,7 @@ constant.deterministic = True
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with a module and a book, and with the default settings."""
+    """Work in a directory with a module and a book, with default settings."""
     (tmp_path / "main.py").write_text(MAIN)
     (tmp_path / "book.yaml").write_text("- ask: hello\n  answer: Hi\n- ask: bye\n  answer: Ciao\n")
     monkeypatch.chdir(tmp_path)
@@ -39,172 +40,168 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def checked(capsys: Capture, *arguments: str) -> dict[str, str]:
-    """What `askd check` says, by label."""
+def run_check(capsys: Capture, *arguments: str) -> dict[str, str]:
+    """Return the report of `askd check` by label."""
     assert main(["check", *arguments]) == 0
     lines = capsys.readouterr().out.splitlines()
     return {line[:14].strip(): line[14:].strip() for line in lines}
 
 
-def test_a_book_is_described(capsys: Capture) -> None:
-    """For a book: how many entries, in which version, and how long a question may be."""
-    found = checked(capsys, "book.yaml")
-    assert found.pop("version")
-    assert found == {
+def test_report_for_a_book(capsys: Capture) -> None:
+    """The report for a book includes its number of entries, its version and every limit."""
+    report = run_check(capsys, "book.yaml")
+    assert report.pop("version")
+    assert report == {
         "answerer": "book.yaml (book)",
         "entries": "2",
         "deterministic": "yes",
-        "cache": "64 MiB, answers until the version changes, no-answers for 5s",
-        "single flight": "the same question asked at once is one call",
-        "streams": "no",
-        "deadline": "10s for an answer, 600s for a whole stream; a client may ask for less",
-        "limiter": "finds how many may be in the code at once; 64 may wait, 0.1s if that lasts; beyond that 503",
+        "cache": "64 MiB; answers until the version changes, missing answers for 5s",
+        "single flight": "on: equal concurrent requests share one call",
+        "streaming": "no",
+        "deadline": "10s for a response, 600s for a stream; clients may request less",
+        "concurrency": "automatic limit; queue of 64, target delay 0.1s; excess requests get 503",
         "questions": "up to 1,000 characters",
-        "tokens": "none, anybody may ask",
-        "connections": "up to 1,000; closed where headers take 10s, a body 5s, a client takes nothing for 20s, idle "
-        "for 75s, with the next answer after 300s",
+        "tokens": "none: no authentication",
+        "connections": "up to 1,000; timeouts: headers 10s, body 5s, write 20s, keep-alive 75s; maximum age: 300s",
         "address": "http://127.0.0.1:2024",
-        "ops endpoints": "http://127.0.0.1:2024/metrics",
-        "drain": "2s still accepting, 15s for what is in flight, 5s to close the answerer, 2s to flush; allow 29s "
-        "before a kill",
+        "metrics": "http://127.0.0.1:2024/metrics",
+        "shutdown": "2s drain delay, 15s for requests in flight, 5s to close the answerer, 2s to flush logs and "
+        "traces; set the platform's grace period to 29s",
     }
 
 
-def test_a_function_is_described_with_its_parameters(capsys: Capture) -> None:
-    """For a function: each parameter with its type and default; what it prints stays out of the report."""
-    found = checked(capsys, "main.py:answer")
-    assert found["answerer"] == "main.py:answer (function)"
-    assert found["deterministic"] == "no"
-    assert found["questions"] == "up to 65,536 characters"
+def test_report_for_a_function(capsys: Capture) -> None:
+    """The report for a function includes each parameter with type and default; the function's output is not in it."""
+    report = run_check(capsys, "main.py:answer")
+    assert report["answerer"] == "main.py:answer (function)"
+    assert report["deterministic"] == "no"
+    assert report["questions"] == "up to 65,536 characters"
     for parameter in ("n: integer = 3", "tags: array of string|null = null", "sure: boolean (required)"):
-        assert parameter in found["parameters"].split(", ")
-    assert 'lang: "de"|"en" = "en"' in found["parameters"]
+        assert parameter in report["parameters"].split(", ")
+    assert 'lang: "de"|"en" = "en"' in report["parameters"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (["main.py:constant"], "yes"),
-        (["main.py:constant", "--no-deterministic"], "no, as the settings say"),
-        (["main.py:answer", "--deterministic"], "yes, as the settings say"),
+        (["main.py:constant", "--no-deterministic"], "no (setting)"),
+        (["main.py:answer", "--deterministic"], "yes (setting)"),
     ],
 )
-def test_deterministic_is_what_settings_or_code_declare(capsys: Capture, arguments: list[str], said: str) -> None:
-    """Whose word it is that the same question gets the same answer is said."""
-    assert checked(capsys, *arguments)["deterministic"] == said
+def test_source_of_deterministic(capsys: Capture, arguments: list[str], text: str) -> None:
+    """The report shows if the setting overrides the declaration of the code."""
+    assert run_check(capsys, *arguments)["deterministic"] == text
 
 
 @pytest.mark.parametrize(
-    ("arguments", "cache", "flight"),
+    ("arguments", "cache", "single_flight"),
     [
-        (["--cache-size=0"], "off, as its size is 0", "the same question asked at once is one call"),
-        (["--no-deterministic"], "off, as answers may differ", "off, as answers may differ"),
+        (["--cache-size=0"], "off: its size is 0", "on: equal concurrent requests share one call"),
+        (["--no-deterministic"], NOT_DETERMINISTIC, NOT_DETERMINISTIC),
         (
             ["--cache-size=1536KiB", "--cache-ttl=2"],
-            "1.5 MiB, answers for 2s at most, no-answers for 2s",
-            "the same question asked at once is one call",
+            "1.5 MiB; answers for up to 2s, missing answers for 2s",
+            "on: equal concurrent requests share one call",
         ),
     ],
 )
-def test_what_is_kept_and_for_how_long(capsys: Capture, arguments: list[str], cache: str, flight: str) -> None:
-    """Room and times of the cache are said, or why nothing is kept; and whether the same questions share a call."""
-    found = checked(capsys, "main.py:constant", *arguments)
-    assert (found["cache"], found["single flight"]) == (cache, flight)
+def test_cache_and_single_flight(capsys: Capture, arguments: list[str], cache: str, single_flight: str) -> None:
+    """The report shows size and TTL of the cache, or why it is off, and whether concurrent requests share a call."""
+    report = run_check(capsys, "main.py:constant", *arguments)
+    assert (report["cache"], report["single flight"]) == (cache, single_flight)
 
 
-def test_who_may_ask_is_told(folder: Path, capsys: Capture) -> None:
-    """How many tokens there are and whose, never a hash; an empty file is told as what it means."""
+def test_tokens(folder: Path, capsys: Capture) -> None:
+    """The report shows the number of tokens and the names of clients, or that an empty file rejects all requests."""
     file = folder / "tokens"
-    file.write_text("".join(f"{pair(name)[1]}\n" for name in ("bob", "alice", "bob")))
-    assert checked(capsys, "book.yaml", "--tokens-file=tokens")["tokens"] == "3 of alice, bob"
-    found = checked(capsys, "book.yaml", "--tokens-file=tokens", "--docs-need-token")
-    assert found["tokens"] == "3 of alice, bob; asked for at /docs too"
-    file.write_text("".join(f"{pair(f'n{number:02}')[1]}\n" for number in range(12)))
-    assert checked(capsys, "book.yaml", "--tokens-file=tokens")["tokens"].endswith(", n08, n09 …")
+    file.write_text("".join(f"{generate_token(name)[1]}\n" for name in ("bob", "alice", "bob")))
+    assert run_check(capsys, "book.yaml", "--tokens-file=tokens")["tokens"] == "3 for alice, bob"
+    report = run_check(capsys, "book.yaml", "--tokens-file=tokens", "--docs-require-token")
+    assert report["tokens"] == "3 for alice, bob; also required for /docs"
+    file.write_text("".join(f"{generate_token(f'n{number:02}')[1]}\n" for number in range(12)))
+    assert run_check(capsys, "book.yaml", "--tokens-file=tokens")["tokens"].endswith(", n08, n09 …")
     file.write_text("")
-    assert checked(capsys, "book.yaml", "--tokens-file=tokens")["tokens"] == "none is known, nobody may ask"
+    report = run_check(capsys, "book.yaml", "--tokens-file=tokens")
+    assert report["tokens"] == "none in the file: all requests will be rejected"
 
 
-def test_the_certificate_is_told(folder: Path, capsys: Capture) -> None:
-    """With a certificate the address is https, and its last day is told; ops endpoints on their own port are http."""
-    files = write(folder, issue(ends=datetime.now(UTC) + timedelta(days=9, hours=1)))
+def test_certificate(folder: Path, capsys: Capture) -> None:
+    """With a certificate the address is https and its expiry is shown; a separate ops port uses http."""
+    files = write_certificate(folder, issue_certificate(not_after=datetime.now(UTC) + timedelta(days=9, hours=1)))
     flags = ("book.yaml", f"--tls-cert={files.cert}", f"--tls-key={files.key}")
-    found = checked(capsys, *flags)
-    assert found["TLS"].startswith(f"{files.cert}, valid until ")
-    assert found["TLS"].endswith(", 9 days")
-    assert (found["address"], found["ops endpoints"]) == ("https://127.0.0.1:2024", "https://127.0.0.1:2024/metrics")
-    assert checked(capsys, *flags, "--ops-port=9000")["ops endpoints"] == "http://127.0.0.1:9000/metrics"
-    write(folder, issue(begins=at(2019), ends=at(2020)))
-    assert checked(capsys, *flags)["TLS"] == f"{files.cert}, has expired on 2020-01-01"
+    report = run_check(capsys, *flags)
+    assert report["TLS"].startswith(f"{files.cert}, valid until ")
+    assert report["TLS"].endswith(", 9 days")
+    assert (report["address"], report["metrics"]) == ("https://127.0.0.1:2024", "https://127.0.0.1:2024/metrics")
+    assert run_check(capsys, *flags, "--ops-port=9000")["metrics"] == "http://127.0.0.1:9000/metrics"
+    write_certificate(folder, issue_certificate(not_before=utc_date(2019), not_after=utc_date(2020)))
+    assert run_check(capsys, *flags)["TLS"] == f"{files.cert}, expired on 2020-01-01"
 
 
-def test_the_rate_is_described(capsys: Capture) -> None:
-    """How often a client may ask, and whose word on its address is taken."""
-
-
-def test_rate_and_redis_are_described(capsys: Capture) -> None:
-    """How often a client may ask, whose word on its address is taken, and which Redis is shared, secrets apart."""
-    found = checked(capsys, "book.yaml", "--rate=1000/m")
-    assert found["rate"] == "1000/m for each client, up to 1,000 at once; no proxy is believed"
+def test_rate_limit_and_redis(capsys: Capture) -> None:
+    """The report shows the rate limit, the trusted proxies, and the URL of Redis without its password."""
+    report = run_check(capsys, "book.yaml", "--rate-limit=1000/m")
+    assert report["rate limit"] == "1000/m per client, bursts of up to 1,000; trusted proxies: none"
     proxies = ("--trusted-proxies=10.0.0.0/8,192.0.2.1", "--redis-url=redis://u:s3cret@host:6379/1")
-    found = checked(capsys, "book.yaml", "--rate=5/s", "--rate-burst=9", *proxies)
-    assert found["rate"] == "5/s for each client, up to 9 at once; proxies in 10.0.0.0/8, 192.0.2.1/32 are believed"
-    assert found["redis"] == ("redis://host:6379/1, looked for once it runs; without it each replica is on its own")
+    report = run_check(capsys, "book.yaml", "--rate-limit=5/s", "--rate-burst=9", *proxies)
+    assert report["rate limit"] == "5/s per client, bursts of up to 9; trusted proxies: 10.0.0.0/8, 192.0.2.1/32"
+    assert report["redis"] == "redis://host:6379/1 (not contacted by this check)"
 
 
-def test_addresses_are_those_that_would_be_listened_on(capsys: Capture) -> None:
-    """Host, ports and prefix come together as the URLs to use; a port that is chosen at the start has no number."""
-    found = checked(capsys, "--host=::1", "--port=8080", "--ops-port=0", "--prefix=/answers", "book.yaml")
-    assert found["address"] == "http://[::1]:8080/answers"
-    assert found["ops endpoints"] == "http://[::1]:<a free port>/metrics"
-    assert checked(capsys, "book.yaml", "--question-max-length", "7")["questions"] == "up to 7 characters"
+def test_addresses(capsys: Capture) -> None:
+    """The report shows the URLs with host, port and prefix; a port that is chosen at startup has no number."""
+    report = run_check(capsys, "--host=::1", "--port=8080", "--ops-port=0", "--prefix=/answers", "book.yaml")
+    assert report["address"] == "http://[::1]:8080/answers"
+    assert report["metrics"] == "http://[::1]:<free port>/metrics"
+    assert run_check(capsys, "book.yaml", "--question-max-length", "7")["questions"] == "up to 7 characters"
 
 
 @pytest.mark.parametrize("command", ["check", "openapi"])
 @pytest.mark.parametrize(
-    ("arguments", "fault"),
+    ("arguments", "error"),
     [
-        (["main.py:anwser"], "main.py has no 'anwser'"),
+        (["main.py:anwser"], "main.py does not contain 'anwser'"),
         (["absent.py:answer"], "absent.py"),
         (["broken.yaml"], "broken.yaml:2"),
         (["--port", "x"], "--port='x'"),
     ],
 )
-def test_what_would_not_start_exits_2(
-    folder: Path, capsys: Capture, command: str, arguments: list[str], fault: str
+def test_startup_error_exits_with_2(
+    folder: Path, capsys: Capture, command: str, arguments: list[str], error: str
 ) -> None:
-    """A fault that would stop the start is told in the same words, on standard error; standard output is empty."""
+    """Errors that would prevent the start are printed to standard error as by `serve`; standard output is empty."""
     (folder / "broken.yaml").write_text("- ask: hello\n  reply: Hi\n")
     assert main([command, *arguments]) == 2
-    said = capsys.readouterr()
-    assert not said.out
-    assert fault in said.err
-    assert "Traceback" not in said.err
+    output = capsys.readouterr()
+    assert not output.out
+    assert error in output.err
+    assert "Traceback" not in output.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "fault"),
+    ("arguments", "error"),
     [
-        (["--tokens-file=absent"], "absent: there is no such file or folder"),
+        (["--tokens-file=absent"], "absent: no such file or directory"),
         (["--tls-cert=absent", "--tls-key=absent"], "--tls-cert=absent: cannot be read"),
     ],
 )
-def test_who_may_ask_is_checked(capsys: Capture, arguments: list[str], fault: str) -> None:
-    """A file of tokens or a certificate that would stop the start exits 2 in the same words."""
+def test_missing_files_exit_with_2(capsys: Capture, arguments: list[str], error: str) -> None:
+    """A missing token file or certificate exits with 2, as `serve` would."""
     assert main(["check", "book.yaml", *arguments]) == 2
-    assert fault in capsys.readouterr().err
+    assert error in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["check", "openapi"])
-def test_unknown_variables_are_warned_of(capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    """A variable that is no setting is named with the nearest one, and stops nothing."""
+def test_unknown_variable_is_a_warning(capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """An unknown ASKD_ variable causes a warning with the most similar name, not an error."""
     monkeypatch.setenv("ASKD_PROT", "1")
     assert main([command, "book.yaml"]) == 0
-    assert capsys.readouterr().err == "askd: ASKD_PROT is no setting and does nothing: did you mean ASKD_PORT?\n"
+    assert capsys.readouterr().err == "askd: ASKD_PROT is not a setting and is ignored: did you mean ASKD_PORT?\n"
 
 
-def test_the_contract_is_json_and_nothing_else(capsys: Capture) -> None:
-    """Standard output is the OpenAPI document, whatever the code prints; two runs are equal to the byte."""
+def test_openapi_prints_only_json(capsys: Capture) -> None:
+    """Standard output is the OpenAPI document, even if the code prints text; two runs give the same bytes."""
     assert main(["openapi", "main.py:answer"]) == 0
     first = capsys.readouterr()
     assert main(["openapi", "main.py:answer"]) == 0

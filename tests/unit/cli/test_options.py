@@ -1,4 +1,4 @@
-"""Settings as options: help, defaults as one would write them, completion."""
+"""Settings as options: help, defaults and shell completion."""
 
 import dataclasses
 import subprocess
@@ -7,22 +7,24 @@ from typing import Any
 
 import pytest
 
-from service import __version__, options
-from service.cli import main
-from service.settings import Settings
-from service.variables import variable_name
+from askd import __version__
+from askd.cli import setting_options
+from askd.cli.main import main
+from askd.config import Settings
+from askd.config.environment import variable_name
 
 Capture = pytest.CaptureFixture[str]
 Field = dataclasses.Field[Any]
 
 FIELDS = dataclasses.fields(Settings)
 BY_NAME = {field.name: field for field in FIELDS}
+SETTINGS_COMMANDS = ("serve", "check", "openapi", "explain")
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
-def test_the_default_shown_reads_back(field: Field) -> None:
-    """What help shows as the default is what one may write to get it."""
-    shown = options.default_text(field)
+def test_default_round_trips(field: Field) -> None:
+    """The default in the help is a valid value, which results in the default."""
+    shown = setting_options.format_default(field)
     assert shown or not field.default
     assert shown is None or field.metadata["read"](shown) == field.default
 
@@ -44,9 +46,9 @@ def test_the_default_shown_reads_back(field: Field) -> None:
         ("prefix", None),
     ],
 )
-def test_defaults_are_written_for_people(name: str, shown: str | None) -> None:
-    """Sizes and durations have their largest whole unit; what is unset has none."""
-    assert options.default_text(BY_NAME[name]) == shown
+def test_default_is_readable(name: str, shown: str | None) -> None:
+    """Sizes and durations use the largest unit that gives a whole number; unset settings have no default."""
+    assert setting_options.format_default(BY_NAME[name]) == shown
 
 
 @pytest.mark.parametrize(
@@ -54,39 +56,60 @@ def test_defaults_are_written_for_people(name: str, shown: str | None) -> None:
     [
         ("threads", "NUMBER"),
         ("cache_size", "SIZE"),
-        ("stall_limit", "DURATION"),
+        ("stall_timeout", "DURATION"),
+        ("concurrency", "auto|NUMBER"),
+        ("rate_limit", "RATE"),
         ("log_format", "auto|json|console"),
         ("log_sample", "NUMBER"),
         ("cors_origins", "ORIGINS"),
         ("host", "HOST"),
     ],
 )
-def test_the_value_has_a_telling_name(name: str, shown: str) -> None:
-    """What stands for a value says what kind it is, or which words there are."""
-    assert options.metavar(BY_NAME[name]) == shown
+def test_metavar(name: str, shown: str) -> None:
+    """The placeholder for a value shows its type or its choices."""
+    assert setting_options.metavar(BY_NAME[name]) == shown
 
 
-def test_what_is_allowed_comes_from_the_reader() -> None:
-    """The reader itself says what it takes; None: any text."""
-    assert options.allowed(BY_NAME["port"]) == "a whole number from 0 to 65535"
-    assert options.allowed(BY_NAME["host"]) is None
+def test_accepted_text_comes_from_the_reader() -> None:
+    """The reader describes the text it accepts; any text is None."""
+    assert setting_options.describe_accepted(BY_NAME["port"]) == "a whole number from 0 to 65535"
+    assert setting_options.describe_accepted(BY_NAME["host"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("port", "0 to 65535"),
+        ("log_sample", "0 to 1"),
+        ("body_max_size", "1024 to 67108864 bytes"),
+        ("header_timeout", "0.1s to 3600s"),
+        ("drain_delay", "up to 600s"),
+        ("cache_ttl", "at least 0.001s"),
+        ("concurrency", "1 to 100000"),
+        ("latency_buckets", None),
+        ("host", None),
+    ],
+)
+def test_range(name: str, shown: str | None) -> None:
+    """Numbers, durations and sizes have a range."""
+    assert setting_options.describe_range(BY_NAME[name]) == shown
 
 
 def test_version(capsys: Capture) -> None:
-    """--version prints name and version, wherever among options it stands."""
+    """--version prints name and version, also after other options."""
     assert main(["--version"]) == main(["--port", "1", "--version"]) == 0
     assert capsys.readouterr().out == f"askd {__version__}\n" * 2
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["serve", "--help"], ["check", "-h"], ["openapi", "--help"]])
-def test_help_shows_every_setting(capsys: Capture, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
-    """Help names each setting's flag, its variable and its default, by group, within the usual width."""
+@pytest.mark.parametrize("arguments", [["--help-all"], *([name, "--help-all"] for name in SETTINGS_COMMANDS)])
+def test_full_help_lists_every_setting(capsys: Capture, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    """--help-all lists each setting with option, variable and default, by group, in 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     shown = {" ".join(line.split()) for line in lines}
-    assert {"Answerer:", "Limits:", "Listen:", "Log:", "Stop:", "Other:", "--env-file FILE"} <= shown
+    assert {f"{field.metadata['group']}:" for field in FIELDS} | {"Other:", "--env-file FILE"} <= shown
     assert {
         "--drain-delay DURATION ASKD_DRAIN_DELAY=2s",
         "--log-questions/--no-log-questions ASKD_LOG_QUESTIONS=false",
@@ -98,39 +121,66 @@ def test_help_shows_every_setting(capsys: Capture, monkeypatch: pytest.MonkeyPat
     }
 
 
+@pytest.mark.parametrize(
+    ("arguments", "height"),
+    [
+        (["--help"], 24),
+        (["-h"], 24),
+        (["--port", "1", "-h"], 24),
+        *(([name, "--help"], 40) for name in SETTINGS_COMMANDS),
+    ],
+)
+def test_help_fits_one_screen(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, arguments: list[str], height: int
+) -> None:
+    """--help fits a terminal, with the common options, three examples, and the way to all options and the docs."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert (len(lines) <= height, max(map(len, lines)) <= 80) == (True, True)
+    examples = lines[lines.index("Examples:") + 1 :][:3]
+    assert all(line.startswith("  askd ") for line in examples)
+    assert "--help-all" in text
+    assert "Docs: docs/index.md" in text
+    if "explain" not in arguments:
+        assert all(option in text for option in ("--port", "--ops-port", "--concurrency", "--log-level", "--env-file"))
+
+
 def test_help_starts_with_the_commands(capsys: Capture) -> None:
-    """The first thing that help tells is what one can do."""
+    """The commands precede the examples and options."""
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert text.index("  serve ") < text.index("  check ") < text.index("  openapi ") < text.index("--answerer")
+    assert text.index("  serve ") < text.index("  check ") < text.index("  openapi ") < text.index("Examples:")
 
 
 @pytest.mark.parametrize(
-    ("typed", "offered"),
+    ("words", "completion"),
     [
         (["ser"], "serve"),
         (["--ops"], "--ops-port"),
         (["--vers"], "--version"),
         (["serve", "--no-det"], "--no-deterministic"),
+        (["serve", "--stall-dump"], "--stall-dump-after"),
         (["check", "--log-format", "j"], "json"),
     ],
 )
-def test_the_shell_completes(capsys: Capture, monkeypatch: pytest.MonkeyPatch, typed: list[str], offered: str) -> None:
-    """Completion knows commands, options (also without a command) and the words that a setting takes."""
+def test_shell_completion(capsys: Capture, monkeypatch: pytest.MonkeyPatch, words: list[str], completion: str) -> None:
+    """Commands, all options (also without a command) and choices are completed."""
     monkeypatch.setenv("_ASKD_COMPLETE", "bash_complete")
-    monkeypatch.setenv("COMP_WORDS", " ".join(["askd", *typed]))
-    monkeypatch.setenv("COMP_CWORD", str(len(typed)))
+    monkeypatch.setenv("COMP_WORDS", " ".join(["askd", *words]))
+    monkeypatch.setenv("COMP_CWORD", str(len(words)))
     with pytest.raises(SystemExit):
         main([])
-    assert f"plain,{offered}" in capsys.readouterr().out.splitlines()
+    assert f"plain,{completion}" in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("argument", ["--version", "--help"])
 def test_version_and_help_import_little(argument: str) -> None:
-    """As a module it is the same command, and what only a server needs is not imported to say who one is."""
-    command = [sys.executable, "-X", "importtime", "-m", "service", argument]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
-    assert ended.stdout.startswith(("askd ", "Usage: askd "))
-    assert {"click", "service.cli"} <= imported
+    """`python -m askd` runs the same command line, and the modules of the server are not imported for help."""
+    command = [sys.executable, "-X", "importtime", "-m", "askd", argument]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert result.stdout.startswith(("askd ", "Usage: askd "))
+    assert {"click", "askd.cli.main"} <= imported
     assert not {"aiohttp", "asyncio", "tantivy", "structlog", "msgspec", "prometheus_client", "yaml"} & imported

@@ -1,10 +1,10 @@
-"""Whom a client asks: read before anything is sent."""
+"""Parsing of server URL, token file and parameters."""
 
 from pathlib import Path
 
 import pytest
 
-from service.client.target import address, parameter, token
+from askd.client.target import parse_parameter, parse_url, read_token_file
 
 
 @pytest.mark.parametrize(
@@ -15,33 +15,34 @@ from service.client.target import address, parameter, token
         ("http://[::1]:2024/ask", "http://[::1]:2024"),
     ],
 )
-def test_an_address_is_read_as_people_write_it(text: str, url: str) -> None:
-    """The scheme may be left out, and the path of a question is no part of the server."""
-    assert str(address(text)) == url
+def test_url_is_normalized(text: str, url: str) -> None:
+    """The scheme may be omitted, and a trailing slash or /ask is removed."""
+    assert str(parse_url(text)) == url
 
 
 @pytest.mark.parametrize("text", ["", "ftp://a", "http://", "http://a:b", "http://a?q=x", "http://u:p@a"])
-def test_what_is_no_address_is_refused(text: str) -> None:
-    """The refusal says what to give; a secret in an address is refused, too."""
-    with pytest.raises(ValueError, match="give"):
-        address(text)
+def test_invalid_url_is_rejected(text: str) -> None:
+    """The error says what is expected; credentials in a URL are rejected as well."""
+    with pytest.raises(ValueError, match="expected a URL") as caught:
+        parse_url(text)
+    assert "u:p" not in str(caught.value)
 
 
-def test_a_token_stands_alone_in_its_file(tmp_path: Path) -> None:
-    """The token is read without its line feed; an absent, empty or other file is refused by name."""
+def test_token_file(tmp_path: Path) -> None:
+    """The token is read without its line feed; a file without exactly one token is rejected by name."""
     file = tmp_path / "token"
-    for bad in (None, "", "two words", "ü"):
-        if bad is not None:
-            file.write_text(bad)
+    for invalid in (None, "", "two words", "ü"):
+        if invalid is not None:
+            file.write_text(invalid)
         with pytest.raises(ValueError, match=str(file)):
-            token(str(file))
+            read_token_file(str(file))
     file.write_text("askd_abc-1\n")
-    assert (token(str(file)), token(None)) == ("askd_abc-1", None)
+    assert (read_token_file(str(file)), read_token_file(None)) == ("askd_abc-1", None)
 
 
-def test_a_parameter_has_a_name() -> None:
-    """Only the first equals sign divides; the question itself is no parameter."""
-    assert parameter("a=b=c") == ("a", "b=c")
-    for bad in ("a", "=b", "q=x"):
-        with pytest.raises(ValueError, match="name=value"):
-            parameter(bad)
+def test_parameter() -> None:
+    """Name and value are separated by the first equals sign; `q` is reserved for the question."""
+    assert parse_parameter("a=b=c") == ("a", "b=c")
+    for invalid in ("a", "=b", "q=x"):
+        with pytest.raises(ValueError, match="expected name=value"):
+            parse_parameter(invalid)

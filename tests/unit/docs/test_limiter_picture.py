@@ -1,8 +1,8 @@
-"""The picture of the limiter in the docs."""
+"""The picture of the concurrency limiter in the docs."""
 
-from tests.guards.traces import PICTURE, picture
+from tools.docs_pictures.limiter import SVG_FILE, render_svg
 
 
-def test_the_picture_is_what_the_limiter_does() -> None:
-    """docs/pictures/limiter.svg is up to date; `python -m tests.guards.traces` writes it anew."""
-    assert PICTURE.read_text(encoding="utf-8") == picture()
+def test_picture_is_up_to_date() -> None:
+    """docs/pictures/limiter.svg matches the simulation; `python -m tools.docs_pictures.limiter` updates it."""
+    assert SVG_FILE.read_text(encoding="utf-8") == render_svg()

@@ -1,4 +1,4 @@
-"""What a value takes in memory."""
+"""Measurement of the memory that a cached value uses."""
 
 import sys
 from typing import Any
@@ -6,30 +6,30 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.guards.weight import weight
-from service.models import Answer
+from askd.guards.cache import memory_size
+from askd.models import Answer
 
 
-class Plain:
-    """Has an attribute."""
+class ObjectWithDict:
+    """Has an attribute in its `__dict__`."""
 
-    def __init__(self, held: object) -> None:
-        self.held = held
+    def __init__(self, value: object) -> None:
+        self.value = value
 
 
-class Slotted:
-    """Has an attribute, and no dict."""
+class ObjectWithSlots:
+    """Has an attribute in a slot."""
 
-    __slots__ = ("held",)
+    __slots__ = ("value",)
 
-    def __init__(self, held: object) -> None:
-        self.held = held
+    def __init__(self, value: object) -> None:
+        self.value = value
 
 
 class Struct(msgspec.Struct):
-    """Has a field."""
+    """Has a msgspec field."""
 
-    held: Any
+    value: Any
 
 
 TEXT = "a" * 10_000
@@ -44,39 +44,38 @@ TEXT = "a" * 10_000
         {TEXT: "value"},
         {TEXT},
         {"a": [{"b": (TEXT,)}]},
-        Plain(TEXT),
-        Slotted(TEXT),
+        ObjectWithDict(TEXT),
+        ObjectWithSlots(TEXT),
         Struct(TEXT),
         Answer(TEXT),
         Answer("", {"a": TEXT}),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_held_is_weighed(value: object) -> None:
-    """A text weighs the same wherever it is held, beside a few hundred bytes for what holds it."""
-    assert weight(TEXT) <= weight(value) <= weight(TEXT) + 1000
+def test_contained_objects_are_counted(value: object) -> None:
+    """A text counts wherever it is contained, with less than a kilobyte for the containers."""
+    assert memory_size(TEXT) <= memory_size(value) <= memory_size(TEXT) + 1000
 
 
-def test_characters_weigh_what_they_take() -> None:
-    """Wide characters take four bytes each in memory, whatever they take when they are sent."""
-    assert weight("😀" * 1000) == pytest.approx(4000, abs=100)
+def test_wide_characters_count_as_stored() -> None:
+    """Wide characters count with the four bytes that they use in memory, not with their encoded size."""
+    assert memory_size("😀" * 1000) == pytest.approx(4000, abs=100)
 
 
-def test_what_is_held_twice_is_weighed_once() -> None:
-    """The same object counts once, also where it holds itself."""
-    ring: list[object] = [TEXT, TEXT]
-    ring.append(ring)
-    assert weight(ring) < weight(TEXT) + 200
+def test_shared_objects_are_counted_once() -> None:
+    """An object that is contained twice counts once, also in a reference cycle."""
+    cycle: list[object] = [TEXT, TEXT]
+    cycle.append(cycle)
+    assert memory_size(cycle) < memory_size(TEXT) + 200
 
 
-def test_classes_and_what_is_unique_weigh_nothing() -> None:
-    """What is there anyway is not counted: classes, modules, functions, None."""
-    empty = weight([None] * 5)
-    assert weight([Plain, sys, weight, len, None]) == empty
+def test_classes_and_singletons_are_not_counted() -> None:
+    """Classes, modules, functions and None are not part of a value."""
+    assert memory_size([ObjectWithDict, sys, memory_size, len, None]) == memory_size([None] * 5)
 
 
-def test_weighing_stops_at_the_limit() -> None:
-    """What is too heavy is not weighed to its end: the result is over the limit, and far from the whole."""
-    heavy = [str(number) * 10 for number in range(100_000)]
-    limit = sys.getsizeof(heavy) + 10_000
-    assert limit < weight(heavy, limit) < limit + 1000
+def test_counting_stops_at_the_limit() -> None:
+    """Above the limit, counting stops: the result exceeds the limit, but is far from the total."""
+    large = [str(number) * 10 for number in range(100_000)]
+    limit = sys.getsizeof(large) + 10_000
+    assert limit < memory_size(large, limit) < limit + 1000

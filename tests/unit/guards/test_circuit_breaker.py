@@ -1,229 +1,249 @@
-"""The circuit: when it opens, what it lets through then, and that it always closes again; in the test's own time."""
+"""Tests of the circuit breaker with a fake clock."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from service.guards.circuit import LEAST, LONGEST_PAUSE, PAUSE, WINDOW, Attempt, Circuit, State
-from tests.fakes import Clock
+from askd.circuit_breaker import (
+    INITIAL_BACKOFF,
+    MAX_BACKOFF,
+    MIN_REQUESTS,
+    WINDOW_SIZE,
+    Attempt,
+    CircuitBreaker,
+    CircuitState,
+)
+from tests.support.fakes import Clock
 
 
-def made() -> tuple[Circuit, Clock]:
-    """Return a circuit and the clock that it reads."""
+def make_circuit() -> tuple[CircuitBreaker, Clock]:
+    """Return a closed circuit and its clock."""
     clock = Clock()
-    return Circuit(clock=clock), clock
+    return CircuitBreaker(clock=clock), clock
 
 
-def entered(circuit: Circuit) -> Attempt:
-    """Return an attempt that must be let through."""
-    attempt = circuit.enter()
+def acquire(circuit: CircuitBreaker) -> Attempt:
+    """Return an attempt, which must be allowed."""
+    attempt = circuit.try_acquire()
     assert attempt
     return attempt
 
 
-def state(circuit: Circuit) -> State:
-    """Return the state, as a value that the type checker takes to change."""
+def state(circuit: CircuitBreaker) -> CircuitState:
+    """Return the state. Unlike the property, mypy does not assume that it stays the same."""
     return circuit.state
 
 
-def fail(circuit: Circuit, times: int = 1, *, slow: bool = False) -> None:
-    """Let so many requests fail, one after another."""
+def fail(circuit: CircuitBreaker, times: int = 1, *, timed_out: bool = False) -> None:
+    """Record failures of several requests."""
     for _ in range(times):
-        entered(circuit).failed(slow=slow)
+        acquire(circuit).record_failure(timed_out=timed_out)
 
 
-def opened(*, slow: bool = False) -> tuple[Circuit, Clock]:
-    """Return a circuit that is open, and the clock that it reads."""
-    circuit, clock = made()
-    fail(circuit, LEAST, slow=slow)
-    assert state(circuit) is State.OPEN
+def make_open_circuit(*, timed_out: bool = False) -> tuple[CircuitBreaker, Clock]:
+    """Return an open circuit and its clock."""
+    circuit, clock = make_circuit()
+    fail(circuit, MIN_REQUESTS, timed_out=timed_out)
+    assert state(circuit) is CircuitState.OPEN
     return circuit, clock
 
 
-def test_a_few_failures_open_a_new_one() -> None:
-    """The fifth failure in a row opens it, none before; from then on nothing is let through, and that is counted."""
-    circuit, _ = made()
-    fail(circuit, LEAST - 1)
-    assert state(circuit) is State.CLOSED
+def test_minimum_number_of_failures_opens_a_new_circuit() -> None:
+    """The fifth failure in a row opens the circuit. Requests are rejected and counted from then on."""
+    circuit, _ = make_circuit()
+    fail(circuit, MIN_REQUESTS - 1)
+    assert state(circuit) is CircuitState.CLOSED
     fail(circuit)
-    assert (state(circuit), circuit.wait) == (State.OPEN, PAUSE)
-    assert [circuit.enter(), circuit.enter()] == [None, None]
-    found = circuit.statistics()
-    assert (found.state, found.openings, found.failed, found.refused) == (State.OPEN, 1, LEAST, 2)
+    assert (state(circuit), circuit.seconds_until_trial) == (CircuitState.OPEN, INITIAL_BACKOFF)
+    assert [circuit.try_acquire(), circuit.try_acquire()] == [None, None]
+    statistics = circuit.statistics()
+    assert (statistics.state, statistics.openings) == (CircuitState.OPEN, 1)
+    assert (statistics.failed, statistics.rejected) == (MIN_REQUESTS, 2)
 
 
-def test_half_of_the_window_opens_it() -> None:
-    """After a full window of successes it takes failures of half the window; what is older than that is forgotten."""
-    circuit, _ = made()
-    for _ in range(3 * WINDOW):
-        entered(circuit).succeeded()
-    fail(circuit, WINDOW // 2 - 1)
-    assert state(circuit) is State.CLOSED
+def test_failures_of_half_the_window_open_the_circuit() -> None:
+    """After a full window of successes, failures of half the window open the circuit; older requests do not count."""
+    circuit, _ = make_circuit()
+    for _ in range(3 * WINDOW_SIZE):
+        acquire(circuit).record_success()
+    fail(circuit, WINDOW_SIZE // 2 - 1)
+    assert state(circuit) is CircuitState.CLOSED
     fail(circuit)
-    assert state(circuit) is State.OPEN
+    assert state(circuit) is CircuitState.OPEN
 
 
-def test_some_failures_leave_it_closed() -> None:
-    """A server that fails one request in three goes on being asked."""
-    circuit, _ = made()
-    for _ in range(WINDOW):
-        entered(circuit).succeeded()
-        entered(circuit).succeeded()
+def test_some_failures_keep_the_circuit_closed() -> None:
+    """The circuit stays closed if one request in three fails."""
+    circuit, _ = make_circuit()
+    for _ in range(WINDOW_SIZE):
+        acquire(circuit).record_success()
+        acquire(circuit).record_success()
         fail(circuit)
-    assert state(circuit) is State.CLOSED
+    assert state(circuit) is CircuitState.CLOSED
 
 
 def test_one_trial_at_a_time() -> None:
-    """After the pause one request is let through, no other while it is under way; its success closes the circuit."""
-    circuit, clock = opened()
-    clock.advance(PAUSE)
-    assert state(circuit) is State.HALF_OPEN
-    trial = entered(circuit)
-    assert circuit.enter() is None
+    """After the backoff one request is allowed at a time; its success closes the circuit."""
+    circuit, clock = make_open_circuit()
+    clock.advance(INITIAL_BACKOFF)
+    assert state(circuit) is CircuitState.HALF_OPEN
+    trial = acquire(circuit)
+    assert circuit.try_acquire() is None
     clock.advance(1000.0)
-    assert circuit.enter() is None
-    trial.succeeded()
-    assert state(circuit) is State.CLOSED
-    fail(circuit, LEAST - 1)
-    assert state(circuit) is State.CLOSED
+    assert circuit.try_acquire() is None
+    trial.record_success()
+    assert state(circuit) is CircuitState.CLOSED
+    fail(circuit, MIN_REQUESTS - 1)
+    assert state(circuit) is CircuitState.CLOSED
 
 
-def test_trials_that_fail_double_the_pause() -> None:
-    """Each trial that fails doubles the pause, up to a bound; the next time it opens the pause is short again."""
-    circuit, clock = opened()
-    pauses = []
+def test_failed_trials_double_the_backoff() -> None:
+    """Each failed trial doubles the backoff up to the maximum; the next opening starts with the initial backoff."""
+    circuit, clock = make_open_circuit()
+    backoffs = []
     for _ in range(6):
-        pauses.append(circuit.wait)
-        clock.advance(circuit.wait)
-        entered(circuit).failed()
-    assert pauses == [1.0, 2.0, 4.0, 8.0, LONGEST_PAUSE, LONGEST_PAUSE]
-    clock.advance(LONGEST_PAUSE)
-    entered(circuit).succeeded()
-    fail(circuit, LEAST)
-    assert (circuit.wait, circuit.statistics().openings) == (PAUSE, 2)
+        backoffs.append(circuit.seconds_until_trial)
+        clock.advance(circuit.seconds_until_trial)
+        acquire(circuit).record_failure()
+    assert backoffs == [1.0, 2.0, 4.0, 8.0, MAX_BACKOFF, MAX_BACKOFF]
+    clock.advance(MAX_BACKOFF)
+    acquire(circuit).record_success()
+    fail(circuit, MIN_REQUESTS)
+    assert (circuit.seconds_until_trial, circuit.statistics().openings) == (INITIAL_BACKOFF, 2)
 
 
-def test_a_trial_that_is_left_makes_room_for_the_next() -> None:
-    """A trial that its client gave up tells nothing: the next request is a trial at once."""
-    circuit, clock = opened()
-    clock.advance(PAUSE)
-    entered(circuit).left()
-    assert (state(circuit), circuit.statistics().left) == (State.HALF_OPEN, 1)
-    entered(circuit).succeeded()
-    assert state(circuit) is State.CLOSED
+def test_cancelled_trial_allows_another() -> None:
+    """After a cancelled trial, the next request is a trial at once."""
+    circuit, clock = make_open_circuit()
+    clock.advance(INITIAL_BACKOFF)
+    acquire(circuit).record_cancellation()
+    assert (state(circuit), circuit.statistics().cancelled) == (CircuitState.HALF_OPEN, 1)
+    acquire(circuit).record_success()
+    assert state(circuit) is CircuitState.CLOSED
 
 
-def test_a_server_that_was_away_is_back_when_it_begins_to_answer() -> None:
-    """A long answer keeps nobody waiting for the trial's end; where it breaks off after all that counts as any does."""
-    circuit, clock = opened()
-    clock.advance(PAUSE)
-    trial = entered(circuit)
-    trial.begun()
-    assert state(circuit) is State.CLOSED
-    trial.failed()
-    fail(circuit, LEAST - 1)
-    assert state(circuit) is State.OPEN
+def test_start_of_a_response_closes_the_circuit() -> None:
+    """The circuit closes when the trial's response starts; a later failure of the trial counts like any other."""
+    circuit, clock = make_open_circuit()
+    clock.advance(INITIAL_BACKOFF)
+    trial = acquire(circuit)
+    trial.record_response_started()
+    assert state(circuit) is CircuitState.CLOSED
+    trial.record_failure()
+    fail(circuit, MIN_REQUESTS - 1)
+    assert state(circuit) is CircuitState.OPEN
 
 
-def test_a_server_that_was_slow_is_back_when_it_has_answered() -> None:
-    """Where answers came to no end, only the end of one closes the circuit."""
-    circuit, clock = opened(slow=True)
-    clock.advance(PAUSE)
-    trial = entered(circuit)
-    trial.begun()
-    assert circuit.enter() is None
-    trial.succeeded()
-    assert state(circuit) is State.CLOSED
+def test_complete_response_closes_the_circuit_after_timeouts() -> None:
+    """If time-outs opened the circuit, only a complete response closes it."""
+    circuit, clock = make_open_circuit(timed_out=True)
+    clock.advance(INITIAL_BACKOFF)
+    trial = acquire(circuit)
+    trial.record_response_started()
+    assert circuit.try_acquire() is None
+    trial.record_success()
+    assert state(circuit) is CircuitState.CLOSED
 
 
-def test_what_began_before_does_not_count_after() -> None:
-    """Requests from before it opened or closed neither close nor open it, nor put off the trial."""
-    circuit, clock = made()
-    old = [entered(circuit) for _ in range(3 * LEAST)]
-    fail(circuit, LEAST)
-    for attempt in old[:LEAST]:
-        attempt.failed()
-    old[LEAST].succeeded()
-    assert (state(circuit), circuit.wait, circuit.statistics().openings) == (State.OPEN, PAUSE, 1)
-    clock.advance(PAUSE)
-    entered(circuit).succeeded()
-    for attempt in old[LEAST + 1 :]:
-        attempt.failed()
-    assert state(circuit) is State.CLOSED
+def test_requests_from_before_a_state_change_do_not_count() -> None:
+    """Requests from before a state change neither change the state nor delay the trial."""
+    circuit, clock = make_circuit()
+    old_attempts = [acquire(circuit) for _ in range(3 * MIN_REQUESTS)]
+    fail(circuit, MIN_REQUESTS)
+    for attempt in old_attempts[:MIN_REQUESTS]:
+        attempt.record_failure()
+    old_attempts[MIN_REQUESTS].record_success()
+    assert (state(circuit), circuit.seconds_until_trial, circuit.statistics().openings) == (
+        CircuitState.OPEN,
+        INITIAL_BACKOFF,
+        1,
+    )
+    clock.advance(INITIAL_BACKOFF)
+    acquire(circuit).record_success()
+    for attempt in old_attempts[MIN_REQUESTS + 1 :]:
+        attempt.record_failure()
+    assert state(circuit) is CircuitState.CLOSED
 
 
-def test_the_end_is_heard_once() -> None:
-    """Whatever is said of an attempt after its end changes nothing."""
-    circuit, _ = made()
-    attempt = entered(circuit)
-    attempt.succeeded()
-    for late in (attempt.begun, attempt.failed, attempt.left, attempt.succeeded):
-        late()
-    found = circuit.statistics()
-    assert (found.succeeded, found.failed, found.left) == (1, 0, 0)
+def test_only_the_first_outcome_counts() -> None:
+    """Outcomes that are recorded after the first are ignored."""
+    circuit, _ = make_circuit()
+    attempt = acquire(circuit)
+    attempt.record_success()
+    for record_late in (
+        attempt.record_response_started,
+        attempt.record_failure,
+        attempt.record_cancellation,
+        attempt.record_success,
+    ):
+        record_late()
+    statistics = circuit.statistics()
+    assert (statistics.succeeded, statistics.failed, statistics.cancelled) == (1, 0, 0)
 
 
-class Interleavings(RuleBasedStateMachine):
-    """Requests that begin, end and are cancelled in any order, while time goes by."""
+class CircuitBreakerMachine(RuleBasedStateMachine):
+    """Requests that start, end and are cancelled in any order while time passes."""
 
     attempts = Bundle("attempts")
 
     def __init__(self) -> None:
         super().__init__()
-        self.circuit, self.clock = made()
+        self.circuit, self.clock = make_circuit()
         self.trials: set[Attempt] = set()
-        self.refused = 0
+        self.rejected = 0
 
     @rule(target=attempts)
-    def enter(self) -> Attempt | None:
-        """Ask to be let through: always where it is closed, never where it is open."""
-        before = self.circuit.state
-        attempt = self.circuit.enter()
-        self.refused += attempt is None
-        assert before is not State.CLOSED or attempt
-        assert before is not State.OPEN or not attempt
-        if attempt and before is State.HALF_OPEN:
+    def acquire(self) -> Attempt | None:
+        """Try to start a request: always allowed if the circuit is closed, never if it is open."""
+        state_before = self.circuit.state
+        attempt = self.circuit.try_acquire()
+        self.rejected += attempt is None
+        assert state_before is not CircuitState.CLOSED or attempt
+        assert state_before is not CircuitState.OPEN or not attempt
+        if attempt and state_before is CircuitState.HALF_OPEN:
             self.trials.add(attempt)
         return attempt
 
     @rule(attempt=attempts)
-    def begin(self, attempt: Attempt | None) -> None:
-        """Begin to answer."""
+    def start_response(self, attempt: Attempt | None) -> None:
+        """Start a response."""
         if attempt:
-            attempt.begun()
-            if self.circuit.state is State.CLOSED:
+            attempt.record_response_started()
+            if self.circuit.state is CircuitState.CLOSED:
                 self.trials.discard(attempt)
 
-    @rule(attempt=consumes(attempts), how=st.sampled_from(["succeeded", "failed", "slow", "left"]))
-    def end(self, attempt: Attempt | None, how: str) -> None:
-        """End in one of the ways."""
+    @rule(
+        attempt=consumes(attempts),
+        outcome=st.sampled_from(["record_success", "record_failure", "timed_out", "record_cancellation"]),
+    )
+    def finish(self, attempt: Attempt | None, outcome: str) -> None:
+        """Record an outcome."""
         if attempt:
             self.trials.discard(attempt)
-            attempt.failed(slow=True) if how == "slow" else getattr(attempt, how)()
+            attempt.record_failure(timed_out=True) if outcome == "timed_out" else getattr(attempt, outcome)()
 
-    @rule(seconds=st.floats(0.0, 2 * LONGEST_PAUSE))
+    @rule(seconds=st.floats(0.0, 2 * MAX_BACKOFF))
     def wait(self, seconds: float) -> None:
-        """Let time go by."""
+        """Let time pass."""
         self.clock.advance(seconds)
 
     @invariant()
-    def one_trial(self) -> None:
-        """There is never more than one trial that has neither ended nor closed the circuit."""
+    def at_most_one_trial(self) -> None:
+        """At most one trial is in progress."""
         assert len(self.trials) <= 1
 
     @invariant()
-    def a_bounded_wait(self) -> None:
-        """Nobody is told to wait for longer than the longest pause, and refusals are counted."""
-        assert 0.0 <= self.circuit.wait <= LONGEST_PAUSE
-        assert self.circuit.statistics().refused == self.refused
+    def bounded_backoff(self) -> None:
+        """The time until the next trial never exceeds the maximum backoff, and rejections are counted."""
+        assert 0.0 <= self.circuit.seconds_until_trial <= MAX_BACKOFF
+        assert self.circuit.statistics().rejected == self.rejected
 
     def teardown(self) -> None:
-        """It is never stuck: once what is under way has been left, a pause and one answer later it is closed."""
+        """The circuit always recovers: after the running trials, one backoff and one success, it is closed."""
         for trial in self.trials:
-            trial.left()
-        self.clock.advance(LONGEST_PAUSE)
-        entered(self.circuit).succeeded()
-        assert self.circuit.state is State.CLOSED
+            trial.record_cancellation()
+        self.clock.advance(MAX_BACKOFF)
+        acquire(self.circuit).record_success()
+        assert self.circuit.state is CircuitState.CLOSED
 
 
-TestInterleavings = Interleavings.TestCase
-"""Hypothesis makes a unittest of it."""
+TestCircuitBreakerMachine = CircuitBreakerMachine.TestCase

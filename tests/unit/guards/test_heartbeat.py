@@ -1,36 +1,35 @@
-"""The heartbeat, and the question whether the code is ready."""
+"""Heartbeat and ready hook: the tasks that feed the health checks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from service.guards import heartbeat
-from service.guards.health import Health
-from tests.fakes import Clock, settled, until
+from askd.guards import health as health_module
+from askd.guards.health import Health
+from tests.support.fakes import Clock, cancelled_on_exit, wait_until
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the pauses, so that tests wait for events that come soon."""
-    monkeypatch.setattr(heartbeat, "BEAT", 0.001)
-    monkeypatch.setattr(heartbeat, "READY_EVERY", 0.005)
+def _short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_module, "HEARTBEAT_INTERVAL", 0.001)
+    monkeypatch.setattr(health_module, "READY_HOOK_INTERVAL", 0.005)
 
 
-async def test_the_loop_beats_and_tells_its_lag() -> None:
-    """Each wake-up beats, and tells how late it came, never less than nothing."""
+async def test_heartbeat_and_lag() -> None:
+    """Each wake-up records a heartbeat, and reports its lag, which is never negative."""
     clock = Clock()
     health = Health(30.0, clock=clock)
     lags: list[float] = []
-    async with settled(asyncio.create_task(heartbeat.beat(health, lags.append))):
+    async with cancelled_on_exit(asyncio.create_task(health_module.run_heartbeat(health, lags.append))):
         clock.advance(100.0)
-        assert not health.liveness().ok
-        await until(lambda: health.liveness().ok and len(lags) > 2)
+        assert not health.check_liveness().ok
+        await wait_until(lambda: health.check_liveness().ok and len(lags) > 2)
     assert min(lags) >= 0.0
 
 
-async def fails() -> tuple[bool, str]:
-    """Fail, as a hook may."""
+async def raises() -> tuple[bool, str]:
+    """Raise an exception with internal details."""
     raise ValueError("a secret")
 
 
@@ -40,42 +39,42 @@ async def hangs() -> tuple[bool, str]:
     return True, ""
 
 
-async def says_no() -> tuple[bool, str]:
-    """Say no, with a reason."""
+async def is_not_ready() -> tuple[bool, str]:
+    """Return False with a reason."""
     return False, "the model is cold"
 
 
 HOOKS = {
-    fails: "code: its ready hook raised ValueError",
-    hangs: "code: its ready hook took longer than 0.005s",
-    says_no: "code: the model is cold",
+    raises: "ready_hook: raised ValueError",
+    hangs: "ready_hook: timed out after 0.005s",
+    is_not_ready: "ready_hook: the model is cold",
 }
 
 
 @pytest.mark.parametrize(("hook", "reason"), HOOKS.items())
-async def test_a_hook_that_does_not_say_yes(hook: Callable[[], Awaitable[tuple[bool, str]]], reason: str) -> None:
-    """No, a failure and silence all mean not ready, with a reason that tells nothing internal."""
+async def test_hook_is_not_ready(hook: Callable[[], Awaitable[tuple[bool, str]]], reason: str) -> None:
+    """False, an exception and a timeout mean not ready, with a reason that shows nothing internal."""
     health = Health(30.0)
-    health.loaded("the code")
-    async with settled(asyncio.create_task(heartbeat.watch_ready(health, hook))):
-        await until(lambda: not health.readiness().ok)
-    assert health.readiness().reason == reason
+    health.set_loaded("the code")
+    async with cancelled_on_exit(asyncio.create_task(health_module.poll_ready_hook(health, hook))):
+        await wait_until(lambda: not health.check_readiness().ok)
+    assert health.check_readiness().reason == reason
 
 
-async def test_the_hook_is_asked_again_and_again() -> None:
-    """What the hook says later counts: readiness comes and goes with it, also after a failure."""
+async def test_hook_is_polled() -> None:
+    """Readiness follows the results of the hook, also after an exception."""
     health = Health(30.0)
-    health.loaded("the code")
-    answers: Iterator[ValueError | tuple[bool, str]] = iter([ValueError(), (True, ""), (False, "no"), (True, "")])
-    seen = []
+    health.set_loaded("the code")
+    results: Iterator[ValueError | tuple[bool, str]] = iter([ValueError(), (True, ""), (False, "no"), (True, "")])
+    readiness_before_call = []
 
     async def ready() -> tuple[bool, str]:
-        seen.append(health.readiness().ok)
-        answer = next(answers, (True, ""))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        readiness_before_call.append(health.check_readiness().ok)
+        result = next(results, (True, ""))
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-    async with settled(asyncio.create_task(heartbeat.watch_ready(health, ready))):
-        await until(lambda: len(seen) >= 5)
-    assert seen[:5] == [True, False, True, False, True]
+    async with cancelled_on_exit(asyncio.create_task(health_module.poll_ready_hook(health, ready))):
+        await wait_until(lambda: len(readiness_before_call) >= 5)
+    assert readiness_before_call[:5] == [True, False, True, False, True]

@@ -1,4 +1,4 @@
-"""The rate: what is allowed in any window, what is said of it, and what the bound on clients costs whom."""
+"""The local rate limiter: allowed requests in any window, reported values, and the bound on the client table."""
 
 import tracemalloc
 
@@ -6,178 +6,178 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service import units
-from service.guards.rate import CLIENTS, SLICES, Rate, whole_seconds
-from tests.fakes import Clock
+from askd.guards.rate_limit import BUCKETS_PER_BURST, MAX_CLIENTS, LocalRateLimiter, round_up_seconds
+from askd.rate import Rate
+from tests.support.fakes import Clock
 
-RATES = st.builds(units.Rate, st.integers(1, 2000), st.sampled_from([1.0, 60.0, 3600.0]))
+RATES = st.builds(Rate, st.integers(1, 2000), st.sampled_from([1.0, 60.0, 3600.0]))
 BURSTS = st.none() | st.integers(1, 50)
-STEPS = st.lists(st.floats(0, 3), min_size=1, max_size=120)
-"""Times between questions, in gaps: at 1, a client asks exactly at its rate."""
+INTERVALS = st.lists(st.floats(0, 3), min_size=1, max_size=120)
+"""Times between requests, as multiples of the emission interval: 1 is exactly the rate."""
 
 
-def made(
-    number: int = 10, seconds: float = 1.0, burst: int | None = None, clients: int = CLIENTS
-) -> tuple[Rate, Clock]:
-    """A rate, and the clock that it reads."""
+def make_limiter(
+    requests: int = 10, seconds: float = 1.0, burst: int | None = None, max_clients: int = MAX_CLIENTS
+) -> tuple[LocalRateLimiter, Clock]:
+    """Return a rate limiter and its clock."""
     clock = Clock()
-    return Rate(units.Rate(number, seconds), burst, clients=clients, clock=clock), clock
+    return LocalRateLimiter(Rate(requests, seconds), burst, max_clients=max_clients, clock=clock), clock
 
 
 @settings(max_examples=200, deadline=None)
-@given(RATES, BURSTS, STEPS)
-def test_no_window_has_more_than_the_burst_and_the_rate(
-    rate: units.Rate, burst: int | None, steps: list[float]
-) -> None:
-    """From any question to any later one, no more are allowed than the burst and what the rate has for the time."""
+@given(RATES, BURSTS, INTERVALS)
+def test_no_window_exceeds_burst_and_rate(rate: Rate, burst: int | None, intervals: list[float]) -> None:
+    """Between any two requests, no more are allowed than the burst and the rate for that time."""
     clock = Clock()
-    guard = Rate(rate, burst, clock=clock)
-    allowed = []
-    for step in steps:
-        clock.advance(step * guard.quota.gap)
-        if guard.take("a").allowed:
-            allowed.append(clock.now)
-    for first, begin in enumerate(allowed):
-        for last, end in enumerate(allowed[first:], first):
-            within = guard.quota.burst + (end - begin) / guard.quota.gap
-            assert last - first + 1 <= within + 1e-3
+    limiter = LocalRateLimiter(rate, burst, clock=clock)
+    allowed_at = []
+    for interval in intervals:
+        clock.advance(interval * limiter.quota.emission_interval)
+        if limiter.try_acquire("a").allowed:
+            allowed_at.append(clock.now)
+    for first, start in enumerate(allowed_at):
+        for last, end in enumerate(allowed_at[first:], first):
+            limit = limiter.quota.burst + (end - start) / limiter.quota.emission_interval
+            assert last - first + 1 <= limit + 1e-3
 
 
 @settings(max_examples=200, deadline=None)
 @given(RATES, BURSTS, st.lists(st.floats(1, 5), min_size=1, max_size=120), st.integers(0, 3))
-def test_who_keeps_to_the_rate_is_never_refused(
-    rate: units.Rate, burst: int | None, steps: list[float], others: int
+def test_client_within_its_rate_is_never_rejected(
+    rate: Rate, burst: int | None, intervals: list[float], other_clients: int
 ) -> None:
-    """A client that asks no sooner than the rate allows is let through, whatever others do."""
+    """A client that keeps to the rate is allowed, whatever others do."""
     clock = Clock()
-    guard = Rate(rate, burst, clock=clock)
-    for step in steps:
-        clock.advance(step * guard.quota.gap)
-        for other in range(others):
-            guard.take(f"other{other}")
-        assert guard.take("a").allowed
+    limiter = LocalRateLimiter(rate, burst, clock=clock)
+    for interval in intervals:
+        clock.advance(interval * limiter.quota.emission_interval)
+        for number in range(other_clients):
+            limiter.try_acquire(f"other{number}")
+        assert limiter.try_acquire("a").allowed
 
 
 @settings(max_examples=200, deadline=None)
 @given(RATES, st.integers(1, 50), st.integers(1, 5))
-def test_what_is_said_holds(rate: units.Rate, burst: int, asked: int) -> None:
-    """`remaining` may be asked at once and no more; after `retry_after` one may, after `reset` a whole burst."""
+def test_reported_values_hold(rate: Rate, burst: int, requests: int) -> None:
+    """`remaining` requests are allowed and no more; after `retry_after` one is, after `reset` a whole burst."""
     clock = Clock()
-    guard = Rate(rate, burst, clock=clock)
-    for _ in range(min(asked, burst)):
-        said = guard.take("a")
-    assert (said.limit, said.remaining, said.allowed) == (burst, burst - min(asked, burst), True)
-    assert [guard.take("a").allowed for _ in range(said.remaining + 1)] == [True] * said.remaining + [False]
-    refused = guard.take("a")
-    assert (refused.remaining, refused.allowed) == (0, False)
-    clock.advance(refused.retry_after)
-    reset = guard.take("a")
-    assert reset.allowed
-    assert not guard.take("a").allowed
-    clock.advance(reset.reset)
-    assert [guard.take("a").allowed for _ in range(burst + 1)] == [True] * burst + [False]
+    limiter = LocalRateLimiter(rate, burst, clock=clock)
+    for _ in range(min(requests, burst)):
+        decision = limiter.try_acquire("a")
+    assert (decision.limit, decision.remaining, decision.allowed) == (burst, burst - min(requests, burst), True)
+    results = [limiter.try_acquire("a").allowed for _ in range(decision.remaining + 1)]
+    assert results == [True] * decision.remaining + [False]
+    rejected = limiter.try_acquire("a")
+    assert (rejected.remaining, rejected.allowed) == (0, False)
+    clock.advance(rejected.retry_after)
+    allowed = limiter.try_acquire("a")
+    assert allowed.allowed
+    assert not limiter.try_acquire("a").allowed
+    clock.advance(allowed.reset)
+    assert [limiter.try_acquire("a").allowed for _ in range(burst + 1)] == [True] * burst + [False]
 
 
-def test_clients_have_a_rate_each() -> None:
-    """One client's questions leave another its own; both are counted."""
-    guard, _ = made(burst=2)
-    assert [guard.take(key).allowed for key in "aaabb"] == [True, True, False, True, True]
-    seen = guard.statistics()
-    assert (seen.allowed, seen.refused, seen.clients, seen.evictions) == (4, 1, 2, 0)
+def test_clients_are_limited_separately() -> None:
+    """Requests of one client do not count for another; statistics count all."""
+    limiter, _ = make_limiter(burst=2)
+    assert [limiter.try_acquire(key).allowed for key in "aaabb"] == [True, True, False, True, True]
+    statistics = limiter.statistics()
+    assert (statistics.allowed, statistics.rejected, statistics.clients, statistics.evictions) == (4, 1, 2, 0)
 
 
-def test_a_burst_of_its_own() -> None:
-    """Without a burst as many may be asked at once as the rate has in its time."""
-    assert (made(100)[0].take("a").limit, made(100, burst=5)[0].take("a").limit) == (100, 5)
+def test_default_burst() -> None:
+    """Without a burst, as many requests are allowed at once as the rate has in one period."""
+    assert make_limiter(100)[0].try_acquire("a").limit == 100
+    assert make_limiter(100, burst=5)[0].try_acquire("a").limit == 5
 
 
-def test_who_owes_nothing_is_forgotten() -> None:
-    """Clients that have paid off make room without an eviction, and the table shrinks as new ones come."""
-    guard, clock = made(1, burst=1, clients=100)
+def test_clients_without_debt_are_removed() -> None:
+    """Clients without a debt make room without an eviction, and the table shrinks as new clients come."""
+    limiter, clock = make_limiter(1, burst=1, max_clients=100)
     for number in range(100):
-        guard.take(f"old{number}")
-    clock.advance(1.0 + 1 / SLICES)
+        limiter.try_acquire(f"old{number}")
+    clock.advance(1.0 + 1 / BUCKETS_PER_BURST)
     for number in range(30):
-        assert guard.take(f"new{number}").allowed
-    seen = guard.statistics()
-    assert (seen.clients, seen.evictions) == (30, 0)
+        assert limiter.try_acquire(f"new{number}").allowed
+    statistics = limiter.statistics()
+    assert (statistics.clients, statistics.evictions) == (30, 0)
 
 
-def test_one_busy_client_leaves_nothing_behind() -> None:
-    """However long one client asks, what is kept for it does not grow."""
-    guard, clock = made(1, burst=1)
-    for _ in range(5 * SLICES):
+def test_one_busy_client_does_not_grow_the_table() -> None:
+    """The table has one bucket for one client, however many requests it makes."""
+    limiter, clock = make_limiter(1, burst=1)
+    for _ in range(5 * BUCKETS_PER_BURST):
         clock.advance(1.5)
-        guard.take("a")
-    table = guard._table
-    assert (len(table.due), len(table._slices), len(table._order)) == (1, 1, 1)
+        limiter.try_acquire("a")
+    table = limiter._table
+    assert (len(table.arrival_times), len(table._buckets), len(table._bucket_heap)) == (1, 1, 1)
 
 
-def test_idle_clients_are_dropped_while_one_asks() -> None:
-    """Those who went away are forgotten as long as anybody asks."""
-    guard, clock = made(1, burst=1)
+def test_idle_clients_are_removed_by_requests_of_another() -> None:
+    """One active client suffices to remove the idle ones."""
+    limiter, clock = make_limiter(1, burst=1)
     for number in range(200):
-        guard.take(f"gone{number}")
+        limiter.try_acquire(f"idle{number}")
     for _ in range(200):
         clock.advance(1.5)
-        guard.take("a")
-    assert guard.statistics().clients == 1
+        limiter.try_acquire("a")
+    assert limiter.statistics().clients == 1
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 4), st.lists(st.tuples(st.integers(0, 11), st.floats(0, 0.5)), min_size=1, max_size=300))
-def test_nobody_gains_by_being_forgotten(burst: int, asked: list[tuple[int, float]]) -> None:
-    """With more clients than there is room for, each still gets no more than one that is always remembered."""
+def test_eviction_does_not_raise_the_limit(burst: int, requests: list[tuple[int, float]]) -> None:
+    """With more clients than the table holds, each is allowed no more than with an unbounded table."""
     clock = Clock()
-    rate = units.Rate(1, 1.0)
-    small, large = Rate(rate, burst, clients=4, clock=clock), Rate(rate, burst, clock=clock)
-    got, due = [0] * 12, [0] * 12
-    for client, step in asked:
-        clock.advance(step)
-        due[client] += large.take(str(client)).allowed
-        got[client] += small.take(str(client)).allowed
-        assert got[client] <= due[client]
+    rate = Rate(1, 1.0)
+    small, large = LocalRateLimiter(rate, burst, max_clients=4, clock=clock), LocalRateLimiter(rate, burst, clock=clock)
+    allowed_by_small, allowed_by_large = [0] * 12, [0] * 12
+    for client, seconds in requests:
+        clock.advance(seconds)
+        allowed_by_large[client] += large.try_acquire(str(client)).allowed
+        allowed_by_small[client] += small.try_acquire(str(client)).allowed
+        assert allowed_by_small[client] <= allowed_by_large[client]
     assert small.statistics().clients <= 4
 
 
-def test_all_together_get_no_more_than_the_table_has_room_for() -> None:
-    """A flood of ever new addresses gets the rate of so many clients as there is room for, and not that of each."""
-    guard, clock = made(1, burst=3, clients=10)
+def test_total_rate_is_bounded_by_the_table() -> None:
+    """A flood of new addresses gets the rate of `max_clients` clients in total."""
+    limiter, clock = make_limiter(1, burst=3, max_clients=10)
     for number in range(20_000):
         clock.advance(0.001)
-        guard.take(str(number))
-    seen = guard.statistics()
-    assert seen.allowed <= 10 * 3 + 10 * 20
-    assert seen.evictions > 10
+        limiter.try_acquire(str(number))
+    statistics = limiter.statistics()
+    assert statistics.allowed <= 10 * 3 + 10 * 20
+    assert statistics.evictions > 10
 
 
-def test_memory_is_bounded_for_a_hundred_thousand_addresses() -> None:
-    """A hundred thousand clients in debt take no more entries than there is room for, and less than 300 bytes each."""
-    guard, _ = made(10, 3600.0)
+def test_memory_is_bounded() -> None:
+    """A hundred thousand clients with debts use no more entries than allowed, and less than 300 bytes for each."""
+    limiter, _ = make_limiter(10, 3600.0)
     tracemalloc.start()
     try:
         for number in range(100_000):
-            guard.take(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::/64")
-        taken, _ = tracemalloc.get_traced_memory()
+            limiter.try_acquire(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::/64")
+        traced_bytes, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    seen = guard.statistics()
-    print(f"\n{taken / 1e6:.1f} MB for {seen.clients:,} of 100,000 clients")  # noqa: T201 - a figure for who measures
-    assert (seen.clients, seen.evictions) == (CLIENTS, 100_000 - CLIENTS)
-    assert taken < 300 * CLIENTS
+    statistics = limiter.statistics()
+    print(f"\n{traced_bytes / 1e6:.1f} MB for {statistics.clients:,} of 100,000 clients")  # noqa: T201 - for measurements
+    assert (statistics.clients, statistics.evictions) == (MAX_CLIENTS, 100_000 - MAX_CLIENTS)
+    assert traced_bytes < 300 * MAX_CLIENTS
 
 
-def test_a_full_table_costs_no_more_at_each_step() -> None:
-    """The slices stay few while clients come and go by the thousand."""
-    guard, clock = made(10, 1.0, clients=500)
+def test_number_of_buckets_is_bounded() -> None:
+    """The table has few buckets while thousands of clients come and go, so requests stay cheap."""
+    limiter, clock = make_limiter(10, 1.0, max_clients=500)
     for number in range(20_000):
         clock.advance(0.0003)
-        guard.take(str(number % 1500))
-    assert len(guard._table._order) <= 2 * SLICES
-    assert sum(map(len, guard._table._slices.values())) == len(guard._table.due)
+        limiter.try_acquire(str(number % 1500))
+    assert len(limiter._table._bucket_heap) <= 2 * BUCKETS_PER_BURST
+    assert sum(map(len, limiter._table._buckets.values())) == len(limiter._table.arrival_times)
 
 
-@pytest.mark.parametrize(("seconds", "whole"), [(0.0, 0), (1e-9, 0), (0.001, 1), (1.0, 1), (1.0000001, 1), (1.2, 2)])
-def test_whole_seconds_are_rounded_up(seconds: float, whole: int) -> None:
-    """A field in whole seconds never says less than it takes, a rounding error of a float apart."""
-    assert whole_seconds(seconds) == whole
+@pytest.mark.parametrize(("seconds", "rounded"), [(0.0, 0), (1e-9, 0), (0.001, 1), (1.0, 1), (1.0000001, 1), (1.2, 2)])
+def test_round_up_seconds(seconds: float, rounded: int) -> None:
+    """Seconds are rounded up, except for floating-point errors."""
+    assert round_up_seconds(seconds) == rounded

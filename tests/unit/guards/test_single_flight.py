@@ -1,4 +1,4 @@
-"""Single flight: one call for many, that ends when nobody waits for it any more."""
+"""Single flight: concurrent requests share one call, which is cancelled when its last waiter leaves."""
 
 import asyncio
 import gc
@@ -7,268 +7,271 @@ import weakref
 from collections.abc import Coroutine
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
 
 import pytest
 
-from service.errors import AnswererFailed, NoAnswer, TooManyRequests
-from service.guards.flight import Flight, Flights
-from tests.fakes import Clock
-from tests.guards.by_hand import HandLoop
+from askd.errors import AnswererFailed, NoAnswer, TooManyRequests
+from askd.guards.single_flight import SingleFlight
+from tests.support.fakes import Clock
+from tests.support.manual_loop import ManualLoop
 
-LONG = 3600.0
-Asking = Coroutine[Any, Any, tuple[str, bool]]
-WHO: ContextVar[str] = ContextVar("who", default="nobody")
+request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 
 
-class Calls:
-    """Code that waits until a test says what becomes of it, and notes what it saw."""
+class FakeCall:
+    """A call whose outcome the test sets. It records how often and in which context it runs."""
 
-    def __init__(self, *, stubborn: bool = False) -> None:
-        self.stubborn = stubborn
-        self.flights: list[Flight] = []
+    def __init__(self, *, ignores_cancellation: bool = False) -> None:
+        self.ignores_cancellation = ignores_cancellation
+        self.run_count = 0
         self.outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.begun = asyncio.Event()
+        self.started = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.stopped = asyncio.Event()
-        self.who = ""
+        self.request_id = ""
 
-    async def __call__(self, flight: Flight) -> str:
-        """Return or raise the outcome; a stubborn one does so even when it is cancelled."""
-        self.flights.append(flight)
-        self.who = WHO.get()
-        self.begun.set()
+    async def __call__(self) -> str:
+        """Return or raise the outcome."""
+        self.run_count += 1
+        self.request_id = request_id_var.get()
+        self.started.set()
         try:
             return await asyncio.shield(self.outcome)
         except asyncio.CancelledError:
             self.cancelled.set()
-            if not self.stubborn:
+            if not self.ignores_cancellation:
                 raise
             return await self.outcome
         finally:
             self.stopped.set()
 
 
-def counts(flights: Flights[str]) -> tuple[int, int, int, int]:
-    """Return led, joined, under way and stopping."""
-    found = flights.statistics()
-    return found.led, found.joined, found.under_way, found.stopping
+def counts(single_flight: SingleFlight[str]) -> tuple[int, int, int, int]:
+    """Return the numbers of leaders, followers, calls in flight and calls being cancelled."""
+    statistics = single_flight.statistics()
+    return statistics.leaders, statistics.followers, statistics.in_flight, statistics.cancelling
 
 
-async def started(
-    calls: Calls, *flights: Coroutine[object, object, tuple[str, bool]]
+async def start(
+    call: FakeCall, *requests: Coroutine[object, object, tuple[str, bool]]
 ) -> list[asyncio.Task[tuple[str, bool]]]:
-    """Start these in order, and wait until the call has begun."""
-    tasks = [asyncio.create_task(each) for each in flights]
-    await calls.begun.wait()
+    """Start requests in order, and wait until the call has started."""
+    tasks = [asyncio.create_task(request) for request in requests]
+    await call.started.wait()
     return tasks
 
 
-async def test_a_thousand_same_questions_make_one_call() -> None:
-    """All get what the one call returns; the first is told that it led, the others are not."""
-    flights, calls = Flights[str](), Calls()
-    tasks = await started(calls, *(flights.fly("q", calls, until=None) for _ in range(1000)))
-    assert counts(flights) == (1, 999, 1, 0)
-    calls.outcome.set_result("a")
-    found = await asyncio.gather(*tasks)
-    assert found == [("a", True)] + [("a", False)] * 999
-    assert (len(calls.flights), counts(flights)) == (1, (1, 999, 0, 0))
+async def test_concurrent_requests_share_one_call() -> None:
+    """A thousand requests get the result of one call; only the first is the leader."""
+    single_flight, call = SingleFlight[str](), FakeCall()
+    tasks = await start(call, *(single_flight.do("q", call, deadline=None) for _ in range(1000)))
+    assert counts(single_flight) == (1, 999, 1, 0)
+    call.outcome.set_result("a")
+    results = await asyncio.gather(*tasks)
+    assert results == [("a", True)] + [("a", False)] * 999
+    assert (call.run_count, counts(single_flight)) == (1, (1, 999, 0, 0))
 
 
-async def test_other_questions_and_later_ones_make_calls_of_their_own() -> None:
-    """Only what has the same key at the same time is one call; nothing is kept."""
-    flights = Flights[str]()
+async def test_other_keys_and_later_requests_start_their_own_call() -> None:
+    """Only concurrent requests for the same key share a call; results are not stored."""
+    single_flight = SingleFlight[str]()
 
-    async def call(flight: Flight) -> str:
-        return flight.leader
+    async def call(result: str) -> str:
+        return result
 
-    assert await asyncio.gather(*(flights.fly(key, call, until=None, name=key) for key in "ab")) == [
-        ("a", True),
-        ("b", True),
-    ]
-    assert await flights.fly("a", call, until=None, name="later") == ("later", True)
-    assert counts(flights) == (3, 0, 0, 0)
+    results = await asyncio.gather(*(single_flight.do(key, partial(call, key), deadline=None) for key in "ab"))
+    assert results == [("a", True), ("b", True)]
+    assert await single_flight.do("a", partial(call, "later"), deadline=None) == ("later", True)
+    assert counts(single_flight) == (3, 0, 0, 0)
 
 
-@pytest.mark.parametrize("leaver", [0, 1, 2])
-async def test_whoever_is_cancelled_leaves_the_others_their_answer(leaver: int) -> None:
-    """The call goes on when the one who leads is cancelled, as when any other is."""
-    flights, calls = Flights[str](), Calls()
-    tasks = await started(calls, *(flights.fly("q", calls, until=None) for _ in range(3)))
-    tasks.pop(leaver).cancel()
+@pytest.mark.parametrize("cancelled", [0, 1, 2])
+async def test_cancelled_request_does_not_affect_others(cancelled: int) -> None:
+    """The call continues when its leader is cancelled, as when any other waiter is."""
+    single_flight, call = SingleFlight[str](), FakeCall()
+    tasks = await start(call, *(single_flight.do("q", call, deadline=None) for _ in range(3)))
+    tasks.pop(cancelled).cancel()
     await asyncio.sleep(0)
-    assert not calls.cancelled.is_set()
-    calls.outcome.set_result("a")
+    assert not call.cancelled.is_set()
+    call.outcome.set_result("a")
     assert [text for text, _ in await asyncio.gather(*tasks)] == ["a", "a"]
 
 
-async def test_when_all_have_left_the_call_is_cancelled() -> None:
-    """The code stops when the last who waited has gone, not before; then nothing is left."""
-    flights, calls = Flights[str](), Calls()
-    tasks = await started(calls, *(flights.fly("q", calls, until=None) for _ in range(3)))
+async def test_call_is_cancelled_when_the_last_waiter_leaves() -> None:
+    """The call is cancelled when its last waiter has left, not before; afterwards no state is left."""
+    single_flight, call = SingleFlight[str](), FakeCall()
+    tasks = await start(call, *(single_flight.do("q", call, deadline=None) for _ in range(3)))
     for task in tasks:
-        assert not calls.cancelled.is_set()
+        assert not call.cancelled.is_set()
         task.cancel()
     await asyncio.sleep(0)
     assert all(task.cancelled() for task in tasks)
-    assert counts(flights) == (1, 2, 0, 1)
-    await calls.stopped.wait()
+    assert counts(single_flight) == (1, 2, 0, 1)
+    await call.stopped.wait()
     await asyncio.sleep(0)
-    assert (calls.cancelled.is_set(), counts(flights)) == (True, (1, 2, 0, 0))
+    assert (call.cancelled.is_set(), counts(single_flight)) == (True, (1, 2, 0, 0))
 
 
-async def test_a_call_that_will_not_stop_holds_nobody_up() -> None:
-    """Who leaves is gone at once, and the next to ask gets a new call, whatever the old one makes of its end."""
-    flights, old, new = Flights[str](), Calls(stubborn=True), Calls()
-    (first,) = await started(old, flights.fly("q", old, until=None))
+async def test_call_that_ignores_cancellation_blocks_nobody() -> None:
+    """The waiter returns immediately, and the next request starts a new call while the old one still runs."""
+    single_flight, old, new = SingleFlight[str](), FakeCall(ignores_cancellation=True), FakeCall()
+    (first,) = await start(old, single_flight.do("q", old, deadline=None))
     first.cancel()
     await asyncio.wait([first])
-    (second,) = await started(new, flights.fly("q", new, until=None))
-    assert (old.cancelled.is_set(), old.stopped.is_set(), counts(flights)) == (True, False, (2, 0, 1, 1))
+    (second,) = await start(new, single_flight.do("q", new, deadline=None))
+    assert (old.cancelled.is_set(), old.stopped.is_set(), counts(single_flight)) == (True, False, (2, 0, 1, 1))
     old.outcome.set_result("old")
     await old.stopped.wait()
     await asyncio.sleep(0)
-    assert counts(flights) == (2, 0, 1, 0)
+    assert counts(single_flight) == (2, 0, 1, 0)
     new.outcome.set_result("new")
     assert await second == ("new", True)
 
 
-async def test_who_has_no_time_left_begins_no_call() -> None:
-    """A deadline that has passed is a TimeoutError before any work, and counts as nothing."""
+async def test_expired_request_starts_no_call() -> None:
+    """A deadline that has passed raises TimeoutError before any work, and is not counted."""
     clock = Clock()
-    flights, calls = Flights[str](clock=clock), Calls()
+    single_flight, call = SingleFlight[str](clock=clock), FakeCall()
     with pytest.raises(TimeoutError):
-        await flights.fly("q", calls, until=clock.now)
-    assert (calls.begun.is_set(), counts(flights)) == (False, (0, 0, 0, 0))
+        await single_flight.do("q", call, deadline=clock.now)
+    assert (call.started.is_set(), counts(single_flight)) == (False, (0, 0, 0, 0))
 
 
-async def test_the_deadline_is_the_latest_of_those_who_wait() -> None:
-    """The call sees it move on with who joins and back with who leaves; without a deadline there is none."""
+def test_call_ends_at_the_latest_deadline() -> None:
+    """Each waiter gets TimeoutError at its own deadline; the call is cancelled at the last one."""
     clock = Clock()
-    flights, calls = Flights[str](clock=clock), Calls()
-    tasks = await started(calls, *(flights.fly("q", calls, until=clock.now + LONG + more) for more in (1, 3, 2)))
-    tasks.append(asyncio.create_task(flights.fly("q", calls, until=None)))
-    await asyncio.sleep(0)
-    seen = []
-    for leaver in (3, 1, 0):
-        seen.append(calls.flights[0].until)
-        tasks[leaver].cancel()
-        await asyncio.wait([tasks[leaver]])
-    assert [*seen, calls.flights[0].until] == [None, *(clock.now + LONG + more for more in (3, 2, 2))]
-    calls.outcome.set_result("a")
-    assert await tasks[2] == ("a", False)
+    loop = ManualLoop(clock)
+    single_flight = SingleFlight[str](clock=clock)
+    outcome: asyncio.Future[str] = loop.create_future()
+
+    async def call() -> str:
+        return await outcome
+
+    early, late = [
+        loop.create_task(single_flight.do("q", call, deadline=clock.now + seconds)) for seconds in (1.0, 2.0)
+    ]
+    loop.run_until_idle()
+    clock.advance(1.0)
+    loop.run_until_idle()
+    assert (type(early.exception()), late.done(), outcome.cancelled()) == (TimeoutError, False, False)
+    clock.advance(1.0)
+    loop.run_until_idle()
+    assert (type(late.exception()), outcome.cancelled()) == (TimeoutError, True)
+    loop.close_checked()
 
 
-async def test_the_call_runs_in_the_context_of_who_leads() -> None:
-    """What the code logs carries the leader's id; who joins is told that id at once, for its own line."""
-    flights, calls = Flights[str](), Calls()
-    told: list[str] = []
+async def test_call_runs_in_the_context_of_its_leader() -> None:
+    """The call runs in the leader's context, and followers get the leader's id immediately."""
+    single_flight, call = SingleFlight[str](), FakeCall()
+    leader_ids: list[str] = []
 
-    async def ask(who: str) -> tuple[str, bool]:
-        WHO.set(who)
-        return await flights.fly("q", calls, until=None, name=who, joined=told.append)
+    async def request(request_id: str) -> tuple[str, bool]:
+        request_id_var.set(request_id)
+        return await single_flight.do("q", call, deadline=None, request_id=request_id, on_join=leader_ids.append)
 
-    tasks = await started(calls, *(ask(who) for who in ("first", "second", "third")))
-    assert (calls.who, told) == ("first", ["first", "first"])
-    calls.outcome.set_result("a")
+    tasks = await start(call, *(request(request_id) for request_id in ("first", "second", "third")))
+    assert (call.request_id, leader_ids) == ("first", ["first", "first"])
+    call.outcome.set_result("a")
     await asyncio.gather(*tasks)
 
 
-async def failing(error: BaseException, flights: Flights[str], number: int = 3) -> list[BaseException]:
-    """Return what so many get whose call raises this."""
-    calls = Calls()
-    tasks = await started(calls, *(flights.fly("q", calls, until=None) for _ in range(number)))
-    calls.outcome.set_exception(error)
-    found = await asyncio.gather(*tasks, return_exceptions=True)
-    return [each for each in found if isinstance(each, BaseException)]
+async def run_failing_call(
+    error: BaseException, single_flight: SingleFlight[str], waiters: int = 3
+) -> list[BaseException]:
+    """Return the exceptions of the waiters of a call that raises `error`."""
+    call = FakeCall()
+    tasks = await start(call, *(single_flight.do("q", call, deadline=None) for _ in range(waiters)))
+    call.outcome.set_exception(error)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    return [result for result in results if isinstance(result, BaseException)]
 
 
-async def test_an_error_reaches_all_and_is_not_kept() -> None:
-    """Everybody present gets it, the next to ask a new call."""
-    flights = Flights[str]()
-    assert [str(error) for error in await failing(ValueError("no"), flights)] == ["no"] * 3
-    again = Calls()
-    again.outcome.set_result("a")
-    assert await flights.fly("q", again, until=None) == ("a", True)
+async def test_error_is_raised_for_all_and_not_stored() -> None:
+    """All current waiters get the error; the next request starts a new call."""
+    single_flight = SingleFlight[str]()
+    assert [str(error) for error in await run_failing_call(ValueError("no"), single_flight)] == ["no"] * 3
+    next_call = FakeCall()
+    next_call.outcome.set_result("a")
+    assert await single_flight.do("q", next_call, deadline=None) == ("a", True)
 
 
-def test_an_error_does_not_reach_who_comes_between_it_and_its_news() -> None:
-    """Who asks when the call has raised, and before those who wait have been told, gets a new call."""
+def test_request_does_not_join_a_call_that_has_failed() -> None:
+    """A request that arrives after the call has raised, but before its waiters are notified, starts a new call."""
     clock = Clock()
-    loop = HandLoop(clock)
-    flights = Flights[str](clock=clock)
-    ends = [loop.create_future() for _ in range(2)]
-    began: list[int] = []
+    loop = ManualLoop(clock)
+    single_flight = SingleFlight[str](clock=clock)
+    outcomes = [loop.create_future() for _ in range(2)]
+    started: list[int] = []
 
-    async def call(_flight: Flight) -> str:
-        began.append(len(began))
-        ending: asyncio.Future[str] = ends[began[-1]]
-        return await ending
+    async def call() -> str:
+        started.append(len(started))
+        outcome: asyncio.Future[str] = outcomes[started[-1]]
+        return await outcome
 
-    first = loop.create_task(flights.fly("q", call, until=None))
-    loop.settle()
-    ends[0].set_exception(NoAnswer())
-    second = loop.create_task(flights.fly("q", call, until=None))
-    loop.settle()
-    assert (began, type(first.exception()), second.done()) == ([0, 1], NoAnswer, False)
-    ends[1].set_result("a")
-    loop.settle()
+    first = loop.create_task(single_flight.do("q", call, deadline=None))
+    loop.run_until_idle()
+    outcomes[0].set_exception(NoAnswer())
+    second = loop.create_task(single_flight.do("q", call, deadline=None))
+    loop.run_until_idle()
+    assert (started, type(first.exception()), second.done()) == ([0, 1], NoAnswer, False)
+    outcomes[1].set_result("a")
+    loop.run_until_idle()
     assert second.result() == ("a", True)
-    loop.end()
+    loop.close_checked()
 
 
-async def test_each_gets_a_copy_that_says_the_same() -> None:
-    """Errors that clients are told of are copies, down to the cause, so that none changes under another's hands."""
+async def test_waiters_get_equal_copies_of_own_errors() -> None:
+    """Each waiter gets its own copy of an AskdError, with all attributes and the cause."""
     cause = ValueError("a secret")
     for error in (NoAnswer(["What is a port?"]), TooManyRequests(7, headers={"X": "y"}), AnswererFailed()):
         error.__cause__ = cause
-        copies = await failing(error, Flights[str]())
-        assert len({id(each) for each in [*copies, error]}) == 4
+        copies = await run_failing_call(error, SingleFlight[str]())
+        assert len({id(exception) for exception in [*copies, error]}) == 4
         for copy in copies:
             assert (type(copy), copy.args, vars(copy)) == (type(error), error.args, vars(error))
             assert (copy.__cause__, copy.__suppress_context__) == (cause, True)
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), NoAnswer()], ids=["foreign", "own"])
-async def test_tracebacks_do_not_grow_with_those_who_wait(error: Exception) -> None:
-    """The last of a hundred has as short a traceback as one who waits alone, and no context."""
-    calls = partial(failing, error, Flights[str]())
-    (alone,) = await calls(1)
-    depth = len(traceback.extract_tb(alone.__traceback__))
+async def test_tracebacks_do_not_grow_with_the_number_of_waiters(error: Exception) -> None:
+    """The exceptions of a hundred waiters have as short a traceback as that of a single one, and no context."""
+    run = partial(run_failing_call, error, SingleFlight[str]())
+    (single,) = await run(1)
+    depth = len(traceback.extract_tb(single.__traceback__))
     error.__traceback__ = None
-    crowd = await calls(100)
-    assert max(len(traceback.extract_tb(each.__traceback__)) for each in crowd) <= depth
-    assert {each.__context__ for each in crowd} == {None}
+    exceptions = await run(100)
+    assert max(len(traceback.extract_tb(exception.__traceback__)) for exception in exceptions) <= depth
+    assert {exception.__context__ for exception in exceptions} == {None}
 
 
-async def test_a_call_that_cancels_itself_has_failed() -> None:
-    """Those who wait are told so: it is not they who were cancelled."""
-    found = await failing(asyncio.CancelledError(), Flights[str]())
-    assert [(type(each), str(each)) for each in found] == [(RuntimeError, "The call cancelled itself.")] * 3
+async def test_call_that_cancels_itself_has_failed() -> None:
+    """The waiters get a RuntimeError, because they were not cancelled themselves."""
+    errors = await run_failing_call(asyncio.CancelledError(), SingleFlight[str]())
+    assert [(type(error), str(error)) for error in errors] == [(RuntimeError, "the shared call cancelled itself")] * 3
 
 
-async def test_nothing_holds_on_to_an_error() -> None:
-    """An error is gone with the last who got it, without the garbage collector: no frame holds what holds it."""
+async def test_errors_are_not_in_reference_cycles() -> None:
+    """An error is freed with its last waiter, without the garbage collector."""
 
-    class Seen(Exception):
-        """Can be watched going."""
+    class ForeignError(Exception):
+        pass
 
     gc.collect()
     gc.disable()
     try:
-        for kind in (Seen, NoAnswer):
+        for error_type in (ForeignError, NoAnswer):
 
-            async def call(_flight: Flight, kind: type[Exception] = kind) -> str:
-                raise kind
+            async def call(error_type: type[Exception] = error_type) -> str:
+                raise error_type
 
-            watched = []
-            flights = Flights[str]()
+            references = []
+            single_flight = SingleFlight[str]()
             for _ in range(2):
                 try:
-                    await flights.fly("q", call, until=None)
-                except (Seen, NoAnswer) as error:
-                    watched.append(weakref.ref(error))
+                    await single_flight.do("q", call, deadline=None)
+                except (ForeignError, NoAnswer) as error:
+                    references.append(weakref.ref(error))
             await asyncio.sleep(0)
-            assert [each() for each in watched] == [None, None]
+            assert [reference() for reference in references] == [None, None]
     finally:
         gc.enable()

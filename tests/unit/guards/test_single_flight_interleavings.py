@@ -1,4 +1,4 @@
-"""Single flight under arrivals, cancellations, deadlines and failures in any order, on a loop turned by hand."""
+"""Single flight under arrivals, cancellations, deadlines and failures in random order, on a manual event loop."""
 
 import asyncio
 import enum
@@ -7,179 +7,180 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from service.errors import NoAnswer
-from service.guards.flight import Flight, Flights
-from tests.fakes import Clock
-from tests.guards.by_hand import HandLoop
+from askd.errors import NoAnswer
+from askd.guards.single_flight import SingleFlight
+from tests.support.fakes import Clock
+from tests.support.manual_loop import ManualLoop
 
 KEYS = st.integers(0, 1)
 
 
-class Manner(enum.Enum):
-    """What code does when it is cancelled."""
+class CancelBehaviour(enum.Enum):
+    """Reaction of a call to its cancellation."""
 
     STOPS = "stops"
-    LINGERS = "lingers"
+    CONTINUES = "continues"
     RETURNS = "returns"
     RAISES = "raises"
 
 
 class Call:
-    """One call of the code, which ends when and as the test says."""
+    """A call whose outcome the test sets."""
 
-    def __init__(self, machine: "Interleavings", key: int, manner: Manner) -> None:
+    def __init__(self, machine: "Interleavings", key: int, behaviour: CancelBehaviour) -> None:
         self.machine = machine
         self.key = key
-        self.manner = manner
+        self.behaviour = behaviour
         self.task: asyncio.Task[object] | None = None
-        self.end = machine.loop.create_future()
+        self.outcome = machine.loop.create_future()
         self.error = NoAnswer([str(key)])
         self.over = False
 
     @property
-    def wanted(self) -> bool:
-        """Whether it is under way, and nobody has told it to stop."""
+    def is_in_flight(self) -> bool:
+        """Whether the call runs and was not cancelled."""
         return self.task is not None and not self.over and not self.task.cancelling()
 
-    async def run(self, _flight: Flight) -> "Call":
-        """Begin, which no other of this key that is still wanted may have done; end as told."""
-        assert not [call for call in self.machine.calls if call.key == self.key and call.wanted]
+    async def run(self) -> "Call":
+        """Run; no other call for this key may be in flight."""
+        assert not [call for call in self.machine.calls if call.key == self.key and call.is_in_flight]
         self.task = asyncio.current_task()
         self.machine.calls.append(self)
         try:
-            await asyncio.shield(self.end)
+            await asyncio.shield(self.outcome)
         except asyncio.CancelledError:
-            if self.manner is Manner.STOPS:
+            if self.behaviour is CancelBehaviour.STOPS:
                 raise
-            if self.manner is Manner.LINGERS:
-                await self.end
-            if self.manner is Manner.RAISES:
-                raise ValueError("raised while it was stopped") from None
+            if self.behaviour is CancelBehaviour.CONTINUES:
+                await self.outcome
+            if self.behaviour is CancelBehaviour.RAISES:
+                raise ValueError("raised when it was cancelled") from None
         finally:
             self.over = True
         return self
 
 
-class Waiter:
-    """One who asks. `until` is their deadline; `told` what they were told at once of who leads."""
+class Request:
+    """A request, and the leader's id if it joined a call."""
 
-    def __init__(self, machine: "Interleavings", key: int, until: float | None, manner: Manner) -> None:
+    def __init__(self, machine: "Interleavings", key: int, deadline: float | None, behaviour: CancelBehaviour) -> None:
         self.key = key
-        self.until = until
-        self.left = False
-        self.told: list[str] = []
-        call = Call(machine, key, manner)
-        number = str(len(machine.waiters))
-        fly = machine.flights.fly(key, call.run, until=until, name=number, joined=self.told.append)
-        self.task = machine.loop.create_task(fly)
+        self.deadline = deadline
+        self.was_cancelled = False
+        self.leader_ids: list[str] = []
+        call = Call(machine, key, behaviour)
+        result = machine.single_flight.do(
+            key, call.run, deadline=deadline, request_id=str(len(machine.requests)), on_join=self.leader_ids.append
+        )
+        self.task = machine.loop.create_task(result)
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Everybody gets one outcome that is theirs, with as few calls as can be, and nothing is left over."""
+    """Each request gets one outcome of a call for its key, with the minimum number of calls."""
 
     @initialize()
-    def begin(self) -> None:
+    def start(self) -> None:
         """Start with an idle loop."""
         self.clock = Clock()
-        self.loop = HandLoop(self.clock)
-        self.flights = Flights[Call](clock=self.clock)
+        self.loop = ManualLoop(self.clock)
+        self.single_flight = SingleFlight[Call](clock=self.clock)
         self.calls: list[Call] = []
-        self.waiters: list[Waiter] = []
-        self.errors: list[BaseException] = []  # held, so that no id is given twice
+        self.requests: list[Request] = []
 
-    @rule(key=KEYS, seconds=st.none() | st.integers(0, 4), manner=st.sampled_from(Manner))
-    def arrive(self, key: int, seconds: int | None, manner: Manner) -> None:
-        """Ask, with so much time."""
-        until = None if seconds is None else self.clock.now + seconds
-        self.waiters.append(Waiter(self, key, until, manner))
+    @rule(key=KEYS, seconds=st.none() | st.integers(0, 4), behaviour=st.sampled_from(CancelBehaviour))
+    def arrive(self, key: int, seconds: int | None, behaviour: CancelBehaviour) -> None:
+        """Let a request arrive, with a deadline in so many seconds."""
+        deadline = None if seconds is None else self.clock.now + seconds
+        self.requests.append(Request(self, key, deadline, behaviour))
 
-    @precondition(lambda self: self.waiters)
+    @precondition(lambda self: self.requests)
     @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
-        """Cancel one who waits."""
-        waiter = data.draw(st.sampled_from(self.waiters))
-        if not waiter.task.done():
-            waiter.left = waiter.task.cancel() or waiter.left
+    def cancel(self, data: st.DataObject) -> None:
+        """Cancel a request."""
+        request = data.draw(st.sampled_from(self.requests))
+        if not request.task.done():
+            request.was_cancelled = request.task.cancel() or request.was_cancelled
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data(), fails=st.booleans())
     def finish(self, data: st.DataObject, *, fails: bool) -> None:
-        """Let a call come to its end."""
+        """Let a call return or raise."""
         call = data.draw(st.sampled_from(self.calls))
-        if call.end.done():
+        if call.outcome.done():
             return
         if fails:
-            call.end.set_exception(call.error)
+            call.outcome.set_exception(call.error)
         else:
-            call.end.set_result(None)
+            call.outcome.set_result(None)
 
     @rule(seconds=st.integers(1, 3))
     def advance(self, seconds: int) -> None:
-        """Let time pass, of which the loop hears at its next turn."""
+        """Let time pass; the loop runs its timers in the next iteration."""
         self.clock.advance(seconds)
 
-    @rule(turns=st.integers(1, 3))
-    def turn(self, turns: int) -> None:
-        """Let things happen, but not to their end."""
-        for _ in range(turns):
-            self.loop.turn()
+    @rule(iterations=st.integers(1, 3))
+    def run_iterations(self, iterations: int) -> None:
+        """Run some loop iterations."""
+        for _ in range(iterations):
+            self.loop.run_once()
 
     @rule()
     def settle(self) -> None:
-        """Let everything happen that can: then who waits has time left and a call, and every call has who waits."""
-        self.loop.settle()
-        waiting = [waiter for waiter in self.waiters if not waiter.task.done()]
-        assert all(not w.left and (w.until is None or w.until > self.clock.now) for w in waiting)
-        wanted = sorted(call.key for call in self.calls if call.wanted)
-        assert wanted == sorted({waiter.key for waiter in waiting})
-        found = self.flights.statistics()
-        unwanted = sum(not call.over and not call.wanted for call in self.calls)
-        assert (found.under_way, found.stopping) == (len(wanted), unwanted)
+        """Once the loop is idle, each waiting request has time left and a call, and each call has a waiter."""
+        self.loop.run_until_idle()
+        waiting = [request for request in self.requests if not request.task.done()]
+        for request in waiting:
+            assert not request.was_cancelled
+            assert request.deadline is None or request.deadline > self.clock.now
+        keys_in_flight = sorted(call.key for call in self.calls if call.is_in_flight)
+        assert keys_in_flight == sorted({request.key for request in waiting})
+        statistics = self.single_flight.statistics()
+        cancelling = sum(not call.over and not call.is_in_flight for call in self.calls)
+        assert (statistics.in_flight, statistics.cancelling) == (len(keys_in_flight), cancelling)
 
     @invariant()
-    def outcomes_are_their_own(self) -> None:
-        """Whoever is done has what a call of their question returned or raised, or left, or was out of time."""
-        for waiter in [each for each in self.waiters if each.task.done()]:
-            if waiter.task.cancelled():
-                assert waiter.left
-            elif isinstance(error := waiter.task.exception(), TimeoutError):
-                assert waiter.until is not None
-                assert waiter.until <= self.clock.now
+    def outcomes_match(self) -> None:
+        """A finished request has the result or error of a call for its key, was cancelled, or is out of time."""
+        for request in [request for request in self.requests if request.task.done()]:
+            if request.task.cancelled():
+                assert request.was_cancelled
+            elif isinstance(error := request.task.exception(), TimeoutError):
+                assert request.deadline is not None
+                assert request.deadline <= self.clock.now
             elif error:
                 assert isinstance(error, NoAnswer)
-                assert error.members["suggestions"] == [str(waiter.key)]
-                assert all(error is not other for other in [call.error for call in self.calls])
+                assert error.extensions["suggestions"] == [str(request.key)]
+                assert all(error is not call.error for call in self.calls)
             else:
-                call, led = waiter.task.result()
-                assert call.key == waiter.key
-                assert led == (not waiter.told)
+                call, is_leader = request.task.result()
+                assert call.key == request.key
+                assert is_leader == (not request.leader_ids)
 
     @invariant()
     def counts_add_up(self) -> None:
-        """Who asked has led, joined, or not been let in; no call began that nobody led."""
-        found = self.flights.statistics()
-        assert found.joined == sum(len(waiter.told) for waiter in self.waiters)
-        assert len(self.calls) <= found.led <= len(self.waiters) - found.joined
+        """A request is a leader, a follower or was rejected; each call has a leader."""
+        statistics = self.single_flight.statistics()
+        assert statistics.followers == sum(len(request.leader_ids) for request in self.requests)
+        assert len(self.calls) <= statistics.leaders <= len(self.requests) - statistics.followers
 
     def teardown(self) -> None:
-        """Let all leave and all calls end: nothing is left, nor an error that nobody took."""
+        """After all requests and calls have ended, no state and no unhandled error is left."""
         if not hasattr(self, "loop"):
             return
-        for waiter in self.waiters:
-            waiter.task.cancel()
-        self.loop.settle()
+        for request in self.requests:
+            request.task.cancel()
+        self.loop.run_until_idle()
         for call in self.calls:
-            if not call.end.done():
-                call.end.set_result(None)
-        self.loop.settle()
-        assert all(waiter.task.done() for waiter in self.waiters)
-        assert (self.flights._under_way, self.flights._stopping) == ({}, set())
+            if not call.outcome.done():
+                call.outcome.set_result(None)
+        self.loop.run_until_idle()
+        assert all(request.task.done() for request in self.requests)
+        assert (self.single_flight._in_flight, self.single_flight._cancelling) == ({}, set())
         for call in self.calls:
-            if not call.end.cancelled():
-                call.end.exception()  # one that nobody awaited when it was set is the test's own
-        self.loop.end()
+            if not call.outcome.cancelled():
+                call.outcome.exception()  # retrieved, because a cancelled call did not await it
+        self.loop.close_checked()
 
 
 Interleavings.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestInterleavings = Interleavings.TestCase
-"""Hypothesis makes a unittest of it."""

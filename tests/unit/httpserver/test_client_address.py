@@ -1,27 +1,27 @@
-"""The client's address: what proxies say counts as far as they are trusted, and no further."""
+"""Client address resolution: forwarding headers count only as far as trusted proxies wrote them."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from service import units
-from service.web.client import Clients, canonical, rate_key
+from askd.config import fields
+from askd.httpserver.client_address import ClientAddressResolver, canonical_address, rate_limit_key
 
 PROXY = "10.0.0.1"
-CLIENTS = Clients(units.networks("10.0.0.0/8, 2001:db8:aa::/48"))
+RESOLVER = ClientAddressResolver(fields.networks("10.0.0.0/8, 2001:db8:aa::/48"))
 
 
-def found(peer: str | None = PROXY, *, trusted: Clients = CLIENTS, **headers: str) -> str:
-    """The client of a request with these headers, whose names have _ for -."""
-    return trusted.of(peer, CIMultiDict({name.replace("_", "-"): text for name, text in headers.items()}))
+def resolve(peer: str | None = PROXY, *, resolver: ClientAddressResolver = RESOLVER, **headers: str) -> str:
+    """Return the client of a request with these headers, named with underscores."""
+    return resolver.resolve(peer, CIMultiDict({name.replace("_", "-"): text for name, text in headers.items()}))
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.1", "2001:db8::1"])
-def test_a_peer_that_is_not_trusted_is_the_client(peer: str) -> None:
-    """Whatever it says of others, a peer outside the trusted networks is the client; without networks every peer is."""
-    for trusted in (CLIENTS, Clients(())):
-        assert found(peer, trusted=trusted, X_Forwarded_For="203.0.113.9", Forwarded="for=203.0.113.9") == peer
+def test_untrusted_peer_is_the_client(peer: str) -> None:
+    """The headers of a peer outside the trusted networks are ignored; without networks, every peer is untrusted."""
+    for resolver in (RESOLVER, ClientAddressResolver(())):
+        assert resolve(peer, resolver=resolver, X_Forwarded_For="203.0.113.9", Forwarded="for=203.0.113.9") == peer
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_a_peer_that_is_not_trusted_is_the_client(peer: str) -> None:
     ],
 )
 def test_x_forwarded_for_is_read_from_the_right(header: str, client: str) -> None:
-    """The first untrusted address from the right is the client; what is no address ends the search before it."""
-    assert found(X_Forwarded_For=header) == client
+    """The first untrusted address from the right is the client; an invalid element ends the search."""
+    assert resolve(X_Forwarded_For=header) == client
 
 
 @pytest.mark.parametrize(
@@ -79,41 +79,42 @@ def test_x_forwarded_for_is_read_from_the_right(header: str, client: str) -> Non
     ],
 )
 def test_forwarded_is_read_from_the_right(header: str, client: str) -> None:
-    """RFC 7239 with quoted strings, brackets and ports; an element that names no address ends the search before it."""
-    assert found(Forwarded=header) == client
+    """Quoted strings, brackets and ports are parsed (RFC 7239); an element without an address ends the search."""
+    assert resolve(Forwarded=header) == client
 
 
-def test_a_header_may_come_in_several_lines() -> None:
-    """Lines of one header are one list, the last line nearest."""
+def test_header_lines_are_joined() -> None:
+    """Several lines of one header form one list; the last line was written by the nearest proxy."""
     headers = CIMultiDict([("X-Forwarded-For", "6.6.6.6"), ("x-forwarded-for", "203.0.113.9"), ("a", "b")])
-    assert CLIENTS.of(PROXY, headers) == "203.0.113.9"
+    assert RESOLVER.resolve(PROXY, headers) == "203.0.113.9"
 
 
-def test_both_headers_count_where_they_agree() -> None:
-    """A proxy that writes one passes the other on from the client: what they disagree on is not believed."""
-    assert found(X_Forwarded_For="203.0.113.9", Forwarded="for=203.0.113.9") == "203.0.113.9"
-    assert found(X_Forwarded_For="203.0.113.9", Forwarded="for=6.6.6.6") == PROXY
-    assert found(X_Forwarded_For="6.6.6.6", Forwarded="for=203.0.113.9") == PROXY
+def test_contradictory_headers_are_ignored() -> None:
+    """A proxy that writes one header passes on the other: if they disagree, the client forged one of them."""
+    assert resolve(X_Forwarded_For="203.0.113.9", Forwarded="for=203.0.113.9") == "203.0.113.9"
+    assert resolve(X_Forwarded_For="203.0.113.9", Forwarded="for=6.6.6.6") == PROXY
+    assert resolve(X_Forwarded_For="6.6.6.6", Forwarded="for=203.0.113.9") == PROXY
 
 
-def test_a_peer_may_have_no_address() -> None:
-    """Over a Unix socket there is none; what is no IP address is left as it is."""
-    assert (found(None), found(""), found("testserver")) == ("", "", "testserver")
+def test_peer_without_ip_address() -> None:
+    """A Unix socket has no address; a name is returned unchanged."""
+    assert (resolve(None), resolve(""), resolve("testserver")) == ("", "", "testserver")
 
 
-def test_long_headers_are_read_but_not_remembered() -> None:
-    """A header of thousands of hops names the same client, and does not stay in memory."""
-    clients = Clients(units.networks("10.0.0.0/8"))
-    assert found(trusted=clients, X_Forwarded_For="6.6.6.6," + "203.0.113.9," + "10.0.0.2," * 800) == "203.0.113.9"
-    assert clients._cached.cache_info().currsize == 0
+def test_results_of_long_headers_are_not_cached() -> None:
+    """A header with hundreds of hops is resolved, but not kept in memory."""
+    resolver = ClientAddressResolver(fields.networks("10.0.0.0/8"))
+    header = "6.6.6.6," + "203.0.113.9," + "10.0.0.2," * 800
+    assert resolve(resolver=resolver, X_Forwarded_For=header) == "203.0.113.9"
+    assert resolver._resolve_headers_cached.cache_info().currsize == 0
 
 
-def test_results_are_remembered() -> None:
-    """The same headers are read once, and no more are kept than a bound."""
-    clients = Clients(units.networks("10.0.0.0/8"))
+def test_results_are_cached() -> None:
+    """The same headers are parsed once, and the cache is bounded."""
+    resolver = ClientAddressResolver(fields.networks("10.0.0.0/8"))
     for _ in range(3):
-        assert found(trusted=clients, X_Forwarded_For="203.0.113.9") == "203.0.113.9"
-    info = clients._cached.cache_info()
+        assert resolve(resolver=resolver, X_Forwarded_For="203.0.113.9") == "203.0.113.9"
+    info = resolver._resolve_headers_cached.cache_info()
     assert (info.hits, info.misses, info.maxsize) == (2, 1, 4096)
 
 
@@ -127,19 +128,19 @@ def test_results_are_remembered() -> None:
         ("", ""),
     ],
 )
-def test_ipv6_is_counted_by_its_first_half(address: str, key: str) -> None:
-    """A site has 2^64 addresses, and one rate."""
-    assert rate_key(address) == key
+def test_ipv6_clients_are_counted_per_64_prefix(address: str, key: str) -> None:
+    """All 2^64 addresses of a site share one rate limit."""
+    assert rate_limit_key(address) == key
 
 
-def test_a_mapped_address_is_the_ipv4_one() -> None:
-    """A listener of both families sees IPv4 clients as ::ffff:…; they are the same clients."""
-    assert canonical("::ffff:203.0.113.9") == "203.0.113.9"
-    assert found("::ffff:10.0.0.1", X_Forwarded_For="203.0.113.9") == "203.0.113.9"
+def test_ipv4_mapped_address_is_ipv4() -> None:
+    """A dual-stack listener reports IPv4 clients as ::ffff:…."""
+    assert canonical_address("::ffff:203.0.113.9") == "203.0.113.9"
+    assert resolve("::ffff:10.0.0.1", X_Forwarded_For="203.0.113.9") == "203.0.113.9"
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
-def test_whatever_a_client_sends_its_own_address_counts(sent: str, also: str) -> None:
-    """A proxy that appends to what the client sent is believed in what it appended, whatever that was."""
-    assert found(X_Forwarded_For=f"{sent},203.0.113.9") == "203.0.113.9"
-    assert found(Forwarded=f"{also}, for=203.0.113.9;proto=https") == "203.0.113.9"
+def test_client_cannot_forge_its_address(forwarded_for: str, forwarded: str) -> None:
+    """The address that a proxy appends counts, whatever the client sent before it."""
+    assert resolve(X_Forwarded_For=f"{forwarded_for},203.0.113.9") == "203.0.113.9"
+    assert resolve(Forwarded=f"{forwarded}, for=203.0.113.9;proto=https") == "203.0.113.9"

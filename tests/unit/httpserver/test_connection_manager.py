@@ -1,335 +1,359 @@
-"""The guard over connections, in time that the test owns, with connections that are mere records."""
+"""Connection limits, with a fake clock and fake connections."""
 
 import dataclasses
 
 import pytest
 
-from service.guards import connections
-from service.guards.connections import BATCH, GRACE, Connections, Limits, Reason
-from tests.fakes import Clock
+from askd.httpserver import connections
+from askd.httpserver.connections import (
+    DEADLINE_GRACE,
+    SWEEP_BATCH_SIZE,
+    CloseReason,
+    ConnectionLimits,
+    ConnectionManager,
+)
+from tests.support.fakes import Clock
 
-LIMITS = Limits(most=3, header=10.0, write=20.0, keepalive=75.0, age=300.0)
+LIMITS = ConnectionLimits(
+    max_connections=3, header_timeout=10.0, write_timeout=20.0, keepalive_timeout=75.0, max_age=300.0
+)
 
 
 @dataclasses.dataclass(eq=False)
-class Record:
-    """A connection as the guard sees it; notes how it was ended."""
+class FakeConnection:
+    """A connection that records how it was closed, and otherwise stays as it is."""
 
-    head: float | None = None
-    asked: bool = False
-    busy: bool = False
-    closing: bool = False
-    sent: int = 0
-    unsent: int = 0
-    due: float | None = None
-    opened: float = 0.0
-    ends: float = 0.0
-    free: float | None = None
-    last: Reason | None = None
-    taken: int = 0
-    stuck: float | None = None
-    ended: list[Reason] = dataclasses.field(default_factory=list)
+    headers_started_at: float | None = None
+    has_received_request: bool = False
+    is_busy: bool = False
+    is_closing: bool = False
+    written_bytes: int = 0
+    buffered_bytes: int = 0
+    deadline: float | None = None
+    opened_at: float = 0.0
+    expires_at: float = 0.0
+    idle_since: float | None = None
+    close_after_response_reason: CloseReason | None = None
+    flushed_bytes: int = 0
+    stalled_since: float | None = None
+    close_reasons: list[CloseReason] = dataclasses.field(default_factory=list)
 
-    def end(self, reason: Reason) -> None:
-        """Take note."""
-        self.ended.append(reason)
+    def close_with_reason(self, reason: CloseReason) -> None:
+        """Record the reason."""
+        self.close_reasons.append(reason)
 
-
-class Scene:
-    """A guard, its clock, and connections that came to it."""
-
-    def __init__(self, limits: Limits = LIMITS, chance: float = 0.5) -> None:
-        self.clock = Clock()
-        self.guard = Connections(limits, clock=self.clock, chance=lambda: chance)
-
-    def open(self, **state: object) -> Record:
-        """Let one come, and then be as told."""
-        line = Record()
-        assert self.guard.opened(line)
-        return self.be(line, **state)
-
-    def be(self, line: Record, **state: object) -> Record:
-        """Let a connection be as told."""
+    def update(self, **state: object) -> None:
+        """Set attributes."""
         for name, value in state.items():
-            setattr(line, name, value)
-        return line
+            assert hasattr(self, name)
+            setattr(self, name, value)
 
-    def after(self, seconds: float) -> None:
-        """Let so much time pass in steps as the server sweeps, or finer."""
+
+class Harness:
+    """A connection manager with a fake clock."""
+
+    def __init__(self, limits: ConnectionLimits = LIMITS, random_float: float = 0.5) -> None:
+        self.clock = Clock()
+        self.manager = ConnectionManager(limits, clock=self.clock, random_float=lambda: random_float)
+
+    def open(self, **state: object) -> FakeConnection:
+        """Open a connection that has not received a request, then set attributes."""
+        connection = FakeConnection()
+        assert self.manager.try_add(connection)
+        connection.update(**state)
+        return connection
+
+    def open_used(self, **state: object) -> FakeConnection:
+        """Open a connection that has received a request, then set attributes."""
+        return self.open(has_received_request=True, **state)
+
+    def advance(self, seconds: float) -> None:
+        """Advance the clock in steps of a quarter of a second, with a sweep after each, as the server does."""
         for _ in range(round(seconds * 4)):
             self.clock.advance(0.25)
-            self.guard.sweep()
+            self.manager.sweep()
 
 
-def lasts(scene: Scene, line: Record, seconds: float, reason: Reason) -> None:
-    """Check that a connection is ended after so many seconds, not before, for this reason."""
-    scene.after(seconds - 0.25)
-    assert line.ended == []
-    scene.after(0.25)
-    assert line.ended[:1] == [reason]
+def assert_closed_after(harness: Harness, connection: FakeConnection, seconds: float, reason: CloseReason) -> None:
+    """Check that a connection is closed for this reason after so many seconds, and not before."""
+    harness.advance(seconds - 0.25)
+    assert connection.close_reasons == []
+    harness.advance(0.25)
+    assert connection.close_reasons[:1] == [reason]
 
 
-def test_who_says_nothing_is_closed() -> None:
-    """A new connection has the header time-out to begin, not the longer time of an idle one."""
-    scene = Scene()
-    lasts(scene, scene.open(), 10.0, Reason.HEADER_TIMEOUT)
+def test_silent_connection_is_closed_after_the_header_timeout() -> None:
+    """A new connection has the header timeout for its first request, not the longer keep-alive timeout."""
+    harness = Harness()
+    assert_closed_after(harness, harness.open(), 10.0, CloseReason.HEADER_TIMEOUT)
 
 
-def test_who_drips_headers_is_closed() -> None:
-    """The headers' time runs from their first byte, on a new connection and on a used one."""
-    scene = Scene()
-    scene.after(5.0)
-    new, used = scene.open(head=scene.clock.now), scene.open(asked=True)
-    scene.after(30.0)
-    assert (new.ended[:1], used.ended) == ([Reason.HEADER_TIMEOUT], [])
-    scene.be(used, head=scene.clock.now)
-    lasts(scene, used, 10.0, Reason.HEADER_TIMEOUT)
+def test_slow_headers_are_closed() -> None:
+    """The header timeout starts with the first byte of the headers, on new and on used connections."""
+    harness = Harness()
+    harness.advance(5.0)
+    new, used = harness.open(headers_started_at=harness.clock.now), harness.open_used()
+    harness.advance(30.0)
+    assert (new.close_reasons[:1], used.close_reasons) == ([CloseReason.HEADER_TIMEOUT], [])
+    used.update(headers_started_at=harness.clock.now)
+    assert_closed_after(harness, used, 10.0, CloseReason.HEADER_TIMEOUT)
 
 
-def test_headers_that_began_behind_an_exchange_have_their_whole_time() -> None:
-    """Nobody is ended in an exchange for the next request's headers, whose time runs from the exchange's end."""
-    scene = Scene()
-    line = scene.open(asked=True, busy=True, head=scene.clock.now)
-    scene.after(60.0)
-    scene.be(line, busy=False)
-    lasts(scene, line, 10.25, Reason.HEADER_TIMEOUT)  # the sweep sees the end up to a quarter of a second late
+def test_pipelined_headers_get_the_full_timeout_after_the_request() -> None:
+    """The header timeout of a pipelined request starts when the request before it has finished."""
+    harness = Harness()
+    connection = harness.open_used(is_busy=True, headers_started_at=harness.clock.now)
+    harness.advance(60.0)
+    connection.update(is_busy=False)
+    # The sweep notices the end of the request up to a quarter of a second late.
+    assert_closed_after(harness, connection, 10.25, CloseReason.HEADER_TIMEOUT)
 
 
-def test_idle_connections_are_closed() -> None:
-    """The keep-alive time runs from the end of the last exchange, and anew after each."""
-    scene = Scene()
-    line = scene.open(asked=True)
+def test_idle_connection_is_closed() -> None:
+    """The keep-alive timeout starts again after each request."""
+    harness = Harness()
+    connection = harness.open_used()
     for _ in range(3):
-        scene.after(74.0)
-        scene.be(line, busy=True, free=None)
-        scene.after(100.0)
-        scene.be(line, busy=False)
-    lasts(scene, line, 75.25, Reason.IDLE)
+        harness.advance(74.0)
+        connection.update(is_busy=True, idle_since=None)
+        harness.advance(100.0)
+        connection.update(is_busy=False)
+    assert_closed_after(harness, connection, 75.25, CloseReason.IDLE)
 
 
-def test_an_exchange_between_two_sweeps_counts() -> None:
-    """Whoever begins an exchange clears `free`: that is enough, though no sweep ever sees the exchange."""
-    scene = Scene()
-    line = scene.open(asked=True)
+def test_request_between_two_sweeps_resets_the_idle_time() -> None:
+    """A connection resets `idle_since` at the start of a request; no sweep needs to see the request."""
+    harness = Harness()
+    connection = harness.open_used()
     for _ in range(5):
-        scene.after(60.0)
-        scene.be(line, free=None)
-    assert line.ended == []
-    lasts(scene, line, 75.25, Reason.IDLE)
+        harness.advance(60.0)
+        connection.update(idle_since=None)
+    assert connection.close_reasons == []
+    assert_closed_after(harness, connection, 75.25, CloseReason.IDLE)
 
 
-def test_busy_connections_have_no_time_of_their_own() -> None:
-    """An exchange may take as long as it is allowed to: an hour, where nothing is due."""
-    scene = Scene()
-    line = scene.open(asked=True, busy=True)
-    scene.after(3600.0)
-    assert line.ended == []
+def test_busy_connection_without_deadline_stays_open() -> None:
+    """A request without a deadline may take an hour."""
+    harness = Harness()
+    connection = harness.open_used(is_busy=True)
+    harness.advance(3600.0)
+    assert connection.close_reasons == []
 
 
-def test_who_takes_nothing_is_closed() -> None:
-    """Bytes that wait for a client which takes none of them for the write time-out end the connection."""
-    scene = Scene()
-    line = scene.open(asked=True, busy=True, sent=1000, unsent=600)
-    lasts(scene, line, 20.25, Reason.WRITE_TIMEOUT)
+def test_client_that_reads_nothing_is_closed() -> None:
+    """A connection is closed if the client accepts no byte for the write timeout."""
+    harness = Harness()
+    connection = harness.open_used(is_busy=True, written_bytes=1000, buffered_bytes=600)
+    assert_closed_after(harness, connection, 20.25, CloseReason.WRITE_TIMEOUT)
 
 
-def test_who_takes_slowly_is_not_closed() -> None:
-    """A client that takes some now and then makes progress, also while more and more waits for it."""
-    scene = Scene()
-    line = scene.open(asked=True, busy=True, sent=1000, unsent=600)
+def test_client_that_reads_slowly_is_not_closed() -> None:
+    """Any progress resets the write timeout, even if the buffer grows."""
+    harness = Harness()
+    connection = harness.open_used(is_busy=True, written_bytes=1000, buffered_bytes=600)
     for _ in range(20):
-        scene.after(19.0)
-        scene.be(line, sent=line.sent + 50, unsent=line.unsent + 49)
-    assert line.ended == []
-    scene.be(line, sent=line.sent + 5000, unsent=line.unsent + 5000)  # more is written, none is taken
-    scene.after(21.0)
-    assert line.ended[0] is Reason.WRITE_TIMEOUT
+        harness.advance(19.0)
+        connection.update(written_bytes=connection.written_bytes + 50, buffered_bytes=connection.buffered_bytes + 49)
+    assert connection.close_reasons == []
+    # A write of 5,000 bytes without any progress.
+    connection.update(written_bytes=connection.written_bytes + 5000, buffered_bytes=connection.buffered_bytes + 5000)
+    harness.advance(21.0)
+    assert connection.close_reasons[0] is CloseReason.WRITE_TIMEOUT
 
 
 def test_stalls_do_not_add_up() -> None:
-    """Each time that all has been taken, the write time-out begins anew."""
-    scene = Scene()
-    line = scene.open(asked=True, busy=True)
+    """The write timeout starts again after the buffer was empty."""
+    harness = Harness()
+    connection = harness.open_used(is_busy=True)
     for _ in range(4):
-        scene.be(line, sent=line.sent + 1000, unsent=1000)
-        scene.after(15.0)
-        scene.be(line, unsent=0)
-        scene.after(1.0)
-    assert line.ended == []
+        connection.update(written_bytes=connection.written_bytes + 1000, buffered_bytes=1000)
+        harness.advance(15.0)
+        connection.update(buffered_bytes=0)
+        harness.advance(1.0)
+    assert connection.close_reasons == []
 
 
-def test_a_connection_with_unsent_bytes_is_not_idle() -> None:
-    """The keep-alive time begins when the client has taken all of its answer."""
-    scene = Scene(Limits(write=100.0, keepalive=5.0))
-    line = scene.open(asked=True, sent=1000, unsent=1000)
-    scene.after(50.0)
-    scene.be(line, unsent=0)
-    lasts(scene, line, 5.25, Reason.IDLE)
+def test_connection_with_buffered_bytes_is_not_idle() -> None:
+    """The keep-alive timeout starts when the client has accepted the whole response."""
+    harness = Harness(ConnectionLimits(write_timeout=100.0, keepalive_timeout=5.0))
+    connection = harness.open_used(written_bytes=1000, buffered_bytes=1000)
+    harness.advance(50.0)
+    connection.update(buffered_bytes=0)
+    assert_closed_after(harness, connection, 5.25, CloseReason.IDLE)
 
 
-@pytest.mark.parametrize("state", [{"busy": True}, {"unsent": 10, "sent": 10}])
-def test_what_is_overdue_is_ended(state: dict[str, object]) -> None:
-    """An exchange or its unsent bytes end a grace after their due time, whatever the code or the client does."""
-    scene = Scene()
-    line = scene.open(asked=True, due=scene.clock.now + 5.0, **state)
-    scene.after(5.0 + GRACE)
-    assert line.ended == []
-    scene.after(0.25)
-    assert line.ended == [Reason.DEADLINE]
+@pytest.mark.parametrize("state", [{"is_busy": True}, {"buffered_bytes": 10, "written_bytes": 10}])
+def test_overdue_request_is_closed(state: dict[str, object]) -> None:
+    """A request or an unsent response is ended after its deadline and the grace period."""
+    harness = Harness()
+    connection = harness.open_used(deadline=harness.clock.now + 5.0, **state)
+    harness.advance(5.0 + DEADLINE_GRACE)
+    assert connection.close_reasons == []
+    harness.advance(0.25)
+    assert connection.close_reasons == [CloseReason.DEADLINE]
 
 
-def test_due_ends_with_its_exchange() -> None:
-    """A due time is forgotten when its exchange is over and sent: the next one does not suffer from it."""
-    scene = Scene()
-    line = scene.open(asked=True, busy=True, due=scene.clock.now + 5.0)
-    scene.after(4.0)
-    scene.be(line, busy=False)
-    scene.after(0.25)
-    assert line.due is None
-    scene.be(line, busy=True, free=None)
-    scene.after(60.0)
-    assert line.ended == []
+def test_deadline_is_reset_after_the_request() -> None:
+    """The deadline of a finished request does not apply to the next one."""
+    harness = Harness()
+    connection = harness.open_used(is_busy=True, deadline=harness.clock.now + 5.0)
+    harness.advance(4.0)
+    connection.update(is_busy=False)
+    harness.advance(0.25)
+    assert connection.deadline is None
+    connection.update(is_busy=True, idle_since=None)
+    harness.advance(60.0)
+    assert connection.close_reasons == []
 
 
-@pytest.mark.parametrize(("chance", "age"), [(0.0, 270.0), (0.5, 300.0), (1.0, 330.0)])
-def test_old_connections_end_with_an_answer(chance: float, age: float) -> None:
-    """An age that differs by chance makes the next answer the last; the connection is not closed for it."""
-    scene = Scene(chance=chance)
-    line = scene.open(asked=True, busy=True)
-    scene.after(age - 0.25)
-    before = line.last
-    scene.after(0.25)
-    assert (before, line.last, line.ended) == (None, Reason.AGE, [])
+@pytest.mark.parametrize(("random_float", "age"), [(0.0, 270.0), (0.5, 300.0), (1.0, 330.0)])
+def test_old_connection_closes_after_its_next_response(random_float: float, age: float) -> None:
+    """At its maximum age, with jitter, a connection is not closed at once, but after its next response."""
+    harness = Harness(random_float=random_float)
+    connection = harness.open_used(is_busy=True)
+    harness.advance(age - 0.25)
+    reason_before = connection.close_after_response_reason
+    harness.advance(0.25)
+    assert (reason_before, connection.close_after_response_reason, connection.close_reasons) == (
+        None,
+        CloseReason.AGE,
+        [],
+    )
 
 
-def test_age_can_be_off() -> None:
-    """With an age of 0, no connection gets too old."""
-    scene = Scene(Limits(age=0.0))
-    line = scene.open(asked=True, busy=True)
-    scene.after(3600.0)
-    assert line.last is None
+def test_maximum_age_can_be_disabled() -> None:
+    """A maximum age of 0 disables it."""
+    harness = Harness(ConnectionLimits(max_age=0.0))
+    connection = harness.open_used(is_busy=True)
+    harness.advance(3600.0)
+    assert connection.close_after_response_reason is None
 
 
-def test_draining_makes_every_next_answer_the_last() -> None:
-    """Open and new connections end with their next answer; a reason that stood before gives way."""
-    scene = Scene()
-    before = scene.open(asked=True, last=Reason.AGE)
-    scene.guard.drain()
-    assert (before.last, scene.open().last) == (Reason.DRAIN, Reason.DRAIN)
+def test_drain_closes_every_connection_after_its_next_response() -> None:
+    """Draining applies to open and new connections, and replaces an earlier reason."""
+    harness = Harness()
+    aged = harness.open_used(close_after_response_reason=CloseReason.AGE)
+    harness.manager.drain()
+    assert aged.close_after_response_reason is CloseReason.DRAIN
+    assert harness.open().close_after_response_reason is CloseReason.DRAIN
 
 
-def test_what_does_not_manage_to_close_is_ended_again() -> None:
-    """A closing connection with nothing unsent has two seconds; one that takes nothing, the write time-out."""
-    scene = Scene()
-    quiet = scene.open(asked=True, closing=True)
-    full = scene.open(asked=True, closing=True, sent=10, unsent=10)
-    scene.after(1.75)
-    assert quiet.ended == []
-    scene.after(0.5)
-    assert (quiet.ended[:1], full.ended) == ([Reason.WRITE_TIMEOUT], [])
-    scene.after(18.25)
-    assert full.ended[:1] == [Reason.WRITE_TIMEOUT]
+def test_connection_that_does_not_finish_closing_is_closed_again() -> None:
+    """A closing connection has two seconds, or the write timeout if it has buffered bytes."""
+    harness = Harness()
+    flushed = harness.open_used(is_closing=True)
+    stalled = harness.open_used(is_closing=True, written_bytes=10, buffered_bytes=10)
+    harness.advance(1.75)
+    assert flushed.close_reasons == []
+    harness.advance(0.5)
+    assert (flushed.close_reasons[:1], stalled.close_reasons) == ([CloseReason.WRITE_TIMEOUT], [])
+    harness.advance(18.25)
+    assert stalled.close_reasons[:1] == [CloseReason.WRITE_TIMEOUT]
 
 
-def test_who_was_told_to_close_is_looked_at_again() -> None:
-    """After an end that is a mere closing, the time for it begins then, not when the connection became idle."""
-    scene = Scene()
-    line = scene.open(asked=True)
-    lasts(scene, line, 75.0, Reason.IDLE)
-    scene.be(line, closing=True)
-    scene.after(2.0)
-    assert line.ended == [Reason.IDLE]
-    scene.after(0.25)
-    assert line.ended == [Reason.IDLE, Reason.WRITE_TIMEOUT]
+def test_close_timeout_starts_when_closing() -> None:
+    """The close timeout starts when the connection is closed, not when it became idle."""
+    harness = Harness()
+    connection = harness.open_used()
+    assert_closed_after(harness, connection, 75.0, CloseReason.IDLE)
+    connection.update(is_closing=True)
+    harness.advance(2.0)
+    assert connection.close_reasons == [CloseReason.IDLE]
+    harness.advance(0.25)
+    assert connection.close_reasons == [CloseReason.IDLE, CloseReason.WRITE_TIMEOUT]
 
 
-def test_room_is_made_by_those_that_never_asked() -> None:
-    """At the limit the oldest connection goes that has not asked a whole question, whatever it drips."""
-    scene = Scene()
-    good, dripping, silent = scene.open(asked=True), scene.open(busy=True), scene.open()
-    scene.open()
-    assert ([good.ended, silent.ended], dripping.ended) == ([[], []], [Reason.LIMIT])
-    scene.open(asked=True)
-    assert silent.ended == [Reason.LIMIT]
-    assert scene.guard.statistics().open == 3
+def test_unused_connections_are_evicted_first() -> None:
+    """At the limit, the oldest connection without a complete request is evicted, even while a body arrives."""
+    harness = Harness()
+    used, receiving, silent = harness.open_used(), harness.open(is_busy=True), harness.open()
+    harness.open()
+    assert ([used.close_reasons, silent.close_reasons], receiving.close_reasons) == ([[], []], [CloseReason.LIMIT])
+    harness.open_used()
+    assert silent.close_reasons == [CloseReason.LIMIT]
+    assert harness.manager.statistics().open_connections == 3
 
 
-def test_then_by_those_that_are_idle_for_longest() -> None:
-    """Where all have asked, the idle ones go, longest idle first; those with an exchange or unsent bytes stay."""
-    scene = Scene(Limits(most=4))
-    lines = []
+def test_longest_idle_connections_are_evicted_next() -> None:
+    """Connections with a request in flight or buffered bytes are never evicted."""
+    harness = Harness(ConnectionLimits(max_connections=4))
+    opened = []
     for _ in range(4):
-        lines.append(scene.open(asked=True))
-        scene.after(1.0)
-    first, second, third, fourth = lines
-    scene.be(first, free=None)  # it has just been used
-    scene.be(second, busy=True, free=None)
-    scene.be(third, sent=5, unsent=5)
-    scene.after(0.25)
-    scene.open(asked=True, busy=True)
-    scene.open(asked=True, busy=True)
-    assert [line.ended for line in lines] == [[Reason.LIMIT], [], [], [Reason.LIMIT]]
-    assert fourth.ended
+        opened.append(harness.open_used())
+        harness.advance(1.0)
+    first, second, third, fourth = opened
+    first.update(idle_since=None)  # it has just been used
+    second.update(is_busy=True, idle_since=None)
+    third.update(written_bytes=5, buffered_bytes=5)
+    harness.advance(0.25)
+    harness.open_used(is_busy=True)
+    assert fourth.close_reasons == [CloseReason.LIMIT]
+    assert first.close_reasons == []
+    harness.open_used(is_busy=True)
+    evicted = [connection.close_reasons for connection in opened]
+    assert evicted == [[CloseReason.LIMIT], [], [], [CloseReason.LIMIT]]
 
 
-def test_whoever_asks_meanwhile_is_passed_over() -> None:
-    """What was idle when it was looked for, and has been used since, is not closed for another."""
-    scene = Scene(Limits(most=2))
-    first = scene.open(asked=True)
-    scene.after(1.0)
-    second = scene.open(asked=True)
-    scene.open(asked=True, busy=True)
-    assert first.ended
-    scene.be(second, busy=True, free=None)
-    assert not scene.guard.opened(Record())
-    assert second.ended == []
+def test_connection_used_since_the_scan_is_not_evicted() -> None:
+    """An eviction candidate that has been used since the scan is skipped."""
+    harness = Harness(ConnectionLimits(max_connections=2))
+    first = harness.open_used()
+    harness.advance(1.0)
+    second = harness.open_used()
+    harness.open_used(is_busy=True)
+    assert first.close_reasons
+    second.update(is_busy=True, idle_since=None)
+    assert not harness.manager.try_add(FakeConnection())
+    assert second.close_reasons == []
 
 
-def test_where_nothing_can_go_the_new_one_is_refused() -> None:
-    """When every connection has an exchange under way, there is no room; later there is."""
-    scene = Scene()
-    lines = [scene.open(asked=True, busy=True) for _ in range(3)]
-    refused = Record()
-    assert not scene.guard.opened(refused)
-    scene.guard.closed(refused, Reason.CLIENT)
-    statistics = scene.guard.statistics()
-    assert (statistics.open, statistics.most, statistics.closed["refused"]) == (3, 3, 1)
-    assert sum(statistics.closed.values()) == 1
-    scene.be(lines[1], busy=False)
-    scene.after(0.25)
-    scene.open()
-    assert lines[1].ended == [Reason.LIMIT]
+def test_connection_is_refused_if_all_are_busy() -> None:
+    """If every connection has a request in flight, a new one is refused and counted; later it is accepted."""
+    harness = Harness()
+    opened = [harness.open_used(is_busy=True) for _ in range(3)]
+    refused = FakeConnection()
+    assert not harness.manager.try_add(refused)
+    harness.manager.remove(refused, CloseReason.CLIENT)
+    statistics = harness.manager.statistics()
+    assert (statistics.open_connections, statistics.max_connections) == (3, 3)
+    assert statistics.closed_by_reason["refused"] == 1
+    assert sum(statistics.closed_by_reason.values()) == 1
+    opened[1].update(is_busy=False)
+    harness.advance(0.25)
+    harness.open()
+    assert opened[1].close_reasons == [CloseReason.LIMIT]
 
 
-def test_a_flood_does_not_search_for_each() -> None:
-    """Where nothing idle was found, that is believed for a moment, however many come in it."""
-    scene = Scene(Limits(most=1))
-    line = scene.open(asked=True, busy=True)
-    assert not scene.guard.opened(Record())
-    scene.be(line, busy=False)
-    assert not scene.guard.opened(Record())
-    scene.clock.advance(connections.SCAN_PAUSE)
-    assert scene.guard.opened(Record())
+def test_flood_of_connections_does_not_scan_for_each() -> None:
+    """After a scan that found no idle connection, the next scan waits for `IDLE_SCAN_INTERVAL`."""
+    harness = Harness(ConnectionLimits(max_connections=1))
+    connection = harness.open_used(is_busy=True)
+    assert not harness.manager.try_add(FakeConnection())
+    connection.update(is_busy=False)
+    assert not harness.manager.try_add(FakeConnection())
+    harness.clock.advance(connections.IDLE_SCAN_INTERVAL)
+    assert harness.manager.try_add(FakeConnection())
 
 
-def test_each_end_is_counted_once() -> None:
-    """Open connections, and ends by reason, add up to those that came."""
-    scene = Scene()
-    lines = [scene.open() for _ in range(5)]
-    for line in lines:
-        scene.guard.closed(line, Reason.CLIENT)
-        scene.guard.closed(line, Reason.IDLE)
-    statistics = scene.guard.statistics()
-    assert statistics.open == 0
-    assert {reason: count for reason, count in statistics.closed.items() if count} == {"client": 3, "limit": 2}
-    assert set(statistics.closed) == {reason.value for reason in Reason}
+def test_each_connection_is_counted_once() -> None:
+    """Open and closed connections add up to the number of accepted connections."""
+    harness = Harness()
+    opened = [harness.open() for _ in range(5)]
+    for connection in opened:
+        harness.manager.remove(connection, CloseReason.CLIENT)
+        harness.manager.remove(connection, CloseReason.IDLE)
+    statistics = harness.manager.statistics()
+    assert statistics.open_connections == 0
+    counts = {reason: count for reason, count in statistics.closed_by_reason.items() if count}
+    assert counts == {"client": 3, "limit": 2}
+    assert set(statistics.closed_by_reason) == {reason.value for reason in CloseReason}
 
 
-def test_a_sweep_looks_at_so_many_at_once() -> None:
-    """However many there are, one sweep looks at a bounded number, and the next goes on with the others."""
-    scene = Scene(Limits(most=3 * BATCH))
-    lines = [scene.open() for _ in range(2 * BATCH + 1)]
-    scene.clock.advance(10.0)
-    for seen in (BATCH, 2 * BATCH, 2 * BATCH + 1):
-        scene.guard.sweep()
-        assert sum(bool(line.ended) for line in lines) == seen
+def test_sweep_is_bounded() -> None:
+    """One sweep checks a bounded number of connections, and the next sweep continues with the others."""
+    harness = Harness(ConnectionLimits(max_connections=3 * SWEEP_BATCH_SIZE))
+    opened = [harness.open() for _ in range(2 * SWEEP_BATCH_SIZE + 1)]
+    harness.clock.advance(10.0)
+    for closed in (SWEEP_BATCH_SIZE, 2 * SWEEP_BATCH_SIZE, 2 * SWEEP_BATCH_SIZE + 1):
+        harness.manager.sweep()
+        assert sum(bool(connection.close_reasons) for connection in opened) == closed

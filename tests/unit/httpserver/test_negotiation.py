@@ -1,12 +1,12 @@
-"""Content negotiation, against RFC 9110, section 12.5."""
+"""Content negotiation (RFC 9110, section 12.5)."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import NotAcceptable
-from service.web import negotiate
-from service.web.negotiate import Representation
+from askd.errors import NotAcceptable
+from askd.httpserver import negotiation
+from askd.httpserver.negotiation import Representation
 
 JSON, TEXT, STREAM = Representation.JSON, Representation.TEXT, Representation.STREAM
 
@@ -37,18 +37,18 @@ CHOICES = {
 
 
 @pytest.mark.parametrize(("accept", "expected"), CHOICES.items())
-def test_the_wanted_representation_is_chosen(accept: str, expected: Representation) -> None:
-    """Quality decides, the most specific range counts, a tie goes to JSON, what is malformed counts nothing."""
-    assert negotiate.representation(accept) is expected
+def test_representation_is_negotiated(accept: str, expected: Representation) -> None:
+    """The highest quality wins, the most specific range counts, JSON wins a tie, malformed ranges are ignored."""
+    assert negotiation.negotiate_representation(accept) is expected
 
 
 @pytest.mark.parametrize(
     "accept", ["image/png", "*/*;q=0", "application/json;q=0", "json", "text", ";", ",", "text/html"]
 )
-def test_nothing_wanted_is_refused_with_what_there_is(accept: str) -> None:
-    """Where nothing fits, the error names all representations."""
+def test_unacceptable_media_types_are_rejected(accept: str) -> None:
+    """The error lists all supported media types."""
     with pytest.raises(NotAcceptable, match=r"application/json, text/plain, text/event-stream"):
-        negotiate.representation(accept)
+        negotiation.negotiate_representation(accept)
 
 
 HTML = {
@@ -65,9 +65,9 @@ HTML = {
 
 
 @pytest.mark.parametrize(("accept", "expected"), HTML.items())
-def test_html_only_where_it_is_preferred(accept: str, expected: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """A page is for those who rank it above JSON; all others are programs."""
-    assert negotiate.prefers_html(accept) is expected
+def test_html_only_if_preferred(accept: str, expected: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Only a client that ranks HTML above JSON, as browsers do, gets an HTML page."""
+    assert negotiation.prefers_html(accept) is expected
 
 
 ENCODINGS = {
@@ -85,9 +85,9 @@ ENCODINGS = {
 
 
 @pytest.mark.parametrize(("accept", "expected"), ENCODINGS.items())
-def test_gzip_only_where_it_is_taken(accept: str, expected: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """A coding with quality 0 is refused, and `*` speaks for those not named."""
-    assert negotiate.takes_gzip(accept) is expected
+def test_gzip_only_if_accepted(accept: str, expected: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Quality 0 rejects a coding, and `*` covers the codings that are not listed."""
+    assert negotiation.accepts_gzip(accept) is expected
 
 
 ranges = st.sampled_from(["*/*", "text/*", "application/*", "application/json", "text/plain", "text/event-stream"])
@@ -96,14 +96,14 @@ accepts = st.lists(st.tuples(ranges, qualities).map("".join)).map(", ".join) | s
 
 
 @given(accepts)
-def test_any_accept_is_decided(accept: str) -> None:
-    """No header, however odd, raises anything but NotAcceptable; what is chosen has a quality above 0."""
+def test_any_header_is_handled(accept: str) -> None:
+    """Any header either raises NotAcceptable or leads to a representation with a quality above 0."""
     try:
-        chosen = negotiate.representation(accept)
+        chosen = negotiation.negotiate_representation(accept)
     except NotAcceptable:
-        assert all(negotiate.quality(accept, each.value) == 0 for each in Representation)
+        assert all(negotiation.quality(accept, representation.value) == 0 for representation in Representation)
     else:
-        best = max(negotiate.quality(accept, each.value) for each in Representation)
-        assert not accept or negotiate.quality(accept, chosen.value) == best > 0
-    assert negotiate.prefers_html(accept) in {True, False}
-    assert negotiate.takes_gzip(accept) in {True, False}
+        best = max(negotiation.quality(accept, representation.value) for representation in Representation)
+        assert not accept or negotiation.quality(accept, chosen.value) == best > 0
+    assert negotiation.prefers_html(accept) in {True, False}
+    assert negotiation.accepts_gzip(accept) in {True, False}

@@ -1,4 +1,4 @@
-"""TLS: what is refused at the start, what clients are shown, and what happens when it is renewed."""
+"""TLS: rejected certificates, protocol versions, and certificate reloads."""
 
 import ssl
 from datetime import timedelta
@@ -8,34 +8,42 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from service.certificate import Validity
-from service.errors import StartupError
-from service.tls import Tls, untimely
-from tests.certificates import HOST, Files, at, issue, mount, serial, trusting, write
-from tests.telemetry.captured import Captured
+from askd.errors import StartupError
+from askd.httpserver.tls import CertificateReloader, CertificateValidity, validity_problem
+from tests.support.certificates import (
+    HOST,
+    CertificateFiles,
+    client_context,
+    issue_certificate,
+    mount_as_secret,
+    serial_number,
+    utc_date,
+    write_certificate,
+)
+from tests.support.log_capture import LogCapture
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
-    """A certificate that is valid."""
-    return write(tmp_path, issue())
+def files(tmp_path: Path) -> CertificateFiles:
+    """A valid certificate and its key."""
+    return write_certificate(tmp_path, issue_certificate())
 
 
-def served(files: Files) -> Tls:
-    """What serves it."""
-    return Tls(str(files.cert), str(files.key))
+def load(files: CertificateFiles) -> CertificateReloader:
+    """Load a certificate and its key."""
+    return CertificateReloader(str(files.cert), str(files.key))
 
 
-class Talk:
-    """A connection in memory, up to its handshake."""
+class InMemoryConnection:
+    """A TLS connection without sockets."""
 
-    def __init__(self, tls: Tls, client: ssl.SSLContext) -> None:
-        up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.server = tls.context.wrap_bio(up, down, server_side=True)
-        self.client = client.wrap_bio(down, up, server_hostname=HOST)
+    def __init__(self, tls: CertificateReloader, client: ssl.SSLContext) -> None:
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.server = tls.context.wrap_bio(to_server, to_client, server_side=True)
+        self.client = client.wrap_bio(to_client, to_server, server_hostname=HOST)
 
-    def shake(self) -> "Talk":
-        """Shake hands. Raises what either side raises."""
+    def do_handshake(self) -> "InMemoryConnection":
+        """Complete the handshake. Raises the errors of both sides."""
         done: set[ssl.SSLObject] = set()
         while len(done) < 2:
             for side in (self.client, self.server):
@@ -47,158 +55,164 @@ class Talk:
         return self
 
     @property
-    def shown(self) -> str:
-        """Serial number of the certificate that the client was shown."""
+    def serial_number(self) -> str:
+        """Serial number of the certificate that the client received."""
         return str((self.client.getpeercert() or {})["serialNumber"])
 
 
-def shown(tls: Tls) -> str:
-    """What a new client is shown."""
-    return Talk(tls, trusting()).shake().shown
+def served_serial_number(tls: CertificateReloader) -> str:
+    """Return the serial number of the certificate that a new client receives."""
+    return InMemoryConnection(tls, client_context()).do_handshake().serial_number
 
 
-@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_today_s_clients_are_served(files: Files, newest: ssl.TLSVersion) -> None:
-    """TLS 1.2 and 1.3 work, with forward secrecy, and HTTP/1.1 is agreed on."""
-    client = trusting(newest=newest)
-    client.set_alpn_protocols(["h2", "http/1.1"])
-    talk = Talk(served(files), client).shake()
-    assert talk.client.version() == newest.name.replace("_", ".")
-    assert talk.client.selected_alpn_protocol() == "http/1.1"
-    cipher = (talk.client.cipher() or ("",))[0]
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_supported_versions(files: CertificateFiles, version: ssl.TLSVersion) -> None:
+    """TLS 1.2 and 1.3 are accepted, with forward secrecy, and HTTP/1.1 is negotiated."""
+    context = client_context(maximum_version=version)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    client = InMemoryConnection(load(files), context).do_handshake().client
+    assert client.version() == version.name.replace("_", ".")
+    assert client.selected_alpn_protocol() == "http/1.1"
+    cipher = (client.cipher() or ("",))[0]
     assert cipher.startswith(("ECDHE-", "DHE-", "TLS_"))
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
-def test_yesterday_s_clients_are_not(files: Files) -> None:
-    """TLS 1.1 is refused, by whatever ciphers."""
-    client = trusting()
-    client.minimum_version = client.maximum_version = ssl.TLSVersion.TLSv1_1
-    client.set_ciphers("ALL:@SECLEVEL=0")
+def test_tls_1_1_is_rejected(files: CertificateFiles) -> None:
+    """TLS 1.1 is rejected with any cipher."""
+    context = client_context()
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.raises(ssl.SSLError):
-        Talk(served(files), client).shake()
+        InMemoryConnection(load(files), context).do_handshake()
 
 
-def spoiled(folder: Path) -> dict[str, tuple[Files, str]]:
-    """Pairs that cannot be served, each with what is said."""
-    one, other = issue(), issue()
-    good = write(folder, one)
+def invalid_files(folder: Path) -> dict[str, tuple[CertificateFiles, str]]:
+    """Return files that cannot be used, each with a part of the error message."""
+    leaf, other = issue_certificate(), issue_certificate()
+    valid = write_certificate(folder, leaf)
 
-    def file(name: str, content: bytes) -> Path:
+    def write(name: str, content: bytes) -> Path:
         (folder / name).write_bytes(content)
         return folder / name
 
-    locked = serialization.load_pem_private_key(one.private_key_pem.bytes(), None).private_bytes(
+    encrypted_key = serialization.load_pem_private_key(leaf.private_key_pem.bytes(), None).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.BestAvailableEncryption(b"passphrase"),
     )
-    der = ssl.PEM_cert_to_DER_cert(one.cert_chain_pems[0].bytes().decode())
-    key = one.private_key_pem.bytes()
+    der = ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())
+    key = leaf.private_key_pem.bytes()
+    rsa_key = issue_certificate(key_type=trustme.KeyType.RSA).private_key_pem.bytes()
+    truncated_cert = valid.cert.read_bytes()[:200] + b"\n-----END CERTIFICATE-----\n"
+    no_certificate = "--tls-cert={cert}: contains no PEM certificate"
+    mismatch = "--tls-key={key}: does not match the first certificate in {cert}"
     return {
-        "absent": (good._replace(cert=folder / "no"), "--tls-cert={cert}: cannot be read (No such file or directory)"),
-        "folder": (good._replace(key=folder), "--tls-key={key}: cannot be read (Is a directory)"),
-        "empty": (good._replace(cert=file("empty", b"")), "--tls-cert={cert}: holds no certificate in PEM"),
-        "DER": (good._replace(cert=file("der", der)), "--tls-cert={cert}: holds no certificate in PEM"),
-        "swapped": (Files(good.key, good.cert), "--tls-cert={cert}: holds no certificate in PEM"),
-        "no key": (good._replace(key=good.cert), "--tls-key={key}: holds no private key in PEM"),
-        "another's key": (
-            good._replace(key=file("other", other.private_key_pem.bytes())),
-            "--tls-key={key}: does not belong to the first certificate in {cert}",
+        "missing": (
+            valid._replace(cert=folder / "no"),
+            "--tls-cert={cert}: cannot be read (No such file or directory)",
         ),
-        "another kind of key": (
-            good._replace(key=file("rsa", issue(kind=trustme.KeyType.RSA).private_key_pem.bytes())),
-            "--tls-key={key}: does not belong to the first certificate in {cert}",
+        "directory": (valid._replace(key=folder), "--tls-key={key}: cannot be read (Is a directory)"),
+        "empty": (valid._replace(cert=write("empty", b"")), no_certificate),
+        "DER": (valid._replace(cert=write("der", der)), no_certificate),
+        "swapped": (CertificateFiles(valid.key, valid.cert), no_certificate),
+        "no key": (valid._replace(key=valid.cert), "--tls-key={key}: contains no PEM private key"),
+        "key of another certificate": (valid._replace(key=write("other", other.private_key_pem.bytes())), mismatch),
+        "other type of key": (valid._replace(key=write("rsa", rsa_key)), mismatch),
+        "encrypted key": (
+            valid._replace(key=write("encrypted", encrypted_key)),
+            "--tls-key={key}: the key is encrypted",
         ),
-        "passphrase": (good._replace(key=file("locked", locked)), "--tls-key={key}: needs a passphrase"),
-        "damaged key": (good._replace(key=file("half", key[:60] + key[90:])), "OpenSSL refuses them"),
+        "damaged key": (valid._replace(key=write("damaged", key[:60] + key[90:])), "rejected by OpenSSL"),
         "damaged certificate": (
-            good._replace(cert=file("cut", good.cert.read_bytes()[:200] + b"\n-----END CERTIFICATE-----\n")),
-            "--tls-cert={cert}: holds a certificate that is damaged",
+            valid._replace(cert=write("truncated", truncated_cert)),
+            "--tls-cert={cert}: contains a damaged certificate",
         ),
     }
 
 
-def test_a_faulty_pair_does_not_start(tmp_path: Path) -> None:
-    """Each fault names the setting, the file, what is wrong and the mend, and shows nothing of a key."""
-    for name, (files, said) in spoiled(tmp_path).items():
+def test_invalid_files_are_rejected_at_startup(tmp_path: Path) -> None:
+    """Each error names the setting, the file, the cause and a fix, and reveals nothing of the key."""
+    for name, (files, expected) in invalid_files(tmp_path).items():
         with pytest.raises(StartupError) as raised:
-            served(files)
-        told = str(raised.value)
-        assert said.format(cert=files.cert, key=files.key) in told, name
-        assert told.count(": ") >= 2, name
-        assert "BEGIN " not in told.replace("-----BEGIN CERTIFICATE-----", "")
+            load(files)
+        message = str(raised.value)
+        assert expected.format(cert=files.cert, key=files.key) in message, name
+        assert message.count(": ") >= 2, name
+        assert "BEGIN " not in message.replace("-----BEGIN CERTIFICATE-----", "")
 
 
-@pytest.mark.parametrize("old", trustme.KeyType)
-@pytest.mark.parametrize("new", trustme.KeyType)
-def test_a_renewed_certificate_is_shown_to_new_connections(
-    tmp_path: Path, old: trustme.KeyType, new: trustme.KeyType
+@pytest.mark.parametrize("old_type", trustme.KeyType)
+@pytest.mark.parametrize("new_type", trustme.KeyType)
+def test_renewed_certificate_is_used_for_new_connections(
+    tmp_path: Path, old_type: trustme.KeyType, new_type: trustme.KeyType
 ) -> None:
-    """After a swap in place new clients see the new one alone, whatever its kind of key; a begun one is not broken."""
-    before, after = issue(kind=old), issue(kind=new)
-    tls = served(mount(tmp_path, 1, before))
-    assert shown(tls) == serial(before)
-    begun = Talk(tls, trusting())
-    mount(tmp_path, 2, after)
-    tls.look()
-    assert shown(tls) == serial(before)
-    tls.look()
-    assert begun.shake().shown == serial(before)
-    for newest in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-        assert Talk(tls, trusting(newest=newest)).shake().shown == serial(after)
+    """After a renewal, new clients get only the new certificate; a handshake in progress continues with the old one."""
+    old, new = issue_certificate(key_type=old_type), issue_certificate(key_type=new_type)
+    tls = load(mount_as_secret(tmp_path, 1, old))
+    assert served_serial_number(tls) == serial_number(old)
+    in_progress = InMemoryConnection(tls, client_context())
+    mount_as_secret(tmp_path, 2, new)
+    tls.reload_if_changed()
+    assert served_serial_number(tls) == serial_number(old)
+    tls.reload_if_changed()
+    assert in_progress.do_handshake().serial_number == serial_number(old)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        connection = InMemoryConnection(tls, client_context(maximum_version=version))
+        assert connection.do_handshake().serial_number == serial_number(new)
     assert (tls.statistics().reloads, tls.statistics().reload_failures) == (1, 0)
 
 
-def test_a_broken_pair_leaves_the_old_one(tmp_path: Path) -> None:
-    """A certificate without its key is not shown, is counted and logged once, and is when the key has come."""
-    before, after = issue(), issue()
-    files = write(tmp_path, before)
-    tls = served(files)
-    with Captured() as log:
-        files.cert.write_bytes(after.cert_chain_pems[0].bytes())
+def test_failed_reload_keeps_the_old_certificate(tmp_path: Path) -> None:
+    """A certificate without its key is not used; the failure is counted and logged once, until the key arrives."""
+    old, new = issue_certificate(), issue_certificate()
+    files = write_certificate(tmp_path, old)
+    tls = load(files)
+    with LogCapture() as log:
+        files.cert.write_bytes(new.cert_chain_pems[0].bytes())
         for _ in range(4):
-            tls.look()
-        (told,) = log.lines("the changed certificate is faulty, the old one stays")
-        assert f"--tls-key={files.key}: does not belong" in told["fault"]
-        assert shown(tls) == serial(before)
+            tls.reload_if_changed()
+        (line,) = log.lines("tls_certificate_reload_failed")
+        assert f"--tls-key={files.key}: does not match" in line["error"]
+        assert served_serial_number(tls) == serial_number(old)
         files.key.unlink()
         for _ in range(2):
-            tls.look()
+            tls.reload_if_changed()
         assert (tls.statistics().reloads, tls.statistics().reload_failures) == (0, 2)
         assert tls.statistics().reload_failing
-        write(tmp_path, after)
+        write_certificate(tmp_path, new)
         for _ in range(2):
-            tls.look()
-        assert log.lines("certificate read again")
-    assert (shown(tls), tls.statistics().reload_failing) == (serial(after), False)
+            tls.reload_if_changed()
+        assert log.lines("tls_certificate_reloaded")
+    assert (served_serial_number(tls), tls.statistics().reload_failing) == (serial_number(new), False)
 
 
-def test_its_end_is_told(tmp_path: Path) -> None:
-    """When the certificate ends is a figure to be warned by, and follows the renewal."""
-    tls = served(write(tmp_path, issue(ends=at(2030))))
-    assert tls.statistics().expires == at(2030).timestamp()
-    write(tmp_path, issue(ends=at(2031)))
+def test_expiry_is_in_the_statistics(tmp_path: Path) -> None:
+    """The statistics contain the expiry of the certificate in use, also after a renewal."""
+    tls = load(write_certificate(tmp_path, issue_certificate(not_after=utc_date(2030))))
+    assert tls.statistics().expires_at == utc_date(2030).timestamp()
+    write_certificate(tmp_path, issue_certificate(not_after=utc_date(2031)))
     for _ in range(2):
-        tls.look()
-    assert tls.statistics().expires == at(2031).timestamp()
+        tls.reload_if_changed()
+    assert tls.statistics().expires_at == utc_date(2031).timestamp()
 
 
-def test_an_expired_one_is_served_with_a_warning(tmp_path: Path) -> None:
-    """It is better than none, for some clients do not look; the log says what most will do."""
-    tls = served(write(tmp_path, issue()))
-    write(tmp_path, issue(begins=at(2019), ends=at(2020)))
-    with Captured() as log:
+def test_expired_certificate_is_used_with_a_warning(tmp_path: Path) -> None:
+    """An expired certificate is loaded, because some clients do not verify it, and a warning is logged."""
+    tls = load(write_certificate(tmp_path, issue_certificate()))
+    files = write_certificate(tmp_path, issue_certificate(not_before=utc_date(2019), not_after=utc_date(2020)))
+    with LogCapture() as log:
         for _ in range(2):
-            tls.look()
-        assert log.lines("the certificate has expired on 2020-01-01: clients will refuse it")
+            tls.reload_if_changed()
+        (line,) = log.lines("tls_certificate_not_valid")
+        assert (line["reason"], line["path"]) == ("expired on 2020-01-01", str(files.cert))
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
-        Talk(tls, trusting()).shake()
+        InMemoryConnection(tls, client_context()).do_handshake()
 
 
-def test_untimely() -> None:
-    """Both ends of the time are told, and nothing within it."""
-    valid = Validity(at(2020), at(2021))
-    assert untimely(valid, at(2020, 6)) == ""
-    assert untimely(valid, at(2021) + timedelta(seconds=1)) == "has expired on 2021-01-01"
-    assert untimely(valid, at(2019)) == "is not valid before 2020-01-01 00:00 UTC"
+def test_validity_problem() -> None:
+    """An expired certificate and one that is not valid yet are reported."""
+    validity = CertificateValidity(utc_date(2020), utc_date(2021))
+    assert validity_problem(validity, utc_date(2020, 6)) == ""
+    assert validity_problem(validity, utc_date(2021) + timedelta(seconds=1)) == "expired on 2021-01-01"
+    assert validity_problem(validity, utc_date(2019)) == "not valid before 2020-01-01 00:00 UTC"

@@ -1,21 +1,32 @@
-"""Steps of the drain that take no server to be tried."""
+"""Steps of the graceful shutdown that need no server."""
 
 import asyncio
 import threading
 
-from service import drain
+from askd.process import shutdown
+from tests.support.log_capture import LogCapture
 
 
-async def test_work_within_its_time() -> None:
-    """Work that ends in time is done; what does not is left behind, in a thread that keeps nothing from ending."""
+async def test_blocking_work_is_abandoned_at_its_time_limit() -> None:
+    """Work that exceeds its time limit goes on in a daemon thread, which does not keep the process alive."""
     gate, threads = threading.Event(), []
 
     def hang() -> None:
         threads.append(threading.current_thread())
         gate.wait()
 
-    assert await drain.within(lambda: None, 5.0)
-    assert not await drain.within(hang, 0.01)
+    assert await shutdown.run_in_daemon_thread(lambda: None, 5.0)
+    assert not await shutdown.run_in_daemon_thread(hang, 0.01)
     assert [thread.daemon for thread in threads] == [True]
     gate.set()
     await asyncio.to_thread(threads[0].join)
+
+
+def test_step_is_logged_when_it_ends() -> None:
+    """The line of a step has its number, its name, its time limit and its duration."""
+    with LogCapture() as log:
+        with shutdown.ShutdownLog().step("finish_requests", 2.5):
+            assert not log.lines("shutdown_step")
+        (line,) = log.lines("shutdown_step")
+    assert (line["level"], line["step"], line["name"], line["bound_ms"]) == ("info", 4, "finish_requests", 2500)
+    assert line["duration_ms"] >= 0

@@ -1,11 +1,11 @@
-"""A fault in one line."""
+"""Errors in one line."""
 
 import pytest
 
-from service.errors import LoadError
-from service.reload.fault import one_line
+from askd.errors import LoadError
+from askd.reload.worker_process import one_line_error
 
-FAULTS = {
+ERRORS = {
     "main.py cannot be imported:\n  main.py:4: import x\nModuleNotFoundError: No module named 'x'\ninstall it": (
         "main.py:4: ModuleNotFoundError: No module named 'x'"
     ),
@@ -21,7 +21,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("text", "line"), FAULTS.items())
-def test_one_line(text: str, line: str) -> None:
-    """Of the frames the innermost, with the exception; else the first line, of a length that fits a probe's answer."""
-    assert one_line(LoadError(text)) == line
+@pytest.mark.parametrize(("message", "line"), ERRORS.items())
+def test_one_line_error(message: str, line: str) -> None:
+    """The line has the innermost frame and the exception, else the first line, cut to fit a probe's response."""
+    assert one_line_error(LoadError(message)) == line

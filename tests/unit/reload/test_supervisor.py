@@ -1,4 +1,4 @@
-"""Which workers the supervisor starts, lets go and stands in for, whatever they say and however they end."""
+"""Supervisor: which workers it starts and stops, whatever they report and however they exit."""
 
 import os
 import signal
@@ -7,64 +7,81 @@ from pathlib import Path
 
 import pytest
 
-from service.reload.link import SWAP, Said
-from service.reload.supervisor import Supervisor, _reap
+from askd.reload.supervisor import Supervisor, _reap_children
+from askd.reload.worker_process import SWAP_COMMAND, WorkerMessage
 
 
-class FakeChild:
-    """A worker that keeps what it is told; the test speaks for it."""
+class FakeWorker:
+    """A worker that records commands and signals; the test sends its messages."""
 
-    def __init__(self, pid: int, heard: "Callable[[FakeChild, Said], None]", *, takes_over: bool, fault: str | None):
+    def __init__(
+        self,
+        pid: int,
+        on_message: "Callable[[FakeWorker, WorkerMessage], None]",
+        *,
+        replaces_running_worker: bool,
+        load_error: str | None,
+    ) -> None:
         self.pid = pid
-        self.takes_over = takes_over
-        self.fault = fault
-        self.stands_in = fault is not None
-        self.told: list[object] = []
-        self.last_words: Said | None = None
-        """What is heard of it when it has ended, because it came as late as that."""
-        self._heard = heard
+        self.replaces_running_worker = replaces_running_worker
+        self.load_error = load_error
+        self.serves_load_error = load_error is not None
+        self.received: list[object] = []
+        self.unread_message: WorkerMessage | None = None
+        """Message that the supervisor reads only after the exit."""
+        self._on_message = on_message
 
-    def says(self, event: str, **more: object) -> None:
-        """Be heard."""
-        self._heard(self, Said(event=event, **more))  # type: ignore[arg-type] # the test's own words
+    def send_message(self, event: str, **fields: object) -> None:
+        """Send a message to the supervisor."""
+        self._on_message(self, WorkerMessage(event=event, **fields))  # type: ignore[arg-type] # events of the test
 
-    def command(self, word: str) -> None:
-        """Keep the word."""
-        self.told.append(word)
+    def send_command(self, command: str) -> None:
+        """Record a command."""
+        self.received.append(command)
 
-    def signal(self, number: signal.Signals) -> None:
-        """Keep the signal."""
-        self.told.append(number)
+    def send_signal(self, number: signal.Signals) -> None:
+        """Record a signal."""
+        self.received.append(number)
 
     def kill(self) -> None:
-        """Keep that it was killed."""
-        self.told.append("kill")
+        """Record that it was killed."""
+        self.received.append("kill")
 
     def close(self) -> None:
-        """Be heard a last time."""
-        if self.last_words:
-            self._heard(self, self.last_words)
+        """Deliver the unread message."""
+        if self.unread_message:
+            self._on_message(self, self.unread_message)
 
 
 class FakeLauncher:
-    """Starts fakes with rising process ids, or fails."""
+    """Starts fake workers with increasing process ids, or fails."""
 
     def __init__(self) -> None:
-        self.started: list[FakeChild] = []
+        self.workers: list[FakeWorker] = []
         self.fails = False
 
     def start(
-        self, heard: Callable[[FakeChild, Said], None], *, takes_over: bool, fault: str | None = None
-    ) -> FakeChild:
-        """Start one."""
+        self,
+        on_message: Callable[[FakeWorker, WorkerMessage], None],
+        *,
+        replaces_running_worker: bool,
+        load_error: str | None = None,
+    ) -> FakeWorker:
+        """Start a worker."""
         if self.fails:
             raise OSError("no more processes")
-        self.started.append(FakeChild(100 + len(self.started), heard, takes_over=takes_over, fault=fault))
-        return self.started[-1]
+        worker = FakeWorker(
+            100 + len(self.workers),
+            on_message,
+            replaces_running_worker=replaces_running_worker,
+            load_error=load_error,
+        )
+        self.workers.append(worker)
+        return worker
 
 
-class Stage:
-    """A supervisor with fakes below it."""
+class Setup:
+    """A supervisor with fake workers, of which the first has been started."""
 
     def __init__(self) -> None:
         self.launcher = FakeLauncher()
@@ -73,141 +90,141 @@ class Stage:
         self.supervisor.start()
 
     @property
-    def children(self) -> Sequence[FakeChild]:
-        """All that were started."""
-        return self.launcher.started
+    def workers(self) -> Sequence[FakeWorker]:
+        """All workers that were started."""
+        return self.launcher.workers
 
-    def serving(self) -> FakeChild:
-        """Let the last one that was started serve."""
-        self.children[-1].says("serves")
-        return self.children[-1]
+    def serve(self) -> FakeWorker:
+        """Let the last worker serve."""
+        self.workers[-1].send_message("serving")
+        return self.workers[-1]
 
 
 @pytest.fixture
-async def stage() -> Stage:
-    """A supervisor that has started its first worker."""
-    return Stage()
+async def setup() -> Setup:
+    """Supervisor that has started its first worker."""
+    return Setup()
 
 
-async def test_the_first_does_not_take_over(stage: Stage) -> None:
-    """The first worker serves from its first moment; the next waits until its load is over."""
-    first = stage.serving()
-    stage.supervisor.changed(["main.py"])
-    assert [child.takes_over for child in stage.children] == [False, True]
-    assert first.told == []
-    stage.serving()
-    assert first.told == [SWAP]
+async def test_only_later_workers_wait_for_their_load(setup: Setup) -> None:
+    """The first worker listens at once, the second replaces it when its load is over."""
+    first = setup.serve()
+    setup.supervisor.on_files_changed(["main.py"])
+    assert [worker.replaces_running_worker for worker in setup.workers] == [False, True]
+    assert first.received == []
+    setup.serve()
+    assert first.received == [SWAP_COMMAND]
 
 
-async def test_one_that_is_loading_gives_way(stage: Stage) -> None:
-    """A save while a worker is loading starts another, and lets that one go without a word of its fate."""
-    stage.serving()
-    stage.supervisor.changed(["main.py"])
-    stage.supervisor.changed(["main.py"])
-    _, second, third = stage.children
-    assert (second.told, third.takes_over) == ([SWAP], True)
-    second.says("serves")  # too late
-    third.says("serves")
-    assert third.told == []
-    stage.supervisor.ended(second.pid, 1)
-    assert len(stage.children) == 3
+async def test_change_during_a_load_stops_the_loading_worker(setup: Setup) -> None:
+    """A change stops a worker that is still loading, and its exit is not an error."""
+    setup.serve()
+    setup.supervisor.on_files_changed(["main.py"])
+    setup.supervisor.on_files_changed(["main.py"])
+    _, second, third = setup.workers
+    assert (second.received, third.replaces_running_worker) == ([SWAP_COMMAND], True)
+    second.send_message("serving")  # too late
+    third.send_message("serving")
+    assert third.received == []
+    setup.supervisor.on_process_exit(second.pid, 1)
+    assert len(setup.workers) == 3
 
 
-async def test_a_stand_in_that_dies_has_none(stage: Stage) -> None:
-    """A worker that dies is stood in for, once: what ends the stand-in too would end the next."""
-    stage.serving()
-    stage.supervisor.ended(stage.children[0].pid, -signal.SIGSEGV)
-    assert stage.children[1].fault == "The worker was ended by SIGSEGV. The next save starts another."
-    stage.supervisor.ended(stage.children[1].pid, 1)
-    assert len(stage.children) == 2
-    stage.supervisor.changed(["main.py"])
-    assert (stage.children[2].takes_over, stage.children[2].fault) == (False, None)
+async def test_crashed_worker_is_replaced_once(setup: Setup) -> None:
+    """A crashed worker is replaced by one that serves the error; if that one crashes too, nothing is started."""
+    setup.serve()
+    setup.supervisor.on_process_exit(setup.workers[0].pid, -signal.SIGSEGV)
+    assert setup.workers[1].load_error == "The worker was killed by SIGSEGV. Save a file to restart it."
+    setup.supervisor.on_process_exit(setup.workers[1].pid, 1)
+    assert len(setup.workers) == 2
+    setup.supervisor.on_files_changed(["main.py"])
+    assert (setup.workers[2].replaces_running_worker, setup.workers[2].load_error) == (False, None)
 
 
-async def test_one_that_dies_while_the_next_is_loading(stage: Stage) -> None:
-    """Where the next worker is about to serve anyway, nothing stands in."""
-    stage.serving()
-    stage.supervisor.changed(["main.py"])
-    stage.supervisor.ended(stage.children[0].pid, 1)
-    assert len(stage.children) == 2
+async def test_crash_while_the_next_worker_is_loading(setup: Setup) -> None:
+    """A crashed worker is not replaced if the next one is about to serve."""
+    setup.serve()
+    setup.supervisor.on_files_changed(["main.py"])
+    setup.supervisor.on_process_exit(setup.workers[0].pid, 1)
+    assert len(setup.workers) == 2
 
 
-async def test_a_refusal_at_the_start_ends_it(stage: Stage) -> None:
-    """What is wrong from the start ends it with 2, even where it is heard no earlier than the end."""
-    stage.children[0].last_words = Said(event="refuses", fault="no such file")
-    stage.supervisor.ended(stage.children[0].pid, 2)
-    assert await stage.supervisor.finished == 2
+async def test_start_error_of_the_first_worker_ends_the_supervisor(setup: Setup) -> None:
+    """The supervisor exits with 2 if the first worker cannot start, even if it reads that after the exit."""
+    setup.workers[0].unread_message = WorkerMessage(event="start_failed", error="no such file")
+    setup.supervisor.on_process_exit(setup.workers[0].pid, 2)
+    assert await setup.supervisor.exit_code == 2
 
 
-async def test_a_later_refusal_is_shown(stage: Stage) -> None:
-    """A refusal after a save is what the stand-in says."""
-    stage.serving()
-    stage.supervisor.changed(["vars"])
-    stage.children[1].says("refuses", fault="vars:1: no value")
-    stage.supervisor.ended(stage.children[1].pid, 2)
-    assert (stage.children[2].fault, stage.children[2].takes_over) == ("vars:1: no value", True)
+async def test_start_error_of_a_later_worker_is_served(setup: Setup) -> None:
+    """If a worker cannot start after a change, the next one serves its error."""
+    setup.serve()
+    setup.supervisor.on_files_changed(["vars"])
+    setup.workers[1].send_message("start_failed", error="vars:1: no value")
+    setup.supervisor.on_process_exit(setup.workers[1].pid, 2)
+    assert (setup.workers[2].load_error, setup.workers[2].replaces_running_worker) == ("vars:1: no value", True)
 
 
-async def test_a_signal_ends_all(stage: Stage) -> None:
-    """A signal goes to the one that serves, one that is loading is let go; the code is that of the former."""
-    serving = stage.serving()
-    stage.supervisor.changed(["main.py"])
-    stage.supervisor.signalled(signal.SIGTERM)
-    stage.supervisor.changed(["main.py"])
-    assert [child.told for child in stage.children] == [["SIGTERM"], [SWAP]]
-    stage.supervisor.ended(serving.pid, 3)
-    assert not stage.supervisor.finished.done()
-    stage.supervisor.ended(stage.children[1].pid, 0)
-    assert await stage.supervisor.finished == 3
+async def test_signal_stops_all_workers(setup: Setup) -> None:
+    """The serving worker gets the signal, a loading one is stopped; the exit code is that of the former."""
+    serving = setup.serve()
+    setup.supervisor.on_files_changed(["main.py"])
+    setup.supervisor.on_signal(signal.SIGTERM)
+    setup.supervisor.on_files_changed(["main.py"])
+    assert [worker.received for worker in setup.workers] == [["SIGTERM"], [SWAP_COMMAND]]
+    setup.supervisor.on_process_exit(serving.pid, 3)
+    assert not setup.supervisor.exit_code.done()
+    setup.supervisor.on_process_exit(setup.workers[1].pid, 0)
+    assert await setup.supervisor.exit_code == 3
 
 
-async def test_the_second_signal_kills(stage: Stage) -> None:
-    """The second signal kills every worker and waits for none."""
-    stage.serving()
-    stage.supervisor.signalled(signal.SIGINT)
-    stage.supervisor.signalled(signal.SIGINT)
-    assert stage.children[0].told == ["SIGINT", "kill"]
-    assert await stage.supervisor.finished == 128 + signal.SIGINT
+async def test_second_signal_kills_the_workers(setup: Setup) -> None:
+    """The second signal kills every worker without waiting."""
+    setup.serve()
+    setup.supervisor.on_signal(signal.SIGINT)
+    setup.supervisor.on_signal(signal.SIGINT)
+    assert setup.workers[0].received == ["SIGINT", "kill"]
+    assert await setup.supervisor.exit_code == 128 + signal.SIGINT
 
 
-async def test_without_a_worker_a_signal_ends_it(stage: Stage) -> None:
-    """Where no worker could be started, the first signal is the end, and a save tries again."""
-    stage.serving()
-    stage.launcher.fails = True
-    stage.supervisor.ended(stage.children[0].pid, 1)
-    stage.supervisor.changed(["main.py"])
-    stage.supervisor.signalled(signal.SIGTERM)
-    assert await stage.supervisor.finished == 0
+async def test_signal_without_a_worker_ends_the_supervisor(setup: Setup) -> None:
+    """If no worker could be started, a change tries again, and the first signal ends the supervisor."""
+    setup.serve()
+    setup.launcher.fails = True
+    setup.supervisor.on_process_exit(setup.workers[0].pid, 1)
+    setup.supervisor.on_files_changed(["main.py"])
+    setup.supervisor.on_signal(signal.SIGTERM)
+    assert await setup.supervisor.exit_code == 0
 
 
-async def test_debug_is_passed_on(stage: Stage) -> None:
-    """SIGUSR1, which logs stacks, and SIGUSR2, which toggles debug, are the worker's."""
-    stage.supervisor.signalled(signal.SIGUSR1)
-    stage.supervisor.signalled(signal.SIGUSR2)
-    assert stage.children[0].told == [signal.SIGUSR1, signal.SIGUSR2]
+async def test_diagnostic_signals_are_passed_on(setup: Setup) -> None:
+    """SIGUSR1 (stack dump) and SIGUSR2 (debug log) are passed on to the worker."""
+    setup.supervisor.on_signal(signal.SIGUSR1)
+    setup.supervisor.on_signal(signal.SIGUSR2)
+    assert setup.workers[0].received == [signal.SIGUSR1, signal.SIGUSR2]
 
 
-async def test_what_was_imported_is_watched(stage: Stage) -> None:
-    """Folders that a worker names are watched too."""
-    stage.children[0].says("imported", folders=["elsewhere"])
-    assert stage.watched == ["elsewhere"]
+async def test_imported_folders_are_watched(setup: Setup) -> None:
+    """Folders that a worker has imported from are watched as well."""
+    setup.workers[0].send_message("imported", folders=["elsewhere"])
+    assert setup.watched == ["elsewhere"]
 
 
-def orphan() -> int:
-    """Return the id of a process that has ended and was not collected."""
+def start_zombie() -> int:
+    """Return the process id of a child that has exited and was not reaped."""
     pid = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 7"], os.environ)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     return pid
 
 
-def is_there(pid: int) -> bool:
-    """Whether there is a process, or what is left of one."""
+def process_exists(pid: int) -> bool:
+    """Whether there is such a process; a zombie counts."""
     return Path(f"/proc/{pid}").exists()
 
 
-async def test_orphans_are_reaped(stage: Stage) -> None:
-    """Whoever ends is collected, also a process that is no worker of ours."""
-    pid = orphan()
-    _reap(stage.supervisor)
-    assert not is_there(pid)
-    assert len(stage.children) == 1
+async def test_orphans_are_reaped(setup: Setup) -> None:
+    """Every exited child is reaped, even if it is not a worker."""
+    pid = start_zombie()
+    _reap_children(setup.supervisor)
+    assert not process_exists(pid)
+    assert len(setup.workers) == 1

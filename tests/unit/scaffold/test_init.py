@@ -1,4 +1,4 @@
-"""`askd init`: what it writes, and that it works."""
+"""`askd init`: the files it writes, and that they work."""
 
 import os
 import subprocess
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from service import init
-from service.cli import main
+from askd import scaffold
+from askd.cli.main import main
 
 Capture = pytest.CaptureFixture[str]
 FILES = {
@@ -27,38 +27,38 @@ FILES = {
 
 @pytest.fixture
 def folder(tmp_path: Path, capsys: Capture) -> Path:
-    """The folder `My_Answers`, written by the command, whose words are still to be read."""
+    """Directory `My_Answers`, written by the command; its output has not been read yet."""
     path = tmp_path / "My_Answers"
     assert main(["init", str(path)]) == 0
     return path
 
 
-def read(path: Path) -> Any:
-    """Read YAML."""
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def test_it_writes_a_folder(folder: Path, capsys: Capture) -> None:
-    """It writes the files, says which and what to type next, and leaves no gap in them."""
+def test_init_writes_the_project(folder: Path, capsys: Capture) -> None:
+    """The command writes and lists the files, prints the next steps, and replaces all template variables."""
     assert {path.name for path in folder.iterdir()} == FILES
-    said = capsys.readouterr().out
-    assert all(f"wrote {folder / name}\n" in said for name in FILES)
-    assert f"    cd {folder}\n    askd serve --reload" in said
-    assert "docker build -t my-answers ." in said
+    output = capsys.readouterr().out
+    assert all(f"wrote {folder / name}\n" in output for name in FILES)
+    assert f"    cd {folder}\n    askd serve --reload" in output
+    assert "docker build -t my-answers ." in output
     assert not [path.name for path in folder.iterdir() if "$name" in path.read_text(encoding="utf-8")]
 
 
-def test_the_written_test_passes(folder: Path) -> None:
-    """Its test passes: the function greets, and `askd check` accepts it."""
+def test_generated_test_passes(folder: Path) -> None:
+    """The project's test passes: the function works, and `askd check` accepts it."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    bare = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = subprocess.run(command, cwd=folder, env=bare, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    result = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    assert "2 passed" in result.stdout
 
 
-def test_check_accepts_it_unnamed(folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the folder, `askd check` needs no word to find the function."""
+def test_check_finds_the_function(folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the directory, `askd check` finds the function without an argument."""
     monkeypatch.chdir(folder)
     monkeypatch.delitem(sys.modules, "answer", raising=False)
     assert main(["check"]) == 0
@@ -66,8 +66,8 @@ def test_check_accepts_it_unnamed(folder: Path, capsys: Capture, monkeypatch: py
 
 
 def test_image_chart_and_skaffold_agree(folder: Path) -> None:
-    """Release, Service, image and values have one name, made of the folder's."""
-    skaffold, values = read(folder / "skaffold.yaml"), read(folder / "values.yaml")
+    """Release, Service, image and values use the same name, which is derived from the directory's."""
+    skaffold, values = read_yaml(folder / "skaffold.yaml"), read_yaml(folder / "values.yaml")
     (release,) = skaffold["deploy"]["helm"]["releases"]
     assert {
         skaffold["build"]["artifacts"][0]["image"],
@@ -91,41 +91,41 @@ def test_image_chart_and_skaffold_agree(folder: Path) -> None:
         ("example.org:5000/askd:1", "example.org:5000/askd:1-pip"),
     ],
 )
-def test_another_image(tmp_path: Path, image: str, pip: str) -> None:
-    """--image goes into the Dockerfile, with the name of its companion for packages."""
+def test_image_option(tmp_path: Path, image: str, pip: str) -> None:
+    """--image sets the base image of the Dockerfile and its variant with pip."""
     assert main(["init", str(tmp_path), "--image", image]) == 0
     text = (tmp_path / "Dockerfile").read_text(encoding="utf-8")
     assert f"ARG ASKD={image}\nFROM ${{ASKD}}\n" in text
     assert f"--mount=from={pip},target=/mnt " in text
 
 
-def test_a_chart_in_a_registry(tmp_path: Path) -> None:
-    """--chart with an address is a remote chart for skaffold, else a folder."""
+def test_chart_option(tmp_path: Path) -> None:
+    """--chart with a URL sets a remote chart for skaffold, otherwise a chart path."""
     assert main(["init", str(tmp_path / "a"), "--chart", "oci://example.org/charts/askd"]) == 0
     assert main(["init", str(tmp_path / "b"), "--chart", "../chart"]) == 0
-    (remote,) = read(tmp_path / "a" / "skaffold.yaml")["deploy"]["helm"]["releases"]
-    (local,) = read(tmp_path / "b" / "skaffold.yaml")["deploy"]["helm"]["releases"]
+    (remote,) = read_yaml(tmp_path / "a" / "skaffold.yaml")["deploy"]["helm"]["releases"]
+    (local,) = read_yaml(tmp_path / "b" / "skaffold.yaml")["deploy"]["helm"]["releases"]
     assert (remote["remoteChart"], local["chartPath"]) == ("oci://example.org/charts/askd", "../chart")
 
 
-def test_nothing_is_overwritten(tmp_path: Path, capsys: Capture) -> None:
-    """Where a file is there already, that is named with the mend, and nothing is written."""
+def test_existing_files_are_not_overwritten(tmp_path: Path, capsys: Capture) -> None:
+    """If a file exists already, the error names it and the fix, and nothing is written."""
     (tmp_path / "answer.py").write_text("mine")
     assert main(["init", str(tmp_path)]) == 2
-    fault = f"askd: {tmp_path} has answer.py already, and nothing is overwritten: move that away, or name "
-    assert capsys.readouterr().err.startswith(fault)
+    error = f"askd: {tmp_path} already contains answer.py, which would be overwritten: move it away, or choose "
+    assert capsys.readouterr().err.startswith(error)
     assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("answer.py", "mine")]
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path, capsys: Capture) -> None:
-    """A folder below a file is refused with the system's reason."""
+def test_directory_that_cannot_be_created(tmp_path: Path, capsys: Capture) -> None:
+    """A directory below a file is rejected with the system's reason."""
     (tmp_path / "file").touch()
     assert main(["init", str(tmp_path / "file" / "below")]) == 2
-    assert "cannot be written, Not a directory: name another folder" in capsys.readouterr().err
+    assert "cannot be written (Not a directory): choose another directory" in capsys.readouterr().err
 
 
-def test_here_is_the_default(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a folder it is this one, and there is nowhere to go to."""
+def test_working_directory_is_the_default(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument, files are written to the working directory, and the next steps have no `cd`."""
     monkeypatch.chdir(tmp_path)
     assert main(["init"]) == 0
     assert (tmp_path / "answer.py").is_file()
@@ -136,6 +136,6 @@ def test_here_is_the_default(tmp_path: Path, capsys: Capture, monkeypatch: pytes
     ("folder", "expected"),
     [("shop", "shop"), ("My Shop_2", "my-shop-2"), ("2nd", "answers-2nd"), ("…", "answers"), ("a" * 60, "a" * 40)],
 )
-def test_names(folder: str, expected: str) -> None:
-    """A folder's name becomes one that images and Kubernetes take."""
-    assert init.name(Path(folder)) == expected
+def test_project_name(folder: str, expected: str) -> None:
+    """A directory's name is converted to a valid name of an image and a Kubernetes object."""
+    assert scaffold.project_name(Path(folder)) == expected

@@ -1,143 +1,282 @@
-"""The log line of an exchange, which takes a short cut, and must not show it."""
+"""The access log: one `request` line per request, in JSON and on a terminal."""
 
 import random
 import re
 from collections import Counter
+from typing import Any
 
 import pytest
 import structlog
 
-from service.models import Stages
-from service.telemetry import logs
-from service.telemetry.exchange import CURRENT, Exchange
-from service.telemetry.exchange_log import ExchangeLog, kind_of
-from tests.telemetry.captured import Captured
+from askd.context import RequestContext, escape_path, request_context_var
+from askd.models import StageTimings
+from askd.telemetry import log_config
+from askd.telemetry.access_log import MAX_DETAIL_LENGTH, AccessLog, format_request_fields
+from askd.telemetry.console import MAX_LINE_WIDTH
+from tests.support.log_capture import LogCapture, TerminalStream
+from tests.support.log_keys import STATUS
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+COMPACT_ID = "compact"
 
 
-def exchange(**given: object) -> Exchange:
-    """Return an exchange that passed cache and code, and make it the current one."""
-    made = Exchange(
-        id="mine",
-        method="GET",
-        route="/ask",
-        arrived=0.0,
-        trace_id="t" * 32,
-        client="10.0.0.1",
-        status=200,
-        question="private",
-        stages=Stages(cache=0.0015, code=0.25),
-    )
-    CURRENT.set(made)
-    return made
+def make_context(**changes: Any) -> RequestContext:
+    """Return the context of a request that passed cache and answerer, and make it the current one."""
+    fields: dict[str, Any] = {
+        "request_id": "3f9c2d71b8a04e55",
+        "method": "GET",
+        "route": "/ask",
+        "arrived_at": 0.0,
+        "trace_id": TRACE_ID,
+        "client": "10.0.0.1",
+        "status": 200,
+        "question_text": "private",
+        "stages": StageTimings(cache=0.0015, answerer=0.25),
+        **changes,
+    }
+    context = RequestContext(**fields)
+    request_context_var.set(context)
+    return context
 
 
-async def test_the_line_has_what_happened() -> None:
-    """Durations are in milliseconds, what does not apply is left out, and the question is."""
-    with Captured() as log:
-        ExchangeLog().write(exchange(), 0.3)
+def write_compact(access_log: AccessLog, status: int = 200) -> None:
+    """Log a request without a context."""
+    fields = format_request_fields("/ask", "GET", status)
+    access_log.write_compact((fields, COMPACT_ID, "", "0.100", "", "10.0.0.1"))
+
+
+async def test_line_has_the_documented_keys() -> None:
+    """Times are in milliseconds, keys that do not apply are missing, and the question is not logged."""
+    with LogCapture() as log:
+        AccessLog().write(make_context(), 0.3)
         (line,) = log.lines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("timestamp"))
     assert line == {
         "level": "info",
-        "event": "exchange",
-        "id": "mine",
-        "trace_id": "t" * 32,
-        "route": "/ask",
-        "method": "GET",
-        "status": 200,
+        "event": "request",
+        "request_id": "3f9c2d71b8a04e55",
+        "trace_id": TRACE_ID,
+        "http.request.method": "GET",
+        "http.route": "/ask",
+        "http.response.status_code": 200,
         "duration_ms": 300.0,
         "cache_ms": 1.5,
-        "code_ms": 250.0,
-        "client": "10.0.0.1",
+        "answerer_ms": 250.0,
+        "client.address": "10.0.0.1",
     }
 
 
-async def test_the_short_cut_has_the_shape_of_every_line() -> None:
-    """Its first members are those of an ordinary line, in the same order and form."""
-    with Captured() as log:
-        ExchangeLog().write(exchange(), 0.3)
+async def test_keys_have_a_fixed_order() -> None:
+    """A line with all keys has them in the documented order."""
+    context = make_context(
+        span_id="00f067aa0ba902b7",
+        route="unmatched",
+        url_path="/nowhere",
+        caller="alice",
+        leader_id="leader",
+        stages=StageTimings(auth=0.1, rate_limit=0.1, cache=0.1, queue=0.1, answerer=0.1, render=0.1),
+        problem="bad-question",
+        parameter="lang",
+        detail="lang must be one of: de, en.",
+    )
+    with LogCapture() as log:
+        AccessLog(log_questions=True, sample_ratio=0.999999999).write(context, 0.3)
+        (line,) = log.lines()
+    assert list(line) == [
+        "timestamp",
+        "level",
+        "event",
+        "request_id",
+        "trace_id",
+        "span_id",
+        "http.request.method",
+        "http.route",
+        "url.path",
+        "http.response.status_code",
+        "duration_ms",
+        "auth_ms",
+        "rate_limit_ms",
+        "cache_ms",
+        "queue_ms",
+        "answerer_ms",
+        "render_ms",
+        "client.address",
+        "caller",
+        "leader_id",
+        "question",
+        "sample_ratio",
+        "problem",
+        "parameter",
+        "detail",
+    ]
+
+
+async def test_compact_lines_have_the_same_schema() -> None:
+    """A compact line has the keys of an ordinary line, in the same order."""
+    context = make_context(stages=StageTimings(cache=0.001, render=0.0))
+    with LogCapture() as log:
+        access_log = AccessLog(sample_ratio=0.999999999)
+        access_log.write(context, 0.3)
+        fields = format_request_fields("/ask", "GET", 200)
+        access_log.write_compact((fields, context.request_id, TRACE_ID, "300.000", "1.000", "10.0.0.1"))
+        ordinary, compact = log.lines()
+    assert [*compact.items()][1:] == [*ordinary.items()][1:]
+
+
+async def test_first_keys_are_those_of_all_lines() -> None:
+    """Timestamp, level, event and ids have the same form as in lines of structlog."""
+    with LogCapture() as log:
+        AccessLog().write(make_context(), 0.3)
         structlog.get_logger().info("ordinary")
-        fast, ordinary = log.lines()
-    assert list(fast)[:3] == list(ordinary)[:3] == ["timestamp", "level", "event"]
-    assert {name: fast[name] for name in ("id", "trace_id", "level")} == {
-        name: ordinary[name] for name in ("id", "trace_id", "level")
-    }
-    assert len(fast["timestamp"]) == len(ordinary["timestamp"])
+        access, ordinary = log.lines()
+    assert list(access)[:3] == list(ordinary)[:3] == ["timestamp", "level", "event"]
+    for key in ("request_id", "trace_id", "level"):
+        assert access[key] == ordinary[key]
+    assert len(access["timestamp"]) == len(ordinary["timestamp"])
 
 
-async def test_questions_are_logged_on_demand_alone() -> None:
-    """The text is in the line where the setting says so, and nowhere else."""
-    with Captured() as log:
-        ExchangeLog(questions=True).write(exchange(), 0.3)
-        ExchangeLog().write(exchange(), 0.3)
-        asked, not_asked = log.lines()
-    assert (asked["question"], "question" in not_asked) == ("private", False)
+async def test_problems_are_logged() -> None:
+    """The line of a failed request has the code, the parameter and the detail, cut if it is very long."""
+    with LogCapture() as log:
+        AccessLog().write(make_context(status=404, problem="no-answer", detail="d" * 1000), 0.3)
+        AccessLog().write(
+            make_context(status=400, problem="bad-question", parameter="lang", detail='a "b"\n\ud800'), 0.3
+        )
+        first, second = log.lines()
+    assert (first["problem"], "parameter" in first, len(first["detail"])) == ("no-answer", False, MAX_DETAIL_LENGTH)
+    assert (second["parameter"], second["detail"]) == ("lang", 'a "b"\n\\ud800')
 
 
-async def test_who_asked_is_named() -> None:
-    """Where callers have names the line has the name, and how long it took to know it."""
-    made = exchange()
-    made.caller, made.stages.auth = "alice", 0.00002
-    with Captured() as log:
-        ExchangeLog().write(made, 0.3)
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/nowhere?q=private", "/nowhere"),
+        ("/caf%C3%A9", "/caf%C3%A9"),
+        ("/café", "/caf%C3%A9"),
+        ('/"\x1b[31m\udcff', "/%22%1B%5B31m%FF"),
+        ("/" + "x" * 5000, "/" + "x" * 199),
+        ("/" + "é" * 5000, ("/" + "%C3%A9" * 200)[:200]),
+        ("*", "*"),
+    ],
+)
+def test_paths_are_escaped_and_cut(target: str, path: str) -> None:
+    """The logged path is printable ASCII of at most 200 characters, without the query."""
+    assert escape_path(target) == path
+
+
+async def test_questions_are_logged_on_request_only() -> None:
+    """The question is in the line only if the setting enables it."""
+    with LogCapture() as log:
+        AccessLog(log_questions=True).write(make_context(), 0.3)
+        AccessLog().write(make_context(), 0.3)
+        with_question, without = log.lines()
+    assert (with_question["question"], "question" in without) == ("private", False)
+
+
+async def test_caller_is_logged() -> None:
+    """With authentication, the line has the name of the token and the time of the check."""
+    context = make_context(caller="alice")
+    context.stages.auth = 0.00002
+    with LogCapture() as log:
+        AccessLog().write(context, 0.3)
         (line,) = log.lines()
     assert (line["caller"], line["auth_ms"]) == ("alice", 0.02)
 
 
-async def test_the_level_holds() -> None:
-    """Above info no exchange is logged, from the moment that the level is set."""
-    with Captured("warning") as log:
-        ExchangeLog().write(exchange(), 0.3)
-        logs.toggle_debug("warning")
-        ExchangeLog().write(exchange(), 0.3)
+async def test_level_applies() -> None:
+    """Above info no request is logged; a change of the level takes effect immediately."""
+    with LogCapture("warning") as log:
+        AccessLog().write(make_context(), 0.3)
+        log_config.toggle_debug("warning")
+        AccessLog().write(make_context(), 0.3)
         assert len(log.lines()) == 1
 
 
-async def test_a_share_of_the_200s_is_logged() -> None:
-    """About as many as the share says, on either way, each line with the share; what is no 200 is logged always."""
-    log_of = ExchangeLog(sample=0.25)
+async def test_only_200s_are_sampled() -> None:
+    """About the configured share of 200s is logged, each with the ratio; all other responses are logged."""
+    access_log = AccessLog(sample_ratio=0.25)
     random.seed(1)
-    with Captured() as log:
+    with LogCapture() as log:
         for status in (200, 304, 404, 500):
-            made = exchange()
-            made.status = status
+            context = make_context(status=status)
             for _ in range(400):
-                log_of.write(made, 0.3)
-                log_of.write_plain((kind_of("/ask", "GET", status), "plain", "", "0.100", "", "10.0.0.1"))
+                access_log.write(context, 0.3)
+                write_compact(access_log, status)
         lines = log.lines()
-    for id in ("mine", "plain"):
-        counts = Counter(line["status"] for line in lines if line["id"] == id)
+    for request_id in (context.request_id, COMPACT_ID):
+        counts = Counter(line[STATUS] for line in lines if line["request_id"] == request_id)
         assert 70 < counts.pop(200) < 130
         assert counts == {304: 400, 404: 400, 500: 400}
-    assert {line["status"]: line.get("sample") for line in lines} == {200: 0.25, 304: None, 404: None, 500: None}
+    assert {line[STATUS]: line.get("sample_ratio") for line in lines} == {200: 0.25, 304: None, 404: None, 500: None}
 
 
-@pytest.mark.parametrize(("sample", "lines"), [(0.0, 0), (1.0, 20)])
-async def test_none_or_all(sample: float, lines: int) -> None:
-    """A share of 0 logs no 200; one of 1 logs all, and says nothing of it."""
-    with Captured() as log:
+@pytest.mark.parametrize(("sample_ratio", "expected"), [(0.0, 0), (1.0, 20)])
+async def test_sample_ratio_of_zero_or_one(sample_ratio: float, expected: int) -> None:
+    """A ratio of 0 logs no 200; a ratio of 1 logs all, and is not in the lines."""
+    access_log = AccessLog(sample_ratio=sample_ratio)
+    with LogCapture() as log:
         for _ in range(10):
-            ExchangeLog(sample=sample).write(exchange(), 0.3)
-            ExchangeLog(sample=sample).write_plain((kind_of("/ask", "GET", 200), "plain", "", "0.1", "", "10.0.0.1"))
-        found = log.lines()
-    assert (len(found), any("sample" in line for line in found)) == (lines, False)
+            access_log.write(make_context(), 0.3)
+            write_compact(access_log)
+        lines = log.lines()
+    assert (len(lines), any("sample_ratio" in line for line in lines)) == (expected, False)
 
 
-async def test_on_a_terminal_it_is_for_people() -> None:
-    """In console form the line has the same facts, once, on one line."""
-    with Captured(form="console") as log:
-        ExchangeLog(questions=True).write(exchange(), 0.3)
-        text = log.text
-    assert text.count("\n") == 1
-    for fact in ("exchange", "mine", "/ask", "200", "300.0", "private"):
-        assert text.count(fact) >= 1
-    assert text.count("mine") == 1
+async def test_terminal_line_has_time_method_path_status_duration_and_id() -> None:
+    """On a terminal a request is one line in a fixed order, with the first 8 characters of its id."""
+    with LogCapture(log_format="console") as log:
+        AccessLog().write(make_context(), 0.3)
+        write_compact(AccessLog())
+        lines = log.text.splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} GET +/ask +200 +300\.0 ms  3f9c2d71", lines[0])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} GET +/ask +200 +0\.1 ms  compact", lines[1])
 
 
-async def test_lines_of_a_turn_keep_their_order() -> None:
-    """An ordinary line does not overtake the exchanges before it."""
-    with Captured() as log:
-        ExchangeLog().write(exchange(), 0.1)
+async def test_terminal_line_shows_problem_or_question() -> None:
+    """The detail of a failed request is in its line; otherwise the question, if questions are logged."""
+    failed = make_context(
+        route="unmatched", url_path="/nowhere", status=404, problem="not-found", parameter="q", detail="No such path."
+    )
+    with LogCapture(log_format="console") as log:
+        AccessLog().write(failed, 12.0)
+        AccessLog(log_questions=True).write(make_context(), 0.3)
+        AccessLog().write(make_context(), 0.3)
+        lines = log.text.splitlines()
+    assert re.search(r" /nowhere +404 +12\.00 s  not-found q: No such path\.  3f9c2d71$", lines[0])
+    assert ["private" in line for line in lines] == [False, True, False]
+
+
+@pytest.mark.parametrize("detail", ["x" * 1000, "試" * 1000, "a\u0301" * 1000, "\x1b]0;title\x07\n\u202e" * 99])
+async def test_terminal_line_fits_and_is_printable(detail: str) -> None:
+    """Whatever clients send, the line has at most 120 columns, wide characters included, and no control characters."""
+    context = make_context(
+        method="M" * 50, route="unmatched", url_path="/" * 200, status=500, problem="internal-error", detail=detail
+    )
+    with LogCapture(log_format="console") as log:
+        AccessLog().write(context, 123.4)
+        line = log.text.removesuffix("\n")
+    width = len(line) + line.count("試") - line.count("\u0301")
+    assert 100 < width <= MAX_LINE_WIDTH
+    assert line.isprintable()
+    assert line.endswith("  3f9c2d71")
+
+
+@pytest.mark.parametrize(("status", "color"), [(200, 32), (304, 36), (404, 33), (503, 31)])
+async def test_status_is_coloured_on_a_terminal(status: int, color: int) -> None:
+    """2xx is green, 3xx cyan, 4xx yellow and 5xx red, on a terminal only."""
+    texts = []
+    for stream in (TerminalStream(), None):
+        with LogCapture(log_format="console", stream=stream) as log:
+            AccessLog().write(make_context(status=status), 0.3)
+            texts.append(log.text)
+    assert f"\x1b[{color}m{status}\x1b[0m" in texts[0]
+    assert "\x1b" not in texts[1]
+
+
+async def test_lines_keep_their_order() -> None:
+    """An ordinary line does not overtake request lines that are still pending."""
+    with LogCapture() as log:
+        AccessLog().write(make_context(), 0.1)
         structlog.get_logger().warning("between")
-        ExchangeLog().write(exchange(), 0.2)
-        assert [line["event"] for line in log.lines()] == ["exchange", "between", "exchange"]
+        AccessLog().write(make_context(), 0.2)
+        assert [line["event"] for line in log.lines()] == ["request", "between", "request"]

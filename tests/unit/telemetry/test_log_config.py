@@ -1,7 +1,8 @@
-"""Logs: one form for everyone's lines, with one set of ids, whatever is logged and wherever it goes."""
+"""Log configuration: all loggers write the same form, with the ids of the request."""
 
 import io
 import logging
+import re
 import threading
 import warnings
 from pathlib import Path
@@ -9,37 +10,39 @@ from pathlib import Path
 import pytest
 import structlog
 
-from service.telemetry import logs
-from service.telemetry.exchange import CURRENT, Exchange
-from service.telemetry.output import output
-from tests.telemetry.captured import Captured
+from askd.context import RequestContext, request_context_var
+from askd.telemetry import log_config
+from askd.telemetry.log_output import log_output
+from tests.support.log_capture import LogCapture, TerminalStream
 
 
 @pytest.mark.filterwarnings("always")
-def test_everyones_lines_have_one_form() -> None:
-    """structlog's, `logging`'s and warnings come out as JSON with timestamp, level and event, one line each."""
-    with Captured() as log:
+def test_all_loggers_write_the_same_form() -> None:
+    """Lines of structlog and `logging`, and warnings, are JSON that begins with timestamp, level and event."""
+    with LogCapture() as log:
         structlog.get_logger("x").warning("own", number=1, text="a\nb")
-        logging.getLogger("lib.part").warning("theirs: %d", 2, extra={"more": [1]})
+        logging.getLogger("lib.part").warning("library: %d", 2, extra={"more": [1]})
         warnings.warn("old", UserWarning, stacklevel=1)
-        own, theirs, warning = log.lines()
-    assert [list(line)[:3] for line in (own, theirs, warning)] == [["timestamp", "level", "event"]] * 3
+        own, library, warning = log.lines()
+    assert [list(line)[:3] for line in (own, library, warning)] == [["timestamp", "level", "event"]] * 3
     assert (own["event"], own["level"], own["number"], own["text"]) == ("own", "warning", 1, "a\nb")
-    assert (theirs["event"], theirs["logger"], theirs["more"]) == ("theirs: 2", "lib.part", [1])
+    assert (library["event"], library["logger"], library["more"]) == ("library: 2", "lib.part", [1])
     assert (warning["logger"], "UserWarning: old" in warning["event"]) == ("py.warnings", True)
 
 
-def test_lines_have_the_ids_of_their_exchange() -> None:
-    """Within an exchange every line has its id and trace id, and keeps ids of its own where it has them."""
-    with Captured() as log:
-        CURRENT.set(Exchange(id="mine", method="GET", route="/", arrived=0.0, trace_id="t"))
+def test_lines_have_the_ids_of_the_request() -> None:
+    """Within a request every line has its id and trace id, unless the caller passes others."""
+    with LogCapture() as log:
+        request_context_var.set(
+            RequestContext(request_id="mine", method="GET", route="/", arrived_at=0.0, trace_id="t")
+        )
         structlog.get_logger().info("own")
-        logging.getLogger("lib").warning("theirs")
-        structlog.get_logger().info("other", id="other")
-        CURRENT.set(None)
+        logging.getLogger("lib").warning("library")
+        structlog.get_logger().info("other", request_id="other")
+        request_context_var.set(None)
         structlog.get_logger().info("outside")
         lines = log.lines()
-    assert [(line.get("id"), line.get("trace_id")) for line in lines] == [
+    assert [(line.get("request_id"), line.get("trace_id")) for line in lines] == [
         ("mine", "t"),
         ("mine", "t"),
         ("other", "t"),
@@ -48,7 +51,7 @@ def test_lines_have_the_ids_of_their_exchange() -> None:
 
 
 def fail() -> None:
-    """Fail with a cause."""
+    """Raise an error with a cause, from a frame with a private variable."""
     question = "a private " + "matter"
     try:
         [][len(question)]
@@ -56,9 +59,9 @@ def fail() -> None:
         raise ValueError("outer") from inner
 
 
-def test_errors_have_their_traceback() -> None:
-    """An exception is one line with the traceback and its causes in it."""
-    with Captured() as log:
+def test_exceptions_have_their_traceback() -> None:
+    """An exception is one line that contains the traceback and the causes."""
+    with LogCapture() as log:
         for write in (structlog.get_logger().exception, logging.getLogger("lib").exception):
             try:
                 fail()
@@ -69,33 +72,33 @@ def test_errors_have_their_traceback() -> None:
     assert all("IndexError" in line["exception"] and "ValueError: outer" in line["exception"] for line in lines)
 
 
-class Mute:
-    """Cannot say what it is."""
+class WithoutString:
+    """An object whose __str__ raises."""
 
     def __str__(self) -> str:
-        raise RuntimeError("mute")
+        raise RuntimeError("no string")
 
     __repr__ = __str__
 
 
 CYCLE: dict[str, object] = {}
 CYCLE["self"] = CYCLE
-ODD = {
-    "half a surrogate pair": "\ud800",
+UNUSUAL_VALUES = {
+    "a lone surrogate": "\ud800",
     "an object": Path("a"),
-    "a mute object": Mute(),
+    "an object without a string": WithoutString(),
     "bytes": b"\xff",
     "not a number": float("nan"),
-    "odd keys": {(1, 2): 3},
-    "a loop": CYCLE,
+    "unusual keys": {(1, 2): 3},
+    "a cycle": CYCLE,
     "a large number": 2**200,
 }
 
 
-@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("value", UNUSUAL_VALUES.values(), ids=UNUSUAL_VALUES)
 def test_anything_can_be_logged(value: object) -> None:
-    """No value, name or message, however odd, raises or breaks the form of its line; the rest of the line stays."""
-    with Captured() as log:
+    """No value or key raises or breaks the line, and the rest of the line is kept."""
+    with LogCapture() as log:
         structlog.get_logger().warning("odd", value=value, number=1)
         structlog.get_logger().warning("odd", **{"name\ud800": 1})
         logging.getLogger("lib").warning("odd", extra={"value": value})
@@ -103,89 +106,89 @@ def test_anything_can_be_logged(value: object) -> None:
     assert (len(lines), lines[0]["number"], lines[0]["level"]) == (3, 1, "warning")
 
 
-class Broken(io.BytesIO):
-    """A stream that nothing can be written to, as standard error is when its reader has gone."""
+class BrokenPipe(io.BytesIO):
+    """A stream whose reader is gone."""
 
     def write(self, _data: object) -> int:
-        """Fail."""
+        """Raise BrokenPipeError."""
         raise BrokenPipeError
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_a_broken_output_costs_the_line_alone(closed: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Where a line cannot be written, who logs does not notice."""
-    stream = Broken()
+def test_broken_stream_does_not_raise(closed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """A line that cannot be written does not raise in the caller."""
+    stream = BrokenPipe()
     if closed:
         stream.close()
-    with Captured() as log:
+    with LogCapture() as log:
         log.stream = stream
-        output.stream = stream
+        log_output.stream = stream
         structlog.get_logger().error("lost")
         logging.getLogger("lib").error("lost")
-        output.flush()
-        log.stream = output.stream = io.BytesIO()
+        log_output.flush()
+        log.stream = log_output.stream = io.BytesIO()
         assert log.text == ""
 
 
-def test_levels_and_their_toggle() -> None:
-    """Below the level nothing is written; the toggle switches all loggers to debug and back."""
-    with Captured("warning") as log:
-        own, theirs = structlog.get_logger(), logging.getLogger("lib")
+def test_toggle_debug() -> None:
+    """Lines below the level are not written; the toggle switches all loggers to debug and back."""
+    with LogCapture("warning") as log:
+        own, library = structlog.get_logger(), logging.getLogger("lib")
 
         def write() -> int:
             before = len(log.lines())
             for level in ("debug", "info", "warning", "error"):
                 getattr(own, level)("own")
-                getattr(theirs, level)("theirs")
+                getattr(library, level)("library")
             return len(log.lines()) - before
 
         assert write() == 4
-        assert (logs.toggle_debug("warning"), write()) == ("debug", 8)
-        assert (logs.toggle_debug("warning"), write()) == ("warning", 4)
+        assert (log_config.toggle_debug("warning"), write()) == ("debug", 8)
+        assert (log_config.toggle_debug("warning"), write()) == ("warning", 4)
 
 
-def test_the_toggle_of_a_server_at_debug_stays() -> None:
-    """Where debug is what was configured, the toggle leaves it."""
-    with Captured("debug"):
-        assert [logs.toggle_debug("debug") for _ in range(2)] == ["debug", "debug"]
+def test_toggle_keeps_configured_debug() -> None:
+    """If the configured level is debug, the toggle does not change it."""
+    with LogCapture("debug"):
+        assert [log_config.toggle_debug("debug") for _ in range(2)] == ["debug", "debug"]
 
 
-def test_asyncio_does_not_chatter() -> None:
-    """At debug, libraries that talk about themselves are kept down."""
-    with Captured("debug") as log:
+def test_library_debug_lines_are_suppressed() -> None:
+    """At debug, asyncio and watchfiles still log warnings only."""
+    with LogCapture("debug") as log:
         logging.getLogger("asyncio").debug("Using selector")
         logging.getLogger("watchfiles.main").debug("1 change detected")
         assert log.lines() == []
 
 
-class Terminal(io.BytesIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        """Say yes."""
-        return True
-
-
 @pytest.mark.parametrize(
-    ("form", "stream", "is_json", "colours"),
+    ("log_format", "stream", "is_json", "is_coloured"),
     [
         ("auto", io.BytesIO, True, False),
-        ("auto", Terminal, False, True),
-        ("json", Terminal, True, False),
+        ("auto", TerminalStream, False, True),
+        ("json", TerminalStream, True, False),
         ("console", io.BytesIO, False, False),
     ],
 )
-def test_the_form_follows_the_stream(form: str, stream: type[io.BytesIO], is_json: bool, colours: bool) -> None:  # noqa: FBT001 - parameters of the test
-    """`auto` is for people on a terminal, with colours, and JSON elsewhere; a form that is named holds."""
-    with Captured(form=form, stream=stream()) as log:
+def test_log_format(log_format: str, stream: type[io.BytesIO], is_json: bool, is_coloured: bool) -> None:  # noqa: FBT001 - parameters of the test
+    """`auto` is console on a terminal and JSON elsewhere; only terminals get colours."""
+    with LogCapture(log_format=log_format, stream=stream()) as log:
         structlog.get_logger().info("hello", number=1)
         text = log.text
-    assert (text.startswith("{"), "\x1b[" in text, "hello" in text) == (is_json, colours, True)
+    assert (text.startswith("{"), "\x1b[" in text, "hello" in text) == (is_json, is_coloured, True)
 
 
-def test_tracebacks_on_a_terminal_show_no_variables() -> None:
-    """For people too, a traceback has code and message, and not the values of variables: questions and secrets."""
-    with Captured(form="console") as log:
+def test_console_lines_have_a_short_time() -> None:
+    """On a terminal, ordinary lines begin with the time of day in milliseconds."""
+    with LogCapture(log_format="console") as log:
+        structlog.get_logger().info("hello", number=1)
+        text = log.text
+    assert re.match(r"\d\d:\d\d:\d\d\.\d{3} \[info +\] hello +number=1$", text)
+
+
+def test_console_tracebacks_show_no_variables() -> None:
+    """Tracebacks on a terminal do not show values of variables, which may be questions and secrets."""
+    with LogCapture(log_format="console") as log:
         try:
             fail()
         except ValueError:
@@ -196,8 +199,8 @@ def test_tracebacks_on_a_terminal_show_no_variables() -> None:
 
 
 def test_lines_of_threads_do_not_mix() -> None:
-    """Many threads writing at once leave whole lines, each once."""
-    with Captured() as log:
+    """Threads that log at the same time write whole lines, each once."""
+    with LogCapture() as log:
 
         def write(number: int) -> None:
             for count in range(50):
@@ -208,5 +211,5 @@ def test_lines_of_threads_do_not_mix() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        found = {(line["number"], line["count"]) for line in log.lines()}
-        assert len(log.lines()) == len(found) == 400
+        distinct = {(line["number"], line["count"]) for line in log.lines()}
+        assert len(log.lines()) == len(distinct) == 400

@@ -1,4 +1,4 @@
-"""Metrics: what is counted, in what Prometheus understands."""
+"""Metrics as Prometheus sees them."""
 
 import re
 import threading
@@ -11,57 +11,62 @@ from prometheus_client import CollectorRegistry, Histogram, Metric, generate_lat
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.parser import text_string_to_metric_families as families
 
-from service import __version__
-from service.telemetry.metrics import OUTCOMES, Both, Metrics, gauge, results
+from askd import __version__
+from askd.telemetry.metrics import (
+    ANSWERER_OUTCOMES,
+    REQUEST_DURATION,
+    CombinedCollector,
+    Metrics,
+    optional_gauge,
+    optional_result_counter,
+)
+from tests.support.request_metrics import request_count, request_labels
 
-EDGES = (0.1, 0.25, 1.0)
+BUCKETS = (0.1, 0.25, 1.0)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    """Return a sample's value, None where there is none."""
+    """Return the value of a sample, None if it does not exist."""
     return metrics.registry.get_sample_value(name, labels)
 
 
-ASK = {"route": "/ask", "method": "GET", "code": "200"}
+ASK = request_labels(route="/ask", method="GET", status=200)
 
 
-def test_what_is_known_starts_at_zero() -> None:
-    """Answers and the code's outcomes are there from the start, so that their first rise is seen."""
-    metrics = Metrics(EDGES)
-    assert value(metrics, "askd_requests_total", **ASK) == 0
-    for outcome in OUTCOMES:
+def test_known_series_start_at_zero() -> None:
+    """Successful requests and all outcomes exist from the start, so that `rate` sees their first increase."""
+    metrics = Metrics(BUCKETS)
+    assert value(metrics, f"{REQUEST_DURATION}_count", **ASK) == 0
+    for outcome in ANSWERER_OUTCOMES:
         assert value(metrics, "askd_answerer_duration_seconds_count", outcome=outcome) == 0
     assert value(metrics, "askd_build_info", version=__version__) == 1
 
 
-@given(st.lists(st.sampled_from([*EDGES, 0.0, 0.05, 0.3, 5.0, 100.0])))
-def test_the_tally_is_prometheus_own_histogram(seconds: list[float]) -> None:
-    """Buckets, count and sum are those that prometheus_client's own histogram has for the same observations."""
-    metrics, registry = Metrics(EDGES), CollectorRegistry()
-    tally = metrics.tally()
-    plain = Histogram(
-        "askd_request_duration_seconds", "x", ("route", "method", "code"), buckets=EDGES, registry=registry
-    )
+@given(st.lists(st.sampled_from([*BUCKETS, 0.0, 0.05, 0.3, 5.0, 100.0])))
+def test_histogram_equals_prometheus_client(durations: list[float]) -> None:
+    """Buckets, count and sum are equal to those of prometheus_client's histogram for the same observations."""
+    metrics, registry = Metrics(BUCKETS), CollectorRegistry()
+    requests = metrics.create_request_metrics()
+    plain = Histogram(REQUEST_DURATION, "x", tuple(ASK), buckets=BUCKETS, registry=registry)
     plain.labels(*ASK.values())
-    for each in seconds:
-        tally.observe("/ask", "GET", 200, each)
-        plain.labels(*ASK.values()).observe(each)
+    for seconds in durations:
+        requests.observe("/ask", "GET", 200, seconds)
+        plain.labels(*ASK.values()).observe(seconds)
     for bound in ("0.1", "0.25", "1.0", "+Inf"):
-        name = "askd_request_duration_seconds_bucket"
+        name = f"{REQUEST_DURATION}_bucket"
         assert value(metrics, name, **ASK, le=bound) == registry.get_sample_value(name, {**ASK, "le": bound})
-    assert value(metrics, "askd_request_duration_seconds_count", **ASK) == len(seconds)
-    assert value(metrics, "askd_requests_total", **ASK) == len(seconds)
-    assert value(metrics, "askd_request_duration_seconds_sum", **ASK) == pytest.approx(sum(seconds))
+    assert value(metrics, f"{REQUEST_DURATION}_count", **ASK) == len(durations)
+    assert value(metrics, f"{REQUEST_DURATION}_sum", **ASK) == pytest.approx(sum(durations))
 
 
-def test_tallies_of_threads_add_up() -> None:
-    """Each thread counts in its own tally; a scrape shows the sum, while they count, too."""
-    metrics = Metrics(EDGES)
+def test_threads_add_up() -> None:
+    """Each thread has its own request metrics; a scrape shows the sum, even while they are counting."""
+    metrics = Metrics(BUCKETS)
 
     def count() -> None:
-        tally = metrics.tally()
+        requests = metrics.create_request_metrics()
         for number in range(500):
-            tally.observe("/ask", "GET", 200 + number % 3, 0.1)
+            requests.observe("/ask", "GET", 200 + number % 3, 0.1)
 
     threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
@@ -70,70 +75,79 @@ def test_tallies_of_threads_add_up() -> None:
         generate_latest(metrics.registry)
     for thread in threads:
         thread.join()
-    total = sum(value(metrics, "askd_requests_total", **{**ASK, "code": code}) or 0 for code in ("200", "201", "202"))
-    assert total == 2000
+    counts = [request_count(metrics.registry, route="/ask", method="GET", status=status) for status in (200, 201, 202)]
+    assert sum(count or 0 for count in counts) == 2000
 
 
 @given(st.text(min_size=1))
-def test_methods_of_strangers_are_one(method: str) -> None:
-    """A method that is not among the known ones is `other`, whatever it is."""
-    metrics = Metrics(EDGES)
-    tally = metrics.tally()
+def test_unknown_methods_share_a_series(method: str) -> None:
+    """Any unknown method is counted as `_OTHER`."""
+    metrics = Metrics(BUCKETS)
+    requests = metrics.create_request_metrics()
     for _ in range(3):
-        tally.observe("/ask", f"X{method}", 405, 0.1)
-    assert value(metrics, "askd_requests_total", route="/ask", method="other", code="405") == 3
+        requests.observe("/ask", f"X{method}", 405, 0.1)
+    assert request_count(metrics.registry, route="/ask", method="_OTHER", status=405) == 3
 
 
 def test_outcomes_are_timed() -> None:
-    """A call of the code is counted under its outcome, with its seconds."""
-    metrics = Metrics(EDGES)
-    metrics.outcome("failed", 0.2)
+    """A call of the answerer is recorded under its outcome, with its duration."""
+    metrics = Metrics(BUCKETS)
+    metrics.record_outcome("failed", 0.2)
     name = "askd_answerer_duration_seconds"
     assert [value(metrics, f"{name}_{part}", outcome="failed") for part in ("count", "sum")] == [1, 0.2]
     assert value(metrics, f"{name}_bucket", outcome="failed", le="0.25") == 1
 
 
-def test_readings_are_asked_at_each_scrape() -> None:
-    """A reading is called when the scrape comes, and not before; what does not apply is left out."""
-    metrics = Metrics(EDGES)
-    asked: list[int] = []
+def test_collectors_are_called_at_each_scrape() -> None:
+    """A collector is called by the scrape, not before; metrics that do not apply are left out."""
+    metrics = Metrics(BUCKETS)
+    calls: list[int] = []
 
-    def reading() -> Iterator[Metric]:
-        asked.append(1)
-        yield from gauge("some", "A gauge.", len(asked))
-        yield from gauge("none", "Does not apply.", None)
-        yield from results("looks", "Looks.", {"hit": 1, "miss": 0})
-        yield from results("reloads", "Does not apply.", {"failed": None})
+    def collect() -> Iterator[Metric]:
+        calls.append(1)
+        yield from optional_gauge("some", "A gauge.", len(calls))
+        yield from optional_gauge("missing", "Does not apply.", None)
+        yield from optional_result_counter("lookups", "Lookups.", {"hit": 1, "miss": 0})
+        yield from optional_result_counter("reloads", "Does not apply.", {"failed": None})
 
-    metrics.read(reading)
-    assert asked == []
-    found = {family.name: family for family in families(generate_latest(metrics.registry).decode())}
-    assert ({"some", "looks"} <= set(found), {"none", "reloads"} & set(found)) == (True, set())
-    assert [(sample.labels["result"], sample.value) for sample in found["looks"].samples] == [("hit", 1), ("miss", 0)]
+    metrics.add_collector(collect)
+    assert calls == []
+    by_name = {family.name: family for family in families(generate_latest(metrics.registry).decode())}
+    assert {"some", "lookups"} <= set(by_name)
+    assert not {"missing", "reloads"} & set(by_name)
+    assert [(sample.labels["result"], sample.value) for sample in by_name["lookups"].samples] == [
+        ("hit", 1),
+        ("miss", 0),
+    ]
     assert value(metrics, "some") == 2
 
 
-def test_two_metrics_share_nothing() -> None:
-    """Each app counts for itself."""
-    one, other = Metrics(EDGES), Metrics(EDGES)
-    one.tally().observe("/ask", "GET", 200, 0.1)
-    assert [value(each, "askd_requests_total", **ASK) for each in (one, other)] == [1, 0]
+def test_apps_share_no_metrics() -> None:
+    """Each app has its own registry."""
+    one, other = Metrics(BUCKETS), Metrics(BUCKETS)
+    one.create_request_metrics().observe("/ask", "GET", 200, 0.1)
+    assert [value(metrics, f"{REQUEST_DURATION}_count", **ASK) for metrics in (one, other)] == [1, 0]
 
 
-def test_a_scrape_shows_a_family_once() -> None:
-    """The same registry twice is shown once."""
-    registry = Metrics(EDGES).registry
-    names = [family.name for family in Both(registry, registry).collect()]
+def test_scrape_has_each_family_once() -> None:
+    """A family that is in both registries appears once."""
+    registry = Metrics(BUCKETS).registry
+    names = [family.name for family in CombinedCollector(registry, registry).collect()]
     assert len(names) == len(set(names)) > 3
 
 
-def test_the_last_example_of_a_bucket_counts() -> None:
-    """Of the exchanges whose trace is kept each bucket shows the last, of all threads, in OpenMetrics alone."""
-    metrics = Metrics(EDGES)
-    for tally, name, seconds in zip([metrics.tally(), metrics.tally()] * 2, "abcd", (0.1, 0.2, 0.05, 9.0), strict=True):
-        tally.observe("/ask", "GET", 200, seconds)
-        tally.keep("/ask", "GET", 200, seconds, trace_id=name * 32, span_id=name * 16)
+def test_latest_exemplar_of_each_bucket_wins() -> None:
+    """Each bucket has the latest sampled request of all threads as its exemplar, in OpenMetrics only."""
+    metrics = Metrics(BUCKETS)
+    for requests, digit, seconds in zip(
+        [metrics.create_request_metrics(), metrics.create_request_metrics()] * 2,
+        "abcd",
+        (0.1, 0.2, 0.05, 9.0),
+        strict=True,
+    ):
+        requests.observe("/ask", "GET", 200, seconds)
+        requests.set_exemplar("/ask", "GET", 200, seconds, trace_id=digit * 32, span_id=digit * 16)
     text = choose_encoder("application/openmetrics-text; version=1.0.0")[0](metrics.registry).decode()
-    shown = re.findall(r'le="([^"]+)".*trace_id="(.)', text)
-    assert shown == [("0.1", "c"), ("0.25", "b"), ("+Inf", "d")]
+    exemplars = re.findall(r'le="([^"]+)".*trace_id="(.)', text)
+    assert exemplars == [("0.1", "c"), ("0.25", "b"), ("+Inf", "d")]
     assert "trace_id" not in generate_latest(metrics.registry).decode()

@@ -1,53 +1,47 @@
-"""How far a load is: lines for a log, a bar for a person."""
+"""Progress of loading: a bar on a terminal, log lines elsewhere."""
 
 import asyncio
-import io
 
-from service.models import Step
-from service.telemetry import loading
-from service.telemetry.loading import Loading
-from tests.fakes import Clock, until
-from tests.telemetry.captured import Captured
-
-
-class Terminal(io.BytesIO):
-    """Takes bytes as a terminal does."""
-
-    def isatty(self) -> bool:
-        """Be one."""
-        return True
+from askd.models import ProgressMessage
+from askd.telemetry import progress
+from askd.telemetry.progress import ProgressReporter
+from tests.support.fakes import Clock, wait_until
+from tests.support.log_capture import LogCapture, TerminalStream
 
 
-def test_a_bar_is_as_long_as_the_share() -> None:
-    """A known share is drawn and told; without one the line and the seconds stand alone."""
+def test_bar_shows_the_fraction() -> None:
+    """A known fraction is shown as a bar and a percentage; otherwise there are only the message and the time."""
     clock = Clock()
-    shown = Loading(clock)
+    reporter = ProgressReporter(clock)
     clock.advance(4)
-    shown(Step.of("read 100,000 entries", 0.5))
-    assert shown.bar() == "█" * 12 + "░" * 12 + "  50%  read 100,000 entries  4s"
-    shown("importing main.py")
-    assert shown.bar() == "importing main.py  4s"
-    assert (Step.of("x", 7.0).share, Step.of("x", -1.0).share) == (1.0, 0.0)
-    shown("long " * 50)
-    assert len(shown.bar()) < 80
+    reporter(ProgressMessage.with_fraction("read 100,000 entries", 0.5))
+    assert reporter.render_bar() == "█" * 12 + "░" * 12 + "  50%  read 100,000 entries  4s"
+    reporter("importing main.py")
+    assert reporter.render_bar() == "importing main.py  4s"
+    assert (ProgressMessage.with_fraction("x", 7.0).fraction, ProgressMessage.with_fraction("x", -1.0).fraction) == (
+        1.0,
+        0.0,
+    )
+    reporter("long " * 50)
+    assert len(reporter.render_bar()) < 80
 
 
-async def test_without_a_terminal_there_is_a_line_every_few_seconds() -> None:
-    """The log tells line, share and seconds for as long as the load lasts, and nothing before anything is known."""
-    with Captured() as log:
-        async with loading.shown(every=0.001) as progress:
-            progress(Step.of("read 100,000 entries", 0.25))
-            await until(lambda: len(log.lines("loading")) >= 2)
-        count = len(log.lines("loading"))
+async def test_progress_is_logged_without_a_terminal() -> None:
+    """While the answerer is loading, the log has message, percentage and duration, once there is a message."""
+    with LogCapture() as log:
+        async with progress.show_progress(interval=0.001) as report:
+            report(ProgressMessage.with_fraction("read 100,000 entries", 0.25))
+            await wait_until(lambda: len(log.lines("answerer_loading")) >= 2)
+        count = len(log.lines("answerer_loading"))
         await asyncio.sleep(0)
-        found = log.lines("loading")
-    assert (found[0]["progress"], found[0]["percent"], len(found)) == ("read 100,000 entries", 25, count)
+        lines = log.lines("answerer_loading")
+    assert (lines[0]["progress"], lines[0]["percent"], len(lines)) == ("read 100,000 entries", 25, count)
 
 
-async def test_at_a_terminal_the_bar_stays_below_the_log() -> None:
-    """Lines are written above the bar, which is drawn anew after each, and is gone at the end."""
-    with Captured(form="console", stream=Terminal()) as log:
-        async with loading.shown(every=0.001) as progress:
-            progress(Step.of("read", 1.0))
-            await until(lambda: "█" in log.stream.getvalue().decode())
+async def test_bar_stays_below_the_log() -> None:
+    """On a terminal the bar is below the log, and is erased at the end."""
+    with LogCapture(log_format="console", stream=TerminalStream()) as log:
+        async with progress.show_progress(interval=0.001) as report:
+            report(ProgressMessage.with_fraction("read", 1.0))
+            await wait_until(lambda: "█" in log.stream.getvalue().decode())
         assert log.stream.getvalue().decode().endswith("\r\x1b[2K")

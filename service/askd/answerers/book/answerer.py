@@ -1,4 +1,4 @@
-"""The book: files of questions and answers, held in memory, searched, and read again when they change."""
+"""Answerer for a book: loads the files into memory, searches them, and reloads them when they change."""
 
 import asyncio
 import contextlib
@@ -9,31 +9,36 @@ from typing import Final, Literal, TypeAlias
 
 import structlog
 
-from service.answerers.book.build import Cancelled, Changing, build_edition, give_back
-from service.answerers.book.edition import Edition
-from service.answerers.book.files import Fingerprint
-from service.answerers.book.watch import Watch
-from service.errors import LoadError, Unavailable
-from service.models import Answer, Answerer, Contract, Progress, Question, Statistics
+from askd.answerers.book.loader import FilesChanged, Fingerprint, LoadCancelled, load_snapshot, release_free_memory
+from askd.answerers.book.snapshot import BookSnapshot
+from askd.answerers.book.watcher import BookWatcher
+from askd.errors import LoadError, Unavailable
+from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
 
-__all__ = ["Book", "Outcome"]
+__all__ = ["BookAnswerer", "ReloadOutcome"]
 
-Outcome: TypeAlias = Literal["reloaded", "unchanged", "failed"]
-"""How one attempt to read a changed book ended; unchanged: its content is the same."""
+ReloadOutcome: TypeAlias = Literal["reloaded", "unchanged", "failed"]
+"""Outcome of a reload; `unchanged` means that the files changed but their content did not."""
 
-_BUILT_IN: Final = Path(__file__).parents[2] / "books"
-_INLINE: Final = 200_000
-"""Questions up to which a search runs on the loop. Measured: comparing the candidates takes 0.2 ms at every size and
-holds the interpreter's lock, so a thread gains nothing there; tantivy's share, which does not, is 0.05 ms at this size,
-what handing over to a thread costs. With a million it is up to 2 ms, during which the loop can answer others."""
-_TRIES: Final = 20
-_PAUSE: Final = 0.25
-"""Seconds between two tries of a first load whose files change meanwhile."""
-_LOG: Final = structlog.get_logger("askd.book")
+_BUILT_IN_BOOK: Final = Path(__file__).parents[2] / "books"
+_MAX_INLINE_QUESTIONS: Final = 200_000
+"""Maximum number of questions up to which the event loop runs a search itself.
+
+Measured: comparing the candidates takes 0.2 ms at every size and holds the interpreter's lock, so a thread does not
+help. Tantivy releases the lock; its part takes 0.05 ms at this size, as much as the handover to a thread. For a million
+questions it takes up to 2 ms, during which the event loop can answer other requests."""
+_MAX_LOAD_ATTEMPTS: Final = 20
+_LOAD_RETRY_DELAY: Final = 0.25
+"""Seconds between two attempts of the initial load if the files change during the load."""
+_log: Final = structlog.get_logger("askd.book")
 
 
-class Book(Answerer):
-    """Answers from `path`, a file or a folder; None is the built-in book, which is not watched for changes."""
+class BookAnswerer(Answerer):
+    """Answers questions from a book.
+
+    Args:
+        path: File or folder of the book. None selects the built-in book, which is not watched for changes.
+    """
 
     kind = "book"
     deterministic = True
@@ -41,141 +46,152 @@ class Book(Answerer):
     def __init__(self, path: Path | None = None) -> None:
         self.name = str(path) if path else "built-in book"
         self._path = path
-        self._edition: Edition | None = None
-        self._recent: dict[str, Answer] = {}
-        self._reloads = 0
-        self._failures = 0
-        self._failing = False
-        self._closing = threading.Event()
-        self._watch: Watch | None = None
-        self._searcher: ThreadPoolExecutor | None = None
-        self._listeners: list[asyncio.Queue[Outcome]] = []
+        self._snapshot: BookSnapshot | None = None
+        self._recent_answers: dict[str, Answer] = {}
+        self._reload_count = 0
+        self._reload_failures = 0
+        self._reload_failing = False
+        self._close_event = threading.Event()
+        self._watcher: BookWatcher | None = None
+        self._search_executor: ThreadPoolExecutor | None = None
+        self._reload_listeners: list[asyncio.Queue[ReloadOutcome]] = []
 
-    async def load(self, progress: Progress) -> None:
-        """Read the book in a thread, then watch it. Raises LoadError with file, line and fault."""
+    async def load(self, progress: ProgressCallback) -> None:
+        """Load the book in a thread, then watch it. Raises LoadError, whose message has the file and the line."""
         loop = asyncio.get_running_loop()
-        loading = loop.run_in_executor(None, self._first, lambda line: _tell(loop, progress, line))
+        loading = loop.run_in_executor(None, self._load_initial, lambda line: _report_progress(loop, progress, line))
         try:
-            edition, seen = await asyncio.shield(loading)
+            snapshot, fingerprint = await asyncio.shield(loading)
         except asyncio.CancelledError:
-            self._closing.set()
-            with contextlib.suppress(Cancelled, LoadError):
+            self._close_event.set()
+            with contextlib.suppress(LoadCancelled, LoadError):
                 await loading
             raise
-        self._serve(edition)
+        self._activate_snapshot(snapshot)
         if self._path:
-            self._watch = Watch(self._path, seen, lambda now: self._reload(loop, now))
+            self._watcher = BookWatcher(self._path, fingerprint, lambda changed: self._reload(loop, changed))
 
-    def _first(self, progress: Progress) -> tuple[Edition, Fingerprint]:
-        for _ in range(_TRIES):
+    def _load_initial(self, progress: ProgressCallback) -> tuple[BookSnapshot, Fingerprint]:
+        for _ in range(_MAX_LOAD_ATTEMPTS):
             try:
-                return build_edition(self._path or _BUILT_IN, progress, self._closing)
-            except Changing:
-                if self._closing.wait(_PAUSE):
-                    raise Cancelled from None
-        raise LoadError(f"{self.name}: the files change while they are read: wait until they are complete")
+                return load_snapshot(self._path or _BUILT_IN_BOOK, progress, self._close_event)
+            except FilesChanged:
+                if self._close_event.wait(_LOAD_RETRY_DELAY):
+                    raise LoadCancelled from None
+        raise LoadError(f"{self.name}: the files keep changing during the load: start again when they are complete")
 
-    def _serve(self, edition: Edition) -> None:
-        """Swap the edition in. Runs on the loop, so that no exchange sees parts of two."""
-        self._edition, self._recent = edition, edition.recent
-        self.version = edition.version
+    def _activate_snapshot(self, snapshot: BookSnapshot) -> None:
+        """Replace the snapshot. Must run on the event loop, so that no request sees parts of two snapshots."""
+        self._snapshot, self._recent_answers = snapshot, snapshot.recent_answers
+        self.version = snapshot.version
         self.contract = Contract(
             summary="Answers a question from a book.",
-            description=f"A book of {edition.entries:,} answers. A question that is not in it gets the answer to the "
-            "one that is nearest, or none, and then up to three suggestions.",
-            examples=edition.examples,
+            description=f"A book of {snapshot.entry_count:,} answers. If a question is not in it, the response is the "
+            "answer to the most similar question, or up to three suggestions if no question is similar enough.",
+            examples=snapshot.examples,
         )
 
     def _reload(self, loop: asyncio.AbstractEventLoop, _: Fingerprint) -> None:
-        """Serve the book as it is on disk now, if it is whole; runs in the watching thread."""
+        """Load the changed book, and replace the snapshot if it is valid. Runs in the watcher's thread."""
         try:
-            edition, _ = build_edition(
-                self._path or _BUILT_IN, lambda line: _LOG.debug("book.loading", progress=line), self._closing
+            snapshot, _ = load_snapshot(
+                self._path or _BUILT_IN_BOOK, lambda line: _log.debug("book_loading", progress=line), self._close_event
             )
-        except Cancelled:
+        except LoadCancelled:
             return
-        except Changing:
-            return  # the watch sees the change as well, and calls again
-        except Exception as fault:
-            self._failures += 1
-            self._failing = True
-            _LOG.error(
-                "book.reload_failed",
-                fault=str(fault),
-                serving=self.version,
-                exc_info=not isinstance(fault, LoadError),
+        except FilesChanged:
+            return  # the watcher sees this change as well and calls again
+        except Exception as error:
+            self._reload_failures += 1
+            self._reload_failing = True
+            _log.error(
+                "book_reload_failed",
+                error=str(error),
+                current_version=self.version,
+                exc_info=not isinstance(error, LoadError),
             )
-            self._conclude(loop, "failed")
+            self._finish_reload(loop, "failed")
             return
-        self._failing = False
-        if edition.version == self.version:
-            self._conclude(loop, "unchanged")
+        self._reload_failing = False
+        if snapshot.version == self.version:
+            self._finish_reload(loop, "unchanged")
             return
-        self._reloads += 1
-        _LOG.info("book.reloaded", version=edition.version, before=self.version, entries=edition.entries)
-        self._conclude(loop, "reloaded", edition)
-        del edition
-        give_back()
+        self._reload_count += 1
+        _log.info(
+            "book_reloaded", version=snapshot.version, previous_version=self.version, entries=snapshot.entry_count
+        )
+        self._finish_reload(loop, "reloaded", snapshot)
+        del snapshot
+        release_free_memory()
 
-    def _conclude(self, loop: asyncio.AbstractEventLoop, outcome: Outcome, edition: Edition | None = None) -> None:
-        """Swap the edition in, if there is one, and tell who listens; returns when that is done."""
+    def _finish_reload(
+        self, loop: asyncio.AbstractEventLoop, outcome: ReloadOutcome, snapshot: BookSnapshot | None = None
+    ) -> None:
+        """Activate the new snapshot, if any, on the event loop and notify the listeners. Waits until this is done."""
         done = threading.Event()
 
-        def conclude() -> None:
-            if edition:
-                self._serve(edition)
-            for listener in self._listeners:
+        def activate_and_notify() -> None:
+            if snapshot:
+                self._activate_snapshot(snapshot)
+            for listener in self._reload_listeners:
                 listener.put_nowait(outcome)
             done.set()
 
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(conclude)
+        with contextlib.suppress(RuntimeError):  # the event loop is closed
+            loop.call_soon_threadsafe(activate_and_notify)
             done.wait(1.0)
 
-    def outcomes(self) -> asyncio.Queue[Outcome]:
-        """Return a queue that gets the outcome of every reload from now on: something to wait for, in tests."""
-        queue: asyncio.Queue[Outcome] = asyncio.Queue()
-        self._listeners.append(queue)
+    def subscribe_reloads(self) -> asyncio.Queue[ReloadOutcome]:
+        """Return a queue that receives the outcome of every later reload. Tests use it to wait for a reload."""
+        queue: asyncio.Queue[ReloadOutcome] = asyncio.Queue()
+        self._reload_listeners.append(queue)
         return queue
 
-    def at_hand(self, question: Question) -> Answer | None:
-        """Return the answer to a question that is in the book, up to normalisation."""
-        answer = self._recent.get(question.text)
-        if answer is None and self._edition:
-            answer = self._edition.exact(question.text)
+    def try_immediate(self, question: Question) -> Answer | None:
+        """Return the answer if the question equals one in the book after normalization, else None."""
+        answer = self._recent_answers.get(question.text)
+        if answer is None and self._snapshot:
+            answer = self._snapshot.find_exact(question.text)
         return answer
 
     async def answer(self, question: Question) -> Answer:
-        """Return the answer to that question, or to the nearest. Raises NoAnswer."""
-        if answer := self.at_hand(question):
+        """Return the answer to this question or to the most similar one.
+
+        Raises:
+            NoAnswer: No question in the book is similar enough.
+            Unavailable: The book is not loaded yet.
+        """
+        if answer := self.try_immediate(question):
             return answer
-        edition = self._edition
-        if not edition:
-            raise Unavailable("The book is being read.")
-        if edition.questions <= _INLINE:
-            return edition.fuzzy(question.text)
-        self._searcher = self._searcher or ThreadPoolExecutor(1, "askd-book-search")
-        return await asyncio.get_running_loop().run_in_executor(self._searcher, edition.fuzzy, question.text)
+        snapshot = self._snapshot
+        if not snapshot:
+            raise Unavailable("The book is still loading.")
+        if snapshot.question_count <= _MAX_INLINE_QUESTIONS:
+            return snapshot.find_fuzzy(question.text)
+        self._search_executor = self._search_executor or ThreadPoolExecutor(1, "askd-book-search")
+        return await asyncio.get_running_loop().run_in_executor(
+            self._search_executor, snapshot.find_fuzzy, question.text
+        )
 
     async def close(self) -> None:
-        """Stop watching and searching; a reload under way is given up."""
-        self._closing.set()
-        if self._watch:
-            await asyncio.to_thread(self._watch.stop)
-        if self._searcher:
-            self._searcher.shutdown(wait=False, cancel_futures=True)
+        """Stop watching and searching, and cancel a load in progress."""
+        self._close_event.set()
+        if self._watcher:
+            await asyncio.to_thread(self._watcher.stop)
+        if self._search_executor:
+            self._search_executor.shutdown(wait=False, cancel_futures=True)
 
-    def statistics(self) -> Statistics:
-        """Return how many answers there are, how many reloads succeeded and failed, and how the last one went."""
-        edition = self._edition
-        return Statistics(
-            entries=edition.entries if edition else 0,
-            reloads=self._reloads,
-            reload_failures=self._failures,
-            reload_failing=self._failing,
+    def statistics(self) -> AnswererStatistics:
+        """Return the number of entries and the reload counters."""
+        snapshot = self._snapshot
+        return AnswererStatistics(
+            entries=snapshot.entry_count if snapshot else 0,
+            reloads=self._reload_count,
+            reload_failures=self._reload_failures,
+            reload_failing=self._reload_failing,
         )
 
 
-def _tell(loop: asyncio.AbstractEventLoop, progress: Progress, line: str) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+def _report_progress(loop: asyncio.AbstractEventLoop, progress: ProgressCallback, line: str) -> None:
+    with contextlib.suppress(RuntimeError):  # the event loop is closed
         loop.call_soon_threadsafe(progress, line)

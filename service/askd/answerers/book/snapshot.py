@@ -1,90 +1,107 @@
-"""One version of a book, complete and unchanging: what a reload swaps as a whole."""
+"""Immutable snapshot of a loaded book; a reload replaces the whole snapshot."""
 
 from typing import Final
 
-from service.answerers.book.lookup import Lookup
-from service.answerers.book.normalise import bare, normalise
-from service.answerers.book.search import Search
-from service.answerers.book.store import Store
-from service.errors import NoAnswer
-from service.models import Answer
+from askd.answerers.book.fuzzy_search import FuzzyIndex
+from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStore
+from askd.answerers.book.text_analysis import normalize, strip_question_lead
+from askd.errors import NoAnswer
+from askd.models import Answer
 
-_RECENT: Final = 1024
-"""Exact answers kept as objects, by the question as asked …"""
-_RECENT_LENGTH: Final = 4096
-"""… unless longer than so many characters: together at most some 20 MB."""
-_SUGGESTIONS: Final = 3
-_EXAMPLES: Final = 5
+_MAX_RECENT_ANSWERS: Final = 1024
+"""Maximum number of cached exact answers."""
+_MAX_RECENT_ANSWER_LENGTH: Final = 4096
+"""Maximum length of a cached question and its answer in characters, which limits the cache to some 20 MB."""
+_MAX_SUGGESTIONS: Final = 3
+_MAX_EXAMPLES: Final = 5
 
 
-class Edition:
-    """Answers from one version of the book, from any thread."""
+class BookSnapshot:
+    """Answers questions from one version of a book. Safe to use from any thread."""
 
     def __init__(
-        self, *, store: Store, exact: Lookup, stripped: Lookup, ambiguous: set[int], search: Search, version: str
+        self,
+        *,
+        store: PackedEntryStore,
+        exact_index: CompactHashTable,
+        subject_index: CompactHashTable,
+        ambiguous_questions: set[int],
+        fuzzy_index: FuzzyIndex,
+        version: str,
     ) -> None:
         self._store = store
-        self._exact = exact
-        self._stripped = stripped
-        self._ambiguous = ambiguous
-        self._search = search
+        self._exact_index = exact_index
+        self._subject_index = subject_index
+        self._ambiguous_questions = ambiguous_questions
+        self._fuzzy_index = fuzzy_index
         self.version = version
-        self.recent: dict[str, Answer] = {}
-        """Answers by question as asked, filled by `exact`: the path that `hello` takes."""
+        self.recent_answers: dict[str, Answer] = {}
+        """Cache of exact answers, by the question as asked; filled by `find_exact`."""
 
     @property
-    def entries(self) -> int:
-        """How many answers the book has."""
-        return self._store.entries
+    def entry_count(self) -> int:
+        """Number of answers in the book."""
+        return self._store.entry_count
 
     @property
-    def questions(self) -> int:
-        """How many questions the book has, counting each way of asking."""
-        return self._store.questions
+    def question_count(self) -> int:
+        """Number of questions in the book; every wording of an entry counts."""
+        return self._store.question_count
 
     @property
     def examples(self) -> list[str]:
-        """The first way of asking of the first entries."""
-        firsts: dict[int, str] = {}
-        for number in range(self._store.questions):
-            firsts.setdefault(self._store.entry(number), self._store.question(number))
-            if len(firsts) == _EXAMPLES:
+        """The first question of each of the first entries."""
+        first_questions: dict[int, str] = {}
+        for number in range(self._store.question_count):
+            first_questions.setdefault(self._store.get_entry_number(number), self._store.get_question(number))
+            if len(first_questions) == _MAX_EXAMPLES:
                 break
-        return list(firsts.values())
+        return list(first_questions.values())
 
-    def exact(self, text: str) -> Answer | None:
-        """Return the answer to a question that is in the book, up to normalisation."""
-        number = self._number(normalise(text))
+    def find_exact(self, text: str) -> Answer | None:
+        """Return the answer to a question that equals one in the book after normalization, or None."""
+        number = self._find_exact_number(normalize(text))
         if number is None:
             return None
-        answer = Answer(self._store.answer(number))
-        if len(text) + len(answer.text) <= _RECENT_LENGTH:
-            if len(self.recent) >= _RECENT:
-                self.recent.clear()
-            self.recent[text] = answer
+        answer = Answer(self._store.get_answer(number))
+        if len(text) + len(answer.text) <= _MAX_RECENT_ANSWER_LENGTH:
+            if len(self.recent_answers) >= _MAX_RECENT_ANSWERS:
+                self.recent_answers.clear()
+            self.recent_answers[text] = answer
         return answer
 
-    def _number(self, normal: str) -> int | None:
-        """Return the question that is equal, else the one that is without its "what is", if just one entry is."""
-        number = self._exact.find(normal)
-        if number is not None:
-            return number
-        subject = bare(normal)
-        direct = self._exact.find(subject) if subject != normal else None
-        number = self._stripped.find(subject)
-        if number is None or number in self._ambiguous:
-            return direct if number is None else None
-        return number if direct is None or self._store.same(number, direct) else None
+    def _find_exact_number(self, normalized: str) -> int | None:
+        """Find an equal question; otherwise one that is equal without a lead such as "define".
 
-    def fuzzy(self, text: str) -> Answer:
-        """Return the answer to the nearest question. Raises NoAnswer, with suggestions as written in the book."""
-        normal = normalise(text)
-        hits = self._search.hits(normal)
-        number = self._search.answering(hits)
-        if number is not None:
-            return Answer(self._store.answer(number))
-        entries: dict[int, str] = {}
-        for near in self._search.suggested(hits, normal):
-            if len(entries) < _SUGGESTIONS:
-                entries.setdefault(self._store.entry(near), self._store.question(near))
-        raise NoAnswer(list(entries.values()))
+        Without the lead, a question matches only if all matching entries have the same answer.
+        """
+        exact_match = self._exact_index.find(normalized)
+        if exact_match is not None:
+            return exact_match
+        subject = strip_question_lead(normalized)
+        bare_match = self._exact_index.find(subject) if subject != normalized else None
+        subject_match = self._subject_index.find(subject)
+        if subject_match is None:
+            return bare_match
+        if subject_match in self._ambiguous_questions:
+            return None
+        if bare_match is not None and not self._store.has_same_answer(subject_match, bare_match):
+            return None
+        return subject_match
+
+    def find_fuzzy(self, text: str) -> Answer:
+        """Return the answer to the most similar question.
+
+        Raises:
+            NoAnswer: No question is similar enough. Its suggestions are questions as written in the book.
+        """
+        normalized = normalize(text)
+        hits = self._fuzzy_index.search(normalized)
+        best_match = self._fuzzy_index.select_answer(hits)
+        if best_match is not None:
+            return Answer(self._store.get_answer(best_match))
+        suggestions: dict[int, str] = {}
+        for number in self._fuzzy_index.select_suggestions(hits, normalized):
+            if len(suggestions) < _MAX_SUGGESTIONS:
+                suggestions.setdefault(self._store.get_entry_number(number), self._store.get_question(number))
+        raise NoAnswer(list(suggestions.values()))

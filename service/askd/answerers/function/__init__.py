@@ -1,5 +1,5 @@
-"""A Python function as an answerer: found (`importing`, `target`), understood (`signature`), called (`answerer`)."""
+"""A Python function as an answerer."""
 
-from service.answerers.function.answerer import Function
+from askd.answerers.function.answerer import FunctionAnswerer
 
-__all__ = ["Function"]
+__all__ = ["FunctionAnswerer"]

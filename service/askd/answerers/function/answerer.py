@@ -1,4 +1,4 @@
-"""`Function`: a Python function as an answerer."""
+"""FunctionAnswerer: serves a Python function or another callable."""
 
 import contextlib
 import inspect
@@ -6,134 +6,153 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from service.answerers import faults
-from service.answerers.function import results, schemas, streams
-from service.answerers.function.docstring import parsed
-from service.answerers.function.parameters import bind
-from service.answerers.function.signature import Signature, signature_of
-from service.answerers.function.target import Target, target_of
-from service.answerers.home import Home
-from service.answerers.importing import Found
-from service.answerers.refusals import Translated
-from service.answerers.threads import Pool
-from service.answerers.version import version_of
-from service.errors import LoadError
-from service.models import Answer, Answerer, Contract, Progress, Question, Statistics
+from askd.answerers.function import results, type_hints
+from askd.answerers.function.callables import UserCallable, create_user_callable
+from askd.answerers.function.parameters import parse_docstring, parse_parameters
+from askd.answerers.function.signature import QuestionSignature, analyze_signature
+from askd.answerers.user_code import exceptions
+from askd.answerers.user_code.exceptions import ExceptionTranslator
+from askd.answerers.user_code.importer import ResolvedTarget
+from askd.answerers.user_code.module import UserModule, code_fingerprint
+from askd.answerers.user_code.thread_pool import ThreadPool
+from askd.errors import LoadError
+from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
 
-_TRANSLATED: Final = Translated()
+_EXCEPTION_TRANSLATOR: Final = ExceptionTranslator()
 
 
-class Function(Answerer):
-    """A function, method, partial, callable object or class of such, named as `package.module:attr` or `file.py:attr`.
+class FunctionAnswerer(Answerer):
+    """A function, method, partial, callable object, or class of callable objects.
 
-    `threads` bounds the calls of synchronous code at once. `deterministic` None is what the code declares of itself.
-    `home` None is a new one. Nothing is imported before `load`.
+    Nothing is imported before `load`.
+
+    Args:
+        spec: `package.module:attr` or `file.py:attr`.
+        threads: Maximum number of concurrent calls of synchronous code.
+        deterministic: Whether answers may be cached; None uses the declaration in the code.
+        user_module: The module, if it is already resolved; None creates one.
     """
 
     kind = "function"
 
-    def __init__(self, spec: str, *, threads: int, deterministic: bool | None, home: Home | None = None) -> None:
+    def __init__(
+        self, spec: str, *, threads: int, deterministic: bool | None, user_module: UserModule | None = None
+    ) -> None:
         self.name = spec
-        self._declared = deterministic
-        self._pool = Pool(threads)
-        self._home = home or Home(spec)
+        self._deterministic_override = deterministic
+        self._pool = ThreadPool(threads)
+        self._user_module = user_module or UserModule(spec)
 
-    async def load(self, progress: Progress) -> None:
-        """Import the code in a thread, understand its signature, run its `startup`. Raises LoadError."""
+    async def load(self, progress: ProgressCallback) -> None:
+        """Import the code in a thread, analyze its signature, and run the `startup` hook. Raises LoadError."""
         progress(f"importing {self.name}")
-        found = await self._home.find()
-        self._understand(found, await self._home.run(partial(_target, found)))
-        await self._home.start()
+        target = await self._user_module.resolve()
+        self._inspect(target, await self._user_module.run_in_thread(partial(_create_user_callable, target)))
+        await self._user_module.start()
 
     async def close(self) -> None:
-        """Run `shutdown` where `startup` was done. Threads that are in a call are left to it."""
-        await self._home.stop()
+        """Run the `shutdown` hook and close the thread pool without waiting for running calls."""
+        await self._user_module.stop()
         self._pool.close()
 
     async def ready(self) -> tuple[bool, str]:
-        """Return what the module's `ready` says, with its reason; yes where it has none, no before it is loaded."""
-        return await self._home.ready()
+        """Return the result of the module's `ready` hook; not ready before `load`."""
+        return await self._user_module.ready()
 
-    def bind(self, given: Mapping[str, Any], *, textual: bool) -> Mapping[str, Any]:
-        """Validate the parameters beside the text, and fill in their defaults. Raises BadQuestion."""
-        return bind(self._signature.beside, given, textual=textual) if self._signature.beside else {}
+    def parse_parameters(self, values: Mapping[str, Any], *, from_strings: bool) -> Mapping[str, Any]:
+        """Validate the parameters and add defaults. Raises BadQuestion."""
+        return (
+            parse_parameters(self._signature.extra_parameters, values, from_strings=from_strings)
+            if self._signature.extra_parameters
+            else {}
+        )
 
     async def answer(self, question: Question) -> Answer:
-        """Call the code; what a generator yields is joined. Raises NoAnswer, Refused, or what the code raises."""
-        with _TRANSLATED:
-            value = await self._value(question)
-            if type(value) is str or not streams.is_stream(value):
-                return results.answer_of(value)
-            whole = results.Whole()
-            for item in await streams.all_items(self._pool, value):
-                whole.take(item)
-            return whole.answer()
+        """Call the code and return its answer; the items of a generator are joined.
+
+        Raises:
+            NoAnswer: The code returned None, or its generator yielded nothing.
+            Refused: The code raised an HTTP exception with a 4xx status.
+            Exception: Any other exception of the code.
+        """
+        with _EXCEPTION_TRANSLATOR:
+            value = await self._call_function(question)
+            if type(value) is str or not results.is_iterator(value):
+                return results.to_answer(value)
+            builder = results.AnswerBuilder()
+            for item in await results.collect(self._pool, value):
+                builder.add(item)
+            return builder.build()
 
     async def stream(self, question: Question) -> AsyncGenerator[str | Answer, None]:
-        """Yield the deltas of a generator as they come, then the whole; of other code, all of it at once."""
-        with _TRANSLATED:
-            value = await self._value(question)
-            whole = results.Whole()
-            if not streams.is_stream(value):
-                answer = results.answer_of(value)
+        """Yield the items of a generator as deltas, then the answer; other code yields its whole text once."""
+        with _EXCEPTION_TRANSLATOR:
+            value = await self._call_function(question)
+            if not results.is_iterator(value):
+                answer = results.to_answer(value)
                 yield answer.text
                 yield answer
                 return
-            async with contextlib.aclosing(streams.items(self._pool, value)) as items:
+            builder = results.AnswerBuilder()
+            async with contextlib.aclosing(results.iterate(self._pool, value)) as items:
                 async for item in items:
-                    if delta := whole.take(item):
+                    if delta := builder.add(item):
                         yield delta
-            yield whole.answer()
+            yield builder.build()
 
-    def statistics(self) -> Statistics:
-        """Return the counts of the pool for synchronous code."""
-        return Statistics(threads=self._pool.threads, busy=self._pool.busy, queued=self._pool.queued)
+    def statistics(self) -> AnswererStatistics:
+        """Return the counts of the thread pool."""
+        return AnswererStatistics(
+            threads=self._pool.threads, busy_threads=self._pool.busy_threads, queued_calls=self._pool.queued_calls
+        )
 
     @property
-    def abandoned(self) -> int:
-        """Calls of synchronous code that go on although nobody waits for them any more."""
-        return self._pool.abandoned
+    def abandoned_calls(self) -> int:
+        """Calls of synchronous code that still run although their requests have ended."""
+        return self._pool.abandoned_calls
 
-    async def _value(self, question: Question) -> Any:
-        """Return what the call returns; a coroutine that synchronous code made is awaited on the loop."""
-        call = self._signature.bound(self._call, question)
-        if not self._inline:
+    async def _call_function(self, question: Question) -> Any:
+        """Call the function; a coroutine that synchronous code returned is awaited on the event loop."""
+        call = self._signature.bind(self._function, question)
+        if not self._runs_on_loop:
             value = await self._pool.run(call)
             return await value if type(value) is not str and inspect.isawaitable(value) else value
         value = call()
         return await value if inspect.isawaitable(value) else value
 
-    def _understand(self, found: Found, target: Target) -> None:
-        doc = parsed(target.doc)
-        self._call: Callable[..., Any] = target.call
-        self._signature: Signature = signature_of(target, doc, name=found.name)
-        self._inline = target.is_async or target.is_generator
-        self.places = None if self._inline else self._pool.limit
-        self.streams = target.is_generator or schemas.is_stream(self._signature.returns)
-        self.deterministic = self._is_deterministic(target, found.name)
-        self.version = target.version or version_of(found.module, found.root) if self.deterministic else ""
+    def _inspect(self, target: ResolvedTarget, function: UserCallable) -> None:
+        docstring = parse_docstring(function.doc)
+        self._function: Callable[..., Any] = function.call
+        self._signature: QuestionSignature = analyze_signature(function, docstring, name=target.name)
+        self._runs_on_loop = function.is_async or function.is_generator
+        self.max_concurrency = None if self._runs_on_loop else self._pool.max_threads
+        self.supports_streaming = function.is_generator or type_hints.is_stream_type(self._signature.return_annotation)
+        self.deterministic = self._is_deterministic(function, target.name)
+        if self.deterministic:
+            self.version = function.version or code_fingerprint(target.module, target.root)
         self.contract = Contract(
-            summary=doc.summary or Contract().summary,
-            description=doc.description,
-            parameters=[each.shown for each in self._signature.beside],
-            answer_schema=schemas.answer_schema(self._signature.returns, name=found.name),
+            summary=docstring.summary or Contract().summary,
+            description=docstring.description,
+            parameters=[parameter.contract_entry for parameter in self._signature.extra_parameters],
+            answer_schema=type_hints.answer_schema(self._signature.return_annotation, name=target.name),
         )
 
-    def _is_deterministic(self, target: Target, name: str) -> bool:
-        declared = target.deterministic if self._declared is None else self._declared
-        if declared and self._signature.takes_question:
+    def _is_deterministic(self, function: UserCallable, name: str) -> bool:
+        override = self._deterministic_override
+        deterministic = function.deterministic if override is None else override
+        if deterministic and self._signature.takes_question:
             raise LoadError(
-                f"{name} takes the Question, whose id and client differ each time, and so cannot be deterministic: "
-                f"take the text alone, or drop the declaration"
+                f"{name} cannot be deterministic: it takes the Question, whose id and client differ for each request. "
+                f"Take only the text, or remove the declaration"
             )
-        return declared
+        return deterministic
 
 
-def _target(found: Found) -> Target:
-    """Make the object of a class: that runs the user's code, and so happens in a thread, as the import does."""
+def _create_user_callable(target: ResolvedTarget) -> UserCallable:
+    """Run in a thread, like the import, because a class's constructor is the user's code."""
     try:
-        return target_of(found.value, name=found.name)
+        return create_user_callable(target.value, name=target.name)
     except LoadError:
         raise
-    except BaseException as fault:  # SystemExit too
-        raise LoadError(faults.call_failed(fault, what=found.name, root=found.root)) from fault
+    except BaseException as error:  # SystemExit too
+        raise LoadError(exceptions.call_error_message(error, subject=target.name, root=target.root)) from error

@@ -1,4 +1,4 @@
-"""The object that a spec names: what is called in the end, what it declares, and where its annotations are at home."""
+"""The callable that a spec names, with its attributes and the namespace of its annotations."""
 
 import dataclasses
 import functools
@@ -6,107 +6,112 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from service.answerers.candidates import answers_by_instance
-from service.errors import LoadError
+from askd.answerers.user_code.importer import has_callable_instances
+from askd.errors import LoadError
 
 
 @dataclasses.dataclass(frozen=True)
-class Target:
-    """What is called, and the plain function behind it, below partials, methods, objects and decorators."""
+class UserCallable:
+    """A callable, and the plain function inside its partials, methods, objects and decorators."""
 
     call: Callable[..., Any]
-    plain: Callable[..., Any]
-    bound: frozenset[str]
-    """Keywords that a partial has filled: they are the author's, no client may set them."""
+    function: Callable[..., Any]
+    bound_keywords: frozenset[str]
+    """Keyword arguments that a partial has set. They belong to the author: clients cannot set them."""
 
     @property
     def namespace(self) -> Mapping[str, Any]:
-        """Names that the function's annotations may use."""
-        return getattr(self.plain, "__globals__", {})
+        """Global names that the function's annotations may use."""
+        return getattr(self.function, "__globals__", {})
 
     @property
     def doc(self) -> str:
-        """The function's docstring; for an object whose `__call__` has none, its class's."""
-        doc = self.plain.__doc__
+        """The function's docstring, or that of its class if it is a `__call__` without one."""
+        doc = self.function.__doc__
         if not doc and not inspect.isroutine(self.call) and not isinstance(self.call, functools.partial):
             doc = type(self.call).__doc__
         return inspect.cleandoc(doc) if isinstance(doc, str) else ""
 
     @property
     def is_async(self) -> bool:
-        """Whether calling it gives a coroutine at once."""
-        return inspect.iscoroutinefunction(self._code)
+        """Whether the call returns a coroutine."""
+        return inspect.iscoroutinefunction(self._called_function)
 
     @property
     def is_generator(self) -> bool:
-        """Whether calling it gives a generator at once, of either kind."""
-        return inspect.isgeneratorfunction(self._code) or inspect.isasyncgenfunction(self._code)
+        """Whether the call returns a generator, synchronous or asynchronous."""
+        return inspect.isgeneratorfunction(self._called_function) or inspect.isasyncgenfunction(self._called_function)
 
     @property
     def deterministic(self) -> bool:
-        """What the code declares of itself; False where it says nothing."""
-        return self._declared("deterministic") is True
+        """Whether the code declares itself deterministic."""
+        return self._declared_attribute("deterministic") is True
 
     @property
     def version(self) -> str:
-        """A version that the code declares of itself, such as that of its data; empty where it says nothing."""
-        value = self._declared("version")
+        """The version that the code declares, such as that of its data; empty if it declares none."""
+        value = self._declared_attribute("version")
         return value if isinstance(value, str) else ""
 
     @property
-    def _code(self) -> Callable[..., Any]:
-        """What runs at the call, decorators included: a synchronous wrapper of an async function is synchronous."""
+    def _called_function(self) -> Callable[..., Any]:
+        """The function that is called, with its decorators: a synchronous wrapper of async code is synchronous."""
         inner = self.call
         while isinstance(inner, functools.partial):
             inner = inner.func
         return inner if inspect.isroutine(inner) else type(inner).__call__
 
-    def _declared(self, name: str) -> Any:
-        for place in (self.call, getattr(self.call, "func", None), self._code):
-            value = getattr(place, name, None)
+    def _declared_attribute(self, name: str) -> Any:
+        for owner in (self.call, getattr(self.call, "func", None), self._called_function):
+            value = getattr(owner, name, None)
             if value is not None:
                 return value
         return None
 
 
-def target_of(found: object, *, name: str) -> Target:
-    """Raise LoadError for what cannot be called. A class is made into an object, once, here."""
-    if inspect.isclass(found):
-        found = _made(found, name)
-    if not callable(found):
-        raise LoadError(f"{name} is {_article(type(found).__name__)}, which cannot be called: name a function")
-    bound: set[str] = set()
-    inner: Any = found
+def create_user_callable(value: object, *, name: str) -> UserCallable:
+    """Return the callable for an object of the user's module; a class is instantiated.
+
+    Raises:
+        LoadError: The object cannot be called, or the class cannot be instantiated without arguments.
+    """
+    if inspect.isclass(value):
+        value = _instantiate(value, name)
+    if not callable(value):
+        raise LoadError(f"{name} is {_with_article(type(value).__name__)}, which cannot be called: name a function")
+    bound_keywords: set[str] = set()
+    inner: Any = value
     while isinstance(inner, functools.partial):
-        bound |= inner.keywords.keys()
+        bound_keywords |= inner.keywords.keys()
         inner = inner.func
     plain = inner if inspect.isroutine(inner) else type(inner).__call__
-    return Target(found, inspect.unwrap(getattr(plain, "__func__", plain)), frozenset(bound))
+    return UserCallable(value, inspect.unwrap(getattr(plain, "__func__", plain)), frozenset(bound_keywords))
 
 
-def _made(kind: type, name: str) -> object:
-    if not answers_by_instance(kind):
-        raise LoadError(f"{name} is a class whose objects cannot be called: give it a __call__, or name a function")
-    needed = _required(kind)
-    if needed:
+def _instantiate(cls: type, name: str) -> object:
+    if not has_callable_instances(cls):
+        raise LoadError(f"{name} is a class whose instances cannot be called: add a __call__, or name a function")
+    required = _required_parameters(cls)
+    if required:
         raise LoadError(
-            f"{name} is a class that needs {', '.join(needed)} to be made: give them defaults, "
-            f"or make an object in the module and name that"
+            f"{name} is a class whose constructor requires {', '.join(required)}: add defaults, "
+            f"or create an instance in the module and name that"
         )
-    return kind()
+    return cls()
 
 
-def _required(kind: type) -> list[str]:
+def _required_parameters(cls: type) -> list[str]:
     try:
-        parameters = inspect.signature(kind).parameters.values()
+        parameters = inspect.signature(cls).parameters.values()
     except (ValueError, TypeError):
         return []
     return [
-        each.name
-        for each in parameters
-        if each.default is each.empty and each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty
+        and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
     ]
 
 
-def _article(noun: str) -> str:
+def _with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"

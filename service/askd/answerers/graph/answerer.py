@@ -1,30 +1,89 @@
-"""`Graph`: an object with `ainvoke` as an answerer."""
+"""GraphAnswerer: serves a graph in this process.
+
+LangGraph runs synchronous nodes in the event loop's default executor. `GraphExecutor` replaces it by askd's own thread
+pool, for three reasons: the default executor has only as many threads as the machine has cores, plus four; it keeps the
+process from ending while a thread is in a call; and hanging nodes would take the threads of everything else, including
+metrics scrapes.
+"""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Final
+import contextvars
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, ParamSpec, TypeVar
 
-from service.answerers import states
-from service.answerers.deltas import Telling, Voices
-from service.answerers.graph import outcome, shape
-from service.answerers.graph.conversation import Config, Conversations
-from service.answerers.graph.executor import Executor, within
-from service.answerers.graph.making import Maker
-from service.answerers.graph.project import Project
-from service.answerers.home import Home
-from service.answerers.threads import Pool
-from service.answerers.version import version_of
-from service.models import Answer, Answerer, Contract, Progress, Question, Statistics
+from askd.answerers import langchain_messages
+from askd.answerers.graph import introspection, results
+from askd.answerers.graph.loader import GraphLoader
+from askd.answerers.graph.project import Project
+from askd.answerers.graph.threads import GraphThreads, RunnableConfig
+from askd.answerers.langchain_messages import StreamedNodes, TokenStream
+from askd.answerers.user_code.module import UserModule, code_fingerprint
+from askd.answerers.user_code.thread_pool import ThreadPool, to_exception
+from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
 
-_ASKED_FOR: Final[dict[str, Any]] = {"stream_mode": ["messages", "values"]}
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_STREAM_OPTIONS: Final[dict[str, Any]] = {"stream_mode": ["messages", "values"]}
+
+_in_graph_var: Final = contextvars.ContextVar("askd_in_graph", default=False)
 
 
-class Graph(Answerer):
-    """A graph, a builder of one, or a factory, named as `package.module:attr`, `file.py:attr` or in a `project`.
+@contextlib.contextmanager
+def graph_context() -> Iterator[None]:
+    """Context manager around a graph's run: executor calls of the graph and its tasks run in askd's thread pool."""
+    _in_graph_var.set(True)
+    try:
+        yield
+    finally:
+        _in_graph_var.set(False)  # without a token, because a generator may be closed in another context
 
-    `threads` bounds the calls of synchronous nodes at once. The keys are those of the graph's state; None is
-    `messages`. `home` None is a new one. Nothing is imported before `load`.
+
+class GraphExecutor(ThreadPoolExecutor):
+    """A default executor for the event loop: calls from graphs run in the pool, all others in its own threads."""
+
+    def __init__(self, pool: ThreadPool) -> None:
+        super().__init__(thread_name_prefix="asyncio")
+        self._pool = pool
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Schedule the call. Raises RuntimeError if the pool is closed, like other executors."""
+        if not _in_graph_var.get():
+            return super().submit(fn, *args, **kwargs)
+        if self._pool.is_closed:
+            raise RuntimeError("the thread pool is closed")
+        future: Future[T] = Future()
+        self._pool.run_in_background(
+            partial(_run_call, future, partial(fn, *args, **kwargs)), context=contextvars.copy_context()
+        )
+        return future
+
+
+def _run_call(future: Future[Any], call: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        value = call()
+    except BaseException as error:  # otherwise the thread would end and be missing from the pool
+        future.set_exception(to_exception(error))
+    else:
+        future.set_result(value)
+
+
+class GraphAnswerer(Answerer):
+    """A compiled graph, a graph builder, or a factory of either. Nothing is imported before `load`.
+
+    Args:
+        spec: `package.module:attr`, `file.py:attr`, or `langgraph.json` with an optional `#name`.
+        threads: Maximum number of concurrent calls of synchronous nodes.
+        deterministic: Whether answers may be cached.
+        input_key: The state key for the question; None is `messages`.
+        output_key: The state key of the answer; None is `messages`.
+        user_module: The module, if it is already resolved; None creates one.
+        project: The project that defines the graph, if the spec is a `langgraph.json`.
     """
 
     kind = "graph"
@@ -37,110 +96,120 @@ class Graph(Answerer):
         deterministic: bool | None = None,
         input_key: str | None = None,
         output_key: str | None = None,
-        home: Home | None = None,
+        user_module: UserModule | None = None,
         project: Project | None = None,
     ) -> None:
         self.name = spec
         self.deterministic = bool(deterministic)
         self._input_key, self._output_key = input_key, output_key
         self._project = project
-        self._home = home or Home(project.spec if project else spec)
-        self._pool = Pool(threads)
-        self._executor = Executor(self._pool)
-        self._maker = Maker(self._home)
-        self._conversations: Conversations | None = None
+        self._user_module = user_module or UserModule(project.spec if project else spec)
+        self._pool = ThreadPool(threads)
+        self._executor = GraphExecutor(self._pool)
+        self._loader = GraphLoader(self._user_module)
+        self._threads: GraphThreads | None = None
         self._warnings: list[str] = []
 
-    async def load(self, progress: Progress) -> None:
-        """Import the code in a thread, run its `startup`, make the graph. Raises LoadError."""
+    async def load(self, progress: ProgressCallback) -> None:
+        """Import the code in a thread, run its `startup` hook, and create the graph. Raises LoadError."""
         if self._project:
-            await self._home.run(self._project.apply)
+            await self._user_module.run_in_thread(self._project.apply_environment)
         progress(f"importing {self.name}")
-        found = await self._home.find()
-        await self._home.start()
+        target = await self._user_module.resolve()
+        await self._user_module.start()
         asyncio.get_running_loop().set_default_executor(self._executor)
-        progress(f"making {self.name}")
-        self._graph = await self._maker.make(found, certain=self._project is not None)
-        self._understand(found.name)
+        progress(f"creating {self.name}")
+        self._graph = await self._loader.load(target, declared_as_graph=self._project is not None)
+        self._inspect_graph(target.name)
         if self.deterministic:
-            self.version = version_of(found.module, found.root)
+            self.version = code_fingerprint(target.module, target.root)
 
     async def close(self) -> None:
-        """Leave what the factory holds, forget what is left of passing threads, run `shutdown`."""
-        if self._conversations:
-            await self._conversations.close()
-        await self._maker.close()
-        await self._home.stop()
+        """Finish deleting temporary threads, leave the factory's context, and run the `shutdown` hook."""
+        if self._threads:
+            await self._threads.close()
+        await self._loader.close()
+        await self._user_module.stop()
         self._pool.close()
 
     async def ready(self) -> tuple[bool, str]:
-        """Return what the module's `ready` says, with its reason; yes where it has none, no before it is loaded."""
-        return await self._home.ready() if self._conversations else (False, "not loaded")
+        """Return the result of the module's `ready` hook; not ready before `load`."""
+        return await self._user_module.ready() if self._threads else (False, "not loaded")
 
     def warnings(self) -> list[str]:
-        """Return what the one who deploys the graph had better know."""
+        """Return warnings about the graph's checkpointer."""
         return self._warnings
 
-    def statistics(self) -> Statistics:
-        """Return the counts of the pool for synchronous nodes."""
-        return Statistics(threads=self._pool.threads, busy=self._pool.busy, queued=self._pool.queued)
+    def statistics(self) -> AnswererStatistics:
+        """Return the counts of the thread pool for synchronous nodes."""
+        return AnswererStatistics(
+            threads=self._pool.threads, busy_threads=self._pool.busy_threads, queued_calls=self._pool.queued_calls
+        )
 
     async def answer(self, question: Question) -> Answer:
-        """Run the graph to its end. Raises NoAnswer, Interrupted, RecursionLimit, Refused, or what the graph raises."""
-        with outcome.translated(question), within():
-            async with self._talk(question) as (given, config):
-                final = await self._graph.ainvoke(given, config)
-                return await self._answer(final, question, config)
+        """Run the graph to its end.
+
+        Raises:
+            NoAnswer: The graph produced no message.
+            Interrupted: The graph waits for input.
+            RecursionLimit: The graph reached its recursion limit.
+            Refused: A node raised an HTTP exception with a 4xx status.
+            Exception: Any other exception of the graph.
+        """
+        with results.translate_graph_errors(question), graph_context():
+            async with self._open_thread(question) as (graph_input, config):
+                state = await self._graph.ainvoke(graph_input, config)
+                return await self._extract_answer(state, question, config)
 
     async def stream(self, question: Question) -> AsyncGenerator[str | Answer, None]:
-        """Yield the text as the answering node's model says it, then the whole. See `deltas` for which node that is."""
-        if not self.streams:
+        """Yield the tokens of the node that answers, then the answer. `StreamedNodes` selects the node."""
+        if not self.supports_streaming:
             answer = await self.answer(question)
             yield answer.text
             yield answer
             return
-        with outcome.translated(question), within():
-            async with self._talk(question) as (given, config):
-                telling = Telling(self._voices)
-                final: Any = None
-                events = self._graph.astream(given, config, **self._streaming)
+        with results.translate_graph_errors(question), graph_context():
+            async with self._open_thread(question) as (graph_input, config):
+                tokens = TokenStream(self._streamed_nodes)
+                state: Any = None
+                events = self._graph.astream(graph_input, config, **self._stream_options)
                 async with contextlib.aclosing(events):
                     async for event in events:
-                        place, mode, data = event if len(event) == 3 else ((), *event)
-                        if mode == "messages" and (delta := telling.take(place, *data)):
+                        namespace, mode, data = event if len(event) == 3 else ((), *event)
+                        if mode == "messages" and (delta := tokens.add_chunk(namespace, *data)):
                             yield delta
                         elif mode == "values":
-                            telling.step()
-                            final = final if place else data
-                answer = await self._answer(final, question, config)
-                if rest := telling.end(answer.text):
+                            tokens.finish_step()
+                            state = state if namespace else data
+                answer = await self._extract_answer(state, question, config)
+                if rest := tokens.finish(answer.text):
                     yield rest
                 yield answer
 
     @contextlib.asynccontextmanager
-    async def _talk(self, question: Question) -> AsyncIterator[tuple[Any, Config]]:
-        """Give what the graph is started with, in its conversation: the question, or the reply that it waits for."""
-        if self._conversations is None:
+    async def _open_thread(self, question: Question) -> AsyncIterator[tuple[Any, RunnableConfig]]:
+        """Acquire the thread; yield the graph's input (the question, or the reply to an interrupt) and its config."""
+        if self._threads is None:
             raise RuntimeError("the graph is not loaded")
-        async with self._conversations.of(question.thread) as config:
-            reply = await self._conversations.reply(question, config)
-            yield (states.input_of(question, self._input_key) if reply is None else reply), config
+        async with self._threads.acquire(question.thread_id) as config:
+            resume = await self._threads.resume_command(question, config)
+            yield (langchain_messages.build_input(question, self._input_key) if resume is None else resume), config
 
-    async def _answer(self, final: Any, question: Question, config: Config) -> Answer:
-        outcome.check_interrupted(final, question)
-        if self._breakpoints:
-            outcome.check_stopped(await self._graph.aget_state(config))
-        return outcome.answer_of(final, question, self._output_key)
+    async def _extract_answer(self, state: Any, question: Question, config: RunnableConfig) -> Answer:
+        results.raise_if_interrupted(state, question)
+        if self._has_breakpoints:
+            results.raise_if_at_breakpoint(await self._graph.aget_state(config))
+        return results.answer_from_state(state, question, self._output_key)
 
-    def _understand(self, name: str) -> None:
-        checkpointer = shape.checkpointer_of(self._graph, name)
-        self._conversations = Conversations(self._graph, checkpointer)
-        self.conversational = checkpointer is not None
-        self._breakpoints = self.conversational and shape.has_breakpoints(self._graph)
-        self._voices = Voices(shape.last_nodes(self._graph))
-        taken = shape.stream_parameters(self._graph)
-        self.streams = "stream_mode" in taken
-        self._streaming = _ASKED_FOR | ({"subgraphs": True} if "subgraphs" in taken else {})
-        shape.check_keys(self._graph, name, self._input_key, self._output_key)
-        self._warnings = shape.warnings(checkpointer)
+    def _inspect_graph(self, name: str) -> None:
+        checkpointer = introspection.get_checkpointer(self._graph, name)
+        self._threads = GraphThreads(self._graph, checkpointer)
+        self.supports_threads = checkpointer is not None
+        self._has_breakpoints = self.supports_threads and introspection.has_breakpoints(self._graph)
+        self._streamed_nodes = StreamedNodes(introspection.get_final_nodes(self._graph))
+        stream_parameters = introspection.get_stream_parameters(self._graph)
+        self.supports_streaming = "stream_mode" in stream_parameters
+        self._stream_options = _STREAM_OPTIONS | ({"subgraphs": True} if "subgraphs" in stream_parameters else {})
+        introspection.check_state_keys(self._graph, name, self._input_key, self._output_key)
+        self._warnings = introspection.checkpointer_warnings(checkpointer)
         self.contract = Contract(description=self._project.description if self._project else "")

@@ -1,7 +1,13 @@
-"""`langgraph.json`: which graphs a LangGraph project has, and what they need around them.
+r"""LangGraph projects: `langgraph.json`, and the `.env` file next to it.
 
-Format: LangGraph's documentation, "Application structure" and "LangGraph CLI". Of it, `graphs`, `env` and the folders
-under `dependencies` count here; packages are for whoever installs.
+`langgraph.json` is described in LangGraph's documentation, "Application structure" and "LangGraph CLI". askd reads
+`graphs`, `env` and the folders in `dependencies`; installing the packages there is up to the user.
+
+The `.env` file is read as python-dotenv reads it for LangGraph's own tools, which differs from askd's `--env-file`:
+there may be spaces around the `=`, a `#` after white space begins a comment, and `${NAME}` or `${NAME:-default}` is
+replaced by the variable from the environment or, if it is not set there, from the lines above. Quotes around a value
+are removed. In single quotes a backslash escapes \' and \\, in double quotes \n, \t, \r, \" and \\. Multi-line values
+are not supported.
 """
 
 import dataclasses
@@ -13,113 +19,163 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from service.answerers.graph import dotenv
-from service.errors import SpecError
+from askd.errors import LoadError, SpecError
 
-_SPEC: Final = re.compile(r"(?P<file>(?:.*/)?langgraph\.json|.+\.json(?=#))(?:#(?P<name>.*))?", re.DOTALL)
-_TARGET: Final = re.compile(r"(?P<place>[^:]+):(?P<attribute>[^:]+)")
+_PROJECT_SPEC: Final = re.compile(r"(?P<file>(?:.*/)?langgraph\.json|.+\.json(?=#))(?:#(?P<name>.*))?", re.DOTALL)
+_GRAPH_PATH: Final = re.compile(r"(?P<module>[^:]+):(?P<attribute>[^:]+)")
+_JAVASCRIPT_FILE: Final = re.compile(r"\.[cm]?[jt]sx?$")
+
+_VARIABLE_NAME: Final = re.compile(r"\s*(?:export\s+)?([^\s=#'\"]+)\s*(=|(?:#.*)?$)")
+_QUOTED_VALUE: Final = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*(?:#.*)?""")
+_INLINE_COMMENT: Final = re.compile(r"\s+#.*")
+_SINGLE_QUOTE_ESCAPE: Final = re.compile(r"\\(['\\])")
+_DOUBLE_QUOTE_ESCAPE: Final = re.compile(r"\\([ntr\"\\])")
+_ESCAPE_CHARACTERS: Final = {"n": "\n", "t": "\t", "r": "\r"}
+_VARIABLE_REFERENCE: Final = re.compile(r"\$\{([^}:]*)(?::-([^}]*))?\}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Project:
-    """One graph of a project: `spec` finds it, `folder` is where the file lies that names it."""
+    """One graph of a project."""
 
     spec: str
+    """The graph, as `package.module:attr` or `file.py:attr`."""
     folder: Path
+    """The folder of `langgraph.json`."""
     env: str | Mapping[str, str]
     """A file of variables, relative to the folder, or the variables."""
     dependencies: tuple[str, ...]
     description: str = ""
 
-    def apply(self) -> None:
-        """Set the variables that are not set yet, and make the project's folders importable. Raises LoadError."""
+    def apply_environment(self) -> None:
+        """Set variables that are not set yet, and make the project's folders importable. Raises LoadError."""
         variables = self.env
         if isinstance(variables, str):
-            variables = dotenv.read(self.folder / variables)
+            variables = read_dotenv(self.folder / variables)
         for name, value in variables.items():
             os.environ.setdefault(name, value)
-        for each in reversed(self.dependencies):
-            path = str((self.folder / each).resolve())
+        for dependency in reversed(self.dependencies):
+            path = str((self.folder / dependency).resolve())
             if Path(path).is_dir() and path not in sys.path:
                 sys.path.insert(0, path)
 
 
-def project(spec: str) -> Project | None:
-    """Return the graph that `langgraph.json` or `langgraph.json#name` names; None: the spec has another shape.
+def resolve_project(spec: str) -> Project | None:
+    """Return the graph for `langgraph.json` or `langgraph.json#name`, or None if the spec has another shape.
 
-    Raises SpecError, which lists the graphs that there are.
+    Raises:
+        SpecError: The file is invalid, or does not define the graph; the message lists its graphs.
     """
-    shape = _SPEC.fullmatch(spec)
-    if not shape or not _is_file(shape["file"]) or (shape["name"] is not None and _is_file(spec)):
+    match = _PROJECT_SPEC.fullmatch(spec)
+    if not match or not _is_file(match["file"]) or (match["name"] is not None and _is_file(spec)):
         return None
-    file = Path(shape["file"])
-    content = _read(file)
-    graphs = content.get("graphs")
+    file = Path(match["file"])
+    config = _read_config(file)
+    graphs = config.get("graphs")
     if not isinstance(graphs, dict) or not graphs:
-        raise SpecError(f'{file} names no graphs: give it "graphs": {{"agent": "./agent.py:graph"}}')
-    name = _chosen(graphs, shape["name"], file)
-    return _made(name, graphs[name], content, file)
+        raise SpecError(f'{file} defines no graphs: add "graphs": {{"agent": "./agent.py:graph"}}')
+    name = _choose_graph(graphs, match["name"], file)
+    return _create_project(name, graphs[name], config, file)
 
 
 def _is_file(path: str) -> bool:
     try:
         return Path(path).is_file()
-    except (OSError, ValueError):  # a name too long, a NUL in it
+    except (OSError, ValueError):  # name too long, NUL in the name
         return False
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_config(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
-    except json.JSONDecodeError as fault:
-        raise SpecError(f"{file}:{fault.lineno}: is no JSON: {fault.msg}") from None
-    except (OSError, ValueError) as fault:
-        raise SpecError(f"{file}: cannot be read: {getattr(fault, 'strerror', None) or fault}") from None
-    if not isinstance(content, dict):
-        raise SpecError(f"{file} is no JSON object, as LangGraph's configuration is")
-    return content
+        config = json.loads(file.read_bytes())
+    except json.JSONDecodeError as error:
+        raise SpecError(f"{file}:{error.lineno}: invalid JSON: {error.msg}") from None
+    except (OSError, ValueError) as error:
+        raise SpecError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not isinstance(config, dict):
+        raise SpecError(f"{file}: expected a JSON object, as in LangGraph's documentation")
+    return config
 
 
-def _chosen(graphs: dict[str, Any], name: str | None, file: Path) -> str:
-    choices = ", ".join(f"{file}#{each}" for each in graphs)
+def _choose_graph(graphs: dict[str, Any], name: str | None, file: Path) -> str:
+    choices = ", ".join(f"{file}#{graph}" for graph in graphs)
     if name is None and len(graphs) == 1:
         return next(iter(graphs))
     if name is None:
-        raise SpecError(f"{file} has {len(graphs)} graphs: name one of {choices}")
+        raise SpecError(f"{file} has {len(graphs)} graphs: choose one of {choices}")
     if name not in graphs:
-        raise SpecError(f"{file} has no graph {name!r}: it has {choices}")
+        raise SpecError(f"{file} does not define the graph {name!r}: choose one of {choices}")
     return name
 
 
-def _made(name: str, given: Any, content: dict[str, Any], file: Path) -> Project:
-    about = given if isinstance(given, dict) else {"path": given}
-    target = _TARGET.fullmatch(about["path"]) if isinstance(about.get("path"), str) else None
-    if not target:
-        raise SpecError(f'{file}: the graph {name!r} has no path: give "./agent.py:graph" or "package.module:graph"')
-    place = target["place"]
-    if re.search(r"\.[cm]?[jt]sx?$", place):
-        raise SpecError(f"{file}: the graph {name!r} is JavaScript, {place}: askd serves Python")
-    if place.endswith(".py") or "/" in place:
-        place = str(file.parent / place)
-        if not _is_file(place):
-            raise SpecError(f"{file}: the graph {name!r} is in {place}, which is no file")
-    described = about.get("description")
+def _create_project(name: str, graph: Any, config: dict[str, Any], file: Path) -> Project:
+    options = graph if isinstance(graph, dict) else {"path": graph}
+    match = _GRAPH_PATH.fullmatch(options["path"]) if isinstance(options.get("path"), str) else None
+    if not match:
+        raise SpecError(f'{file}: invalid path of the graph {name!r}: use "./agent.py:graph" or "package.module:graph"')
+    module = match["module"]
+    if _JAVASCRIPT_FILE.search(module):
+        raise SpecError(f"{file}: the graph {name!r} is JavaScript, {module}: askd serves only Python")
+    if module.endswith(".py") or "/" in module:
+        module = str(file.parent / module)
+        if not _is_file(module):
+            raise SpecError(f"{file}: the file {module} of the graph {name!r} does not exist")
+    description = options.get("description")
     return Project(
-        spec=f"{place}:{target['attribute']}",
+        spec=f"{module}:{match['attribute']}",
         folder=file.parent,
-        env=_env(content.get("env"), file),
-        dependencies=tuple(each for each in content.get("dependencies") or () if isinstance(each, str)),
-        description=described if isinstance(described, str) else "",
+        env=_parse_env(config.get("env"), file),
+        dependencies=tuple(item for item in config.get("dependencies") or () if isinstance(item, str)),
+        description=description if isinstance(description, str) else "",
     )
 
 
-def _env(given: Any, file: Path) -> str | Mapping[str, str]:
-    if isinstance(given, str):
-        if not _is_file(str(file.parent / given)):
-            raise SpecError(f"{file}: there is no {file.parent / given}, which `env` names: make it, or drop `env`")
-        return given
-    if given is None:
+def _parse_env(env: Any, file: Path) -> str | Mapping[str, str]:
+    if isinstance(env, str):
+        if not _is_file(str(file.parent / env)):
+            raise SpecError(f"{file}: `env` names {file.parent / env}, which does not exist: create it or remove `env`")
+        return env
+    if env is None:
         return {}
-    if not isinstance(given, dict) or not all(isinstance(each, str | int | float) for each in given.values()):
-        raise SpecError(f"{file}: `env` is neither a file's name nor variables with their values")
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
+    if not isinstance(env, dict) or not all(isinstance(value, str | int | float) for value in env.values()):
+        raise SpecError(f"{file}: invalid `env`: expected a file name or an object of variables")
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in env.items()}
+
+
+def read_dotenv(file: Path) -> dict[str, str]:
+    """Return the variables in a `.env` file; the last line for a name wins.
+
+    Raises:
+        LoadError: The file cannot be read, or a line is invalid. The message has no values: they may be secrets.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise LoadError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    variables: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name = _VARIABLE_NAME.match(line)
+        value = _parse_value(line[name.end() :]) if name and "\0" not in line else None
+        if name is None or value is None:
+            raise LoadError(f"{file}:{number}: invalid variable: expected NAME=value, with quotes closed on this line")
+        if name[2] == "=":  # a name without a value sets nothing
+            variables[name[1]] = _VARIABLE_REFERENCE.sub(lambda match: _expand_variable(match, variables), value)
+    return variables
+
+
+def _parse_value(text: str) -> str | None:
+    """Return the value in the text after the `=`, or None if it is invalid."""
+    if text.lstrip()[:1] not in {"'", '"'}:
+        return _INLINE_COMMENT.sub("", text).strip()
+    quoted = _QUOTED_VALUE.fullmatch(text.rstrip())
+    if not quoted:
+        return None
+    if quoted[1] is not None:
+        return _SINGLE_QUOTE_ESCAPE.sub(r"\1", quoted[1])
+    return _DOUBLE_QUOTE_ESCAPE.sub(lambda escape: _ESCAPE_CHARACTERS.get(escape[1], escape[1]), quoted[2])
+
+
+def _expand_variable(reference: re.Match[str], variables: dict[str, str]) -> str:
+    return os.environ.get(reference[1], variables.get(reference[1], reference[2] or ""))

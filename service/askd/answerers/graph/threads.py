@@ -1,7 +1,7 @@
-"""Conversations: the threads that a graph's checkpointer remembers.
+"""Conversations: the threads that a graph's checkpointer stores.
 
-A thread of the client's is kept. Where the question names none, the graph gets one that passes: it is forgotten as soon
-as the question is answered, for nobody could come back to it.
+A thread that the client names is kept. A question without one gets a temporary thread, which is deleted after the
+answer because no client could refer to it again.
 """
 
 import asyncio
@@ -15,81 +15,83 @@ from uuid import uuid4
 
 import structlog
 
-from service.models import Question
+from askd.models import Question
 
-Config = dict[str, Any]
-"""A `RunnableConfig`; empty where the graph remembers nothing."""
+RunnableConfig = dict[str, Any]
+"""LangChain's `RunnableConfig`; empty if the graph has no checkpointer."""
 
-_PASSING: Final = "askd-"
-"""What the ids of threads that pass begin with, so that one that was left over by a crash is known."""
+_TEMPORARY_THREAD_PREFIX: Final = "askd-"
+"""Marks temporary threads in the database, for the case that a crash leaves one behind."""
 
 log = structlog.get_logger("askd.answerer")
 
 
-class Conversations:
-    """The threads of one graph. `checkpointer` None: it has none, and every question stands alone."""
+class GraphThreads:
+    """The threads of one graph. Without a checkpointer, questions are independent of each other."""
 
     def __init__(self, graph: Any, checkpointer: Any) -> None:
         self._graph = graph
         self._checkpointer = checkpointer
-        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
-        self._forgetting: set[asyncio.Task[None]] = set()
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._deletions: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def of(self, thread: str | None) -> AsyncIterator[Config]:
-        """Give the config for one question; those in one thread take turns, or one would overwrite the other."""
+    async def acquire(self, thread_id: str | None) -> AsyncIterator[RunnableConfig]:
+        """Yield the config for one question. Questions in one thread run one after another, to not lose messages."""
         if self._checkpointer is None:
             yield {}
-        elif thread is None:
-            id = f"{_PASSING}{uuid4()}"
+        elif thread_id is None:
+            temporary_id = f"{_TEMPORARY_THREAD_PREFIX}{uuid4()}"
             try:
-                yield _config(id)
+                yield _thread_config(temporary_id)
             finally:
-                self._forget(id)
+                self._schedule_deletion(temporary_id)
         else:
-            async with self._turns.setdefault(thread, asyncio.Lock()):
-                yield _config(thread)
+            async with self._locks.setdefault(thread_id, asyncio.Lock()):
+                yield _thread_config(thread_id)
 
-    async def reply(self, question: Question, config: Config) -> Any:
-        """Return the command that resumes an interrupted thread with the question's text; None: it is a new question.
+    async def resume_command(self, question: Question, config: RunnableConfig) -> Any:
+        """Return the command that resumes an interrupted thread with the question's text, or None.
 
-        Of several interrupts the first gets it, the others ask again.
+        If there are several interrupts, the first gets the text and the others remain.
         """
         command = getattr(sys.modules.get("langgraph.types"), "Command", None)
-        if question.thread is None or self._checkpointer is None or command is None:
+        if question.thread_id is None or self._checkpointer is None or command is None:
             return None
         state = await self._graph.aget_state(config)
-        # Not `state.interrupts`: before LangGraph 1.2 those that have had their reply are among them.
-        asked = [each for task in state.tasks if task.result is None for each in task.interrupts]
-        if not asked:
+        # Not `state.interrupts`: before LangGraph 1.2 it includes interrupts that already have a reply.
+        interrupts = [interrupt for task in state.tasks if task.result is None for interrupt in task.interrupts]
+        if not interrupts:
             return None
-        value = _structured(question.text)
-        return command(resume=value if len(asked) == 1 and not isinstance(value, dict) else {asked[0].id: value})
+        value = _parse_resume_value(question.text)
+        # LangGraph reads a mapping as replies by interrupt id, so a reply that is a mapping needs the id too.
+        has_id = len(interrupts) > 1 or isinstance(value, dict)
+        return command(resume={interrupts[0].id: value} if has_id else value)
 
     async def close(self) -> None:
-        """Wait until what was asked to be forgotten is."""
-        while self._forgetting:
-            await asyncio.wait(self._forgetting)
+        """Wait until all temporary threads are deleted."""
+        while self._deletions:
+            await asyncio.wait(self._deletions)
 
-    def _forget(self, id: str) -> None:
-        """In a task of its own: the answer need not wait for it, and the client who leaves must not stop it."""
-        task = asyncio.create_task(self._delete(id))
-        self._forgetting.add(task)
-        task.add_done_callback(self._forgetting.discard)
+    def _schedule_deletion(self, thread_id: str) -> None:
+        """Delete in a separate task: the answer need not wait, and a client disconnect must not cancel it."""
+        task = asyncio.create_task(self._delete_thread(thread_id))
+        self._deletions.add(task)
+        task.add_done_callback(self._deletions.discard)
 
-    async def _delete(self, id: str) -> None:
+    async def _delete_thread(self, thread_id: str) -> None:
         try:
-            await self._checkpointer.adelete_thread(id)
+            await self._checkpointer.adelete_thread(thread_id)
         except Exception:
-            log.exception("a thread that nobody can come back to was not deleted", thread=id)
+            log.exception("thread_delete_failed", thread_id=thread_id)
 
 
-def _config(id: str) -> Config:
-    return {"configurable": {"thread_id": id}}
+def _thread_config(thread_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id}}
 
 
-def _structured(text: str) -> Any:
-    """Return the object or list that the text is in JSON, since some graphs ask for one; else the text as it is."""
+def _parse_resume_value(text: str) -> Any:
+    """Return the JSON object or list in the text, because some graphs expect one; other text is returned as it is."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

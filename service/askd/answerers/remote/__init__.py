@@ -1,34 +1,39 @@
-"""Remote answerers: servers that answer over HTTP, a LangGraph server or another askd, behind one client.
+"""Answerers that forward questions over HTTP to a LangGraph server or to another askd.
 
-    address                           the spec's parts, and that it is not askd itself
-    upstream, reply                   one session, and a response that has begun
-    judge                             what of a request counts for the circuit
-    base                              looked up at the start, or later; then ready
-    langgraph: assistants runs
-    askd: contract problems
-    sse hops key faults               what both need
+`langgraph` and `askd` implement the two protocols on top of `RemoteAnswerer` (`base`: discovery and readiness) and
+`UpstreamClient` (`http_client`: session, deadlines, circuit breaker).
 
-The module is loaded only where a spec names a server: HTTP's client library costs time at the start.
+This package is only imported if the spec is a URL, because importing aiohttp's client slows down the start.
 """
 
-from service.answerers.remote.address import Address, parsed
-from service.answerers.remote.askd import Askd
-from service.answerers.remote.key import Key
-from service.answerers.remote.langgraph import LangGraph
-from service.answerers.remote.upstream import DEADLINE, Upstream
-from service.models import Answerer
-from service.settings import Settings
+from askd.answerers.remote.address import RemoteAddress, parse_address
+from askd.answerers.remote.askd import AskdAnswerer
+from askd.answerers.remote.http_client import DEFAULT_DEADLINE, ApiKeyFile, UpstreamClient
+from askd.answerers.remote.langgraph import LangGraphAnswerer
+from askd.config import Settings
+from askd.models import Answerer
 
-__all__ = ["Address", "Askd", "Key", "LangGraph", "Upstream", "remote"]
+__all__ = [
+    "ApiKeyFile",
+    "AskdAnswerer",
+    "LangGraphAnswerer",
+    "RemoteAddress",
+    "UpstreamClient",
+    "create_remote_answerer",
+]
 
 
-def remote(spec: str, settings: Settings) -> Answerer:
-    """Return the answerer for a URL, not connected yet. Raises SpecError."""
-    address = parsed(spec, settings)
-    deadline = settings.deadline or DEADLINE
-    upstream = Upstream(address.base, Key(settings.upstream_key_file), deadline=deadline)
-    needed = settings.ready_needs_answerer
-    if address.askd:
-        return Askd(address, upstream, needed=needed)
-    keys = dict(input_key=settings.graph_input_key, output_key=settings.graph_output_key)
-    return LangGraph(address, upstream, needed=needed, **keys)
+def create_remote_answerer(spec: str, settings: Settings) -> Answerer:
+    """Return the answerer for a URL; it does not connect yet. Raises SpecError if the URL is invalid."""
+    address = parse_address(spec, settings)
+    deadline = settings.deadline or DEFAULT_DEADLINE
+    upstream = UpstreamClient(address.base_url, ApiKeyFile(settings.upstream_api_key_file), deadline=deadline)
+    if address.is_askd:
+        return AskdAnswerer(address, upstream, readiness_requires_upstream=settings.readiness_requires_upstream)
+    return LangGraphAnswerer(
+        address,
+        upstream,
+        readiness_requires_upstream=settings.readiness_requires_upstream,
+        input_key=settings.graph_input_key,
+        output_key=settings.graph_output_key,
+    )

@@ -1,4 +1,4 @@
-"""The spec of a remote answerer: which kind of server it names, where that is, and that it is not askd itself."""
+"""Parses the URL of a remote answerer, and rejects askd's own address."""
 
 import ipaddress
 import re
@@ -6,85 +6,102 @@ import socket
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from service.errors import SpecError
-from service.settings import Settings
+from askd.config import Settings
+from askd.errors import SpecError
 
-_PORTS: Final = {"http": 80, "https": 443}
-_GIVE: Final = "give http://host:port, with #assistant where there are several, or ask+http://host:port for an askd"
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_URL_HINT: Final = (
+    "give http://host:port (add #assistant if the LangGraph server has several), or ask+http://host:port for an askd"
+)
 
 
-class Address(NamedTuple):
-    """Where a server is. `base` is its URL without a slash at the end; `assistant` is empty where none is named."""
+class RemoteAddress(NamedTuple):
+    """Address of an upstream server."""
 
-    askd: bool
-    base: str
+    is_askd: bool
+    """Whether the server is another askd rather than a LangGraph server."""
+    base_url: str
+    """URL without a trailing slash."""
     assistant: str
+    """Graph name or UUID of the LangGraph assistant; empty if the URL does not name one."""
 
 
-def parsed(spec: str, settings: Settings) -> Address:
-    """Return where the spec leads. Raises SpecError: malformed, a password in it, or askd's own address."""
-    askd = spec.lower().startswith("ask+")
+def parse_address(spec: str, settings: Settings) -> RemoteAddress:
+    """Parse the spec of a remote answerer.
+
+    Raises:
+        SpecError: The URL is malformed, contains credentials, or is askd's own address.
+    """
+    is_askd = spec.lower().startswith("ask+")
     try:
-        url = urlsplit(spec[4:] if askd else spec)
-        host, port = url.hostname, url.port or _PORTS[url.scheme]
+        url = urlsplit(spec[4:] if is_askd else spec)
+        host, port = url.hostname, url.port or _DEFAULT_PORTS[url.scheme]
     except ValueError as error:
-        raise SpecError(f"the answerer's address is none, {error}: {_GIVE}") from None
+        # Neither this message nor the next contains the URL: it may include a password.
+        raise SpecError(f"invalid upstream URL: {error}: {_URL_HINT}") from None
     if url.username is not None or url.password is not None:
-        # Not shown again: it may be a secret.
         raise SpecError(
-            "the answerer's address has a user in it: leave that out, and give a key in a file with --upstream-key-file"
+            "the upstream URL must not contain credentials: remove them, and give an API key in a file with "
+            "--upstream-api-key-file"
         )
-    fault = _fault(url, askd=askd)
-    if not host or fault:
-        raise SpecError(f"{spec!r} names no server, {fault or 'it has no host'}: {_GIVE}")
-    _refuse_own(spec, host, port, settings)
-    return Address(askd, f"{url.scheme}://{url.netloc}{url.path.rstrip('/')}", url.fragment)
+    reason = _find_url_error(url, is_askd=is_askd)
+    if not host or reason:
+        raise SpecError(f"invalid upstream URL {spec!r}: {reason or 'the host is missing'}: {_URL_HINT}")
+    _reject_own_address(spec, host, port, settings)
+    return RemoteAddress(is_askd, f"{url.scheme}://{url.netloc}{url.path.rstrip('/')}", url.fragment)
 
 
-def _fault(url: SplitResult, *, askd: bool) -> str:
-    """Return what the URL has that it should not have; empty when all is well."""
+def _find_url_error(url: SplitResult, *, is_askd: bool) -> str:
+    """Return the reason why the URL is invalid, or an empty string."""
     if url.query:
-        return "it has a query"
+        return "a query is not allowed"
     if re.search(r"[\s\\%]", url.netloc) or not url.netloc.isascii():
-        return "its host has a character that hosts have not"
-    if askd and url.path.rstrip("/").endswith("/ask"):
-        return "/ask is added by askd itself"
-    return "an askd has no assistants" if askd and url.fragment else ""
+        return "the host contains an invalid character"
+    if is_askd and url.path.rstrip("/").endswith("/ask"):
+        return "remove /ask, which askd appends itself"
+    return "only LangGraph servers have assistants" if is_askd and url.fragment else ""
 
 
-def _refuse_own(spec: str, host: str, port: int, settings: Settings) -> None:
-    """A server that asks itself never answers. Another name for this machine is found by the hops, when it is asked."""
-    if port == 0 or port not in {settings.main_port, settings.ops_port} or not _is_here(host, settings.host):
+def _reject_own_address(spec: str, host: str, port: int, settings: Settings) -> None:
+    """Raise SpecError if the URL is askd's own address: it would forward questions to itself forever.
+
+    Other names of this machine are not recognized here; the hop limit (`increment_hops`) stops such loops.
+    """
+    if port == 0 or port not in {settings.main_port, settings.ops_port} or not _is_own_host(host, settings.host):
         return
     flag = "--port" if port == settings.main_port else "--ops-port"
-    free = port + 1 if port == 8080 else 8080
-    raise SpecError(f"{spec} is the address that askd itself is to listen on: give askd another, {flag} {free}")
+    free_port = port + 1 if port == 8080 else 8080
+    raise SpecError(f"{spec} is the address that askd itself listens on: choose another port with {flag} {free_port}")
 
 
-def _is_here(host: str, listening: str) -> bool:
-    """Whether a connection to `host` comes to a socket that listens on the address `listening`."""
-    if host == listening.strip("[]").lower():
+def _is_own_host(host: str, listen_host: str) -> bool:
+    """Return whether a connection to `host` reaches a socket that listens on `listen_host`."""
+    if host == listen_host.strip("[]").lower():
         return True
-    everywhere = _unspecified(listening)
+    listens_everywhere = _is_unspecified(listen_host)
     if host.rstrip(".") in {"localhost", "localhost.localdomain"} or host.endswith(".localhost"):
-        return everywhere or _loopback(listening)
+        return listens_everywhere or _is_loopback(listen_host)
     if host == socket.gethostname().lower():
-        return everywhere
-    return (_loopback(host) or _unspecified(host)) and (everywhere or _loopback(listening))
+        return listens_everywhere
+    return (_is_loopback(host) or _is_unspecified(host)) and (listens_everywhere or _is_loopback(listen_host))
 
 
-def _loopback(host: str) -> bool:
-    """Any of them counts: whoever serves on ::1 and asks 127.0.0.1 at the same port most likely means himself."""
-    address = _address(host)
+def _is_loopback(host: str) -> bool:
+    """Return whether the host is any loopback address.
+
+    All of them count as one host: if askd listens on ::1, a URL with 127.0.0.1 and the same port is most likely a
+    mistake.
+    """
+    address = _parse_ip_address(host)
     return host.lower() == "localhost" if address is None else address.is_loopback
 
 
-def _unspecified(host: str) -> bool:
-    address = _address(host)
+def _is_unspecified(host: str) -> bool:
+    address = _parse_ip_address(host)
     return not host.strip() if address is None else address.is_unspecified
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse_ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:

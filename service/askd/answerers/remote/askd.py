@@ -1,4 +1,4 @@
-"""`Askd`: another askd, or any server with its contract, as an answerer."""
+"""Answerer that forwards questions to another askd, or to any server with the same API."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -6,96 +6,107 @@ from typing import Any
 
 import structlog
 
-from service.answerers.remote import contract, faults
-from service.answerers.remote.base import LOOK, Remote
-from service.answerers.remote.problems import passed_on
-from service.answerers.remote.reply import JSON, STREAM, Reply, Told, loosely
-from service.errors import Problem
-from service.models import Answer, Question
+from askd.answerers.remote import errors, openapi
+from askd.answerers.remote.base import DISCOVERY_TIMEOUT, RemoteAnswerer
+from askd.answerers.remote.errors import problem_from_askd
+from askd.answerers.remote.response import (
+    EVENT_STREAM_MEDIA_TYPE,
+    JSON_MEDIA_TYPE,
+    StreamEvent,
+    UpstreamResponse,
+    decode_json_or_none,
+)
+from askd.errors import Problem
+from askd.models import Answer, Question
 
 _log = structlog.get_logger("askd.upstream")
 
 
-class Texts(dict[str, Any]):
-    """Parameters that came as text, a list of strings for each name: so they are sent on, for the other to read."""
+class TextParameters(dict[str, Any]):
+    """Parameters from a query or a form: a list of strings per name. They are forwarded as a form."""
 
 
-class Askd(Remote):
-    """A server that is asked as this one is. What it tells of itself in `/openapi.json` is told here too."""
+class AskdAnswerer(RemoteAnswerer):
+    """Forwards questions to another askd, and takes over the contract from its `/openapi.json`."""
 
     kind = "askd"
     name = "askd"
 
-    async def find(self) -> None:
-        """Read the contract. One that cannot be had is none: `/ask` is what counts. Raises Problem."""
-        until = self.upstream.until(LOOK)
-        async with await self.upstream.send("GET", "/openapi.json", until=until) as reply:
-            document = loosely(await reply.body()) if reply.status == 200 else None
-        if reply.status == 429 or reply.status >= 500:
-            raise faults.of_status(reply.status, reply.headers)
-        title, self.streams = contract.about(document)
+    async def discover(self) -> None:
+        """Read the contract; without one, the default contract applies. Raises Problem if the server is not ready."""
+        deadline_at = self.upstream.deadline_after(DISCOVERY_TIMEOUT)
+        async with await self.upstream.send("GET", "/openapi.json", deadline_at=deadline_at) as response:
+            document = decode_json_or_none(await response.read_body()) if response.status == 200 else None
+        if response.status == 429 or response.status >= 500:
+            raise errors.problem_from_status(response.status, response.headers)
+        title, self.supports_streaming = openapi.parse_title_and_streaming(document)
         self.name = title or "askd"
-        self.contract = contract.contract_of(document)
-        self.conversational = contract.conversational(document)
+        self.contract = openapi.parse_contract(document)
+        self.supports_threads = openapi.supports_threads(document)
 
-    def bind(self, given: Mapping[str, Any], *, textual: bool) -> Mapping[str, Any]:
-        """Return what was given: the other askd validates it, and names what is faulty."""
-        return Texts(given) if textual else given
+    def parse_parameters(self, values: Mapping[str, Any], *, from_strings: bool) -> Mapping[str, Any]:
+        """Return the parameters unchanged: the other askd validates them."""
+        return TextParameters(values) if from_strings else values
 
     async def answer(self, question: Question) -> Answer:
-        """Ask the other. Raises NoAnswer, BadQuestion and other Problems as it does."""
-        async with await self._ask(question, JSON) as reply:
-            return self._answer(await reply.json())
+        """Return the other askd's answer. Raises its problem, such as NoAnswer or BadQuestion."""
+        async with await self._send_question(question, JSON_MEDIA_TYPE) as response:
+            return self._parse_answer(await response.read_json())
 
     async def stream(self, question: Question) -> AsyncGenerator[str | Answer, None]:
-        """Yield the other's deltas as they come, then its answer. Leaving closes its stream, and so stops its code."""
-        async with await self._ask(question, STREAM) as reply, aclosing(reply.events()) as events:
+        """Yield the other askd's deltas, then its answer. Closing the iterator closes the other stream too."""
+        async with (
+            await self._send_question(question, EVENT_STREAM_MEDIA_TYPE) as response,
+            aclosing(response.iter_events()) as events,
+        ):
             async for event in events:
                 if event.name == "delta" and isinstance(event.data, str):
                     yield event.data
                 elif event.name == "answer":
-                    yield self._answer(event.data)
+                    yield self._parse_answer(event.data)
                     return
                 elif event.name == "error":
-                    raise self._failure(_status(event), event.data, reply.headers)
-        self.upstream.note("the stream ended without an answer")
-        raise faults.broken()
+                    raise self._to_problem(_get_error_status(event), event.data, response.headers)
+        self.upstream.log_failure("stream_ended_early")
+        raise errors.connection_lost()
 
-    async def _ask(self, question: Question, accept: str) -> Reply:
-        until = self.upstream.due(question)
-        await self.reached()
-        body = _body(question)
-        reply = await self.upstream.send("POST", "/ask", question=question, until=until, accept=accept, **body)
-        _log.debug("upstream times", status=reply.status, timing=reply.headers.get("Server-Timing", ""))
-        if reply.status == 200 and reply.media_type == accept:
-            return reply
-        async with reply:
-            found = loosely(await reply.body())
-        raise self._failure(reply.status, found, reply.headers)
+    async def _send_question(self, question: Question, accept: str) -> UpstreamResponse:
+        deadline_at = self.upstream.deadline_for(question)
+        await self.ensure_discovered()
+        body = _build_body_arguments(question)
+        response = await self.upstream.send(
+            "POST", "/ask", question=question, deadline_at=deadline_at, accept=accept, **body
+        )
+        _log.debug("upstream_timing", status=response.status, server_timing=response.headers.get("Server-Timing", ""))
+        if response.status == 200 and response.media_type == accept:
+            return response
+        async with response:
+            problem_body = decode_json_or_none(await response.read_body())
+        raise self._to_problem(response.status, problem_body, response.headers)
 
-    def _failure(self, status: int, found: Any, headers: Mapping[str, str]) -> Problem:
-        problem = faults.senseless() if status == 200 else passed_on(status, found, headers)
+    def _to_problem(self, status: int, body: Any, headers: Mapping[str, str]) -> Problem:
+        problem = errors.invalid_response() if status == 200 else problem_from_askd(status, body, headers)
         if problem.status >= 500:
-            said = found.get("detail") if isinstance(found, Mapping) else None
-            self.upstream.note("refused", status=status, said=said)
+            detail = body.get("detail") if isinstance(body, Mapping) else None
+            self.upstream.log_failure("error_response", status=status, detail=detail)
         return problem
 
-    def _answer(self, found: Any) -> Answer:
-        if not isinstance(found, Mapping) or not isinstance(found.get("answer"), str):
-            self.upstream.note("no answer in the reply", type=type(found).__name__)
-            raise faults.senseless()
-        return Answer(found["answer"], {name: value for name, value in found.items() if name != "answer"})
+    def _parse_answer(self, body: Any) -> Answer:
+        if not isinstance(body, Mapping) or not isinstance(body.get("answer"), str):
+            self.upstream.log_failure("answer_missing", value_type=type(body).__name__)
+            raise errors.invalid_response()
+        return Answer(body["answer"], {name: value for name, value in body.items() if name != "answer"})
 
 
-def _body(question: Question) -> dict[str, Any]:
-    """Return what is sent, as aiohttp wants it: a form where the parameters came as text, else JSON."""
-    named = {"q": question.text} | ({} if question.thread is None else {"thread": question.thread})
-    if not isinstance(question.parameters, Texts):
-        return {"json": {**question.parameters, **named}}
-    texts = [(name, text) for name, values in question.parameters.items() for text in values]
-    return {"data": [*texts, *named.items()]}
+def _build_body_arguments(question: Question) -> dict[str, Any]:
+    """Return the body as aiohttp's `json=` or, for text parameters, as a form in `data=`."""
+    standard = {"q": question.text} | ({} if question.thread_id is None else {"thread": question.thread_id})
+    if not isinstance(question.parameters, TextParameters):
+        return {"json": {**question.parameters, **standard}}
+    parameters = [(name, text) for name, values in question.parameters.items() for text in values]
+    return {"data": [*parameters, *standard.items()]}
 
 
-def _status(event: Told) -> int:
+def _get_error_status(event: StreamEvent) -> int:
     status = event.data.get("status") if isinstance(event.data, Mapping) else None
     return status if isinstance(status, int) and 400 <= status < 600 else 502

@@ -1,4 +1,4 @@
-"""`Remote`: what every answerer in another process has: it is looked up, perhaps later, and then it is ready."""
+"""Base class of remote answerers: discovery of the upstream server, readiness and statistics."""
 
 import asyncio
 import time
@@ -7,125 +7,161 @@ from typing import Final
 
 import structlog
 
-from service.answerers.remote import faults
-from service.answerers.remote.address import Address
-from service.answerers.remote.upstream import Upstream
-from service.errors import LoadError, Problem, UpstreamFailed
-from service.guards.circuit import State
-from service.models import Answerer, Progress, Statistics
+from askd.answerers.remote import errors
+from askd.answerers.remote.address import RemoteAddress
+from askd.answerers.remote.http_client import UpstreamClient
+from askd.circuit_breaker import CircuitState
+from askd.errors import LoadError, Problem, UpstreamFailed
+from askd.models import Answerer, AnswererStatistics, ProgressCallback
 
-LOOK: Final = 10.0
-"""Seconds for a look at the server: what it answers then costs it nothing."""
-QUICK: Final = 0.5
-"""Seconds: a look in vain that took longer is not waited for by the next questions, only made on account of them."""
+DISCOVERY_TIMEOUT: Final = 10.0
+"""Maximum duration of a discovery request in seconds."""
+MAX_DISCOVERY_WAIT: Final = 0.5
+"""Seconds. If the last failed discovery took longer, questions start another one but do not wait for it."""
 
 _log = structlog.get_logger("askd.upstream")
 
 
-class Remote(Answerer):
-    """Looks its server up in `load`, or later.
+class RemoteAnswerer(Answerer):
+    """Answerer that forwards questions to an upstream server.
 
-    One that is down at first does not end the start: it is looked for again at each question and, aside, as often as
-    readiness is asked for. Until it is found, readiness fails and questions are answered with 503.
+    An upstream server that is down does not prevent the start. Every question and every readiness check starts another
+    discovery. Until one succeeds, readiness fails and questions are answered with 503.
 
-    Once found, readiness stays: a server that is down fails at every replica, and nothing would be gained by taking all
-    of them away. `needed` True: readiness fails while the circuit is not closed, and as no questions come then, a look
-    is what closes it again.
+    After the discovery, a failing upstream server does not affect readiness by default: it fails for all replicas, so
+    taking all of them out of service would not help.
+
+    Args:
+        address: Address of the server.
+        upstream: Client for the server.
+        readiness_requires_upstream: Fail readiness unless the circuit is closed. Questions no longer arrive then, so
+            discovery makes the trial request that closes the circuit.
     """
 
-    def __init__(self, address: Address, upstream: Upstream, *, needed: bool = False) -> None:
+    def __init__(
+        self, address: RemoteAddress, upstream: UpstreamClient, *, readiness_requires_upstream: bool = False
+    ) -> None:
         self.address = address
         self.upstream = upstream
-        self.found = False
-        self._needed = needed
-        self._trouble = "not asked yet"
-        self._took = 0.0
-        self._fault: Problem | LoadError | None = None
-        self._look: asyncio.Task[Problem | LoadError | None] | None = None
+        self.is_discovered = False
+        self._readiness_requires_upstream = readiness_requires_upstream
+        self._discovery_detail = "no request was sent yet"
+        self._discovery_seconds = 0.0
+        self._discovery_error: Problem | LoadError | None = None
+        self._discovery_task: asyncio.Task[Problem | LoadError | None] | None = None
 
-    async def find(self) -> None:
-        """Look at the server once. Raises LoadError where it will never do, any other Problem where it may yet."""
+    async def discover(self) -> None:
+        """Query what the server offers.
+
+        Raises:
+            LoadError: The server or the configuration is wrong; another attempt would not help.
+            Problem: The server cannot be used now, but perhaps later.
+        """
         raise NotImplementedError
 
-    async def load(self, progress: Progress) -> None:
-        """Open the session and look. Raises LoadError: no such assistant, no such server, no key."""
-        progress("asking the server that answers")
+    async def load(self, progress: ProgressCallback) -> None:
+        """Open the session and discover the server. Raises LoadError for a wrong server, assistant or API key."""
+        progress("connecting to the upstream server")
         self.upstream.open()
-        fault = await asyncio.shield(self._looking())
-        if isinstance(fault, LoadError):
-            raise fault
+        error = await asyncio.shield(self._start_discovery())
+        if isinstance(error, LoadError):
+            raise error
 
     async def close(self) -> None:
-        """Close the connections."""
-        if self._look is not None:
-            self._look.cancel()
-            await asyncio.wait({self._look})
+        """Cancel a running discovery and close all connections."""
+        if self._discovery_task is not None:
+            self._discovery_task.cancel()
+            await asyncio.wait({self._discovery_task})
         await self.upstream.close()
 
     def warnings(self) -> Sequence[str]:
-        """Say that the server was not there."""
-        return () if self.found else (f"{self.upstream.base} does not answer as it should yet: {self._trouble}",)
+        """Return a warning if the server was not discovered."""
+        if self.is_discovered:
+            return ()
+        return (f"the upstream server {self.upstream.base_url} is not ready: {self._discovery_detail}",)
 
     async def ready(self) -> tuple[bool, str]:
-        """Return whether the server was found, and how the last question fared. Starts a look, and does not wait."""
-        if not self.found:
-            self._looking()
-            return False, self._trouble
-        circuit = self.upstream.circuit
-        if circuit.state is State.CLOSED:
-            return True, self.upstream.trouble
-        due = f"in {circuit.wait:.1f}s" if circuit.state is State.OPEN else "now"
-        detail = f"circuit open, next trial {due}: {self.upstream.trouble}"
-        if self._needed and circuit.state is State.HALF_OPEN and (self._look is None or self._look.done()):
-            self._look = asyncio.create_task(self._try())
-        return not self._needed, detail
+        """Return whether the answerer is ready, and the last error. May start a discovery but does not wait for it."""
+        if not self.is_discovered:
+            self._start_discovery()
+            return False, self._discovery_detail
+        circuit = self.upstream.circuit_breaker
+        if circuit.state is CircuitState.CLOSED:
+            return True, self.upstream.last_error
+        next_trial = f"in {circuit.seconds_until_trial:.1f}s" if circuit.state is CircuitState.OPEN else "now"
+        detail = f"circuit open, next trial {next_trial}: {self.upstream.last_error}"
+        if (
+            self._readiness_requires_upstream
+            and circuit.state is CircuitState.HALF_OPEN
+            and (self._discovery_task is None or self._discovery_task.done())
+        ):
+            self._discovery_task = asyncio.create_task(self._run_circuit_trial())
+        return not self._readiness_requires_upstream, detail
 
-    def statistics(self) -> Statistics:
-        """Return what became of the requests, and the circuit's state."""
-        found = self.upstream.circuit.statistics()
-        requests = dict(succeeded=found.succeeded, failed=found.failed, left=found.left, refused=found.refused)
-        return Statistics(circuit=found.state, circuit_openings=found.openings, requests=requests)
+    def statistics(self) -> AnswererStatistics:
+        """Return the outcomes of upstream requests and the state of the circuit."""
+        circuit = self.upstream.circuit_breaker.statistics()
+        return AnswererStatistics(
+            circuit_state=circuit.state,
+            circuit_openings=circuit.openings,
+            upstream_requests=dict(
+                succeeded=circuit.succeeded,
+                failed=circuit.failed,
+                cancelled=circuit.cancelled,
+                refused=circuit.rejected,
+            ),
+        )
 
-    async def reached(self) -> None:
-        """Return once the server is known. Raises Unavailable, and UpstreamFailed where it will never do."""
-        if self.found:
+    async def ensure_discovered(self) -> None:
+        """Return when the server has been discovered.
+
+        Raises:
+            Unavailable: Discovery failed but may succeed later.
+            UpstreamFailed: The server or the configuration is wrong.
+        """
+        if self.is_discovered:
             return
-        look = self._looking()
-        fault = self._fault if self._fault and self._took > QUICK else await asyncio.shield(look)
-        if isinstance(fault, LoadError):
-            raise UpstreamFailed("The server that answers is not set up for this one. The log says why.") from fault
-        if fault is not None:
-            raise faults.again(fault)
+        discovery = self._start_discovery()
+        if self._discovery_error and self._discovery_seconds > MAX_DISCOVERY_WAIT:
+            error: Problem | LoadError | None = self._discovery_error
+        else:
+            error = await asyncio.shield(discovery)
+        if isinstance(error, LoadError):
+            raise UpstreamFailed("The upstream server is misconfigured. The server log has the cause.") from error
+        if error is not None:
+            raise errors.not_ready(error)
 
-    def _looking(self) -> "asyncio.Task[Problem | LoadError | None]":
-        """Return the one look that all share; whoever leaves must not take it from the others."""
-        if self._look is None or self._look.done():
-            self._look = asyncio.create_task(self._find())
-        return self._look
+    def _start_discovery(self) -> "asyncio.Task[Problem | LoadError | None]":
+        """Return the discovery task that all callers share. Callers must shield it from their own cancellation."""
+        if self._discovery_task is None or self._discovery_task.done():
+            self._discovery_task = asyncio.create_task(self._run_discovery())
+        return self._discovery_task
 
-    async def _try(self) -> Problem | LoadError | None:
-        """Look, as the trial that closes the circuit, unless a question is that."""
-        if (attempt := self.upstream.circuit.enter()) is None:
+    async def _run_circuit_trial(self) -> Problem | LoadError | None:
+        """Run a discovery as the circuit breaker's trial, unless a question is already the trial."""
+        if (attempt := self.upstream.circuit_breaker.try_acquire()) is None:
             return None
         try:
-            fault = await self._find()
-            (attempt.failed if isinstance(fault, Problem) else attempt.succeeded)()
+            error = await self._run_discovery()
+            (attempt.record_failure if isinstance(error, Problem) else attempt.record_success)()
         finally:
-            attempt.left()  # where it was cancelled
-        return fault
+            attempt.record_cancellation()  # only has an effect if the discovery was cancelled
+        return error
 
-    async def _find(self) -> Problem | LoadError | None:
-        began = time.monotonic()
+    async def _run_discovery(self) -> Problem | LoadError | None:
+        started_at = time.monotonic()
         try:
-            await self.find()
-        except (Problem, LoadError) as fault:
-            said = fault.detail if isinstance(fault, Problem) else "not as it should be; the log says why"
-            if said != self._trouble:
-                cause = repr(fault.__cause__) if fault.__cause__ else ""
-                _log.warning("upstream not ready", url=self.upstream.base, error=str(fault), cause=cause)
-            self._trouble, self._fault, self._took = said, fault, time.monotonic() - began
-            return fault
-        if not self.found:
-            _log.info("upstream", url=self.upstream.base, kind=self.kind, name=self.name)
-        self.found, self._fault = True, None
+            await self.discover()
+        except (Problem, LoadError) as error:
+            detail = error.detail if isinstance(error, Problem) else "misconfigured, see the log"
+            if detail != self._discovery_detail:
+                cause = repr(error.__cause__) if error.__cause__ else ""
+                _log.warning("upstream_not_ready", url=self.upstream.base_url, error=str(error), cause=cause)
+            self._discovery_detail = detail
+            self._discovery_error = error
+            self._discovery_seconds = time.monotonic() - started_at
+            return error
+        if not self.is_discovered:
+            _log.info("upstream_ready", url=self.upstream.base_url, kind=self.kind, name=self.name)
+        self.is_discovered, self._discovery_error = True, None
         return None

@@ -1,76 +1,134 @@
-"""What becomes of another server's faults: the problem that a client is told of. The cause goes to the log only."""
+"""Maps upstream failures to the problems that askd's clients receive.
+
+Problems of another askd are passed on unchanged if the client can act on them; all others become 502 or 503. Causes
+are only logged.
+"""
 
 import math
 import random
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from service.errors import Problem, Unavailable, UpstreamFailed
+from askd import errors
+from askd.errors import Problem, Unavailable, UpstreamFailed
 
-RETRY_LONGEST: Final = 300
-"""Seconds: a server that names a longer wait is asked again after this all the same."""
+MAX_RETRY_AFTER: Final = 300
+"""Maximum `Retry-After` in seconds that is passed on; a longer one is reduced to this."""
+
+_STANDARD_MEMBERS: Final = {"type", "title", "status", "detail", "instance", "request_id"}
+"""Problem members that are not passed on, because they describe the other server's request."""
+_RESERVED_ARGUMENTS: Final = {"headers", "self"}
+"""Parameter names of `Problem`, which must not be overwritten by extension members."""
 
 
 def unreachable() -> Unavailable:
-    """Nobody takes the connection: the question has not reached a server."""
-    return Unavailable("The server that answers cannot be reached. Ask again in a moment.")
+    """Return the problem for a connection that failed. The question has not reached a server."""
+    return Unavailable("The upstream server cannot be reached. Retry in a moment.")
 
 
-def again(fault: Problem) -> Unavailable:
-    """Return what a look at the server came to, for a question that was not sent; each that waited gets its own."""
-    if not isinstance(fault, Unavailable):
-        return Unavailable("The server that answers is not there yet. Ask again in a moment.")
-    problem = Unavailable(fault.detail)
-    problem.retry_after = fault.retry_after
-    return problem
+def not_ready(discovery_error: Problem) -> Unavailable:
+    """Return the problem for a question that was not sent because discovery failed.
 
-
-def resting(seconds: float) -> Unavailable:
-    """It failed too often and is left alone for now. Clients come back at different times, up to 2 s later."""
-    problem = Unavailable(
-        "The server that answers has failed too often, and is left alone for a moment. Ask again then."
-    )
-    problem.retry_after = max(math.ceil(seconds), 1) + random.randint(0, 2)  # noqa: S311 - spreads clients, keeps no secret
-    return problem
-
-
-def broken() -> UpstreamFailed:
-    """The connection ended before the answer did. The question may have been answered: it is not asked again."""
-    return UpstreamFailed("The server that answers broke off. Ask again if asking twice does no harm.")
-
-
-def untrusted() -> UpstreamFailed:
-    """Its certificate is not one that this machine trusts, or it speaks no TLS."""
-    return UpstreamFailed("There is no secure connection to the server that answers.")
-
-
-def late() -> UpstreamFailed:
-    """The deadline is over."""
-    return UpstreamFailed("The server that answers took too long. Ask something that takes less time, or ask later.")
-
-
-def senseless() -> UpstreamFailed:
-    """What came is not what such a server sends."""
-    return UpstreamFailed("The server that answers sent what is no answer. The log has more under this id.")
-
-
-def busy(retry_after: str | None, detail: str = "") -> Unavailable:
-    """It has too much to do, or says in `detail`, for clients, what else keeps it from answering now.
-
-    `retry_after` is its own header; a date in it, or nothing, counts as one second.
+    Each waiting question needs its own exception, so an `Unavailable` is copied.
     """
-    problem = Unavailable(detail or "The server that answers has too much to do. Ask again later.")
-    if retry_after and retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10:
-        problem.retry_after = min(max(int(retry_after), 1), RETRY_LONGEST)
+    if not isinstance(discovery_error, Unavailable):
+        return Unavailable("The upstream server is not ready yet. Retry in a moment.")
+    problem = Unavailable(discovery_error.detail)
+    problem.retry_after = discovery_error.retry_after
     return problem
 
 
-def of_status(status: int, headers: Mapping[str, str]) -> Problem:
-    """Return the problem for a status that is none of success; `headers` has names in lower or any case."""
+def circuit_open(seconds: float) -> Unavailable:
+    """Return the problem for an open circuit. `Retry-After` is up to 2 s longer at random, to spread the clients."""
+    problem = Unavailable("The upstream server failed too often, so requests to it are paused. Retry in a moment.")
+    problem.retry_after = max(math.ceil(seconds), 1) + random.randint(0, 2)  # noqa: S311 - not used for security
+    return problem
+
+
+def connection_lost() -> UpstreamFailed:
+    """Return the problem for a connection that ended too early. The question may have been answered: no retry."""
+    return UpstreamFailed("The upstream server closed the connection too early. Retry if it is safe to ask twice.")
+
+
+def tls_failed() -> UpstreamFailed:
+    """Return the problem for an untrusted certificate or a failed TLS handshake."""
+    return UpstreamFailed("The TLS connection to the upstream server failed.")
+
+
+def timed_out() -> UpstreamFailed:
+    """Return the problem for an exceeded deadline."""
+    return UpstreamFailed("The upstream server took too long. Ask for less, or retry later.")
+
+
+def invalid_response() -> UpstreamFailed:
+    """Return the problem for a response that does not follow the protocol."""
+    return UpstreamFailed(
+        "The upstream server sent an invalid response. The server log has the cause under this request id."
+    )
+
+
+def unavailable(retry_after: str | None, detail: str = "") -> Unavailable:
+    """Return the problem for an upstream server that cannot answer now.
+
+    Args:
+        retry_after: The upstream's `Retry-After` header. Anything other than whole seconds counts as one second.
+        detail: Explanation for the client; by default, that the server is overloaded.
+    """
+    problem = Unavailable(detail or "The upstream server is overloaded. Retry later.")
+    if retry_after and retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10:
+        problem.retry_after = min(max(int(retry_after), 1), MAX_RETRY_AFTER)
+    return problem
+
+
+def problem_from_status(status: int, headers: Mapping[str, str]) -> Problem:
+    """Return the problem for an error status. Lookups in `headers` must be case-insensitive."""
     if status in {429, 503}:
-        return busy(headers.get("Retry-After"))
+        return unavailable(headers.get("Retry-After"))
     if status == 409:
-        return Unavailable("The conversation is busy with another question. Ask again in a moment.")
+        return Unavailable("The thread is busy with another question. Retry in a moment.")
     if status in {401, 403}:
-        return UpstreamFailed("The server that answers does not let this one ask. Its log has more under this id.")
-    return UpstreamFailed("The server that answers failed. The log has more under this id.")
+        return UpstreamFailed("The upstream server denied access. Its log has the cause under this request id.")
+    return UpstreamFailed("The upstream server failed. The server log has the cause under this request id.")
+
+
+def problem_from_askd(status: int, body: Any, headers: Mapping[str, str]) -> Problem:
+    """Return the problem for an error response of another askd.
+
+    Args:
+        status: HTTP status of the response.
+        body: The decoded JSON, normally a problem+json object; None if it was not JSON.
+        headers: Headers of the response; lookups must be case-insensitive.
+    """
+    if not isinstance(body, Mapping):
+        return problem_from_status(status, headers)
+    code, detail = _get_text(body, "type").rpartition("#")[2], _get_text(body, "detail")
+    if code == "unavailable":
+        return unavailable(headers.get("Retry-After"), detail)
+    if code == "refused" and 400 <= status < 500:
+        return errors.Refused(status, detail)
+    create_problem = _PROBLEM_FACTORIES.get(code)
+    return create_problem(detail, body) if create_problem else problem_from_status(status, headers)
+
+
+def _get_text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _get_extension_members(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in _STANDARD_MEMBERS | _RESERVED_ARGUMENTS}
+
+
+def _get_suggestions(body: Mapping[str, Any]) -> list[str]:
+    value = body.get("suggestions")
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+_PROBLEM_FACTORIES: Final[Mapping[str, Callable[[str, Mapping[str, Any]], Problem]]] = {
+    "bad-question": lambda detail, body: errors.BadQuestion(_get_text(body, "parameter") or "q", detail),
+    "no-answer": lambda _, body: errors.NoAnswer(_get_suggestions(body)),
+    "interrupted": lambda detail, body: errors.Interrupted(detail, **_get_extension_members(body)),
+    "body-too-large": lambda detail, _: errors.BodyTooLarge(detail),
+    "loop-detected": lambda detail, _: errors.LoopDetected(detail),
+}
+"""By problem code: problems that the client can fix, or that must stop it from asking again."""

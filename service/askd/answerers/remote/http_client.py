@@ -1,170 +1,291 @@
-"""The HTTP client: one session for all questions to one server, and every fault as a problem for our own client.
+"""HTTP client for one upstream server: sends questions and turns every failure into a problem for askd's client.
 
-A question is sent once: a POST that reached the server may have been carried out. Only where a connection is refused,
-before a byte of the question was written, is another one tried: behind one name there may be several servers.
+A question is sent once, because a POST that reached the server may have been processed. Only if the connection is
+refused, before any byte was sent, is it sent a second time: a host name can resolve to several servers.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import structlog
 from yarl import URL
 
-from service import __version__
-from service.answerers.remote import faults, hops
-from service.answerers.remote.judge import Judge
-from service.answerers.remote.key import Key
-from service.answerers.remote.reply import JSON, STREAM, Reply
-from service.errors import Problem
-from service.guards.circuit import Attempt, Circuit, State
-from service.models import LEAVING, Leg, Question
+from askd import __version__
+from askd.answerers.remote import errors
+from askd.answerers.remote.outcomes import OutcomeRecorder
+from askd.answerers.remote.response import EVENT_STREAM_MEDIA_TYPE, JSON_MEDIA_TYPE, UpstreamResponse
+from askd.circuit_breaker import Attempt, CircuitBreaker, CircuitState
+from askd.errors import LoadError, LoopDetected, Problem
+from askd.models import ClientSpan, Question, client_span_var
 
-DEADLINE: Final = 60.0
-"""Seconds from the question to the last byte of the answer, of a stream to its next event, where the question has no
-deadline."""
-GRACE: Final = 1.0
-"""Seconds after a question's deadline. Who set it keeps it and says so to the client; this is for when nobody does."""
-CONNECT: Final = 2.0
-"""Seconds for a connection, its name and TLS included: a server in reach takes a few milliseconds."""
-IDLE: Final = 3.0
-"""Seconds for which an idle connection is kept. uvicorn closes its own after 5: a question that is sent just then is
-lost, and must not be sent again."""
-CHAINED: Final = ("traceparent", "tracestate")
-"""Headers of the question that are passed on, where nothing is traced here. Authorization and cookies are the caller's
-business with us alone."""
+MAX_KEY_FILE_BYTES: Final = 8192
+"""Maximum size of a key file: servers do not accept longer headers."""
+
+
+class ApiKeyFile:
+    """A file that contains one API key and optional whitespace around it.
+
+    Args:
+        path: Path of the file; None means that requests are sent without a key.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = None if path is None else Path(path)
+        self._file_signature: tuple[int, ...] = ()
+        self._api_key = ""
+
+    def load(self) -> None:
+        """Read the key. Raises LoadError, whose message never contains the key."""
+        if self._path is None:
+            return
+        try:
+            self._file_signature = self._get_file_signature(self._path)
+            self._api_key = _read_key(self._path)
+        except (OSError, ValueError) as error:
+            raise LoadError(
+                f"--upstream-api-key-file={self._path}: {_format_reason(error)}: give a file that contains only the key"
+            ) from None
+
+    def get_current(self) -> str:
+        """Return the key, or an empty string without a file. If a changed file is invalid, the old key stays valid."""
+        if self._path is not None:
+            try:
+                if (signature := self._get_file_signature(self._path)) != self._file_signature:
+                    self._file_signature = signature
+                    self._api_key = _read_key(self._path)
+                    _log.info("upstream_api_key_reloaded")
+            except (OSError, ValueError) as error:
+                if self._file_signature:
+                    # Logs the error once, and tries the file again at the next request.
+                    self._file_signature = ()
+                    _log.warning("upstream_api_key_reload_failed", error=_format_reason(error))
+        return self._api_key
+
+    @staticmethod
+    def _get_file_signature(path: Path) -> tuple[int, ...]:
+        status = path.stat()
+        return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _read_key(path: Path) -> str:
+    """Raises OSError if the file cannot be read, and ValueError if its content cannot be a key."""
+    with path.open("rb") as file:
+        content = file.read(MAX_KEY_FILE_BYTES + 1)
+    if len(content) > MAX_KEY_FILE_BYTES:
+        raise ValueError(f"the file is longer than {MAX_KEY_FILE_BYTES} bytes")
+    key = content.decode("ascii", "replace").strip()
+    if not key:
+        raise ValueError("the file is empty")
+    if not all("!" <= character <= "~" for character in key):
+        raise ValueError("the key contains whitespace or characters that are not allowed in a header")
+    return key
+
+
+def _format_reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+HOPS_HEADER: Final = "X-Askd-Hops"
+"""Request header that counts how often a question was forwarded, to detect loops."""
+MAX_HOPS: Final = 5
+"""Maximum number of servers that forward a question: more than any intended chain of servers."""
+DEFAULT_DEADLINE: Final = 60.0
+"""Deadline in seconds of questions without one: for the whole answer, or from one event of a stream to the next."""
+DEADLINE_GRACE: Final = 1.0
+"""Seconds added to a question's deadline. The caller enforces the deadline itself; this is only a safety net."""
+CONNECT_TIMEOUT: Final = 2.0
+"""Maximum time in seconds to connect, including name resolution and TLS. A local server takes a few milliseconds."""
+KEEPALIVE_TIMEOUT: Final = 3.0
+"""Seconds after which idle connections are closed.
+
+uvicorn closes idle connections after 5 s. A question that is sent at that moment is lost and must not be repeated, so
+this client closes them first."""
+TRACE_HEADERS: Final = ("traceparent", "tracestate")
+"""Request headers that are forwarded if askd does not trace. `Authorization` and cookies are never forwarded."""
 
 _log = structlog.get_logger("askd.upstream")
 
 
-class Upstream:
-    """The server at `base`, a URL without a slash at the end. `deadline` is in seconds."""
+class UpstreamClient:
+    """Client for one upstream server.
 
-    def __init__(self, base: str, key: Key, *, deadline: float = DEADLINE) -> None:
-        self.base = base
+    Args:
+        base: URL of the server without a trailing slash.
+        key: File with the API key.
+        deadline: Deadline in seconds of questions without one.
+    """
+
+    def __init__(self, base: str, key: ApiKeyFile, *, deadline: float = DEFAULT_DEADLINE) -> None:
+        self.base_url = base
         self.deadline = deadline
-        self.circuit = Circuit(turned=self._turned)
-        self.trouble = ""
-        """What became of the last question that did not get through; empty when the last one did."""
-        self._key = key
+        self.circuit_breaker = CircuitBreaker(on_state_change=self._log_circuit_change)
+        self.last_error = ""
+        """Detail of the last request's failure; empty if it succeeded."""
+        self._api_key_file = key
         self._session: aiohttp.ClientSession | None = None
 
     def open(self) -> None:
-        """Make the session; nothing is connected yet. Raises LoadError where the key cannot be read."""
-        self._key.load()
+        """Create the session; this does not connect yet. Raises LoadError if the API key cannot be read."""
+        self._api_key_file.load()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE),
-            cookie_jar=aiohttp.DummyCookieJar(),  # a cookie would take one client's session into another's question
-            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_TIMEOUT),
+            cookie_jar=aiohttp.DummyCookieJar(),  # cookies would mix the sessions of different clients
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT),
             headers={"User-Agent": f"askd/{__version__}"},
         )
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
 
     async def send(
-        self, method: str, path: str, *, question: Question | None = None, accept: str = JSON, until: float, **body: Any
-    ) -> Reply:
-        """Send a request, and return the response once it begins. Raises Problem, at once where the circuit is open.
+        self,
+        method: str,
+        path: str,
+        *,
+        question: Question | None = None,
+        accept: str = JSON_MEDIA_TYPE,
+        deadline_at: float,
+        **body: Any,
+    ) -> UpstreamResponse:
+        """Send a request and return the response when its headers have arrived.
 
-        `question` None: a look of askd's own, without an id, which goes past the circuit. `until` is what `until` or
-        `due` returned. `body` is `json=` or `data=` as aiohttp has them. A redirect is not followed: the key is for
-        this server alone.
+        Redirects are not followed, because the API key must not reach another server.
+
+        Args:
+            method: HTTP method.
+            path: Path and query, appended to the base URL.
+            question: The question that is sent. None for askd's own requests, such as discovery, which bypass the
+                circuit breaker and are sent without a request ID.
+            accept: Media type for the `Accept` header.
+            deadline_at: Event-loop time, as returned by `deadline_after` or `deadline_for`.
+            **body: `json=` or `data=`, as for aiohttp.
+
+        Raises:
+            Problem: No response arrived. If the circuit is open, this is raised at once.
         """
         if self._session is None:
-            raise faults.unreachable()
-        headers = self._headers(question, accept) | {"Accept": accept}
-        attempt = None if question is None else self._enter()
-        leg, chain = _chained(question, method, self.base + path)
-        url = URL(self.base + path, encoded=True)
-        send = partial(self._session.request, method, url, headers=headers | chain, **body)
-        judge = Judge(attempt, question, work=method != "GET", deadline=self.deadline, leg=leg)
-        translated = partial(self._translated, judge, quiet=question is None)
-        with translated():
-            async with asyncio.timeout_at(until):
-                response = await _sent(partial(send, allow_redirects=False))
-        failed = judge.begun(response.status, response.content_type, response.headers)
-        self.trouble = faults.of_status(response.status, response.headers).detail if failed else ""
-        between = self._seconds(question) if accept == STREAM else None
-        return Reply(response, until=until, between=between, translated=translated, judge=judge, note=self.note)
+            raise errors.unreachable()
+        headers = self._build_headers(question, accept) | {"Accept": accept}
+        attempt = None if question is None else self._begin_attempt()
+        client_span, trace_headers = _start_client_span(question, method, self.base_url + path)
+        url = URL(self.base_url + path, encoded=True)
+        send = partial(self._session.request, method, url, headers=headers | trace_headers, **body)
+        recorder = OutcomeRecorder(
+            attempt, question, counts_as_success=method != "GET", deadline=self.deadline, client_span=client_span
+        )
+        translate_errors = partial(self._translate_errors, recorder, quiet=question is None)
+        with translate_errors():
+            async with asyncio.timeout_at(deadline_at):
+                response = await _send_with_retry(partial(send, allow_redirects=False))
+        failed = recorder.record_status(response.status, response.content_type, response.headers)
+        self.last_error = errors.problem_from_status(response.status, response.headers).detail if failed else ""
+        return UpstreamResponse(
+            response,
+            deadline_at=deadline_at,
+            event_timeout=self._get_event_timeout(question) if accept == EVENT_STREAM_MEDIA_TYPE else None,
+            translate_errors=translate_errors,
+            outcome_recorder=recorder,
+            log_failure=self.log_failure,
+        )
 
-    def until(self, seconds: float) -> float:
-        """Return the loop's time at which so many seconds are over."""
+    def deadline_after(self, seconds: float) -> float:
+        """Return the event-loop time in `seconds` from now."""
         return asyncio.get_running_loop().time() + seconds
 
-    def due(self, question: Question) -> float:
-        """Return the loop's time at which the question is given up here."""
-        return self.until(self.deadline if question.time_left is None else max(question.time_left, 0.0) + GRACE)
+    def deadline_for(self, question: Question) -> float:
+        """Return the event-loop time at which this client stops waiting for the answer."""
+        return self.deadline_after(
+            self.deadline if question.time_left is None else max(question.time_left, 0.0) + DEADLINE_GRACE
+        )
 
-    def note(self, event: str, **facts: Any) -> None:
-        """Log what our client is not told: the address, and the server's own words."""
-        _log.warning("upstream failed", url=self.base, cause=event, **facts)
+    def log_failure(self, reason: str, **details: Any) -> None:
+        """Log details that the client must not see, such as the address and the server's error message."""
+        _log.warning("upstream_request_failed", url=self.base_url, reason=reason, **details)
 
-    def _turned(self, state: State, pause: float) -> None:
-        _log.warning("upstream circuit", url=self.base, state=state.value, pause=pause)
+    def _log_circuit_change(self, state: CircuitState, backoff: float) -> None:
+        _log.warning("circuit_breaker_state_changed", url=self.base_url, state=state.value, retry_in_seconds=backoff)
 
-    def _enter(self) -> Attempt:
-        attempt = self.circuit.enter()
+    def _begin_attempt(self) -> Attempt:
+        attempt = self.circuit_breaker.try_acquire()
         if attempt is None:
-            raise faults.resting(self.circuit.wait)
+            raise errors.circuit_open(self.circuit_breaker.seconds_until_trial)
         return attempt
 
-    def _seconds(self, question: Question | None) -> float:
-        """Seconds from one event of a stream to the next."""
-        left = None if question is None else question.time_left
-        return self.deadline if left is None else max(left, self.deadline) + GRACE
+    def _get_event_timeout(self, question: Question | None) -> float:
+        """Return the maximum number of seconds between two events of a stream."""
+        time_left = None if question is None else question.time_left
+        return self.deadline if time_left is None else max(time_left, self.deadline) + DEADLINE_GRACE
 
     @contextlib.contextmanager
-    def _translated(self, judge: Judge, *, quiet: bool) -> Iterator[None]:
-        """Turn what the client library raises into a Problem; note the cause, but for a look, which is `quiet`."""
+    def _translate_errors(self, recorder: OutcomeRecorder, *, quiet: bool) -> Iterator[None]:
+        """Turn exceptions of aiohttp into problems, and log their cause unless `quiet`."""
         try:
             yield
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            judge.failed(error)
-            problem = _problem(error)
-            self.trouble = problem.detail
+            recorder.record_error(error)
+            problem = _problem_from_exception(error)
+            self.last_error = problem.detail
             if not quiet:
-                self.note(type(error).__name__, error=str(error))
+                self.log_failure(type(error).__name__, error=str(error))
             raise problem from error
         except BaseException:
-            judge.left()
+            recorder.record_cancelled()
             raise
 
-    def _headers(self, question: Question | None, accept: str) -> dict[str, str]:
+    def _build_headers(self, question: Question | None, accept: str) -> dict[str, str]:
         headers = {}
-        if key := self._key.current():
+        if key := self._api_key_file.get_current():
             headers["x-api-key"] = key
-        if accept == STREAM:
-            headers["Accept-Encoding"] = "identity"  # who compresses a stream holds its events back
+        if accept == EVENT_STREAM_MEDIA_TYPE:
+            headers["Accept-Encoding"] = "identity"  # servers that compress a stream delay its events
         if question is None:
             return headers
-        headers[hops.HEADER] = hops.next_hop(question.headers)
+        headers[HOPS_HEADER] = increment_hops(question.headers)
         if question.id:
             headers["X-Request-Id"] = question.id
-        if accept != STREAM:  # there it would bound the time between events, by what happens to be left now
-            left = self.deadline if question.time_left is None else question.time_left
-            headers["X-Request-Timeout"] = f"{max(left, 0.001):.3f}"
+        # For a stream, the other server would take this as the maximum time between events.
+        if accept != EVENT_STREAM_MEDIA_TYPE:
+            time_left = self.deadline if question.time_left is None else question.time_left
+            headers["X-Request-Timeout"] = f"{max(time_left, 0.001):.3f}"
         return headers
 
 
-def _chained(question: Question | None, method: str, url: str) -> tuple[Leg | None, dict[str, str]]:
-    """Return the way to the other server as a trace shows it, if it does, and the headers that name the trace to it."""
-    leave = LEAVING.get()
+def increment_hops(headers: Mapping[str, str]) -> str:
+    """Return the value of the hops header for the next server.
+
+    Raises:
+        LoopDetected: The question was forwarded too often, or the header is invalid.
+    """
+    text = headers.get(HOPS_HEADER, "0").strip()
+    hops = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else MAX_HOPS
+    if hops >= MAX_HOPS:
+        raise LoopDetected(
+            f"The question was forwarded {MAX_HOPS} times, so the servers forward to each other in a loop. "
+            "Configure a different answerer for one of them."
+        )
+    return str(hops + 1)
+
+
+def _start_client_span(question: Question | None, method: str, url: str) -> tuple[ClientSpan | None, dict[str, str]]:
+    """Start the span of a request. Returns it, or None without tracing, and the trace headers to send."""
     if question is None:
         return None, {}
-    if leave is None:
-        return None, {name: question.headers[name] for name in CHAINED if name in question.headers}
-    leg = leave(method, url)
-    return leg, dict(leg.headers)
+    start_span = client_span_var.get()
+    if start_span is None:
+        return None, {name: question.headers[name] for name in TRACE_HEADERS if name in question.headers}
+    client_span = start_span(method, url)
+    return client_span, dict(client_span.headers)
 
 
-async def _sent(send: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> aiohttp.ClientResponse:
+async def _send_with_retry(send: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> aiohttp.ClientResponse:
     try:
         return await send()
     except aiohttp.ClientConnectorError as error:
@@ -173,16 +294,16 @@ async def _sent(send: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> aiohtt
     return await send()
 
 
-def _problem(error: Exception) -> Problem:
-    """Most special first: a connection that times out is a connection that fails, and a faulty certificate is too."""
+def _problem_from_exception(error: Exception) -> Problem:
+    # Subclasses come first: ConnectionTimeoutError is a TimeoutError, ClientSSLError a ClientConnectorError.
     match error:
         case aiohttp.ConnectionTimeoutError():
-            return faults.unreachable()
+            return errors.unreachable()
         case aiohttp.ClientSSLError():
-            return faults.untrusted()
+            return errors.tls_failed()
         case aiohttp.ClientConnectorError():
-            return faults.unreachable()
+            return errors.unreachable()
         case TimeoutError():
-            return faults.late()
+            return errors.timed_out()
         case _:
-            return faults.broken()
+            return errors.connection_lost()

@@ -1,19 +1,20 @@
-"""Another askd's OpenAPI document, read for what its answerer tells of itself. Pure; what is odd in it is left out."""
+"""Parses the OpenAPI document of another askd into a contract. Invalid parts of the document are ignored."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from service.models import Contract, Parameter
+from askd.models import Contract, Parameter
 
-_COMPONENT: Final = "#/components/schemas/"
-_DEPTH: Final = 32
-_QUESTION: Final = "q"
-_THREAD: Final = "thread"
-"""Parameters that askd itself has; the latter only where it holds conversations."""
+_COMPONENT_PREFIX: Final = "#/components/schemas/"
+_MAX_SCHEMA_DEPTH: Final = 32
+_QUESTION_PARAMETER: Final = "q"
+"""Built-in parameter for the question's text."""
+_THREAD_PARAMETER: Final = "thread"
+"""Built-in parameter of answerers that support threads; otherwise an answerer's own parameter can have this name."""
 
 
-class Told(Mapping[str, Any]):
-    """A document's object, which has an empty one for each name that leads nowhere."""
+class JsonObject(Mapping[str, Any]):
+    """A JSON object whose lookups never fail: values that are missing or not an object become an empty object."""
 
     def __init__(self, value: Any) -> None:
         self._value: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
@@ -27,81 +28,91 @@ class Told(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._value)
 
-    def at(self, *path: str) -> "Told":
-        """Return the object at the end of a path of names."""
+    def get_object(self, *path: str) -> "JsonObject":
+        """Return the object at this path of names."""
         value: Any = self._value
         for name in path:
             value = value.get(name) if isinstance(value, Mapping) else None
-        return Told(value)
+        return JsonObject(value)
 
-    def text(self, name: str) -> str:
-        """Return a text, empty where there is none."""
+    def get_text(self, name: str) -> str:
+        """Return the string with this name, or an empty string."""
         value = self._value.get(name)
         return value if isinstance(value, str) else ""
 
-    def objects(self, name: str) -> list["Told"]:
-        """Return a list's objects."""
+    def get_objects(self, name: str) -> list["JsonObject"]:
+        """Return the objects in the list with this name."""
         value = self._value.get(name)
-        return [Told(each) for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+        return [JsonObject(item) for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
-def contract_of(document: Any) -> Contract:
-    """Return the contract of the operation `GET /ask`; what the document does not say has the default."""
-    told = Told(document)
-    ask, schemas = told.at("paths", "/ask", "get"), told.at("components", "schemas")
-    given = [each for each in ask.objects("parameters") if each.get("in") == "query"]
-    ours = {_QUESTION, "", *([_THREAD] if conversational(document) else [])}
+def parse_contract(document: Any) -> Contract:
+    """Return the contract of the operation `GET /ask`, with defaults for missing parts."""
+    root = JsonObject(document)
+    operation, schemas = root.get_object("paths", "/ask", "get"), root.get_object("components", "schemas")
+    parameters = [parameter for parameter in operation.get_objects("parameters") if parameter.get("in") == "query"]
+    built_in = {_QUESTION_PARAMETER, "", *([_THREAD_PARAMETER] if supports_threads(document) else [])}
     return Contract(
-        summary=ask.text("summary") or Contract().summary,
-        description=ask.text("description"),
-        parameters=[_parameter(each, schemas) for each in given if each.text("name") not in ours],
-        answer_schema=_closed(schemas["Answer"], schemas) if schemas.at("Answer") else None,
-        examples=[text for each in given if each.get("name") == _QUESTION for text in _examples(each)],
+        summary=operation.get_text("summary") or Contract().summary,
+        description=operation.get_text("description"),
+        parameters=[
+            _parse_parameter(parameter, schemas)
+            for parameter in parameters
+            if parameter.get_text("name") not in built_in
+        ],
+        answer_schema=_bundle_schema(schemas["Answer"], schemas) if schemas.get_object("Answer") else None,
+        examples=[
+            text
+            for parameter in parameters
+            if parameter.get("name") == _QUESTION_PARAMETER
+            for text in _parse_examples(parameter)
+        ],
     )
 
 
-def conversational(document: Any) -> bool:
-    """Whether the other askd remembers what was asked in a thread."""
-    return Told(document).at("x-answerer").get("conversational") is True
+def supports_threads(document: Any) -> bool:
+    """Return whether the other askd's answerer supports threads."""
+    return JsonObject(document).get_object("x-answerer").get("conversational") is True
 
 
-def about(document: Any) -> tuple[str, bool]:
-    """Return what is served there, for people, and whether it streams."""
-    told = Told(document)
-    return told.at("info").text("title"), told.at("x-answerer").get("streams") is True
+def parse_title_and_streaming(document: Any) -> tuple[str, bool]:
+    """Return the title of the API, and whether its answerer supports streaming."""
+    root = JsonObject(document)
+    return root.get_object("info").get_text("title"), root.get_object("x-answerer").get("streams") is True
 
 
-def _parameter(given: Told, schemas: Told) -> Parameter:
+def _parse_parameter(parameter: JsonObject, schemas: JsonObject) -> Parameter:
     return Parameter(
-        name=given.text("name"),
-        schema=_closed(dict(given.at("schema")), schemas),
-        required=given.get("required") is True,
-        description=given.text("description"),
+        name=parameter.get_text("name"),
+        schema=_bundle_schema(dict(parameter.get_object("schema")), schemas),
+        required=parameter.get("required") is True,
+        description=parameter.get_text("description"),
     )
 
 
-def _examples(given: Told) -> list[str]:
-    return [text for name in given.at("examples") if (text := given.at("examples", name).text("value"))]
+def _parse_examples(parameter: JsonObject) -> list[str]:
+    texts = (parameter.get_object("examples", name).get_text("value") for name in parameter.get_object("examples"))
+    return [text for text in texts if text]
 
 
-def _closed(schema: Any, schemas: Told) -> dict[str, Any]:
-    """Return a schema that stands by itself: the components that it refers to become `$defs`."""
-    used: dict[str, Any] = {}
-    found = _moved(schema, schemas, used, _DEPTH)
-    return {**found, "$defs": used} if used else dict(found)
+def _bundle_schema(schema: Any, schemas: JsonObject) -> dict[str, Any]:
+    """Return a self-contained schema: the components that it refers to become `$defs`."""
+    definitions: dict[str, Any] = {}
+    bundled = _rewrite_refs(schema, schemas, definitions, _MAX_SCHEMA_DEPTH)
+    return {**bundled, "$defs": definitions} if definitions else dict(bundled)
 
 
-def _moved(value: Any, schemas: Told, used: dict[str, Any], depth: int) -> Any:
+def _rewrite_refs(value: Any, schemas: JsonObject, definitions: dict[str, Any], depth: int) -> Any:
     if depth == 0:
         return {}
     if isinstance(value, Mapping):
-        return {str(name): _moved(inner, schemas, used, depth - 1) for name, inner in value.items()}
+        return {str(name): _rewrite_refs(inner, schemas, definitions, depth - 1) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_moved(inner, schemas, used, depth - 1) for inner in value]
-    if not isinstance(value, str) or not value.startswith(_COMPONENT):
+        return [_rewrite_refs(inner, schemas, definitions, depth - 1) for inner in value]
+    if not isinstance(value, str) or not value.startswith(_COMPONENT_PREFIX):
         return value
-    name = value.removeprefix(_COMPONENT)
-    if name not in used:
-        used[name] = {}  # first, for schemas that refer to themselves
-        used[name] = _moved(schemas.get(name, {}), schemas, used, depth - 1)
+    name = value.removeprefix(_COMPONENT_PREFIX)
+    if name not in definitions:
+        definitions[name] = {}  # a placeholder ends the recursion of schemas that refer to themselves
+        definitions[name] = _rewrite_refs(schemas.get(name, {}), schemas, definitions, depth - 1)
     return f"#/$defs/{name}"

@@ -1,10 +1,11 @@
-"""What of a request to the server counts for its circuit: whether the server is there and works, not what it says.
+"""Decides which outcomes of upstream requests count as failures for the circuit breaker.
 
-Failures are connections that fail or break, time-outs, and statuses of 500 and more: Envoy's outlier detection calls
-the first and 502, 503 and 504 gateway failures. No failure is what an application says on purpose: that it has too much
-to do (429, and 503 with `Retry-After`; to leave it alone altogether would take away what it still does), and that this
-one question failed (problem+json, or a run that failed, which is HTTP 200): or whoever knows a question that fails
-could shut out everybody else.
+Failures are connection errors, time-outs and statuses of 500 and above. Envoy's outlier detection calls connection
+errors and 502, 503 and 504 "gateway failures".
+
+Deliberate responses of the application are not failures. An overloaded server (429, or 503 with `Retry-After`) still
+answers some requests, which an open circuit would prevent. A question that fails (problem+json, or a failed LangGraph
+run, which has status 200) must not count either: otherwise a client could block all others by repeating it.
 """
 
 import asyncio
@@ -13,22 +14,28 @@ from typing import Final
 
 import aiohttp
 
-from service.guards.circuit import Attempt
-from service.models import Leg, Question
+from askd.circuit_breaker import Attempt
+from askd.models import ClientSpan, Question
 
-PROBLEM: Final = "application/problem+json"
-PATIENCE: Final = 0.5
-"""Share of the deadline that the server had when a time-out counts: a client that waits less shuts nobody out."""
-_SOON: Final = 0.05
-"""Seconds before the end of a question's time in which its cancellation is taken for that end."""
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+MIN_TIMEOUT_SHARE: Final = 0.5
+"""Minimum share of the configured deadline after which a time-out counts as a failure.
+
+Otherwise clients with short deadlines could open the circuit for all others."""
+_DEADLINE_TOLERANCE: Final = 0.05
+"""A cancellation at most this many seconds before the question's deadline counts as a time-out."""
 
 
-class Judge:
-    """Tells the circuit how one request fared; without a question it is a look at the server, which counts for nothing.
+class OutcomeRecorder:
+    """Records the outcome of one upstream request in the circuit breaker and in the trace.
 
-    `work` False: the request only asks for something that is there; that it is given does not show that questions are
-    answered. `deadline` is the server's own, in seconds, not the shorter one of a client. `leg` is told, too; None:
-    nothing is traced.
+    Args:
+        attempt: Attempt of the circuit breaker; None if the request does not count, such as discovery.
+        question: The question that is sent; None for discovery.
+        counts_as_success: Whether a complete response counts as a success. False for requests that only read
+            something, because they do not show that the server can answer questions.
+        deadline: The configured deadline in seconds, not the shorter one of a client.
+        client_span: Span of the request; None if the request is not traced.
     """
 
     def __init__(
@@ -36,66 +43,66 @@ class Judge:
         attempt: Attempt | None,
         question: Question | None,
         *,
-        work: bool,
+        counts_as_success: bool,
         deadline: float,
-        leg: Leg | None = None,
+        client_span: ClientSpan | None = None,
     ) -> None:
-        self._leg = leg
+        self._client_span = client_span
         self._attempt = attempt
         self._question = question
-        self._work = work
-        self._patient = asyncio.get_running_loop().time() + PATIENCE * deadline
-        self._events = 0
+        self._counts_as_success = counts_as_success
+        self._timeouts_count_from = asyncio.get_running_loop().time() + MIN_TIMEOUT_SHARE * deadline
+        self._event_count = 0
 
-    def begun(self, status: int, media_type: str, headers: Mapping[str, str]) -> bool:
-        """Take notice of a response's status, and return whether it is a failure of the server's."""
-        passing = status == 503 and "Retry-After" in headers
-        failed = status >= 500 and media_type != PROBLEM and not passing
+    def record_status(self, status: int, media_type: str, headers: Mapping[str, str]) -> bool:
+        """Record the status of a response. Returns whether it counts as a failure of the server."""
+        is_overloaded = status == 503 and "Retry-After" in headers
+        failed = status >= 500 and media_type != PROBLEM_MEDIA_TYPE and not is_overloaded
         if self._attempt:
-            (self._attempt.failed if failed else self._attempt.begun)()
-        if self._leg:
-            self._leg.answered(status)
+            (self._attempt.record_failure if failed else self._attempt.record_response_started)()
+        if self._client_span:
+            self._client_span.record_status(status)
         return failed
 
-    def event(self) -> None:
-        """Take notice of an event. The first may only say that a run is queued; the second is work done."""
-        self._events += 1
-        if self._events > 1:
-            self.ended()
+    def record_event(self) -> None:
+        """Record an event of a stream. The first may only mean that a run is queued; the second is a success."""
+        self._event_count += 1
+        if self._event_count > 1:
+            self.record_completion()
 
-    def failed(self, error: Exception) -> None:
-        """Take notice of what the client library raised."""
-        self.closed(type(error).__name__)
+    def record_error(self, error: Exception) -> None:
+        """Record an exception of aiohttp."""
+        self.end_client_span(type(error).__name__)
         if not self._attempt:
             return
         if not isinstance(error, TimeoutError) or isinstance(error, aiohttp.ConnectionTimeoutError):
-            self._attempt.failed()
+            self._attempt.record_failure()
         else:
-            self._late(self._attempt)
+            self._record_timeout(self._attempt)
 
-    def ended(self) -> None:
-        """Take notice of the end of a response, or of its being read no further where enough is known."""
+    def record_completion(self) -> None:
+        """Record that the response was read to its end, or as far as needed."""
         if self._attempt:
-            (self._attempt.succeeded if self._work else self._attempt.left)()
+            (self._attempt.record_success if self._counts_as_success else self._attempt.record_cancellation)()
 
-    def left(self) -> None:
-        """Take notice of a cancellation: the client's, or that of a deadline that somebody else keeps."""
-        self.closed("cancelled")
+    def record_cancelled(self) -> None:
+        """Record a cancellation, either by the client or because the request's deadline has passed."""
+        self.end_client_span("cancelled")
         if not self._attempt:
             return
-        left = self._question.time_left if self._question else None
-        if left is not None and left < _SOON:
-            self._late(self._attempt)
+        time_left = self._question.time_left if self._question else None
+        if time_left is not None and time_left < _DEADLINE_TOLERANCE:
+            self._record_timeout(self._attempt)
         else:
-            self._attempt.left()
+            self._attempt.record_cancellation()
 
-    def closed(self, fault: str = "") -> None:
-        """Take notice that nothing more will be read, of the server's answer or in its place."""
-        if self._leg:
-            self._leg.ended(fault)
+    def end_client_span(self, error: str = "") -> None:
+        """End the client span; `error` is the error type, empty for a success."""
+        if self._client_span:
+            self._client_span.end(error)
 
-    def _late(self, attempt: Attempt) -> None:
-        if asyncio.get_running_loop().time() < self._patient:
-            attempt.left()
+    def _record_timeout(self, attempt: Attempt) -> None:
+        if asyncio.get_running_loop().time() < self._timeouts_count_from:
+            attempt.record_cancellation()
         else:
-            attempt.failed(slow=True)
+            attempt.record_failure(timed_out=True)

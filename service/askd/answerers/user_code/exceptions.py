@@ -1,4 +1,11 @@
-"""Faults of the user's code for people: a line, and below it, indented, the user's own frames and the mend if known."""
+"""Exceptions of the user's code: error messages for people, and HTTP exceptions translated into problems.
+
+An error message is one line, followed by indented lines: the user's own stack frames, the exception, and a hint.
+
+HTTP exceptions of web frameworks are recognized by the name and the package of their class, so no framework is
+imported. A `status` attribute alone is not enough: exceptions of HTTP clients have one too, and an upstream server's
+status must not become the client's.
+"""
 
 import contextlib
 import importlib.util
@@ -7,46 +14,67 @@ import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Any, Final
 
-_ASKD: Final = Path(__file__).parents[1]
-_SHOWN_FRAMES: Final = 5
-_SHOWN_LINES: Final = 12
+import msgspec
+
+from askd.errors import AnswererFailed, Refused
+
+_ASKD_PACKAGE_DIR: Final = Path(__file__).parents[2]
+_MAX_FRAMES: Final = 5
+_MAX_LINES: Final = 12
+_FRAMEWORK_ATTRIBUTES: Final = {
+    "aiohttp": ("status", "text"),
+    "starlette": ("status_code", "detail"),  # FastAPI's derives from it
+    "werkzeug": ("code", "description"),
+    "litestar": ("status_code", "detail"),
+}
+"""Attributes with the status and the detail of each framework's HTTPException."""
+_FORWARDED_HEADERS: Final = ("Retry-After", "WWW-Authenticate")
 
 
-def import_failed(fault: BaseException, *, what: str, root: Path) -> str:
-    """Say why the module `what` could not be imported. Files below `root` are the user's own."""
-    return "\n  ".join([f"{what} cannot be imported:", *_told(fault, root), *_mends(fault)])
+def import_error_message(error: BaseException, *, subject: str, root: Path) -> str:
+    """Return why the module `subject` cannot be imported. Files below `root` are the user's own."""
+    return "\n  ".join([f"{subject} cannot be imported:", *_error_lines(error, root), *_hints(error)])
 
 
-def call_failed(fault: BaseException, *, what: str, root: Path) -> str:
-    """Say why `what`, a hook, a class or a property, failed."""
-    return "\n  ".join([f"{what} failed:", *_told(fault, root)])
+def call_error_message(error: BaseException, *, subject: str, root: Path) -> str:
+    """Return why `subject` (a hook, a class or a property) failed. Files below `root` are the user's own."""
+    return "\n  ".join([f"{subject} failed:", *_error_lines(error, root)])
 
 
-def no_module(name: str, missing: str) -> str:
-    """Say where the user's own module was looked for; `missing` is it or the package of it that is not there."""
-    asked = f"{name}: there is no module {missing!r} in {Path.cwd()} or among the packages of {sys.executable}."
+def missing_module_message(name: str, missing: str) -> str:
+    """Return where the user's module was searched; `missing` is the module or its first missing package."""
+    message = f"{name}: cannot find the module {missing!r} in {Path.cwd()} or in the packages of {sys.executable}."
     top = missing.partition(".")[0]
+    if top == _ASKD_PACKAGE_DIR.name:
+        return f"{message} {_own_package_hint()}"
     if top != missing:
-        return f"{asked} The package {missing.rpartition('.')[0]!r} is there: is the name right?"
-    return f"{asked}\n  Start askd in the folder that holds {top}, or {_install(top)}{_other_environment()}"
+        return f"{message} The package {missing.rpartition('.')[0]!r} exists: check the module's name."
+    return f"{message}\n  Start askd in the folder that contains {top}, or {_install_hint(top)}{_environment_hint()}"
 
 
-def own_frames(fault: BaseException, root: Path) -> list[traceback.FrameSummary]:
-    """Return the frames of the fault that lie in the user's own code, outermost first."""
-    return [each for each in traceback.extract_tb(fault.__traceback__) if is_own(each.filename, root)]
+def user_frames(error: BaseException, root: Path) -> list[traceback.FrameSummary]:
+    """Return the frames of the traceback that are in the user's own code, outermost first."""
+    return [frame for frame in traceback.extract_tb(error.__traceback__) if is_user_file(frame.filename, root)]
 
 
-def is_own(file: str, root: Path) -> bool:
-    """Whether a file is the user's: below `root`, or at least neither askd's, Python's nor an installed package's."""
+def is_user_file(file: str, root: Path) -> bool:
+    """Return whether a file is the user's: below `root`, or not part of askd, Python or an installed package."""
     path = Path(file)
-    if not path.is_absolute() or path.is_relative_to(_ASKD):
+    if not path.is_absolute() or path.is_relative_to(_ASKD_PACKAGE_DIR):
         return False
-    foreign = any(path.is_relative_to(each) for each in _library_folders() if not root.is_relative_to(each))
-    return not foreign and (not is_installed(path) or path.is_relative_to(root))
+    in_library = any(path.is_relative_to(folder) for folder in _library_folders() if not root.is_relative_to(folder))
+    return not in_library and (not is_in_site_packages(path) or path.is_relative_to(root))
+
+
+def is_in_site_packages(path: Path) -> bool:
+    """Return whether the path is in a folder of installed packages."""
+    return "site-packages" in path.parts or "dist-packages" in path.parts
 
 
 def _library_folders() -> Iterator[str]:
@@ -55,52 +83,102 @@ def _library_folders() -> Iterator[str]:
         yield paths[name]
 
 
-def is_installed(path: Path) -> bool:
-    """Whether it lies among installed packages."""
-    return "site-packages" in path.parts or "dist-packages" in path.parts
+def _error_lines(error: BaseException, root: Path) -> list[str]:
+    frames = [(frame.filename, frame.lineno or 0) for frame in user_frames(error, root)[-_MAX_FRAMES:]]
+    exception_lines = [line.rstrip() for part in traceback.format_exception_only(error) for line in part.splitlines()]
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append((error.filename, error.lineno or 0))
+        exception_lines = [f"{type(error).__name__}: {error.msg}"]
+    frame_lines = [
+        f"{_relative_path(file)}:{line}: {linecache.getline(file, line).strip()}".rstrip(": ") for file, line in frames
+    ]
+    return [*frame_lines, *exception_lines[:_MAX_LINES]]
 
 
-def _told(fault: BaseException, root: Path) -> list[str]:
-    frames = [(each.filename, each.lineno or 0) for each in own_frames(fault, root)[-_SHOWN_FRAMES:]]
-    said = [line.rstrip() for part in traceback.format_exception_only(fault) for line in part.splitlines()]
-    if isinstance(fault, SyntaxError) and fault.filename:
-        frames.append((fault.filename, fault.lineno or 0))
-        said = [f"{type(fault).__name__}: {fault.msg}"]
-    lines = [f"{_near(file)}:{line}: {linecache.getline(file, line).strip()}".rstrip(": ") for file, line in frames]
-    return [*lines, *said[:_SHOWN_LINES]]
-
-
-def _near(file: str) -> str:
+def _relative_path(file: str) -> str:
     with contextlib.suppress(ValueError):
         return str(Path(file).relative_to(Path.cwd()))
     return file
 
 
-def _mends(fault: BaseException) -> Iterator[str]:
-    if isinstance(fault, ModuleNotFoundError) and fault.name:
-        top = fault.name.partition(".")[0]
-        if top == _ASKD.name:
-            yield "The package `service` that is imported here is askd's own: rename yours."
+def _hints(error: BaseException) -> Iterator[str]:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        top = error.name.partition(".")[0]
+        if top == _ASKD_PACKAGE_DIR.name:
+            yield _own_package_hint()
         else:
-            yield f"askd runs in {sys.executable}: {_install(top)}{_other_environment()}"
-    elif isinstance(fault, ImportError) and (fault.path or "").startswith(str(_ASKD)):
-        yield "The package `service` that is imported here is askd's own: rename yours."
-    elif isinstance(fault, ImportError) and "relative import" in str(fault):
-        yield "The file belongs to a package: name it as package.module:attr, from the folder that holds the package."
-    elif isinstance(fault, SystemExit):
-        yield 'The module ends the process when it is imported: put that under `if __name__ == "__main__":`.'
+            yield f"askd runs in {sys.executable}: {_install_hint(top)}{_environment_hint()}"
+    elif isinstance(error, ImportError) and "relative import" in str(error):
+        yield "The file belongs to a package: use package.module:attr, from the folder that contains the package."
+    elif isinstance(error, SystemExit):
+        yield 'The module exits when it is imported: move that code under `if __name__ == "__main__":`.'
 
 
-def _install(top: str) -> str:
-    """How to install it; where the package has another name than the module, that is for people to know."""
+def _own_package_hint() -> str:
+    return f"`{_ASKD_PACKAGE_DIR.name}` is the server's own package: rename yours if it has the same name."
+
+
+def _install_hint(package: str) -> str:
+    """Return how to install the module's package. Only the user knows if the package has another name."""
     if importlib.util.find_spec("pip"):
-        return f"install it with `{sys.executable} -m pip install {top}` (the package's name may differ)"
-    return f"install it with `uv pip install --python {sys.executable} {top}` (the package's name may differ)"
+        return f"install it with `{sys.executable} -m pip install {package}` (the package's name may differ)"
+    return f"install it with `uv pip install --python {sys.executable} {package}` (the package's name may differ)"
 
 
-def _other_environment() -> str:
-    """A tool's own environment, as pipx and uv make it, does not see what the active one has."""
+def _environment_hint() -> str:
+    """Name the active environment if askd runs in another one: pipx and uv give each tool its own environment."""
     active = os.environ.get("VIRTUAL_ENV")
     if not active or os.path.realpath(active) == os.path.realpath(sys.prefix):
         return ""
-    return f".\n  The active environment, {active}, is another one: install askd into it to use its packages"
+    return f".\n  The active environment is {active}: install askd into it to use its packages"
+
+
+class ExceptionTranslator:
+    """Context manager around the user's code that turns HTTP exceptions and exits into problems.
+
+    All other exceptions pass unchanged, above all cancellation.
+    """
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            raise AnswererFailed from error  # it would end the server
+        names = _attribute_names(type(error))
+        if names is not None:
+            raise _to_problem(error, *names) from error
+
+
+def _attribute_names(cls: type[BaseException]) -> tuple[str, str] | None:
+    for base in cls.__mro__:
+        package = base.__module__.partition(".")[0]
+        if base.__name__ == "HTTPException" and package in _FRAMEWORK_ATTRIBUTES:
+            return _FRAMEWORK_ATTRIBUTES[package]
+    return None
+
+
+def _to_problem(error: BaseException, status_name: str, detail_name: str) -> Refused | AnswererFailed:
+    """Map a 4xx to Refused. Redirects and 5xx are failures: aiohttp would send its own exceptions as a response."""
+    status = getattr(error, status_name, None)
+    if not isinstance(status, int) or not 400 <= status < 500:
+        return AnswererFailed()
+    refused = Refused(int(status), _detail_text(getattr(error, detail_name, None), status))
+    headers = getattr(error, "headers", None)
+    if isinstance(headers, Mapping):
+        refused.headers = {name: str(headers[name]) for name in _FORWARDED_HEADERS if name in headers}
+    return refused
+
+
+def _detail_text(detail: Any, status: int) -> str:
+    if isinstance(detail, str) and detail:
+        return detail
+    if detail:
+        return msgspec.json.encode(detail, enc_hook=str).decode()
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # a status without a standard phrase
+        return "Refused."

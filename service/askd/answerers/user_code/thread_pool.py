@@ -1,7 +1,7 @@
-"""A bounded pool of daemonic threads for synchronous code, awaited from the event loop.
+"""A bounded pool of daemon threads for synchronous code, awaited from the event loop.
 
-Not `concurrent.futures`: its threads are joined when the process ends, so that one call that never returns would keep
-it from ending, and a call through it takes up to twice as long (`docs/functions.md` has the figures).
+Not `concurrent.futures`: Python joins its threads at exit, so a call that never returns would keep the process alive,
+and a call through it takes up to twice as long (`docs/how-to/serve-a-function.md` has the figures).
 """
 
 import asyncio
@@ -15,92 +15,99 @@ from typing import Any, TypeVar
 
 import structlog
 
-from service.errors import AnswererFailed
-from service.models import ABANDONED, Stopped
+from askd.errors import AnswererFailed
+from askd.models import ReleaseCallback, detach_permit_var
 
 T = TypeVar("T")
-_Waiter = asyncio.Future[None] | None
+_OptionalFuture = asyncio.Future[None] | None
 
 log = structlog.get_logger("askd.answerer")
 
 
-class _State(Enum):
-    WAITING = auto()
+class _JobState(Enum):
+    QUEUED = auto()
     RUNNING = auto()
-    OVER = auto()
+    DONE = auto()
 
 
 class _Job:
-    """One call: made on the loop, run by a thread, and handed back to the loop. Guarded by the pool's lock."""
+    """A call: created on the event loop, run by a thread, its result passed to the loop. Guarded by the pool's lock."""
 
-    __slots__ = ("call", "context", "fault", "future", "left", "state", "stopped", "value")
+    __slots__ = ("abandoned", "call", "context", "error", "future", "release_permit", "result", "state")
 
-    def __init__(self, call: Callable[[], Any], context: contextvars.Context, future: _Waiter) -> None:
+    def __init__(self, call: Callable[[], Any], context: contextvars.Context, future: _OptionalFuture) -> None:
         self.call = call
         self.context = context
         self.future = future
-        self.state = _State.WAITING
-        self.left = False
-        self.stopped: Stopped | None = None
-        self.value: Any = None
-        self.fault: BaseException | None = None
+        self.state = _JobState.QUEUED
+        self.abandoned = False
+        self.release_permit: ReleaseCallback | None = None
+        self.result: Any = None
+        self.error: BaseException | None = None
 
-    def perform(self) -> None:
+    def run(self) -> None:
         try:
-            self.value = self.context.run(self.call)
-        except BaseException as fault:  # a thread that ended would take its place in the pool along
-            self.fault = fault
+            self.result = self.context.run(self.call)
+        except BaseException as error:  # otherwise the thread would end and be missing from the pool
+            self.error = error
 
-    def hand_back(self) -> None:
-        """Wake who awaits the call; where nobody does any more, its fault would be lost, and is logged instead."""
-        if self.future is not None and not self.left:
-            with contextlib.suppress(RuntimeError):  # the loop is closed by now
-                self.future.get_loop().call_soon_threadsafe(_wake, self.future)
-        elif self.fault is not None:
-            log.warning("the code failed with nobody waiting for it", exc_info=self.fault)
+    def notify_waiter(self) -> None:
+        """Wake the awaiter. If it was cancelled, log the call's exception, which would be lost otherwise."""
+        if self.future is not None and not self.abandoned:
+            with contextlib.suppress(RuntimeError):  # the loop is already closed
+                self.future.get_loop().call_soon_threadsafe(_complete, self.future)
+        elif self.error is not None:
+            log.warning("detached_call_failed", exc_info=self.error)
 
 
-def _wake(future: asyncio.Future[None]) -> None:
+def _complete(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
 
 
-class Pool:
-    """At most `limit` threads, started one by one as calls need them.
+class ThreadPool:
+    """At most `max_threads` threads, started when calls need them.
 
-    A call that its awaiter leaves before a thread took it is never made. One that a thread has taken runs to its end,
-    counts as abandoned, and keeps its thread until then, and whatever `ABANDONED` holds for it. The counts may be read
+    A queued call whose awaiter is cancelled never runs. A running call whose awaiter is cancelled counts as abandoned:
+    it keeps its thread and its concurrency permit (see `detach_permit_var`) until it returns. The counts may be read
     from any thread.
     """
 
-    def __init__(self, limit: int, *, name: str = "askd-code") -> None:
-        self.limit = limit
+    def __init__(self, max_threads: int, *, name: str = "askd-code") -> None:
+        self.max_threads = max_threads
         self._name = name
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._open = 0
-        self._closed = False
+        self._unfinished = 0
+        self._is_closed = False
         self.threads = 0
-        """Threads that have been started."""
-        self.busy = 0
-        """Threads that are in a call, abandoned ones included."""
-        self.abandoned = 0
-        """Calls that go on although nobody awaits them any more."""
+        """Threads started so far."""
+        self.busy_threads = 0
+        """Threads that run a call, including abandoned calls."""
+        self.abandoned_calls = 0
+        """Running calls whose awaiter was cancelled."""
 
     @property
-    def closed(self) -> bool:
-        """Whether no more calls are taken."""
-        return self._closed
+    def is_closed(self) -> bool:
+        """Whether the pool rejects new calls."""
+        return self._is_closed
 
     @property
-    def queued(self) -> int:
+    def queued_calls(self) -> int:
         """Calls that wait for a thread."""
-        return max(0, self._open - self.busy)
+        return max(0, self._unfinished - self.busy_threads)
 
     async def run(self, call: Callable[[], T], *, context: contextvars.Context | None = None) -> T:
-        """Return what `call` returns, made in a thread and in `context`; None is a copy of the caller's.
+        """Run `call` in a thread and return its result.
 
-        Raises what the call raises; AnswererFailed in place of SystemExit and the like, which would end the server.
+        Args:
+            call: The function to call.
+            context: Context variables for the call; None uses a copy of the caller's.
+
+        Raises:
+            AnswererFailed: The call raised SystemExit, KeyboardInterrupt or a similar exception.
+            RuntimeError: The pool is closed.
+            Exception: Any exception that the call raised.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         job = _Job(call, context or contextvars.copy_context(), future)
@@ -108,81 +115,85 @@ class Pool:
         try:
             await future
         except asyncio.CancelledError:
-            self._leave(job)
+            self._abandon(job)
             raise
-        if job.fault is not None:
+        if job.error is not None:
             try:
-                raise bearable(job.fault)
+                raise to_exception(job.error)
             finally:
-                del job  # the traceback holds this frame: a cycle otherwise
-        value: T = job.value
+                del job  # the traceback refers to this frame: avoids a reference cycle
+        value: T = job.result
         return value
 
-    def start(self, call: Callable[[], object], *, context: contextvars.Context) -> None:
-        """Have `call` made in a thread, for nobody: its fault is logged. Does nothing once the pool is closed."""
-        if not self._closed:
+    def run_in_background(self, call: Callable[[], object], *, context: contextvars.Context) -> None:
+        """Run `call` in a thread without waiting; an exception is logged. Does nothing if the pool is closed."""
+        if not self._is_closed:
             self._submit(_Job(call, context, None))
 
     def close(self) -> None:
-        """Let idle threads end; busy ones end after their call, and the process does not wait for them."""
+        """End idle threads now and busy threads after their call; the process does not wait for them."""
         with self._lock:
-            self._closed = True
+            self._is_closed = True
             for _ in range(self.threads):
                 self._jobs.put(None)
 
     def _submit(self, job: _Job) -> None:
         with self._lock:
-            if self._closed:
-                raise RuntimeError("the pool of threads is closed")
-            self._open += 1
-            grow = self._open > self.threads and self.threads < self.limit
-            self.threads += grow
+            if self._is_closed:
+                raise RuntimeError("the thread pool is closed")
+            self._unfinished += 1
+            needs_thread = self._unfinished > self.threads and self.threads < self.max_threads
+            self.threads += needs_thread
             name = f"{self._name}-{self.threads}"
-        if grow:
-            threading.Thread(target=self._work, name=name, daemon=True).start()
+        if needs_thread:
+            threading.Thread(target=self._worker_loop, name=name, daemon=True).start()
         self._jobs.put(job)
 
-    def _leave(self, job: _Job) -> None:
-        hold = ABANDONED.get()
+    def _abandon(self, job: _Job) -> None:
+        detach_permit = detach_permit_var.get()
         with self._lock:
-            if job.state is _State.WAITING:
-                job.state = _State.OVER
-                self._open -= 1
-            elif job.state is _State.RUNNING:
-                job.left = True
-                job.stopped = hold() if hold else None
-                self.abandoned += 1
+            if job.state is _JobState.QUEUED:
+                job.state = _JobState.DONE
+                self._unfinished -= 1
+            elif job.state is _JobState.RUNNING:
+                job.abandoned = True
+                job.release_permit = detach_permit() if detach_permit else None
+                self.abandoned_calls += 1
 
-    def _work(self) -> None:
+    def _worker_loop(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if self._begin(job):
-                job.perform()
-                self._end(job)
+            if self._start_job(job):
+                job.run()
+                self._finish_job(job)
             del job  # an idle thread must not keep the last call's objects alive
 
-    def _begin(self, job: _Job) -> bool:
+    def _start_job(self, job: _Job) -> bool:
         with self._lock:
-            if job.state is not _State.WAITING:
+            if job.state is not _JobState.QUEUED:
                 return False
-            job.state = _State.RUNNING
-            self.busy += 1
+            job.state = _JobState.RUNNING
+            self.busy_threads += 1
             return True
 
-    def _end(self, job: _Job) -> None:
+    def _finish_job(self, job: _Job) -> None:
         with self._lock:
-            job.state = _State.OVER
-            self._open -= 1
-            self.busy -= 1
-            self.abandoned -= job.left
-        if job.stopped is not None:
-            job.stopped()
-        job.hand_back()
+            job.state = _JobState.DONE
+            self._unfinished -= 1
+            self.busy_threads -= 1
+            self.abandoned_calls -= job.abandoned
+        if job.release_permit is not None:
+            job.release_permit()
+        job.notify_waiter()
 
 
-def bearable(fault: BaseException) -> BaseException:
-    """SystemExit or KeyboardInterrupt from a call, raised in a task, would stop the loop; CancelledError, lose it."""
-    if isinstance(fault, Exception):
-        return fault
+def to_exception(error: BaseException) -> BaseException:
+    """Return the error, or AnswererFailed caused by it if it is not an Exception.
+
+    SystemExit or KeyboardInterrupt raised in a task would stop the loop, and CancelledError would look like the task's
+    cancellation.
+    """
+    if isinstance(error, Exception):
+        return error
     failed = AnswererFailed()
-    failed.__cause__ = fault
+    failed.__cause__ = error
     return failed

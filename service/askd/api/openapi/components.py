@@ -1,98 +1,115 @@
-"""What operations refer to: schemas, request headers and response headers."""
+"""OpenAPI components: schemas, request headers, response headers and security schemes."""
 
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from service.models import Contract, Parameter
+from askd.models import Contract, Parameter
 
-_LOCAL: Final = "#/$defs/"
+_LOCAL_REF_PREFIX: Final = "#/$defs/"
 
 
-def _header(description: str, kind: str = "string", **schema: Any) -> dict[str, Any]:
-    return {"description": description, "schema": {"type": kind, **schema}}
+def _header(description: str, schema_type: str = "string", **schema: Any) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": schema_type, **schema}}
 
 
 HEADERS: Final[dict[str, Any]] = {
-    "RequestId": _header("The id of this exchange, as in the server's log."),
+    "RequestId": _header("The id of the request, as in the server's log."),
     "ServerTiming": _header(
-        "The stages of the exchange in milliseconds: `auth`, `rate`, `cache`, `queue`, `code`, `render` where passed, "
-        "and `total`."
+        "Milliseconds spent in each stage: `auth`, `rate_limit`, `cache`, `queue`, `answerer` and `render` if the "
+        "request passed through them, and `total`."
     ),
-    "ServedBy": _header("The instance that answered."),
-    "ETag": _header("Changes when the answer may have changed; send it back as `If-None-Match`."),
+    "ServedBy": _header("The server instance that sent the response."),
+    "ETag": _header("Version of the answer. Send it as `If-None-Match` to get 304 if the answer has not changed."),
     "RateLimit": _header(
-        "What is left of your rate: `r`, questions that you may ask at once now, and `t`, whole seconds until that is "
-        "the most it can be; in a 429, until you may ask one."
+        "Remaining quota: `r` is the number of questions that you may send at once, `t` the seconds until the quota is "
+        "full again; in a 429 response, `t` is the seconds until you may send the next question."
     ),
     "RateLimitPolicy": _header(
-        "Your rate: `q` questions in `w` seconds; `askd-burst` of them at once, where that is not `q` as well."
+        "Rate limit: `q` questions per `w` seconds. `askd-burst` is the number of questions that may be sent at once "
+        "if it differs from `q`."
     ),
-    "RetryAfter": _header("Whole seconds after which asking again makes sense.", "integer", minimum=0),
+    "RetryAfter": _header("Seconds to wait before you try again.", "integer", minimum=0),
 }
 
 
 def _parameter(name: str, description: str) -> dict[str, Any]:
-    # No pattern: what is not well formed is passed over, not refused.
+    # The schema has no pattern, because malformed headers are ignored rather than rejected.
     return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
 
 
 PARAMETERS: Final[dict[str, Any]] = {
-    "RequestId": _parameter("X-Request-Id", "Your own id for the exchange; one that is not well formed is replaced."),
-    "Traceparent": _parameter("traceparent", "The trace that this exchange belongs to (W3C Trace Context)."),
-    "IfNoneMatch": _parameter("If-None-Match", "The `ETag` of an answer that you have; 304 when it still holds."),
+    "RequestId": _parameter(
+        "X-Request-Id", "Id for the request: 1 to 128 URL-safe characters. A malformed id is replaced."
+    ),
+    "Traceparent": _parameter("traceparent", "Trace that the request belongs to (W3C Trace Context)."),
+    "IfNoneMatch": _parameter(
+        "If-None-Match", "`ETag` of a stored response. The response is 304 if it is still current."
+    ),
 }
 
 SECURITY_SCHEMES: Final[dict[str, Any]] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "The token that you were given (RFC 6750)."}
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Bearer token (RFC 6750), issued by the operator of this server.",
+    }
 }
 
 
-def security(*, guarded: bool) -> dict[str, Any]:
-    """Return what an operation says of the token that it asks for; nothing where it asks for none."""
-    return {"security": [{"bearer": []}]} if guarded else {}
+def security_requirement(*, requires_token: bool) -> dict[str, Any]:
+    """Return the `security` member of an operation; empty if it does not require a token."""
+    return {"security": [{"bearer": []}]} if requires_token else {}
 
 
-_CHECK: Final = {
+_CHECK_SCHEMA: Final = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "ok": {"type": "boolean"}, "detail": {"type": "string"}},
     "required": ["name", "ok", "detail"],
 }
-_HEALTH: Final = {
+_HEALTH_SCHEMA: Final = {
     "type": "object",
-    "description": "A probe that is content.",
+    "description": "A successful health check.",
     "properties": {
         "status": {"type": "string", "const": "ok"},
-        "checks": {"type": "array", "items": _CHECK, "description": "What was looked at; only with `verbose`."},
+        "checks": {"type": "array", "items": _CHECK_SCHEMA, "description": "Individual checks; only with `verbose`."},
     },
     "required": ["status"],
 }
-_PROBLEM: Final = {
+_PROBLEM_SCHEMA: Final = {
     "type": "object",
-    "description": "What went wrong (RFC 9457).",
+    "description": "Problem details (RFC 9457).",
     "properties": {
-        "type": {"type": "string", "format": "uri-reference", "description": "Ends in the problem's code."},
+        "type": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "Link to the documentation of the problem; the fragment is its code.",
+        },
         "title": {"type": "string"},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": {"type": "string", "description": "The input, the fault and the mend."},
-        "instance": {"type": "string", "format": "uri-reference", "description": "What was requested."},
-        "request_id": {"type": "string", "description": "The id under which the log tells more."},
-        "parameter": {"type": "string", "description": "The parameter at fault."},
-        "suggestions": {"type": "array", "items": {"type": "string"}, "description": "Questions with an answer."},
-        "interrupt": {"description": "What the graph asks before it can go on, as JSON of the graph's choice."},
-        "checks": {"type": "array", "items": _CHECK, "description": "What a probe looked at."},
+        "detail": {"type": "string", "description": "What is wrong and how to fix it."},
+        "instance": {"type": "string", "format": "uri-reference", "description": "Path of the request."},
+        "request_id": {"type": "string", "description": "Id of the request, as in the server's log."},
+        "parameter": {"type": "string", "description": "The invalid parameter."},
+        "suggestions": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Similar questions that have an answer.",
+        },
+        "interrupt": {"description": "Input that the graph needs before it can continue, as arbitrary JSON."},
+        "checks": {"type": "array", "items": _CHECK_SCHEMA, "description": "Individual checks of a health check."},
     },
     "required": ["type", "title", "status"],
 }
-_ANSWER: Final = {
+_ANSWER_SCHEMA: Final = {
     "type": "object",
-    "description": "The answer. Other fields may stand beside it.",
+    "description": "The answer. The object may have more fields.",
     "properties": {"answer": {"type": "string"}},
     "required": ["answer"],
 }
-_SERVICE: Final = {
+_SERVICE_SCHEMA: Final = {
     "type": "object",
-    "description": "What this server is and where its parts are.",
+    "description": "Name and version of this server, and links to its routes.",
     "properties": {
         "name": {"type": "string"},
         "version": {"type": "string"},
@@ -101,76 +118,84 @@ _SERVICE: Final = {
     },
     "required": ["name", "version", "instance", "links"],
 }
-_THREAD: Final = Parameter(
+_THREAD_PARAMETER: Final = Parameter(
     name="thread",
     schema={"type": "string", "minLength": 1, "maxLength": 256, "pattern": r"^[^\u0000-\u001f\u007f]+$"},
-    description="The conversation that the question belongs to, by a name of your choice. Without it, the question "
-    "stands alone.",
+    description="Id of the conversation that the question belongs to, chosen by the client. Without it, the question "
+    "does not belong to a conversation.",
 )
 
 
-def schemas(contract: Contract, max_length: int, *, threads: bool) -> tuple[dict[str, Any], list[Parameter]]:
+def build_schemas(
+    contract: Contract, max_length: int, *, supports_threads: bool
+) -> tuple[dict[str, Any], list[Parameter]]:
     """Return the schema components, and the contract's parameters with schemas that refer to them.
 
-    `threads` adds the one that names a conversation.
+    Args:
+        contract: Contract of the answerer.
+        max_length: Maximum length of a question in characters.
+        supports_threads: Whether to add the parameter `thread`.
     """
-    found: dict[str, Any] = {}
-    ours = {"q": None, **({_THREAD.name: _THREAD} if threads else {})}
+    definitions: dict[str, Any] = {}
+    reserved = {"q": None, **({_THREAD_PARAMETER.name: _THREAD_PARAMETER} if supports_threads else {})}
     parameters = [
         Parameter(
-            name=given.name,
-            schema=_hoist(given.schema, f"parameter.{given.name}", found),
-            required=given.required,
-            description=given.description,
+            name=parameter.name,
+            schema=_hoist_definitions(parameter.schema, f"parameter.{parameter.name}", definitions),
+            required=parameter.required,
+            description=parameter.description,
         )
-        for given in contract.parameters
-        if given.name not in ours
-    ] + [given for given in ours.values() if given]
-    answer = _hoist(contract.answer_schema or _ANSWER, "Answer", found)
+        for parameter in contract.parameters
+        if parameter.name not in reserved
+    ] + [parameter for parameter in reserved.values() if parameter]
+    answer = _hoist_definitions(contract.answer_schema or _ANSWER_SCHEMA, "Answer", definitions)
     return {
-        "Question": _question(parameters, max_length),
+        "Question": _question_schema(parameters, max_length),
         "Answer": answer,
-        "Problem": _PROBLEM,
-        "Service": _SERVICE,
-        "Health": _HEALTH,
-        **found,
+        "Problem": _PROBLEM_SCHEMA,
+        "Service": _SERVICE_SCHEMA,
+        "Health": _HEALTH_SCHEMA,
+        **definitions,
     }, parameters
 
 
-def text(max_length: int) -> dict[str, Any]:
-    """Return the schema of a question's text; blank ones are refused."""
+def question_text_schema(max_length: int) -> dict[str, Any]:
+    """Return the schema of the question, which must not be blank."""
     return {"type": "string", "minLength": 1, "maxLength": max_length, "pattern": r"\S"}
 
 
-def _question(parameters: list[Parameter], max_length: int) -> dict[str, Any]:
-    properties: dict[str, Any] = {"q": {**text(max_length), "description": "The question."}}
-    for given in parameters:
-        described = {"description": given.description} if given.description else {}
-        properties[given.name] = {**given.schema, **described}
+def _question_schema(parameters: list[Parameter], max_length: int) -> dict[str, Any]:
+    properties: dict[str, Any] = {"q": {**question_text_schema(max_length), "description": "The question."}}
+    for parameter in parameters:
+        description = {"description": parameter.description} if parameter.description else {}
+        properties[parameter.name] = {**parameter.schema, **description}
     return {
         "type": "object",
-        "description": "The question and its parameters. Names that are not listed are passed over.",
+        "description": "The question and its parameters. Unknown parameters are ignored.",
         "properties": properties,
-        "required": ["q", *(given.name for given in parameters if given.required)],
+        "required": ["q", *(parameter.name for parameter in parameters if parameter.required)],
     }
 
 
-def _hoist(schema: Mapping[str, Any], owner: str, into: dict[str, Any]) -> dict[str, Any]:
-    """Move a schema's `$defs` to components: in OpenAPI `#` is the whole document, so local references lead nowhere."""
+def _hoist_definitions(schema: Mapping[str, Any], owner: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Move the `$defs` of a schema to `definitions`, which become components.
+
+    In OpenAPI `#` refers to the whole document, so references to local `$defs` would not resolve.
+    """
     for name, inner in schema.get("$defs", {}).items():
-        into[_component(owner, name)] = _plain(inner, owner)
-    return {key: _plain(inner, owner) for key, inner in schema.items() if key != "$defs"}
+        definitions[_component_name(owner, name)] = _rewrite_references(inner, owner)
+    return {key: _rewrite_references(inner, owner) for key, inner in schema.items() if key != "$defs"}
 
 
-def _plain(value: Any, owner: str) -> Any:
+def _rewrite_references(value: Any, owner: str) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner, owner) for key, inner in value.items()}
+        return {str(key): _rewrite_references(inner, owner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner, owner) for inner in value]
-    if isinstance(value, str) and value.startswith(_LOCAL):
-        return f"#/components/schemas/{_component(owner, value.removeprefix(_LOCAL))}"
+        return [_rewrite_references(inner, owner) for inner in value]
+    if isinstance(value, str) and value.startswith(_LOCAL_REF_PREFIX):
+        return f"#/components/schemas/{_component_name(owner, value.removeprefix(_LOCAL_REF_PREFIX))}"
     return value
 
 
-def _component(owner: str, name: str) -> str:
+def _component_name(owner: str, name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", f"{owner}.{name}")

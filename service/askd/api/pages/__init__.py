@@ -1,13 +1,12 @@
-"""The pages for browsers, made without aiohttp: the home page, the reference, and problems that people can read.
+"""HTML pages: the home page, the API reference and problem pages.
 
-What a page shows comes from the OpenAPI document. Everything works without script except "try it"; nothing comes
-from another host.
+Pages are rendered from the OpenAPI document, without aiohttp. Everything except "Try it" works without JavaScript, and
+nothing is loaded from another host.
 """
 
-from service.web.pages.bundle import Asset, assets
-from service.web.pages.docs import docs
-from service.web.pages.home import home
-from service.web.pages.problem import problem
-from service.web.pages.shell import POLICY, Page
+from askd.api.pages.error_page import problem_page
+from askd.api.pages.home import home_page
+from askd.api.pages.layout import CONTENT_SECURITY_POLICY, Asset, Page, assets_by_path
+from askd.api.pages.reference import reference_page
 
-__all__ = ["POLICY", "Asset", "Page", "assets", "docs", "home", "problem"]
+__all__ = ["CONTENT_SECURITY_POLICY", "Asset", "Page", "assets_by_path", "home_page", "problem_page", "reference_page"]

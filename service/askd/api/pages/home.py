@@ -1,119 +1,128 @@
-"""The home page: a box to ask in, the answer, and the way that a question takes."""
+"""Home page: a form to ask a question, the answer, and a timeline of the request."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from service.web.pages import fields, shell
-from service.web.pages.html import Markup, element, join
+from askd.api.pages import layout, operation
+from askd.api.pages.layout import Markup, element, join
 
-_STATIONS: Final = (
-    ("client", "Client", "this page: asks, and reads"),
-    ("network", "Network", "there and back"),
-    ("server", "Server", "guards, waits in line"),
-    ("code", "Code", "finds the answer"),
-    ("response", "Response", "is written"),
+_STAGES: Final = (
+    ("client", "Client", "this page"),
+    ("network", "Network", "request and response in transit"),
+    ("server", "Server", "authentication, limits, queue"),
+    ("answerer", "Answerer", "computes the answer"),
+    ("response", "Response", "is rendered and sent"),
 )
+"""Stages of the timeline: id, label and description. Scripts refer to the ids."""
+_MAX_EXAMPLES: Final = 5
 
 
-def home(document: Mapping[str, Any]) -> shell.Page:
-    """Make the home page from the contract."""
-    ask = document["paths"]["/ask"]["get"]
+def home_page(document: Mapping[str, Any]) -> layout.Page:
+    """Render the home page from the OpenAPI document."""
+    ask_operation = document["paths"]["/ask"]["get"]
     main = join(
         element("h1", document["info"]["summary"]),
-        _form(document, ask),
-        _turns(),
+        _ask_form(document, ask_operation),
+        _conversation(),
         element("section", id="answer", aria_live="polite", aria_label="Answer", tabindex=-1),
-        _exchange(document["x-answerer"]),
-        _history(),
+        _request_timeline(document["x-answerer"]["name"]),
+        _request_history(),
     )
-    return shell.page("Ask", main, document, current="/", bundles="home")
+    return layout.build_page("Ask", main, document, current_path="/", bundle_name="home")
 
 
-def _form(document: Mapping[str, Any], ask: Mapping[str, Any]) -> Markup:
-    address = shell.place(document, "/ask")
+def _ask_form(document: Mapping[str, Any], ask_operation: Mapping[str, Any]) -> Markup:
+    url = layout.url_path(document, "/ask")
+    question = ask_operation["parameters"][0]
     return element(
         "form",
-        _question(ask["parameters"][0], long=document["x-answerer"]["kind"] != "book"),
-        _parameters(ask, document["components"]["schemas"]),
-        _examples(address, ask["parameters"][0]),
+        _question_input(question, multiline=document["x-answerer"]["kind"] != "book"),
+        _parameter_fields(ask_operation, document["components"]["schemas"]),
+        _example_links(url, question),
         id="ask",
-        action=address,
+        action=url,
         method="get",
         data_method="GET",
         data_streams=bool(document["x-answerer"]["streams"]),
-        data_guarded="security" in ask,
-        data_docs=shell.place(document, "/docs"),
+        data_requires_token="security" in ask_operation,
+        data_docs=layout.url_path(document, "/docs"),
     )
 
 
-def _question(q: Mapping[str, Any], *, long: bool) -> Markup:
-    limits: dict[str, Any] = {"maxlength": q["schema"]["maxLength"], "autocomplete": "off", "enterkeyhint": "send"}
-    about: dict[str, Any] = {"id": "q", "name": "q", "required": True, "data_in": "query", "data_type": "string"}
-    box = element("textarea", rows=1, **about, **limits) if long else element("input", type="text", **about, **limits)
-    button = element("button", "Ask", type="submit")
-    line = element("div", box, button, class_="line")
+def _question_input(question: Mapping[str, Any], *, multiline: bool) -> Markup:
+    attributes: dict[str, Any] = {"id": "q", "name": "q", "required": True, "data_in": "query", "data_type": "string"}
+    attributes |= {"maxlength": question["schema"]["maxLength"], "autocomplete": "off", "enterkeyhint": "send"}
+    box = element("textarea", rows=1, **attributes) if multiline else element("input", type="text", **attributes)
+    line = element("div", box, element("button", "Ask", type="submit"), class_="line")
     return join(element("label", "Your question", for_="q"), line)
 
 
-def _parameters(ask: Mapping[str, Any], schemas: fields.Schemas) -> Markup:
-    """What has to be given or starts with a value works without script; the rest would be sent empty, so it waits."""
-    known = [given for given in ask["parameters"][1:] if given.get("in") == "query"]
-    ready = {given["name"] for given in known if given["required"] or _starts(given, schemas)}
-    always = [fields.field(f"p-{given['name']}", given, schemas) for given in known if given["name"] in ready]
-    later = [fields.field(f"p-{given['name']}", given, schemas) for given in known if given["name"] not in ready]
-    waiting = element("fieldset", fields.join_fields(later), disabled=True, hidden=True, data_later=True)
-    return join(fields.join_fields(always), waiting if later else None)
+def _parameter_fields(ask_operation: Mapping[str, Any], schemas: operation.Schemas) -> Markup:
+    """Return the fields for the parameters besides `q`.
+
+    Optional fields without a default are disabled until a script enables them: without JavaScript, the browser would
+    send them with an empty value.
+    """
+    parameters = [parameter for parameter in ask_operation["parameters"][1:] if parameter.get("in") == "query"]
+    enabled: list[Markup] = []
+    disabled: list[Markup] = []
+    for parameter in parameters:
+        works_without_script = parameter["required"] or _has_default(parameter, schemas)
+        fields = enabled if works_without_script else disabled
+        fields.append(operation.form_field(f"p-{parameter['name']}", parameter, schemas))
+    fieldset = element("fieldset", operation.join_fields(disabled), disabled=True, hidden=True, data_needs_script=True)
+    return join(operation.join_fields(enabled), fieldset if disabled else None)
 
 
-def _starts(given: Mapping[str, Any], schemas: fields.Schemas) -> bool:
-    schema = fields.resolve(given["schema"], schemas)
-    return schema.get("default") is not None and fields.kind(schema) not in {"array", "json"}
+def _has_default(parameter: Mapping[str, Any], schemas: operation.Schemas) -> bool:
+    schema = operation.resolve_schema(parameter["schema"], schemas)
+    return schema.get("default") is not None and operation.value_type(schema) not in {"array", "json"}
 
 
-def _examples(address: str, q: Mapping[str, Any]) -> Markup | None:
-    texts = [example["value"] for example in q.get("examples", {}).values()][:5]
-    links = [element("a", text, href=asking(address, text), data_ask=text, class_="chip") for text in texts]
-    return element("p", element("span", "Try"), links, class_="examples") if links else None
+def _example_links(url: str, question: Mapping[str, Any]) -> Markup | None:
+    texts = [example["value"] for example in question.get("examples", {}).values()][:_MAX_EXAMPLES]
+    links = [element("a", text, href=ask_url(url, text), data_ask=text, class_="chip") for text in texts]
+    return element("p", element("span", "Examples"), links, class_="examples") if links else None
 
 
-def asking(address: str, text: str) -> str:
-    """Return the address that asks this question."""
-    return f"{address}?{urlencode({'q': text})}"
+def ask_url(url: str, text: str) -> str:
+    """Return the URL that asks this question; `url` is that of `/ask`."""
+    return f"{url}?{urlencode({'q': text})}"
 
 
-def _turns() -> Markup:
-    """What was said before in the thread; a script fills it."""
-    return element("section", element("dl", id="turns"), aria_label="Earlier in this thread", hidden=True)
+def _conversation() -> Markup:
+    """Return the list of earlier questions and answers of the thread. A script fills and shows it."""
+    return element("section", element("dl", id="conversation"), aria_label="Earlier in this thread", hidden=True)
 
 
-def _exchange(about: Mapping[str, Any]) -> Markup:
-    rows = [_station(*station, about["name"]) for station in _STATIONS]
-    heading = element("h2", "The exchange ", element("span", id="whole"), id="exchange-title")
+def _request_timeline(answerer_name: str) -> Markup:
+    rows = [_stage_item(*stage, answerer_name) for stage in _STAGES]
+    heading = element("h2", "Request timeline ", element("span", id="total-time"), id="timeline-title")
     return element(
         "section",
         heading,
-        element("p", "What happens to a question, and how long each part takes.", id="note"),
-        element("ol", rows, class_="stations"),
-        element("div", element("h3", "Inside the server ", element("b")), element("div"), id="inside", hidden=True),
-        _curl(),
-        id="exchange",
-        aria_labelledby="exchange-title",
+        element("p", "The stages of a request, and the time that each of them takes.", id="timeline-note"),
+        element("ol", rows, class_="stages"),
+        element("div", element("h3", "Server stages ", element("b")), element("div"), id="server-stages", hidden=True),
+        _curl_box(),
+        id="timeline",
+        aria_labelledby="timeline-title",
     )
 
 
-def _curl() -> Markup:
+def _curl_box() -> Markup:
     code = element("code", id="curl")
-    return element("pre", code, id="curl-box", hidden=True, tabindex=0, role="group", aria_label="With curl")
+    return element("pre", code, id="curl-box", hidden=True, tabindex=0, role="group", aria_label="curl command")
 
 
-def _history() -> Markup:
-    """The chart of this page's last exchanges; a script fills it."""
+def _request_history() -> Markup:
+    """Return the chart of the last requests of this page. A script fills and shows it."""
     columns = element("div", class_="columns", role="radiogroup", aria_labelledby="history-title")
-    chart = element("div", element("span", class_="most", aria_hidden="true"), columns, class_="chart")
+    chart = element("div", element("span", class_="maximum", aria_hidden="true"), columns, class_="chart")
     return element(
         "section",
-        element("h2", "The last exchanges of this page", id="history-title"),
+        element("h2", "Recent requests", id="history-title"),
         element("p", class_="summary"),
         chart,
         id="history",
@@ -122,13 +131,13 @@ def _history() -> Markup:
     )
 
 
-def _station(id: str, label: str, gloss: str, name: str) -> Markup:
-    said = name if id == "code" and name else gloss
+def _stage_item(id: str, label: str, description: str, answerer_name: str) -> Markup:
+    text = answerer_name if id == "answerer" and answerer_name else description
     return element(
         "li",
         element("b", label),
-        element("span", said, class_="gloss", data_gloss=True),
+        element("span", text, class_="description", data_description=True),
         element("span", class_="track", aria_hidden="true"),
         element("span", class_="time"),
-        data_part=id,
+        data_stage=id,
     )

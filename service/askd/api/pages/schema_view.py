@@ -1,12 +1,12 @@
-"""JSON Schema in words: what a value is, where it may be found, what it may hold."""
+"""Describe JSON Schema in English: the type of a value and its limits."""
 
 import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from service.web.pages.html import Markup, element, inline, join
+from askd.api.pages.layout import Markup, element, inline, join
 
-_PLAIN: Final = {
+_HANDLED_KEYWORDS: Final = {
     "description", "default", "examples", "title", "type", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items",
     "properties", "required", "additionalProperties", "pattern",
     "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems",
@@ -18,95 +18,103 @@ _RANGES: Final = (
 )
 
 
-def shape(schema: Mapping[str, Any]) -> Markup:
-    """Describe a schema on one line; what has no words is added as JSON."""
-    words = [_type(schema), *map(_limit, _limits(schema))]
+def schema_summary(schema: Mapping[str, Any]) -> Markup:
+    """Describe a schema on one line; keywords without an English description are appended as JSON."""
+    parts = [_type_summary(schema), *map(_limit_markup, _range_limits(schema))]
     if "pattern" in schema:
-        blank = schema["pattern"] == r"\S"
-        words.append(join("not blank") if blank else join("matching ", element("code", schema["pattern"])))
+        is_not_blank = schema["pattern"] == r"\S"
+        parts.append(join("not blank") if is_not_blank else join("matching ", element("code", schema["pattern"])))
     if "default" in schema:
-        words.append(join("default ", element("code", _json(schema["default"]))))
-    rest = {key: value for key, value in schema.items() if key not in _PLAIN}
-    if rest:
-        words.append(element("code", _json(rest)))
-    return join((join(", " if number else "", word) for number, word in enumerate(words)))
+        parts.append(join("default ", element("code", _json(schema["default"]))))
+    unhandled = {key: value for key, value in schema.items() if key not in _HANDLED_KEYWORDS}
+    if unhandled:
+        parts.append(element("code", _json(unhandled)))
+    return join((join(", " if index else "", part) for index, part in enumerate(parts)))
 
 
-def _limit(text: str) -> Markup:
+def _limit_markup(text: str) -> Markup:
     return join(text)
 
 
-def _type(schema: Mapping[str, Any]) -> Markup:
+def _type_summary(schema: Mapping[str, Any]) -> Markup:
     if "$ref" in schema:
         name = str(schema["$ref"]).rsplit("/", 1)[-1]
         return element("a", name, href=f"#schema-{name}")
     if "const" in schema or "enum" in schema:
         options = [schema["const"]] if "const" in schema else schema["enum"]
-        return _listed([element("code", _json(option)) for option in options])
-    for key, glue in (("anyOf", " or "), ("oneOf", " or "), ("allOf", " and ")):
+        return _join_alternatives([element("code", _json(option)) for option in options])
+    for key, separator in (("anyOf", " or "), ("oneOf", " or "), ("allOf", " and ")):
         if key in schema:
-            return _listed([shape(option) for option in schema[key]], glue)
-    return _named(schema)
+            return _join_alternatives([schema_summary(option) for option in schema[key]], separator)
+    return _named_type(schema)
 
 
-def _named(schema: Mapping[str, Any]) -> Markup:
-    found = schema.get("type", "anything")
-    name = " or ".join(found) if isinstance(found, list) else str(found)
+def _named_type(schema: Mapping[str, Any]) -> Markup:
+    schema_type = schema.get("type", "anything")
+    name = " or ".join(schema_type) if isinstance(schema_type, list) else str(schema_type)
     if name == "array" and "items" in schema:
-        return join("array of ", shape(schema["items"]))
+        return join("array of ", schema_summary(schema["items"]))
     inner = schema.get("additionalProperties")
     if name == "object" and isinstance(inner, Mapping) and inner:
-        return join("object, each value ", shape(inner))
+        return join("object, each value ", schema_summary(inner))
     return join(name)
 
 
-def _listed(pieces: list[Markup], glue: str = " or ") -> Markup:
-    return join(join(glue if number else "", piece) for number, piece in enumerate(pieces))
+def _join_alternatives(alternatives: list[Markup], separator: str = " or ") -> Markup:
+    return join(join(separator if index else "", alternative) for index, alternative in enumerate(alternatives))
 
 
-def _limits(schema: Mapping[str, Any]) -> list[str]:
-    found = []
+def _range_limits(schema: Mapping[str, Any]) -> list[str]:
+    limits = []
     for low, high, unit in _RANGES:
         if low in schema and high in schema:
-            found.append(f"{schema[low]} to {schema[high]} {unit}".strip())
+            limits.append(f"{schema[low]} to {schema[high]} {unit}".strip())
         elif low in schema:
-            found.append(f"at least {schema[low]} {unit}".strip())
+            limits.append(f"at least {schema[low]} {unit}".strip())
         elif high in schema:
-            found.append(f"at most {schema[high]} {unit}".strip())
+            limits.append(f"at most {schema[high]} {unit}".strip())
     words = {"exclusiveMinimum": "above", "exclusiveMaximum": "below"}
-    return found + [f"{word} {schema[key]}" for key, word in words.items() if key in schema]
+    return limits + [f"{word} {schema[key]}" for key, word in words.items() if key in schema]
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def rows(schema: Mapping[str, Any]) -> Markup | None:
-    """List the properties of an object, and theirs within; None where it names none."""
+def property_list(schema: Mapping[str, Any]) -> Markup | None:
+    """Return the properties of an object and their nested properties; None if the schema lists none."""
     required = schema.get("required", ())
-    found = [
-        row(name, shape(inner), inner.get("description", ""), required=name in required, within=_within(inner))
+    rows = [
+        property_row(
+            name,
+            schema_summary(inner),
+            inner.get("description", ""),
+            required=name in required,
+            nested=_nested_properties(inner),
+        )
         for name, inner in schema.get("properties", {}).items()
     ]
-    return element("dl", found, class_="rows") if found else None
+    return element("dl", rows, class_="rows") if rows else None
 
 
-def _within(schema: Mapping[str, Any]) -> Markup | None:
-    return rows(schema) or (_within(schema["items"]) if isinstance(schema.get("items"), Mapping) else None)
+def _nested_properties(schema: Mapping[str, Any]) -> Markup | None:
+    return property_list(schema) or (
+        _nested_properties(schema["items"]) if isinstance(schema.get("items"), Mapping) else None
+    )
 
 
-def row(
+def property_row(
     name: str,
-    said: Markup,
+    summary: Markup,
     description: str,
     *,
     required: bool = False,
-    place: str = "",
-    within: Markup | None = None,
+    location: str = "",
+    nested: Markup | None = None,
 ) -> Markup:
-    """Make one entry of a list: a name, what it is, what it means, what is within."""
-    mark = element("i", "required") if required else None
-    where = element("small", place) if place else None
-    about = element("p", inline(description)) if description else None
-    term = element("dt", element("code", name), " ", where, mark)
-    return element("div", term, element("dd", element("span", said, class_="shape"), about, within))
+    """Return one entry of a definition list; `summary` describes the type, `nested` lists nested properties."""
+    required_mark = element("i", "required") if required else None
+    location_mark = element("small", location) if location else None
+    paragraph = element("p", inline(description)) if description else None
+    term = element("dt", element("code", name), " ", location_mark, required_mark)
+    return element("div", term, element("dd", element("span", summary, class_="type"), paragraph, nested))

@@ -1,6 +1,6 @@
-"""The commands, a module each, imported when they are asked for: who wants one does not wait for the others.
+"""The commands, one module each, imported only when they run, so that one command does not load the others.
 
-A module's `command` is what click runs. What it works with is imported when it runs, so that help comes at once.
+`command` in a module is the click command. Modules import their dependencies when they run, so that help is fast.
 """
 
 import importlib
@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import click
 
-NAMES: Final = ("serve", "ask", "explain", "check", "openapi", "top", "token", "init")
-"""In the order in which help shows them."""
+COMMAND_NAMES: Final = ("serve", "ask", "explain", "check", "openapi", "top", "token", "init")
+"""Commands in the order of the help."""
 
 
-def find(name: str) -> click.Command:
-    """Return the command of this name, one of NAMES."""
-    found: Any = importlib.import_module(f"{__name__}.{name}").command
-    assert isinstance(found, click.Command)  # noqa: S101 - for the type alone
-    return found
+def load_command(name: str) -> click.Command:
+    """Import and return the command `name`, which must be in `COMMAND_NAMES`."""
+    command: Any = importlib.import_module(f"{__name__}.{name}").command
+    assert isinstance(command, click.Command)  # noqa: S101 - narrows the type
+    return command

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import click
 
-from service.commands import asking
-from service.commands.base import CONTEXT
+from askd.cli import client_options
+from askd.cli.settings_help import CONTEXT_SETTINGS
 
 
-def _ask(
+def _run_ask(
     question: str,
     *,
     url: str,
@@ -20,35 +20,39 @@ def _ask(
     accept: str | None,
     as_json: bool,
 ) -> int:
-    import asyncio  # noqa: PLC0415 - not for help
+    import asyncio  # noqa: PLC0415 - not needed for help
 
     if as_json and accept is not None:
-        raise click.UsageError("--json and --accept both say what is printed: leave one of them out")
-    streams = sys.stdout.isatty() and not as_json
-    kind = accept or ("text/event-stream, application/json;q=0.9" if streams else "application/json")
-    target = asking.target(url=url, token_file=token_file, ca_file=ca_file, timeout=timeout)
-    wanted = asking.wanted(question, params, kind)
-    from service.client.ask import ask, raw  # noqa: PLC0415 - not for help
-    from service.client.failed import Failed  # noqa: PLC0415 - not for help
+        raise click.UsageError("--json and --accept cannot be combined: remove one of them")
+    stream = sys.stdout.isatty() and not as_json
+    media_type = accept or ("text/event-stream, application/json;q=0.9" if stream else "application/json")
+    target = client_options.build_target(url=url, token_file=token_file, ca_file=ca_file, timeout=timeout)
+    request = client_options.build_request(question, params, media_type)
+    from askd.client.ask import print_answer, print_response_body  # noqa: PLC0415 - not needed for help
+    from askd.client.errors import RequestFailed  # noqa: PLC0415 - not needed for help
 
+    send = print_response_body if as_json or accept else print_answer
     try:
-        asyncio.run((raw if as_json or accept else ask)(target, wanted, asking.write))
-    except Failed as failure:
-        return asking.failed(failure, as_json=as_json)
-    except ValueError as fault:
-        raise click.BadParameter(f"{fault}.", param_hint="--ca-file") from None
+        asyncio.run(send(target, request, client_options.write_stdout))
+    except RequestFailed as error:
+        return client_options.report_failure(error, as_json=as_json)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="--ca-file") from None
     return 0
 
 
 command = click.Command(
     "ask",
-    callback=_ask,
+    callback=_run_ask,
     params=[
-        asking.argument(),
-        *asking.options("The server to ask.", default=asking.URL),
-        click.Option(["--accept"], metavar="TYPE", help="Ask for this media type, and print what comes as it is."),
+        client_options.question_argument(),
+        *client_options.client_options("Server to ask.", default=client_options.DEFAULT_URL),
+        click.Option(
+            ["--accept"], metavar="TYPE", help="Request this media type, and print the response body unchanged."
+        ),
     ],
-    help="Ask a server, and print its answer. QUESTION - is read from standard input. Exits with 1 where there is no "
-    "answer, 2 where the question is faulty, 3 where the server cannot be asked.",
-    context_settings=CONTEXT,
+    short_help="Ask a running server.",
+    help="Ask a running server, and print the answer. If QUESTION is -, it is read from standard input. Exit codes: 1 "
+    "if the server has no answer, 2 if the question is invalid, 3 if the server cannot be reached or fails.",
+    context_settings=CONTEXT_SETTINGS,
 )

@@ -2,19 +2,34 @@
 
 import click
 
-from service.commands.base import SettingsCommand, Variables, export, warn
-from service.settings import Settings
+from askd.cli.settings_command import (
+    EnvironmentVariables,
+    SettingsCommand,
+    export_variables,
+    warn_about_unknown_variables,
+)
+from askd.config import Settings
 
 
-def _openapi(settings: Settings, variables: Variables) -> int:
-    from service.check import contract  # noqa: PLC0415 - answerers are imported only where one is wanted
-    from service.telemetry import logs  # noqa: PLC0415 - not for help
+def _run_openapi(settings: Settings, variables: EnvironmentVariables) -> int:
+    from askd.cli.check_report import build_openapi_json  # noqa: PLC0415 - not needed for help
+    from askd.telemetry import log_config  # noqa: PLC0415 - not needed for help
 
-    export(variables)
-    warn(variables)
-    logs.configure(settings.log_level, settings.log_format)
-    click.echo(contract(settings))
+    export_variables(variables)
+    warn_about_unknown_variables(variables)
+    log_config.configure(settings.log_level, settings.log_format)
+    click.echo(build_openapi_json(settings))
     return 0
 
 
-command = SettingsCommand("openapi", _openapi, "Print the contract of ANSWERER: OpenAPI 3.1, as JSON.")
+command = SettingsCommand(
+    "openapi",
+    _run_openapi,
+    "Print the OpenAPI 3.1 document of ANSWERER as JSON.",
+    short_help="Print the OpenAPI document as JSON.",
+    examples=(
+        "askd openapi main.py:answer > openapi.json",
+        "askd openapi book.yaml --prefix /answers",
+        "askd openapi main.py:answer | jq .paths",
+    ),
+)

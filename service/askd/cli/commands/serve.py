@@ -4,23 +4,34 @@ import gc
 
 import click
 
-from service import reload
-from service.commands.base import SettingsCommand, Variables, export
-from service.settings import Settings, unknown_variables
+from askd import reload
+from askd.cli.settings_command import EnvironmentVariables, SettingsCommand, export_variables
+from askd.config import Settings, unknown_variables
 
 
-def _serve(settings: Settings, variables: Variables) -> int:
+def _run_serve(settings: Settings, variables: EnvironmentVariables) -> int:
     if settings.reload and not reload.is_worker():
-        from service.reload.supervisor import supervise  # noqa: PLC0415 - only where it is wanted
+        from askd.reload.supervisor import supervise  # noqa: PLC0415 - only for --reload
 
         return supervise(settings, env_files=click.get_current_context().params["env_file"])
-    export(variables)
-    gc.disable()  # importing makes no garbage; the server turns it on when it is ready
+    export_variables(variables)
+    gc.disable()  # imports create no garbage; the server enables the collector when it is ready
     if reload.is_worker():
-        from service.reload.worker import run  # noqa: PLC0415 - only where it is wanted
+        from askd.reload.worker import run  # noqa: PLC0415 - only for workers
     else:
-        from service.server import run  # noqa: PLC0415 - aiohttp and the rest only where a server is wanted
+        from askd.process.server import run  # noqa: PLC0415 - not needed for help
     return run(settings, unknown=unknown_variables(variables))
 
 
-command = SettingsCommand("serve", _serve, "Serve ANSWERER; without one, this folder's answer.py or the built-in book.")
+command = SettingsCommand(
+    "serve",
+    _run_serve,
+    "Serve ANSWERER over HTTP. Without ANSWERER, answer.py or a book in this directory is served, otherwise the "
+    "built-in book.",
+    short_help="Serve a function, graph or book over HTTP.",
+    examples=(
+        "askd serve main.py:answer --reload",
+        "askd serve book.yaml --port 8080 --ops-port 9090",
+        "askd serve graph.py:graph --host 0.0.0.0 --env-file production.env",
+    ),
+)

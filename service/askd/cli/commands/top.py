@@ -8,72 +8,77 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service import units
-from service.commands.base import CONTEXT
+from askd.cli.client_options import parse_duration
+from askd.cli.settings_help import CONTEXT_SETTINGS
 
 if TYPE_CHECKING:
-    from service.top.watch import Server
+    from askd.top.watch import WatchedServer
 
-UNREACHED = 3
+EXIT_UNREACHABLE = 3
 
 
 @click.command(
     "top",
-    help="Watch servers by their own /metrics: at a terminal refreshed in place, else a line for each server and "
-    "interval. URL is where the metrics are: the ops port, where there is one. Ctrl-C ends it.",
-    context_settings=CONTEXT,
+    short_help="Watch rates, latencies and queues of servers.",
+    help="Watch servers by their /metrics. On a terminal the display is refreshed in place; otherwise one line is "
+    "written for each server and interval. URL is that of the ops port, if there is one. Ctrl-C ends the command.",
+    context_settings=CONTEXT_SETTINGS,
 )
 @click.argument("urls", nargs=-1, required=True, metavar="URL…")
-@click.option("--interval", default="2s", show_default=True, metavar="DURATION", help="From one look to the next.")
-@click.option("--once", is_flag=True, help="Look twice, an interval apart, print what came between, and end.")
-@click.option("--ca-file", metavar="FILE", type=click.Path(), help="Trust the CA in FILE (PEM), and no other.")
+@click.option("--interval", default="2s", show_default=True, metavar="DURATION", help="Time between two scrapes.")
+@click.option("--once", is_flag=True, help="Scrape twice, print the rates of the interval in between, and exit.")
+@click.option("--ca-file", metavar="FILE", type=click.Path(), help="Trust only the CA certificates in FILE (PEM).")
 def command(*, urls: Sequence[str], interval: str, once: bool, ca_file: str | None) -> int:
     """Watch servers."""
-    import asyncio  # noqa: PLC0415 - not for help
+    import asyncio  # noqa: PLC0415 - not needed for help
 
-    from service.client.target import address  # noqa: PLC0415 - not for help
-    from service.top.watch import Server  # noqa: PLC0415 - not for help
+    from askd.client.target import parse_url  # noqa: PLC0415 - not needed for help
+    from askd.top.watch import WatchedServer  # noqa: PLC0415 - not needed for help
 
+    seconds = parse_duration(interval, "--interval", low=0.1, high=3600.0)
     try:
-        every = units.duration(0.1, 3600.0)(interval)
-    except ValueError as fault:
-        raise click.BadParameter(f"give {fault}.", param_hint="--interval") from None
+        servers = [WatchedServer(parse_url(url), ca_file) for url in urls]
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
     try:
-        servers = [Server(address(url), ca_file) for url in urls]
-    except ValueError as fault:
-        raise click.UsageError(f"{fault}.") from None
-    try:
-        return asyncio.run(_once(servers, every) if once else _watch(servers, every))
+        return asyncio.run(_print_once(servers, seconds) if once else _print_continuously(servers, seconds))
     except KeyboardInterrupt:
-        if once:  # nothing was said yet
+        if once:  # nothing was printed yet
             raise
         if sys.stdout.isatty():
-            click.echo()  # the next prompt goes below
+            click.echo()  # puts the shell's prompt below the display
         return 0
 
 
-async def _once(servers: Sequence["Server"], every: float) -> int:
-    from service.top.watch import looks, table  # noqa: PLC0415 - not for help
+async def _print_once(servers: Sequence["WatchedServer"], interval: float) -> int:
+    from askd.top.watch import render_table, scrape_periodically  # noqa: PLC0415 - not needed for help
 
-    async with contextlib.aclosing(looks(servers, every)) as times:
-        await anext(times)
-        await anext(times)
-    click.echo("\n".join(table(servers)))
-    return 0 if any(server.seen.sample for server in servers) else UNREACHED
+    async with contextlib.aclosing(scrape_periodically(servers, interval)) as scrapes:
+        await anext(scrapes)
+        await anext(scrapes)
+    click.echo("\n".join(render_table(servers)))
+    return 0 if any(server.status.snapshot for server in servers) else EXIT_UNREACHABLE
 
 
-async def _watch(servers: Sequence["Server"], every: float) -> int:
-    """Show for ever. The first look in a pipe is not told: nothing can be said of what came before it."""
-    from service.top.watch import CLEAR, PATIENCE, looks, screen, table  # noqa: PLC0415 - not for help
+async def _print_continuously(servers: Sequence["WatchedServer"], interval: float) -> int:
+    """Print after each scrape until cancelled. Lines start after the second scrape: rates need two."""
+    from askd.top.watch import (  # noqa: PLC0415 - not needed for help
+        CLEAR_SCREEN,
+        REFRESH_TIMEOUT,
+        render_screen,
+        render_table,
+        scrape_periodically,
+    )
 
     terminal, first = sys.stdout.isatty(), True
-    async with contextlib.aclosing(looks(servers, every, patience=PATIENCE)) as times:
-        async for _ in times:
+    async with contextlib.aclosing(scrape_periodically(servers, interval, scrape_timeout=REFRESH_TIMEOUT)) as scrapes:
+        async for _ in scrapes:
             if terminal:
-                click.echo((CLEAR if first else "") + screen(servers, *shutil.get_terminal_size()), nl=False)
+                screen = render_screen(servers, *shutil.get_terminal_size())
+                click.echo((CLEAR_SCREEN if first else "") + screen, nl=False)
             elif first:
-                click.echo(table(servers)[0])
+                click.echo(render_table(servers)[0])
             else:
-                click.echo("\n".join(table(servers)[1:]))
+                click.echo("\n".join(render_table(servers)[1:]))
             first = False
     return 0

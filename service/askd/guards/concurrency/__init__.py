@@ -1,36 +1,36 @@
-"""The limiter: so many exchanges in the code at once, a short queue before it, and no to whatever is beyond.
+"""Concurrency limiter: a bounded number of calls in flight, a short queue in front of it, and load shedding.
 
-    arrival ── admit ──▶ queue ── enter ──▶ a place: the code runs ── leave ──▶ the place is free again
-                 └─ None: shed at once, 503     └─ past its deadline, or shed late at the end of a drain
+    request ── admit() ──▶ queue ── acquire() ──▶ slot: the answerer runs ── release() ──▶ slot is free
+                  └─ shed: 503             └─ TimeoutError: deadline passed in the queue
 
-**Places** (`places.py`). What is in flight does not show code that burns the CPU without awaiting: it takes its place
-and gives it back within one step of its task, so that hundreds of such calls run before the loop looks at a socket
-again. So a place is given back at once only until calls have run for `STEP` (1 ms); then at the end of the loop's
-turn. At most `limit` longer calls run in one turn, and what arrives is seen, and shed, between turns.
+**Slots** (`slots.py`). Code that uses the CPU without awaiting acquires and releases its slot within one step of its
+task, so hundreds of such calls could run before the event loop polls its sockets again. A slot is therefore released
+immediately only until calls have run for `IMMEDIATE_RELEASE_SECONDS` (1 ms) in this loop iteration, and at the end of
+the iteration after that. At most `limit` longer calls run in one iteration, and new requests are accepted or shed
+between iterations.
 
-**The queue** (`standing.py`) has a controlled delay: Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 10(5),
-2012, and RFC 8289; for servers, folly's `Codel` and Maurer, "Fail at Scale", ACM Queue 13(8), 2015. A question's delay
-runs from the arrival of its bytes to the start of its code. A burst makes a queue that goes away, as the smallest
-delay of some 100 ms tells. Where even the smallest is over the budget the queue stands, which serves nobody: from then
-on only so many may wait as begin within the budget (Little's law: number = rate * delay), until the queue has run
-empty and nobody was turned away for 100 ms. CoDel drops from the queue; here, who has been admitted is served in
-order, and the bound works at the door, where a no is cheapest.
+**Queue** (`codel.py`). Controlled delay: Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 10(5), 2012, and
+RFC 8289; for servers, folly's `Codel` and Maurer, "Fail at Scale", ACM Queue 13(8), 2015. The queue delay of a request
+runs from the arrival of its bytes to the start of the answerer. A burst makes a queue that drains again, so the
+smallest delay of a 100 ms interval is short. If even the smallest delay exceeds the target, there is a standing queue,
+which only adds latency: from then on the queue is bounded by the number of calls that start within the target delay
+(Little's law: number = rate * delay), until it has run empty and no request was shed for 100 ms. CoDel drops from the
+queue; this limiter rejects on arrival, where rejecting is cheapest, and serves admitted requests in order.
 
-**The limit** (`auto.py`) increases additively and decreases multiplicatively (Chiu and Jain, 1989), with TCP's slow
-start and rounds (RFC 5681) and the search between the last two bounds of BIC (Xu, Harfoush and Rhee, 2004). It never
-looks at how long calls take, in which code that waits and a loop that is busy look alike, but at how late the loop is
-(`turns.py`), with folly's target of 5 ms. While it is on time, calls only wait, and more of them may; when it is late
-nearly always, the CPU has more to do than it can, or threads fight for the interpreter, and more calls only make each
-of them take longer.
+**Limit** (`adaptive.py`). Additive increase, multiplicative decrease (Chiu and Jain, 1989), with TCP's slow start
+(RFC 5681) and the binary search between the last two bounds of BIC (Xu, Harfoush and Rhee, 2004). The signal is
+event-loop lag, with folly's target of 5 ms, and not call latency, which cannot distinguish code that waits from a busy
+loop. While the loop is on time, calls only wait and more may run; when it is nearly always late, the CPU is saturated
+or threads contend for the interpreter, and more calls only make each of them slower.
 
-Pure: the time, the end of a turn, and chance are injected. It belongs to one loop; where other threads may use a part
-of it, that part says so. `tests/guards/simulation.py` runs it in a model of a whole process; docs/guards.md has the
-traces.
+The limiter does no I/O: clock, CPU time and `call_soon` are injected. It belongs to one event loop; docstrings name
+the parts that are safe from other threads. `tests/support/simulated_server.py` runs it in a simulated process, and
+docs/explanation/overload.md shows the resulting traces.
 """
 
-from service.guards.limiter.limiter import Limiter
-from service.guards.limiter.statistics import LimiterStatistics, retry_after
-from service.guards.limiter.ticket import Ticket
-from service.guards.limiter.turns import watch
+from askd.guards.concurrency.adaptive import sample_loop_lag
+from askd.guards.concurrency.limiter import ConcurrencyLimiter
+from askd.guards.concurrency.permit import Permit
+from askd.guards.concurrency.statistics import ConcurrencyLimiterStatistics, jittered_retry_after
 
-__all__ = ["Limiter", "LimiterStatistics", "Ticket", "retry_after", "watch"]
+__all__ = ["ConcurrencyLimiter", "ConcurrencyLimiterStatistics", "Permit", "jittered_retry_after", "sample_loop_lag"]

@@ -1,139 +1,199 @@
-"""The limit that finds itself: doubled until the loop is late, then additive increase, multiplicative decrease.
+"""Adaptive concurrency limit: slow start, then additive increase and multiplicative decrease by event-loop lag.
 
-The loop's lag is sampled every 10 ms. It grows where less than 60 % of the samples of 100 ms are late and somebody
-wanted a place that was not there; it shrinks where 80 % of those of half a second are. Where the process uses a whole
-CPU, it is 25 % and 50 %. What is done takes a while to show: the next verdict waits for a call that began after the
-last change to end, at most a second, and a decrease also until no more are in flight than the limit.
+The lag is sampled every 10 ms. The limit grows if less than 60 % of the samples of 100 ms are late and a request found
+all slots taken; it shrinks if 80 % of the samples of 500 ms are late. While the process uses a whole CPU, these shares
+are 25 % and 50 %. A change needs time to take effect: the next decision waits until a call that started after the
+change has completed, at most a second, and a decrease also waits until no more calls are in flight than the limit.
 
-Growing, it goes half the way to where it was late last, then on by 1, 2, 4 and so on; shrinking, it loses a tenth,
-then a fifth, two fifths, a half. So it takes few steps to where it belongs, however far that is, and small ones once
+Growing, the limit moves half the way to where the loop was last late, then on by 1, 2, 4 and so on. Shrinking, it loses
+10 %, then 20 %, 40 % and 50 %. So it needs few steps to reach the right value from anywhere, and makes small ones once
 it is there.
 """
 
-from typing import Final
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
-FIRST: Final = 8
-"""Where it starts: more than code needs that burns the CPU, and seven doublings from a thousand."""
-CEILING: Final = 1000
-"""The most places where nothing else says how many: by then the exchange itself takes what one CPU has."""
-INTERVAL: Final = 0.1
-"""Seconds that a verdict looks back on, at least: CoDel's interval."""
-SAMPLES: Final = 4
-"""Samples that a verdict needs: a single pause, as for garbage, says nothing."""
-ON_TIME: Final = 0.6
-"""Share of late samples below which it may grow: some are late wherever the CPU is used at all."""
-LATE: Final = 0.8
-"""Share from which it shrinks; not all, as the loop is lucky now and then where threads fight for the interpreter."""
-SPENT: Final = 0.95
-"""Share of a CPU that the process uses from which more places bring no more answers, as the interpreter has but one."""
-SPENT_ON_TIME: Final = 0.25
-"""Share of late samples below which it may grow even then: what lets go of the interpreter may use other CPUs."""
-SPENT_LATE: Final = 0.5
-"""Share from which it shrinks then. Threads that fight for the interpreter delay the loop by a switch interval, which
-is the target, however many they are: measured, of 8 that burn 4 ms two thirds of the samples are late, of 4 a third,
-and of 16 five sixths, with the same number of answers."""
-TARGET: Final = 0.005
-"""Seconds by which the loop may be late: folly's target."""
-STANDING: Final = 0.5
-"""Seconds after which it may shrink: in shorter ones, code that waits and burns in turns looks late, simulated, at two
-thirds of what it can do; in these, at nine tenths. In turns so long, two samples are enough."""
-ROUND: Final = 1.0
-"""Seconds after which an increase is taken to show, whether calls have ended or not."""
-DECREASE: Final = 0.1
-"""Smallest part by which it shrinks; doubled each time that it must again, up to a half."""
+if TYPE_CHECKING:
+    from askd.guards.concurrency.limiter import ConcurrencyLimiter
+
+INITIAL_LIMIT: Final = 8
+"""Initial limit: more than CPU-bound code needs, and seven doublings from a thousand."""
+DEFAULT_MAX_LIMIT: Final = 1000
+"""Maximum limit by default: with so many calls, handling the requests alone uses one CPU."""
+DECISION_INTERVAL: Final = 0.1
+"""Minimum seconds of samples for a decision: CoDel's interval."""
+MIN_SAMPLES: Final = 4
+"""Minimum samples for a decision: a single pause, such as garbage collection, proves nothing."""
+INCREASE_THRESHOLD: Final = 0.6
+"""Share of late samples below which the limit may grow: some are late whenever the CPU is used at all."""
+DECREASE_THRESHOLD: Final = 0.8
+"""Share of late samples from which the limit shrinks. Not 1: with threads contending for the interpreter, the loop is
+on time now and then."""
+CPU_SATURATION: Final = 0.95
+"""Share of one CPU from which more slots bring no more throughput, because there is one interpreter lock."""
+SATURATED_INCREASE_THRESHOLD: Final = 0.25
+"""As INCREASE_THRESHOLD, with a saturated CPU. Not 0: code that releases the interpreter lock may use other CPUs."""
+SATURATED_DECREASE_THRESHOLD: Final = 0.5
+"""As DECREASE_THRESHOLD, with a saturated CPU. Threads that contend for the interpreter delay the loop by one switch
+interval, which equals the target lag, however many they are. Measured with threads that use 4 ms of CPU each: a third
+of the samples is late with 4 threads, two thirds with 8 and five sixths with 16, at the same throughput."""
+TARGET_LAG: Final = 0.005
+"""Seconds of event-loop lag above which a sample is late: folly's target."""
+DECREASE_INTERVAL: Final = 0.5
+"""Minimum seconds of samples for a decrease. Simulated, code that alternates between waiting and CPU work reaches two
+thirds of its capacity with shorter intervals, and nine tenths with this one. Two samples suffice if loop iterations
+are that long."""
+MAX_SETTLE_TIME: Final = 1.0
+"""Seconds after which a change is assumed to have taken effect, even if no call has completed."""
+MIN_DECREASE: Final = 0.1
+"""Smallest share by which the limit shrinks; doubled by each further decrease, up to a half."""
+
+SAMPLE_INTERVAL: Final = 0.01
+"""Seconds between lag samples while the limiter is busy: ten per DECISION_INTERVAL, for about 0.3 % of a CPU."""
+IDLE_POLL_INTERVAL: Final = 0.1
+"""Seconds between checks whether the limiter is busy again."""
+IDLE_AFTER_SAMPLES: Final = 50
+"""Samples that are still taken after the limiter was busy: the loop is on time between calls, which must count."""
+LONG_LAG: Final = 0.05
+"""Seconds of timer lag from which the following iterations are not measured, because each may take as long."""
 
 
-class Auto:
-    """The limit between 1 and `ceiling`."""
+class AdaptiveLimit:
+    """A limit between 1 and `max_limit`."""
 
     __slots__ = (
-        "_began",
-        "_changed",
-        "_first",
-        "_knee",
-        "_last",
-        "_late",
-        "_part",
-        "_samples",
-        "_spent",
-        "_spent_first",
-        "_starting",
+        "_cpu_seconds",
+        "_cpu_seconds_at_first_sample",
+        "_decrease_factor",
+        "_first_sample_at",
+        "_in_slow_start",
+        "_last_congested_limit",
+        "_last_sample_at",
+        "_late_samples",
+        "_limit_changed_at",
+        "_sample_count",
         "_step",
-        "ceiling",
+        "_window_started_at",
         "limit",
+        "max_limit",
     )
 
-    def __init__(self, ceiling: int) -> None:
-        self.ceiling = ceiling
-        self.limit = min(FIRST, ceiling)
-        self._starting = True
-        self._knee = 0  # where the loop was late last
+    def __init__(self, max_limit: int) -> None:
+        self.max_limit = max_limit
+        self.limit = min(INITIAL_LIMIT, max_limit)
+        self._in_slow_start = True
+        self._last_congested_limit = 0
         self._step = 1
-        self._part = DECREASE
-        self._changed = self._began = self._last = 0.0
-        self._samples = self._late = 0
-        self._first = self._spent = self._spent_first = 0.0
+        self._decrease_factor = MIN_DECREASE
+        self._limit_changed_at = self._window_started_at = self._last_sample_at = 0.0
+        self._sample_count = self._late_samples = 0
+        self._first_sample_at = self._cpu_seconds = self._cpu_seconds_at_first_sample = 0.0
 
     @property
-    def growing(self) -> bool:
-        """Whether it has not been too high yet, which shows within 0.5 s: who waits, waits for it to grow."""
-        return self._starting and self.limit < self.ceiling
+    def is_ramping_up(self) -> bool:
+        """Whether the limit is still in slow start. Queued requests are then worth keeping: slots will follow."""
+        return self._in_slow_start and self.limit < self.max_limit
 
-    def sample(self, lag: float, door: float, now: float, spent: float = 0.0) -> bool:
-        """Take a sample; say whether a verdict may be due.
+    def add_sample(self, lag: float, accept_seconds: float, now: float, cpu_seconds: float = 0.0) -> bool:
+        """Record a sample. Returns True if there are enough samples for a call of `adjust()`.
 
-        `lag` is how late the loop is, in seconds, of which it spent `door` with arrivals: as much as that, the code may
-        take as well, or a flood that is turned away would be taken for code that is too much. `spent`: the CPU's
-        seconds that the process has used so far.
+        Args:
+            lag: Event-loop lag in seconds.
+            accept_seconds: Part of the lag that the loop spent accepting and shedding requests. The answerer may delay
+                the loop by as much again; otherwise a flood of shed requests would count as slow code.
+            now: Current time in seconds.
+            cpu_seconds: CPU seconds that the process has used so far.
         """
-        if not self._samples or now - lag - self._last > INTERVAL:  # the first, or the first after a pause
-            self._samples = self._late = 0
-            self._began, self._first, self._spent_first = now - lag, now, spent
-        self._last, self._spent = now, spent
-        self._samples += 1
-        self._late += lag - door > max(TARGET, door)
-        lasted = now - self._began
-        return lasted >= INTERVAL and (self._samples >= SAMPLES or (self._samples > 1 and lasted >= STANDING))
+        if not self._sample_count or now - lag - self._last_sample_at > DECISION_INTERVAL:  # first, or after a pause
+            self._sample_count = self._late_samples = 0
+            self._window_started_at = now - lag
+            self._first_sample_at, self._cpu_seconds_at_first_sample = now, cpu_seconds
+        self._last_sample_at, self._cpu_seconds = now, cpu_seconds
+        self._sample_count += 1
+        self._late_samples += lag - accept_seconds > max(TARGET_LAG, accept_seconds)
+        window = now - self._window_started_at
+        return window >= DECISION_INTERVAL and (
+            self._sample_count >= MIN_SAMPLES or (self._sample_count > 1 and window >= DECREASE_INTERVAL)
+        )
 
-    def decide(self, *, in_flight: int, peak: int, full: bool, shown: bool, now: float) -> None:
-        """Give the verdict, and change the limit where it is time to.
+    def adjust(
+        self, *, in_flight: int, peak_in_flight: int, saturated: bool, completed_since_resize: bool, now: float
+    ) -> None:
+        """Evaluate the samples, and change the limit if needed.
 
-        `in_flight` now and `peak` since the last verdict; `full`: somebody wanted a place that was not there; `shown`:
-        a call has ended that began after the last change.
+        Args:
+            in_flight: Calls in flight now.
+            peak_in_flight: Most calls in flight since the last evaluation.
+            saturated: Whether a request found all slots taken.
+            completed_since_resize: Whether a call that started after the last change of the limit has completed.
+            now: Current time in seconds.
         """
-        share = self._late / self._samples
-        busy = self._spent - self._spent_first >= SPENT * (self._last - self._first) > 0.0
-        if not shown and now - self._changed < ROUND:
-            self._samples = self._late = 0
-        elif share < (SPENT_ON_TIME if busy else ON_TIME):
-            self._samples = self._late = 0
-            self._part = DECREASE
-            self._rise(now) if full else self._rest()
-        elif now - self._began >= STANDING:
-            self._samples = self._late = 0
-            if share >= (SPENT_LATE if busy else LATE) and in_flight <= self.limit:
-                self._fall(peak, now)
+        late_share = self._late_samples / self._sample_count
+        cpu_saturated = (
+            self._cpu_seconds - self._cpu_seconds_at_first_sample
+            >= CPU_SATURATION * (self._last_sample_at - self._first_sample_at)
+            > 0.0
+        )
+        # Samples from before the last change took effect would lead to the same change again.
+        if not completed_since_resize and now - self._limit_changed_at < MAX_SETTLE_TIME:
+            self._sample_count = self._late_samples = 0
+        elif late_share < (SATURATED_INCREASE_THRESHOLD if cpu_saturated else INCREASE_THRESHOLD):
+            self._sample_count = self._late_samples = 0
+            self._decrease_factor = MIN_DECREASE
+            self._increase(now) if saturated else self._reset_step()
+        elif now - self._window_started_at >= DECREASE_INTERVAL:
+            self._sample_count = self._late_samples = 0
+            threshold = SATURATED_DECREASE_THRESHOLD if cpu_saturated else DECREASE_THRESHOLD
+            # Calls beyond the limit are still completing: the last decrease has not taken effect.
+            if late_share >= threshold and in_flight <= self.limit:
+                self._decrease(peak_in_flight, now)
 
-    def _rest(self) -> None:
+    def _reset_step(self) -> None:
         self._step = 1
 
-    def _rise(self, now: float) -> None:
-        """Grow: twofold at the start; later half of the way to where it was late, and beyond by 1, 2, 4 and so on."""
+    def _increase(self, now: float) -> None:
+        """Double in slow start; later go half the way to the last congested limit, then on by 1, 2, 4 and so on."""
         step = self.limit
-        if not self._starting:
-            below = self._knee - self.limit
-            step = max(below // 2, 1) if below > 0 else min(self._step, self.limit)
-            self._step = 1 if below > 0 else 2 * step
-        self._set(self.limit + step, now)
+        if not self._in_slow_start:
+            distance = self._last_congested_limit - self.limit
+            step = max(distance // 2, 1) if distance > 0 else min(self._step, self.limit)
+            self._step = 1 if distance > 0 else 2 * step
+        self._set_limit(self.limit + step, now)
 
-    def _fall(self, peak: int, now: float) -> None:
-        """Shrink; where places were left over, no further than to those that were used."""
-        part = 0.5 if self._starting else self._part
-        self._part = min(2 * part, 0.5)
-        self._starting, self._step, self._knee = False, 1, self.limit
-        least = peak if peak < self.limit else 1
-        self._set(max(least, self.limit - max(1, round(part * self.limit))), now)
+    def _decrease(self, peak_in_flight: int, now: float) -> None:
+        # Slow start has just doubled the limit, and the value before was not too high.
+        factor = 0.5 if self._in_slow_start else self._decrease_factor
+        self._decrease_factor = min(2 * factor, 0.5)
+        self._in_slow_start, self._step, self._last_congested_limit = False, 1, self.limit
+        # Unused slots go first: if the limit was not reached, it shrinks no further than to the peak.
+        lower_bound = peak_in_flight if peak_in_flight < self.limit else 1
+        self._set_limit(max(lower_bound, self.limit - max(1, round(factor * self.limit))), now)
 
-    def _set(self, limit: int, now: float) -> None:
-        self._changed = now
-        self.limit = max(1, min(limit, self.ceiling))
+    def _set_limit(self, limit: int, now: float) -> None:
+        self._limit_changed_at = now
+        self.limit = max(1, min(limit, self.max_limit))
+
+
+async def sample_loop_lag(limiter: "ConcurrencyLimiter", *, clock: Callable[[], float] = time.monotonic) -> None:
+    """Report event-loop lag to the limiter until cancelled. Returns immediately if the limit is fixed.
+
+    Two things count as lag: a timer that fires late, because a thread holds the interpreter or an iteration is long;
+    and long iterations among the next two, because a long one is always followed by a short one in which slots change
+    hands.
+    """
+    idle_samples = IDLE_AFTER_SAMPLES
+    while limiter.is_adaptive:
+        idle_samples = 0 if limiter.is_busy else idle_samples + 1
+        due = clock() + (SAMPLE_INTERVAL if idle_samples < IDLE_AFTER_SAMPLES else IDLE_POLL_INTERVAL)
+        await asyncio.sleep(due - clock())
+        if idle_samples >= IDLE_AFTER_SAMPLES:
+            continue
+        accept_seconds_before, iteration_started = limiter.accept_seconds, clock()
+        lag = max(iteration_started - due, 0.0)
+        for _ in range(2 if lag < LONG_LAG else 0):
+            await asyncio.sleep(0)
+            now = clock()
+            lag, iteration_started = max(lag, now - iteration_started), now
+        limiter.record_loop_lag(lag, accept_seconds=limiter.accept_seconds - accept_seconds_before)

@@ -1,97 +1,131 @@
-"""The queue's controlled delay: whether a queue passes or stands, and how many may wait then."""
+"""CoDel: detects a standing queue, and bounds the queue while there is one."""
 
 import enum
 import math
 from typing import Final
 
 INTERVAL: Final = 0.1
-"""Seconds over which the smallest delay is looked at: CoDel's, and folly's."""
-MEMORY: Final = 0.8
-"""What counts of the past with each interval, for the rate: about half a second in all."""
-FAR_OVER: Final = 2.0
-"""Budgets for which the first in line has waited when nobody more is let in, whatever the interval says."""
+"""Seconds over which the minimum delay is taken: the default of CoDel and folly."""
+RATE_DECAY: Final = 0.8
+"""Weight of earlier intervals in the completion rate, per interval: a window of about half a second."""
+MAX_HEAD_DELAY_FACTOR: Final = 2.0
+"""Multiple of the target delay. While the head of the queue has waited longer, requests are shed even mid-interval."""
 
 
-class Shed(enum.Enum):
-    """Why a question is turned away at the door."""
+class ShedReason(enum.Enum):
+    """Why a request is shed on arrival."""
 
     QUEUE_FULL = "queue_full"
     OVERLOADED = "overloaded"
 
 
-class Standing:
-    """Judges the queue. At most `queue` may wait, no matter what; `budget` is in seconds."""
+class CoDel:
+    """Decides whether one more request may queue.
+
+    Args:
+        queue_size: Maximum queue length in any state.
+        target_delay: Acceptable standing queue delay, in seconds.
+    """
 
     __slots__ = (
-        "_budget",
-        "_calls",
-        "_done",
-        "_ends",
-        "_refused",
-        "_seconds",
-        "bound",
-        "emptied",
-        "least",
-        "queue",
-        "stands",
+        "_completed_at_interval_start",
+        "_decayed_completions",
+        "_decayed_seconds",
+        "_interval_end",
+        "_last_shed_at",
+        "_target_delay",
+        "is_dropping",
+        "min_delay",
+        "queue_limit",
+        "queue_size",
+        "was_empty",
     )
 
-    def __init__(self, queue: int, budget: float) -> None:
-        self.queue = queue
-        self._budget = budget
-        self.bound = queue
-        """How many may wait now."""
-        self.stands = False
-        self.least = math.inf
-        """Smallest delay of what began since the interval did; the owner keeps it."""
-        self.emptied = False
-        """Whether nobody waited at some time since the interval began; the owner keeps it."""
-        self._ends = -math.inf
-        self._refused = -math.inf
-        self._done = 0
-        self._calls = self._seconds = 0.0
+    def __init__(self, queue_size: int, target_delay: float) -> None:
+        self.queue_size = queue_size
+        self._target_delay = target_delay
+        self.queue_limit = queue_size
+        """Current maximum queue length."""
+        self.is_dropping = False
+        self.min_delay = math.inf
+        """Smallest queue delay of the calls started in this interval. Updated by the owner."""
+        self.was_empty = False
+        """Whether the queue was empty at some time in this interval. Updated by the owner."""
+        self._interval_end = -math.inf
+        self._last_shed_at = -math.inf
+        self._completed_at_interval_start = 0
+        self._decayed_completions = self._decayed_seconds = 0.0
 
-    def judge(self, waiting: int, head: float | None, done: int, now: float, *, patient: bool = False) -> Shed | None:
-        """Say whether one more may wait, None: it may.
+    def check_admission(
+        self,
+        queue_length: int,
+        head_arrival: float | None,
+        completed: int,
+        now: float,
+        *,
+        allow_standing_queue: bool = False,
+    ) -> ShedReason | None:
+        """Return why a request must be shed, or None if it may queue.
 
-        `waiting` beyond free places; `head`: when the first in line arrived, None: nobody is in line; `done`: calls
-        that have ended so far; `patient`: the queue may stand, as there will be more places soon.
+        Args:
+            queue_length: Waiting requests that exceed the free slots.
+            head_arrival: Arrival time of the first request in the queue. None if nobody is waiting.
+            completed: Total number of completed calls.
+            now: Current time in seconds, of the same clock as `head_arrival`.
+            allow_standing_queue: Ignore the queue delay, because the limit is about to grow.
         """
-        age = 0.0 if head is None else now - head
-        if now >= self._ends:
-            self._close(age, done, now)
-        shed = None
-        if waiting >= self.queue:
-            shed = Shed.QUEUE_FULL
-        elif waiting and not patient and (waiting >= self.bound or age > FAR_OVER * self._budget):
-            shed = Shed.OVERLOADED
-        if shed:
-            self._refused = now
-        return shed
+        head_delay = 0.0 if head_arrival is None else now - head_arrival
+        if now >= self._interval_end:
+            self._end_interval(head_delay, completed, now)
+        reason = None
+        if queue_length >= self.queue_size:
+            reason = ShedReason.QUEUE_FULL
+        # The first request of a queue is never shed: it gets the next free slot.
+        elif (
+            queue_length
+            and not allow_standing_queue
+            and (queue_length >= self.queue_limit or head_delay > MAX_HEAD_DELAY_FACTOR * self._target_delay)
+        ):
+            reason = ShedReason.OVERLOADED
+        if reason:
+            self._last_shed_at = now
+        return reason
 
-    def over(self, now: float) -> bool:
-        """Whether nobody has been turned away for an interval."""
-        return now - self._refused >= INTERVAL
+    def no_recent_shed(self, now: float) -> bool:
+        """Whether no request was shed for one interval."""
+        return now - self._last_shed_at >= INTERVAL
 
-    def _close(self, age: float, done: int, now: float) -> None:
-        """End an interval and begin the next; what began nothing is judged by who waits longest."""
-        self._measure(done, now)
-        least = self.least if self.least < math.inf else age
-        if least > self._budget:
-            self.stands = True
-        elif self.stands and self.emptied and self.over(now):
-            self.stands = False
-        self.bound = min(self.queue, max(1, int(self._budget * self._rate))) if self.stands else self.queue
-        self.least, self.emptied, self._ends, self._done = math.inf, False, now + INTERVAL, done
+    def _end_interval(self, head_delay: float, completed: int, now: float) -> None:
+        self._update_completion_rate(completed, now)
+        # If no call started, no delay was measured: the head of the queue has waited at least this long.
+        min_delay = self.min_delay if self.min_delay < math.inf else head_delay
+        if min_delay > self._target_delay:
+            self.is_dropping = True
+        # An empty queue is not enough: with a queue limit of 1 it is empty often.
+        elif self.is_dropping and self.was_empty and self.no_recent_shed(now):
+            self.is_dropping = False
+        self.queue_limit = (
+            min(self.queue_size, max(1, int(self._target_delay * self._completion_rate)))
+            if self.is_dropping
+            else self.queue_size
+        )
+        self.min_delay, self.was_empty, self._interval_end, self._completed_at_interval_start = (
+            math.inf,
+            False,
+            now + INTERVAL,
+            completed,
+        )
 
-    def _measure(self, done: int, now: float) -> None:
-        """Take the rate of calls that end, from intervals in a row: one that lasted had nobody waiting in between."""
-        lasted = now - self._ends + INTERVAL
-        if lasted < 2 * INTERVAL:
-            self._calls = MEMORY * self._calls + (done - self._done)
-            self._seconds = MEMORY * self._seconds + lasted
+    def _update_completion_rate(self, completed: int, now: float) -> None:
+        """Measure the rate over consecutive intervals only: a longer one had times when no request was waiting."""
+        seconds = now - self._interval_end + INTERVAL
+        if seconds < 2 * INTERVAL:
+            self._decayed_completions = RATE_DECAY * self._decayed_completions + (
+                completed - self._completed_at_interval_start
+            )
+            self._decayed_seconds = RATE_DECAY * self._decayed_seconds + seconds
 
     @property
-    def _rate(self) -> float:
-        """Calls that end in a second while some wait."""
-        return self._calls / self._seconds if self._seconds else 0.0
+    def _completion_rate(self) -> float:
+        """Completed calls per second while requests are waiting."""
+        return self._decayed_completions / self._decayed_seconds if self._decayed_seconds else 0.0

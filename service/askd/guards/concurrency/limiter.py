@@ -1,174 +1,187 @@
-"""The limiter's face: what the door, the pipeline, the probes and the metrics see of it."""
+"""Concurrency limiter: admits requests, sheds load, and reports statistics."""
 
 import asyncio
 import time
 from collections.abc import Callable
 from typing import Final, Literal
 
-from service.guards.limiter.auto import CEILING, Auto
-from service.guards.limiter.places import Places
-from service.guards.limiter.standing import Shed, Standing
-from service.guards.limiter.statistics import LimiterStatistics
-from service.guards.limiter.ticket import Ticket
+from askd.guards.concurrency.adaptive import DEFAULT_MAX_LIMIT, AdaptiveLimit
+from askd.guards.concurrency.codel import CoDel, ShedReason
+from askd.guards.concurrency.permit import Permit
+from askd.guards.concurrency.slots import Slots
+from askd.guards.concurrency.statistics import ConcurrencyLimiterStatistics
 
-DOOR: Final = 0.001
-"""Seconds between two arrivals within which the loop did nothing else."""
+MAX_ARRIVAL_GAP: Final = 0.001
+"""If two requests arrive within this many seconds, the loop is assumed to have only accepted requests in between."""
 
 
-class Limiter:
-    """Gives out tickets for places in the code.
+class ConcurrencyLimiter:
+    """Limits the number of calls of the answerer that are in flight.
 
-    `concurrency` is the number of places, or `auto`; never more than `ceiling`, as there are threads (None: a number is
-    not bounded, auto by 1000). At most `queue` wait; where they keep waiting for more than `budget` seconds, fewer.
-    `clock` returns seconds that only rise, `cpu` the CPU's seconds that the process has used so far. `soon` has a
-    function called in the loop's next turn, None: `call_soon`.
+    Args:
+        concurrency: Number of slots, or "auto" for an adaptive limit.
+        queue_size: Maximum number of queued requests. 0 disables the queue.
+        target_delay: If even the shortest wait in the queue stays above this many seconds, the queue is shortened
+            (CoDel).
+        max_concurrency: Upper bound for the number of slots, such as the size of the thread pool. None bounds an
+            adaptive limit by 1000, and leaves a fixed one as it is.
+        clock: Monotonic clock, in seconds.
+        cpu_time: CPU seconds that the process has used so far.
+        call_soon: Schedules a function for the next loop iteration. None uses the running loop.
     """
 
     def __init__(
         self,
         concurrency: int | Literal["auto"],
         *,
-        queue: int,
-        budget: float,
-        ceiling: int | None,
+        queue_size: int,
+        target_delay: float,
+        max_concurrency: int | None,
         clock: Callable[[], float] = time.monotonic,
-        cpu: Callable[[], float] = time.process_time,
-        soon: Callable[[Callable[[], None]], object] | None = None,
+        cpu_time: Callable[[], float] = time.process_time,
+        call_soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self._concurrency = concurrency
-        self._auto = Auto(ceiling or CEILING) if concurrency == "auto" else None
-        self._standing = Standing(queue, budget)
-        self._clock, self._cpu = clock, cpu
-        self._places = Places(self._wanted(ceiling), self._standing, clock, soon or _next_turn)
-        self._admitted = self._queue_full = self._overloaded = 0
-        self._full = False
-        self._last = clock()
-        self.door = 0.0
-        """Seconds that the loop has spent with arrivals in a row; from turning them away, above all."""
+        self._adaptive_limit = AdaptiveLimit(max_concurrency or DEFAULT_MAX_LIMIT) if concurrency == "auto" else None
+        self._codel = CoDel(queue_size, target_delay)
+        self._clock, self._cpu_time = clock, cpu_time
+        self._slots = Slots(self._configured_limit(max_concurrency), self._codel, clock, call_soon or _call_soon)
+        self._admitted = self._shed_queue_full = self._shed_overloaded = 0
+        self._saturated = False
+        self._last_arrival = clock()
+        self.accept_seconds = 0.0
+        """Seconds that the loop has spent on consecutive arrivals, mostly on shedding them."""
 
-    def admit(self, arrived: float) -> Ticket | None:
-        """Return a ticket for a question whose bytes arrived then, in seconds of the clock; None: it is shed, at once.
+    def admit(self, received_at: float) -> Permit | None:
+        """Return a permit for a request, or None if it is shed.
 
-        Until it has entered or left, a ticket counts as waiting.
+        Until it is acquired or released, a permit counts as waiting.
+
+        Args:
+            received_at: Arrival time of the request, in seconds of the limiter's clock.
         """
-        places = self._places
-        gap = arrived - self._last
-        self._last = arrived
-        if 0.0 < gap < DOOR:
-            self.door += gap
-        if places.queued + places.in_flight >= places.limit and self._sheds(self._clock()):
+        slots = self._slots
+        gap = received_at - self._last_arrival
+        self._last_arrival = received_at
+        # Count the time spent accepting. Otherwise a flood of requests would look like an answerer that blocks the
+        # loop.
+        if 0.0 < gap < MAX_ARRIVAL_GAP:
+            self.accept_seconds += gap
+        # CoDel is only asked if no slot is free, so that an idle server does not pay for it.
+        if slots.waiting + slots.in_flight >= slots.limit and self._shed_if_overloaded(self._clock()):
             return None
         self._admitted += 1
-        places.queued += 1
-        return Ticket(places, arrived)
+        slots.waiting += 1
+        return Permit(slots, received_at)
 
-    def shed(self) -> int:
-        """Turn away all who wait in line, as at the end of a drain; return how many."""
-        waiting = list(self._places.line)
-        for ticket in waiting:
-            ticket.shed()
-        return len(waiting)
+    def record_loop_lag(self, seconds: float, *, accept_seconds: float = 0.0) -> None:
+        """Record a sample of event-loop lag, and adjust an adaptive limit.
 
-    def lag(self, seconds: float, *, door: float = 0.0) -> None:
-        """Take a sample of how late the loop is, of which it spent `door` seconds with arrivals."""
-        auto, places, now = self._auto, self._places, self._clock()
-        if places.lost:
-            places.recover(now)
-        if auto is None or not auto.sample(seconds, door, now, self._cpu()):
+        `accept_seconds` is the part of the lag that the loop spent accepting and shedding requests.
+        """
+        adaptive_limit, slots, now = self._adaptive_limit, self._slots, self._clock()
+        # Otherwise a leaked permit would keep its slot until a request finds none free, and would look like load.
+        if slots.leaked:
+            slots.reclaim_leaked(now)
+        if adaptive_limit is None or not adaptive_limit.add_sample(seconds, accept_seconds, now, self._cpu_time()):
             return
-        full = self._full or places.abandoned >= places.limit
-        auto.decide(in_flight=places.in_flight, peak=places.peak, full=full, shown=places.shown, now=now)
-        self._full, places.peak = False, places.in_flight
-        places.resize(auto.limit, now)
+        adaptive_limit.adjust(
+            in_flight=slots.in_flight,
+            peak_in_flight=slots.peak_in_flight,
+            saturated=self._saturated or slots.detached >= slots.limit,
+            completed_since_resize=slots.completed_since_resize,
+            now=now,
+        )
+        self._saturated, slots.peak_in_flight = False, slots.in_flight
+        slots.resize(adaptive_limit.limit, now)
 
-    def bound(self, ceiling: int | None) -> None:
-        """Set the ceiling anew, once it is known whether the code needs threads."""
-        limit = self._wanted(ceiling)
-        if self._auto:
-            self._auto.ceiling = ceiling or CEILING
-            self._auto.limit = limit = min(self._auto.limit, self._auto.ceiling)
-        self._places.resize(limit, self._clock())
-
-    @property
-    def auto(self) -> bool:
-        """Whether the limit finds itself."""
-        return self._auto is not None
-
-    @property
-    def busy(self) -> bool:
-        """Whether any question waits or is in the code."""
-        return self._places.in_flight + self._places.queued > 0
+    def set_max_concurrency(self, max_concurrency: int | None) -> None:
+        """Change the upper bound, once the answerer is loaded and it is known whether it needs threads."""
+        limit = self._configured_limit(max_concurrency)
+        if self._adaptive_limit:
+            self._adaptive_limit.max_limit = max_concurrency or DEFAULT_MAX_LIMIT
+            self._adaptive_limit.limit = limit = min(self._adaptive_limit.limit, self._adaptive_limit.max_limit)
+        self._slots.resize(limit, self._clock())
 
     @property
-    def shedding(self) -> bool:
-        """Whether questions are turned away, by what was seen in the last 100 ms."""
-        return not self._standing.over(self._clock())
+    def is_adaptive(self) -> bool:
+        """Whether the limit is adaptive."""
+        return self._adaptive_limit is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any request is queued or in flight."""
+        return self._slots.in_flight + self._slots.waiting > 0
 
     @property
     def limit(self) -> int:
-        """Places."""
-        return self._places.limit
+        """Number of slots."""
+        return self._slots.limit
 
     @property
     def in_flight(self) -> int:
-        """Places that are taken."""
-        return self._places.in_flight
+        """Number of slots in use."""
+        return self._slots.in_flight
 
     @property
     def waiting(self) -> int:
-        """Tickets that have neither entered nor left."""
-        return self._places.queued
+        """Number of permits that were neither acquired nor released."""
+        return self._slots.waiting
 
     @property
-    def abandoned(self) -> int:
-        """Places whose code goes on with nobody waiting for it."""
-        return self._places.abandoned
+    def detached(self) -> int:
+        """Number of slots held by code that still runs although its caller has left."""
+        return self._slots.detached
 
     @property
-    def stuck_since(self) -> float | None:
-        """Since when abandoned calls have held every place, in seconds of the clock; None: they do not."""
-        return self._places.stuck_since
+    def exhausted_since(self) -> float | None:
+        """When detached calls took the last slot, in seconds of the limiter's clock. None if a slot is left."""
+        return self._slots.exhausted_since
 
-    def statistics(self) -> LimiterStatistics:
-        """Return what is counted now; safe from any thread."""
-        places, now = self._places, self._clock()
-        return LimiterStatistics(
-            limit=places.limit,
-            unchanged=max(now - places.changed, 0.0),
-            in_flight=places.in_flight,
-            waiting=places.queued,
-            queue=self._standing.bound,
-            abandoned=places.abandoned,
+    def statistics(self) -> ConcurrencyLimiterStatistics:
+        """Return the current statistics. Safe to call from any thread: it only reads numbers."""
+        slots, now = self._slots, self._clock()
+        return ConcurrencyLimiterStatistics(
+            limit=slots.limit,
+            seconds_since_resize=max(now - slots.limit_changed_at, 0.0),
+            in_flight=slots.in_flight,
+            waiting=slots.waiting,
+            queue_limit=self._codel.queue_limit,
+            detached=slots.detached,
             admitted=self._admitted,
-            shed_queue_full=self._queue_full,
-            shed_overloaded=self._overloaded,
-            shed_late=places.late,
-            inflight_seconds=places.seconds(now),
-            delays=places.delays,
-            delay_seconds=places.delay_seconds,
+            shed_queue_full=self._shed_queue_full,
+            shed_overloaded=self._shed_overloaded,
+            shed_late=slots.shed_late,
+            in_flight_seconds=slots.in_flight_seconds(now),
+            started=slots.started,
+            queue_delay_seconds=slots.queue_delay_seconds,
         )
 
-    def _sheds(self, now: float) -> bool:
-        """Whether a question is turned away that finds no free place."""
-        places = self._places
-        if places.lost:
-            places.recover(now)
-        beyond = places.queued + places.in_flight - places.limit
-        if beyond < 0:
+    def _shed_if_overloaded(self, now: float) -> bool:
+        """Return whether a request that found no free slot is shed, and count it."""
+        slots = self._slots
+        if slots.leaked:
+            slots.reclaim_leaked(now)
+        excess = slots.waiting + slots.in_flight - slots.limit
+        if excess < 0:  # reclaiming has freed a slot
             return False
-        self._full = True
-        head = next(iter(places.line)).arrived if places.line else None
-        patient = self._auto is not None and self._auto.growing
-        shed = self._standing.judge(min(beyond, places.queued), head, places.done, now, patient=patient)
-        self._queue_full += shed is Shed.QUEUE_FULL
-        self._overloaded += shed is Shed.OVERLOADED
-        return shed is not None
+        self._saturated = True  # the adaptive limit only grows if a request found no slot
+        reason = self._codel.check_admission(
+            min(excess, slots.waiting),  # after the limit was lowered, the excess includes calls in flight
+            next(iter(slots.waiters)).received_at if slots.waiters else None,
+            slots.completed,
+            now,
+            allow_standing_queue=self._adaptive_limit is not None and self._adaptive_limit.is_ramping_up,
+        )
+        self._shed_queue_full += reason is ShedReason.QUEUE_FULL
+        self._shed_overloaded += reason is ShedReason.OVERLOADED
+        return reason is not None
 
-    def _wanted(self, ceiling: int | None) -> int:
+    def _configured_limit(self, max_concurrency: int | None) -> int:
         if self._concurrency == "auto":
-            return self._auto.limit if self._auto else 1
-        return min(self._concurrency, ceiling or self._concurrency)
+            return self._adaptive_limit.limit if self._adaptive_limit else 1
+        return min(self._concurrency, max_concurrency or self._concurrency)
 
 
-def _next_turn(call: Callable[[], None]) -> object:
-    return asyncio.get_running_loop().call_soon(call)
+def _call_soon(callback: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_soon(callback)

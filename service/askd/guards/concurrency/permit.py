@@ -1,161 +1,170 @@
-"""A ticket: one question's way through the limiter."""
+"""Permit: one request's right to queue for a slot and to run the answerer."""
 
 import asyncio
 import contextlib
 from collections.abc import Callable
 from typing import Final
 
-from service.errors import Overloaded
-from service.guards.limiter.places import Places
-from service.guards.limiter.statistics import retry_after
+from askd.errors import Overloaded
+from askd.guards.concurrency.slots import Slots
+from askd.guards.concurrency.statistics import jittered_retry_after
 
 _QUEUED: Final = 0
-_IN: Final = 1
-_OVER: Final = 2
+_ACQUIRED: Final = 1
+_RELEASED: Final = 2
 
 
-class Ticket:
-    """Who has it waits with `enter`, then runs the code, and calls `leave` whatever happens.
+class Permit:
+    """Holders await `acquire()`, run the answerer, and always call `release()`.
 
-    For the loop's thread, but for what `abandon` returns. One that is dropped instead, with a task that was cancelled
-    before its first step or a request that nobody will read, is noticed, and its place comes back when it is needed.
+    Not thread-safe, except for the callback that `detach()` returns. A permit that is garbage-collected unreleased,
+    with a task that was cancelled before its first step for example, is reclaimed when its slot is needed.
     """
 
-    __slots__ = ("_astray", "_began", "_era", "_places", "_state", "_until", "_waiter", "arrived")
+    __slots__ = (
+        "_deadline",
+        "_detached_calls",
+        "_generation",
+        "_slots",
+        "_started_at",
+        "_state",
+        "_waiter",
+        "received_at",
+    )
 
-    def __init__(self, places: Places, arrived: float) -> None:
-        self._places = places
-        self.arrived = arrived
+    def __init__(self, slots: Slots, received_at: float) -> None:
+        self._slots = slots
+        self.received_at = received_at
         self._state = _QUEUED
         self._waiter: asyncio.Future[None] | None = None
-        self._astray = 0
+        self._detached_calls = 0
 
     def __del__(self) -> None:
-        if self._state is not _OVER:
-            self._places.lost.append(self._state is _IN)  # no more: this may be any thread
+        if self._state is not _RELEASED:
+            self._slots.leaked.append(self._state is _ACQUIRED)  # nothing else: this may run in any thread
 
-    async def enter(self, until: float | None) -> None:
-        """Wait for a place, first come, first served.
+    async def acquire(self, deadline: float | None) -> None:
+        """Wait for a slot, first come, first served. After an error or a cancellation the permit is released.
 
-        Raises TimeoutError where there is none by `until`, in seconds of the limiter's clock (None: no end), and
-        Overloaded where it is shed after all. After either, and when cancelled, the ticket is over.
+        Args:
+            deadline: Time of the limiter's clock until which to wait. None waits without limit.
+
+        Raises:
+            TimeoutError: The deadline passed before a slot was free.
+            Overloaded: The permit was released before it had a slot.
         """
-        places = self._places
-        now = places.clock()
-        if self._state is not _QUEUED or (until is not None and now >= until):
-            raise self._refused()
-        if places.in_flight >= places.limit:
-            now = await self._wait(until, now)
+        slots = self._slots
+        now = slots.clock()
+        if self._state is not _QUEUED or (deadline is not None and now >= deadline):
+            raise self._reject()
+        # Without a future if a slot is free, which saves the common case an iteration of the loop.
+        if slots.in_flight >= slots.limit:
+            now = await self._wait(deadline, now)
         else:
-            self._state = _IN
-            places.take(now)
-        self._era = places.era
-        self._began = now
-        places.begin(now - self.arrived)
+            self._state = _ACQUIRED
+            slots.acquire(now)
+        self._generation = slots.generation
+        self._started_at = now
+        slots.record_start(now - self.received_at)
 
-    def leave(self) -> None:
-        """Say that the code has stopped, or will never begin. Any further call does nothing."""
-        if self._state is _IN:
-            self._state = _OVER
-            if not self._astray:
-                now = self._places.clock()
-                self._places.end(self._era, now - self._began, now)
+    def release(self) -> None:
+        """Release the slot, or leave the queue; an `acquire()` that still waits raises Overloaded. Idempotent."""
+        if self._state is _ACQUIRED:
+            self._state = _RELEASED
+            # A thread cannot be cancelled. It uses its slot until it ends, whether or not anybody waits for the result.
+            if not self._detached_calls:
+                now = self._slots.clock()
+                self._slots.release_after_run(self._generation, now - self._started_at, now)
         elif self._state is _QUEUED:
-            self._state = _OVER
-            self._places.leave_line(self)
+            self._state = _RELEASED
+            self._slots.remove_waiter(self)
             if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_exception(Overloaded(retry_after()))
+                self._waiter.set_exception(Overloaded(jittered_retry_after()))
 
-    def abandon(self) -> Callable[[], None]:
-        """Say that code goes on although its caller leaves: the place stays taken until what is returned is called.
+    def detach(self) -> Callable[[], None]:
+        """Keep the slot for code that continues after its caller has left, such as a thread.
 
-        That may be done on any thread, and counts once. Where code goes on in several threads, each is abandoned for
-        itself, and the place is held until the last has stopped and `leave` was called.
+        Returns:
+            A callback that reports the end of that code. It may be called from any thread; only the first call counts.
+            The slot is released when the callbacks of all `detach()` calls and `release()` were called.
         """
-        if self._state is not _IN:
+        if self._state is not _ACQUIRED:
             return lambda: None
         loop = asyncio.get_running_loop()
-        self._count_astray(1)
-        once = [self._stopped]
+        self._add_detached_calls(1)
+        # Popping from a list is atomic: if two threads report the end, one of them gets an IndexError.
+        pending_callback = [self._on_detached_call_stopped]
 
         def stopped() -> None:
-            with contextlib.suppress(IndexError, RuntimeError):  # said before; the loop is closed by now
-                loop.call_soon_threadsafe(once.pop())
+            with contextlib.suppress(IndexError, RuntimeError):  # called before; the loop is closed
+                loop.call_soon_threadsafe(pending_callback.pop())
 
         return stopped
 
-    def called(self, now: float) -> None:
-        """Take the place that is this ticket's turn; past the deadline it is left to the next. For the places alone."""
+    def grant(self, now: float) -> None:
+        """Take a slot for the waiting `acquire()`, unless its deadline has passed. Called by Slots only."""
         waiter = self._waiter
-        if waiter is None or waiter.done():  # cancelled in this very turn, and about to leave
-            self._places.leave_line(self)
-            self._state = _OVER
-        elif self._until is not None and now >= self._until:
+        if waiter is None or waiter.done():  # cancelled in this loop iteration, `_abort_wait` follows
+            self._slots.remove_waiter(self)
+            self._state = _RELEASED
+        elif self._deadline is not None and now >= self._deadline:
             self._expire()
         else:
-            self._state = _IN
-            self._began, self._era = now, self._places.era
-            self._places.take(now)
+            self._state = _ACQUIRED
+            self._started_at, self._generation = now, self._slots.generation
+            self._slots.acquire(now)
             waiter.set_result(None)
 
-    def shed(self) -> None:
-        """Turn away who waits in line, late."""
-        if self._state is _QUEUED:
-            self._places.late += 1
-            self.leave()
-
-    async def _wait(self, until: float | None, now: float) -> float:
-        """Wait in line; return when a place came, or raise and be over."""
+    async def _wait(self, deadline: float | None, now: float) -> float:
+        """Wait in the queue; return the time at which a slot was granted."""
         loop = asyncio.get_running_loop()
-        self._until = until
+        self._deadline = deadline
         self._waiter = waiter = loop.create_future()
-        self._places.line[self] = None
-        timer = None if until is None else loop.call_later(until - now, self._expire)
+        self._slots.waiters[self] = None
+        timer = None if deadline is None else loop.call_later(deadline - now, self._expire)
         try:
             await waiter
-            now = self._places.clock()
-            if until is not None and now >= until:
-                self._places.late += 1
-                raise TimeoutError  # noqa: TRY301 - so that the place is given back where every other end does
+            now = self._slots.clock()  # a busy loop may have taken long to get here
+            if deadline is not None and now >= deadline:
+                self._slots.shed_late += 1
+                raise TimeoutError  # noqa: TRY301 - the slot is given back in one place for all errors
         except BaseException:
             self._waiter = None
-            self._give_up()
+            self._abort_wait()
             raise
         finally:
             if timer is not None:
                 timer.cancel()
         return now
 
-    def _give_up(self) -> None:
-        """Be over without having begun; a place that came in this very turn goes to the next."""
-        if self._state is _IN:
-            self._state = _OVER
-            self._places.free(1, self._places.clock())
+    def _abort_wait(self) -> None:
+        if self._state is _ACQUIRED:  # granted in this loop iteration: the slot goes to the next waiter
+            self._state = _RELEASED
+            self._slots.release(1, self._slots.clock())
         else:
-            self.leave()
+            self.release()
 
     def _expire(self) -> None:
         if self._state is _QUEUED and self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(self._refused())
+            self._waiter.set_exception(self._reject())
 
-    def _refused(self) -> Exception:
-        """End a ticket that has no place, and return why."""
+    def _reject(self) -> Exception:
+        """Release a permit without a slot, and return the error to raise."""
         if self._state is not _QUEUED:
-            return Overloaded(retry_after())
-        self._state = _OVER
-        self._places.late += 1
-        self._places.leave_line(self)
+            return Overloaded(jittered_retry_after())
+        self._state = _RELEASED
+        self._slots.shed_late += 1
+        self._slots.remove_waiter(self)
         return TimeoutError()
 
-    def _stopped(self) -> None:
-        self._count_astray(-1)
-        if self._state is _OVER and not self._astray:
-            now = self._places.clock()
-            self._places.end(self._era, now - self._began, now)
+    def _on_detached_call_stopped(self) -> None:
+        self._add_detached_calls(-1)
+        if self._state is _RELEASED and not self._detached_calls:
+            now = self._slots.clock()
+            self._slots.release_after_run(self._generation, now - self._started_at, now)
 
-    def _count_astray(self, by: int) -> None:
-        was = bool(self._astray)
-        self._astray += by
-        places = self._places
-        places.abandoned += bool(self._astray) - was
-        places.see_stuck(places.clock())
+    def _add_detached_calls(self, change: int) -> None:
+        slots, had_detached_calls = self._slots, bool(self._detached_calls)
+        self._detached_calls += change
+        slots.detached += bool(self._detached_calls) - had_detached_calls
+        slots.update_exhausted_since(slots.clock())

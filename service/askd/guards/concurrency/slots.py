@@ -1,146 +1,165 @@
-"""The places: who has one, who waits for one, and when one that is given back is free."""
+"""Concurrency slots: which are in use, which permits wait for one, and when a released slot becomes free."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from service.guards.limiter.standing import Standing
+from askd.guards.concurrency.codel import CoDel
 
 if TYPE_CHECKING:
-    from service.guards.limiter.ticket import Ticket
+    from askd.guards.concurrency.permit import Permit
 
-STEP: Final = 0.001
-"""Seconds for which calls may run until a place is only given back at the end of the loop's turn."""
+IMMEDIATE_RELEASE_SECONDS: Final = 0.001
+"""Seconds of calls per loop iteration after which slots are released only at the end of the iteration."""
 
 
-class Places:
-    """So many places. Tickets use it; nobody else does. Its numbers may be read from any thread.
+class Slots:
+    """A resizable number of slots and their wait queue. Only permits and the limiter change it.
 
-    `soon` has a function called in the loop's next turn.
+    The counters may be read from any thread. `call_soon` schedules a function for the next loop iteration.
     """
 
     __slots__ = (
-        "_returning", "_soon", "_spent", "abandoned", "changed", "clock", "delay_seconds", "delays", "done", "era",
-        "in_flight", "integral", "late", "limit", "line", "lost", "peak", "queued", "shown", "standing", "stuck_since",
+        "_call_soon",
+        "_pending_releases",
+        "_run_seconds_in_iteration",
+        "clock",
+        "codel",
+        "completed",
+        "completed_since_resize",
+        "detached",
+        "exhausted_since",
+        "generation",
+        "in_flight",
+        "in_flight_integral",
+        "leaked",
+        "limit",
+        "limit_changed_at",
+        "peak_in_flight",
+        "queue_delay_seconds",
+        "shed_late",
+        "started",
+        "waiters",
+        "waiting",
     )  # fmt: skip
 
     def __init__(
-        self, limit: int, standing: Standing, clock: Callable[[], float], soon: Callable[[Callable[[], None]], object]
+        self, limit: int, codel: CoDel, clock: Callable[[], float], call_soon: Callable[[Callable[[], None]], object]
     ) -> None:
         self.clock = clock
-        self._soon = soon
-        self.standing = standing
+        self._call_soon = call_soon
+        self.codel = codel
         self.limit = limit
-        self.changed = clock()
-        """When the limit last changed."""
+        self.limit_changed_at = clock()
         self.in_flight = 0
-        self.queued = 0
-        """Tickets that have neither entered nor left."""
-        self.line: OrderedDict[Ticket, None] = OrderedDict()
-        """Tickets that wait in `enter`, in the order in which they came there."""
-        self.lost: deque[bool] = deque()
-        """Tickets that were dropped without a word, and whether they had a place; any thread may add one."""
-        self.abandoned = 0
-        self.stuck_since: float | None = None
-        self.peak = 0
-        """Most in flight since the limit was last judged."""
-        self.era = 0
-        """How often the limit has changed."""
-        self.shown = False
-        """Whether a call has ended that began after the limit last changed."""
-        self.done = 0
-        """Calls that have ended."""
-        self.late = 0
-        self.delays = 0
-        self.delay_seconds = 0.0
-        self.integral = (0.0, self.changed, 0)
-        """Place-seconds until a time, that time, and the places taken since; one object, so that it is read whole."""
-        self._spent = 0.0
-        self._returning = 0
+        self.waiting = 0
+        """Permits that were neither granted nor released."""
+        self.waiters: OrderedDict[Permit, None] = OrderedDict()
+        """Permits that wait in `acquire()`, in order of that call."""
+        self.leaked: deque[bool] = deque()
+        """One entry per permit that was garbage-collected unreleased: whether it held a slot. Any thread may append."""
+        self.detached = 0
+        """Permits with detached calls."""
+        self.exhausted_since: float | None = None
+        self.peak_in_flight = 0
+        """Most slots in use since the adaptive limit was last evaluated."""
+        self.generation = 0
+        """Number of changes of the limit."""
+        self.completed_since_resize = False
+        """Whether a call that started after the last change of the limit has completed."""
+        self.completed = 0
+        self.shed_late = 0
+        self.started = 0
+        self.queue_delay_seconds = 0.0
+        self.in_flight_integral = (0.0, self.limit_changed_at, 0)
+        """Slot-seconds until a time, that time, and the slots in use since then. One tuple: threads read it whole."""
+        self._run_seconds_in_iteration = 0.0
+        self._pending_releases = 0
 
-    def take(self, now: float) -> None:
-        """Take a place; there must be one."""
-        total, since, places = self.integral
-        self.in_flight = taken = self.in_flight + 1
-        self.integral = (total + places * (now - since), now, taken)
-        if taken > self.peak:  # noqa: PLR1730 - a call of max costs four times as much, for each question
-            self.peak = taken
-        self.queued -= 1
-        if not self.queued:
-            self.standing.emptied = True
+    def acquire(self, now: float) -> None:
+        """Take a free slot for a waiting permit. The caller checks that there is one."""
+        total, since, in_flight = self.in_flight_integral
+        self.in_flight = new_in_flight = self.in_flight + 1
+        self.in_flight_integral = (total + in_flight * (now - since), now, new_in_flight)
+        if new_in_flight > self.peak_in_flight:  # noqa: PLR1730 - max() costs four times as much, for each request
+            self.peak_in_flight = new_in_flight
+        self.waiting -= 1
+        if not self.waiting:
+            self.codel.was_empty = True
 
-    def begin(self, delay: float) -> None:
-        """Note that code begins now whose question arrived so many seconds ago."""
-        self.delays += 1
-        self.delay_seconds += delay
-        if delay < self.standing.least:  # noqa: PLR1730 - as above
-            self.standing.least = delay
+    def record_start(self, delay: float) -> None:
+        """Record that a call starts, `delay` seconds after its request arrived."""
+        self.started += 1
+        self.queue_delay_seconds += delay
+        if delay < self.codel.min_delay:  # noqa: PLR1730 - as above
+            self.codel.min_delay = delay
 
-    def end(self, era: int, ran: float, now: float) -> None:
-        """Give back a place whose code ran for so many seconds: at once, or at the end of the turn."""
-        self.done += 1
-        if era == self.era:
-            self.shown = True
-        self._spent += ran
-        if self._spent < STEP:
-            self.free(1, now)
+    def release_after_run(self, generation: int, run_seconds: float, now: float) -> None:
+        """Release the slot of a completed call, immediately or at the end of the loop iteration."""
+        self.completed += 1
+        if generation == self.generation:
+            self.completed_since_resize = True
+        self._run_seconds_in_iteration += run_seconds
+        if self._run_seconds_in_iteration < IMMEDIATE_RELEASE_SECONDS:
+            self.release(1, now)
             return
-        self._returning += 1
-        if self._returning == 1:
-            self._soon(self._next_turn)
+        # From here on released slots would let one iteration run calls without end, and the sockets starve.
+        self._pending_releases += 1
+        if self._pending_releases == 1:
+            self._call_soon(self._release_pending)
 
-    def free(self, places: int, now: float) -> None:
-        """Free places, and hand them over to who waits."""
-        total, since, taken = self.integral
-        self.in_flight -= places
-        self.integral = (total + taken * (now - since), now, self.in_flight)
-        if self.line:
-            self.hand_over(now)
+    def release(self, count: int, now: float) -> None:
+        """Free slots, and grant them to waiting permits."""
+        total, since, in_flight = self.in_flight_integral
+        self.in_flight -= count  # may stay above a limit that was lowered
+        self.in_flight_integral = (total + in_flight * (now - since), now, self.in_flight)
+        if self.waiters:
+            self.grant_waiters(now)
 
-    def hand_over(self, now: float) -> None:
-        """Give free places to the first in line; who is past the deadline gets none."""
-        while self.line and self.in_flight < self.limit:
-            ticket, _ = self.line.popitem(last=False)
-            ticket.called(now)
+    def grant_waiters(self, now: float) -> None:
+        """Grant free slots in order of the queue."""
+        while self.waiters and self.in_flight < self.limit:
+            permit, _ = self.waiters.popitem(last=False)
+            permit.grant(now)
 
-    def leave_line(self, ticket: "Ticket") -> None:
-        """Forget a ticket that has no place, whether it waits already or not."""
-        self.queued -= 1
-        self.line.pop(ticket, None)
-        if not self.queued:
-            self.standing.emptied = True
+    def remove_waiter(self, permit: "Permit") -> None:
+        """Forget a permit without a slot, whether or not it waits in `acquire()`."""
+        self.waiting -= 1
+        self.waiters.pop(permit, None)
+        if not self.waiting:
+            self.codel.was_empty = True
 
-    def recover(self, now: float) -> None:
-        """Take back what dropped tickets had."""
-        while self.lost:
-            if self.lost.popleft():
-                self.free(1, now)
+    def reclaim_leaked(self, now: float) -> None:
+        """Take back the slots and queue positions of leaked permits."""
+        while self.leaked:
+            if self.leaked.popleft():  # held a slot
+                self.release(1, now)
             else:
-                self.queued -= 1
+                self.waiting -= 1
 
     def resize(self, limit: int, now: float) -> None:
-        """Have so many places from now on; what is in flight beyond goes on, and its places go when it ends."""
+        """Change the limit. If more calls are in flight, they continue, and their slots go when they complete."""
         if limit != self.limit:
             self.limit = limit
-            self.changed = now
-            self.era += 1
-            self.shown = False
-            self.see_stuck(now)
-            self.hand_over(now)
+            self.limit_changed_at = now
+            self.generation += 1
+            self.completed_since_resize = False
+            self.update_exhausted_since(now)
+            self.grant_waiters(now)
 
-    def see_stuck(self, now: float) -> None:
-        """Note since when abandoned calls have held every place."""
-        if self.abandoned < self.limit:
-            self.stuck_since = None
-        elif self.stuck_since is None:
-            self.stuck_since = now
+    def update_exhausted_since(self, now: float) -> None:
+        """Record since when detached calls hold all slots."""
+        if self.detached < self.limit:
+            self.exhausted_since = None
+        elif self.exhausted_since is None:
+            self.exhausted_since = now
 
-    def seconds(self, now: float) -> float:
-        """Integral of the places taken over time."""
-        total, since, places = self.integral
-        return total + places * max(now - since, 0.0)
+    def in_flight_seconds(self, now: float) -> float:
+        """Return the integral of slots in use over time."""
+        total, since, in_flight = self.in_flight_integral
+        return total + in_flight * max(now - since, 0.0)
 
-    def _next_turn(self) -> None:
-        self._spent = 0.0
-        places, self._returning = self._returning, 0
-        self.free(places, self.clock())
+    def _release_pending(self) -> None:
+        self._run_seconds_in_iteration = 0.0
+        count, self._pending_releases = self._pending_releases, 0
+        self.release(count, self.clock())

@@ -1,4 +1,4 @@
-"""What the limiter counts, and what it tells those whom it turns away."""
+"""Statistics of the concurrency limiter, and the Retry-After value for shed requests."""
 
 import random
 from collections.abc import Callable
@@ -6,39 +6,39 @@ from collections.abc import Callable
 import msgspec
 
 
-class LimiterStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """The limiter now, and what it has done until now; each shed question is counted under one reason."""
+class ConcurrencyLimiterStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Current state and totals since the start. Each shed request is counted under exactly one reason."""
 
     limit: int
-    """Places."""
-    unchanged: float
+    """Number of slots."""
+    seconds_since_resize: float
     """Seconds since the limit last changed."""
     in_flight: int
-    """Places that are taken, those of abandoned calls included."""
+    """Slots in use, including those held by detached calls."""
     waiting: int
-    """Questions that have been admitted and have no place yet."""
-    queue: int
-    """Questions that may wait now: the setting, or less while the queue stands."""
-    abandoned: int
-    """Places whose code goes on although nobody waits for it any more."""
+    """Admitted requests that have no slot yet."""
+    queue_limit: int
+    """Maximum number of queued requests now: the configured queue size, or less while there is a standing queue."""
+    detached: int
+    """Slots held by code that still runs although its caller has left."""
     admitted: int
     shed_queue_full: int
-    """Turned away because as many waited as may."""
+    """Requests shed because the queue was full."""
     shed_overloaded: int
-    """Turned away because the queue's delay stays over the budget."""
+    """Requests shed because the queue delay stayed above the target."""
     shed_late: int
-    """Admitted, and never begun: past their deadline in the queue, or at the end of a drain."""
-    inflight_seconds: float
-    """Integral of the places taken over time; never falls. Its rate is the mean number in flight (Little's law)."""
-    delays: int
-    """Questions whose code has begun."""
-    delay_seconds: float
-    """What these waited in all, from their arrival to their code's start."""
+    """Requests that were admitted, but whose deadline passed before they got a slot."""
+    in_flight_seconds: float
+    """Integral of slots in use over time. Monotonic; its rate is the mean number in flight (Little's law)."""
+    started: int
+    """Requests that got a slot and started the answerer."""
+    queue_delay_seconds: float
+    """Total queue delay of the started requests, from arrival to the start of the answerer."""
 
 
-def retry_after(draw: Callable[[], float] = random.random) -> int:
-    """Return 1, 2 or 3 seconds by chance, so that those turned away together do not come back together.
+def jittered_retry_after(draw: Callable[[], float] = random.random) -> int:
+    """Return 1, 2 or 3 seconds at random, so that shed clients do not all retry at the same time.
 
-    `draw` gives numbers from 0 up to and without 1.
+    `draw` returns random numbers in [0, 1).
     """
     return 1 + int(3 * draw())

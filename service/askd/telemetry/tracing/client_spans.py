@@ -1,6 +1,6 @@
-"""Legs: a question that is passed on to another server becomes a client span, whose ids go along.
+"""Client spans for requests to an upstream server, with the headers that propagate the trace.
 
-Baggage does not: it is what clients say of themselves, and the other server is none of theirs.
+Baggage is not propagated: clients set it, and the upstream server need not trust them.
 """
 
 from collections.abc import Mapping
@@ -13,73 +13,69 @@ from opentelemetry.semconv.attributes import error_attributes, http_attributes, 
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_span, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from service.models import Leg
+from askd.models import ClientSpan
 
 PROPAGATOR: Final = TraceContextTextMapPropagator()
-_PORTS: Final = {"http": 80, "https": 443}
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class Departure:
-    """Begins legs, on behalf of the exchange that is the current one."""
+class ClientSpanFactory:
+    """Starts client spans below the span of the current request."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def __call__(self, method: str, url: str) -> Leg:
-        """Begin one; where the exchange is not sampled, only the ids go along, with the word that they are not."""
+    def __call__(self, method: str, url: str) -> ClientSpan:
+        """Start a span. If the request is not sampled, only its ids are propagated, with the sampled flag cleared."""
         current = get_current_span()
         if not current.is_recording():
-            return _Untold(_headers(current))
+            return _NoopClientSpan(_propagation_headers(current))
         parts = urlsplit(url)
         attributes: dict[str, str | int] = {
             http_attributes.HTTP_REQUEST_METHOD: method,
             server_attributes.SERVER_ADDRESS: parts.hostname or "",
-            server_attributes.SERVER_PORT: parts.port or _PORTS.get(parts.scheme, 0),
+            server_attributes.SERVER_PORT: parts.port or _DEFAULT_PORTS.get(parts.scheme, 0),
             url_attributes.URL_FULL: url,
         }
         parent = set_span_in_context(current, Context())
-        return _Told(self._tracer.start_span(method, parent, SpanKind.CLIENT, attributes))
+        return _RecordingClientSpan(self._tracer.start_span(method, parent, SpanKind.CLIENT, attributes))
 
 
-class _Untold:
-    """A leg without a span."""
-
+class _NoopClientSpan:
     def __init__(self, headers: Mapping[str, str]) -> None:
         self.headers = headers
 
-    def answered(self, status: int) -> None:
-        """There is nothing to be noted on."""
+    def record_status(self, status: int) -> None:
+        """Do nothing."""
 
-    def ended(self, fault: str = "") -> None:
-        """There is nothing to end."""
+    def end(self, error: str = "") -> None:
+        """Do nothing."""
 
 
-class _Told(_Untold):
-    """A leg with a span, which ends once."""
-
+class _RecordingClientSpan(_NoopClientSpan):
     def __init__(self, span: Span) -> None:
-        super().__init__(_headers(span))
+        super().__init__(_propagation_headers(span))
         self._span = span
-        self._fault = ""
+        self._error_type = ""
 
-    def answered(self, status: int) -> None:
-        """Note the status; to a client one of 400 and more is an error."""
+    def record_status(self, status: int) -> None:
+        """Record the status; for client spans, 4xx and 5xx are errors."""
         self._span.set_attribute(http_attributes.HTTP_RESPONSE_STATUS_CODE, status)
-        self._fault = str(status) if status >= 400 else ""
+        self._error_type = str(status) if status >= 400 else ""
 
-    def ended(self, fault: str = "") -> None:
-        """End the span. A client that left is no error of anybody's."""
-        fault = self._fault or fault
+    def end(self, error: str = "") -> None:
+        """End the span, once. A cancelled request is not an error."""
+        error_type = self._error_type or error
         if not self._span.is_recording():
             return
-        if fault:
-            self._span.set_attribute(error_attributes.ERROR_TYPE, fault)
-        if fault not in {"", "cancelled"}:
+        if error_type:
+            self._span.set_attribute(error_attributes.ERROR_TYPE, error_type)
+        if error_type not in {"", "cancelled"}:
             self._span.set_status(StatusCode.ERROR)
         self._span.end(time_ns())
 
 
-def _headers(span: Span) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    PROPAGATOR.inject(found, set_span_in_context(span, Context()))
-    return found
+def _propagation_headers(span: Span) -> Mapping[str, str]:
+    headers: dict[str, str] = {}
+    PROPAGATOR.inject(headers, set_span_in_context(span, Context()))
+    return headers

@@ -1,45 +1,60 @@
-"""The SDK's own parts, as its variables say: who this is, what is sampled, and where spans go in batches.
+"""Set-up of OpenTelemetry's SDK from its environment variables: provider, resource and exporters.
 
-A batch is sent by a thread of the SDK's; its queue is bounded, and what finds it full is dropped.
+Spans are sent in batches by a thread of the SDK. Its queue is bounded; spans beyond are dropped.
 """
 
 import socket
 import sys
 from collections.abc import Iterable
 
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.semconv.attributes import service_attributes
 
-from service import __version__
-from service.telemetry.otel.ids import Ids
+from askd import __version__
+from askd.config import Settings
+from askd.telemetry import log_throttle
+from askd.telemetry.tracing.server_spans import OtelRequestTracer, PresetTraceIdGenerator
 
 
-def exporter(name: str) -> SpanExporter:
-    """Return the exporter of this name, `otlp` or `console`. Raises ValueError and others for faulty variables."""
+def create_exporter(name: str) -> SpanExporter:
+    """Return the exporter `otlp` or `console`. Raises ValueError and others if a variable is invalid."""
     if name == "console":
         return ConsoleSpanExporter(out=sys.stdout)
     return OTLPSpanExporter()
 
 
-def provider(exporters: Iterable[SpanExporter]) -> TracerProvider:
-    """Return a provider that sends spans to these. Raises ValueError for faulty variables."""
-    # The drain closes it, in its time; at the interpreter's exit it might wait for longer.
-    made = TracerProvider(resource=resource(), id_generator=Ids(), shutdown_on_exit=False)
-    for each in exporters:
-        made.add_span_processor(BatchSpanProcessor(each))
-    return made
+def create_provider(exporters: Iterable[SpanExporter]) -> TracerProvider:
+    """Return a provider that sends spans to the exporters. Raises ValueError if a variable is invalid."""
+    # Graceful shutdown closes the provider, with a timeout; an exit handler of the SDK could wait for longer.
+    provider = TracerProvider(resource=create_resource(), id_generator=PresetTraceIdGenerator(), shutdown_on_exit=False)
+    for exporter in exporters:
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
 
 
-def resource() -> Resource:
-    """Return who sends: what the variables say goes before what askd says of itself."""
-    own = {
+def create_resource() -> Resource:
+    """Return the resource of this process. OpenTelemetry's variables take precedence over the defaults here."""
+    defaults = {
         service_attributes.SERVICE_VERSION: __version__,
         service_attributes.SERVICE_INSTANCE_ID: socket.gethostname(),
     }
-    found = Resource(own).merge(Resource.create())
-    if str(found.attributes[service_attributes.SERVICE_NAME]).startswith("unknown_service"):
-        found = found.merge(Resource({service_attributes.SERVICE_NAME: "askd"}))
-    return found
+    resource = Resource(defaults).merge(Resource.create())
+    if str(resource.attributes[service_attributes.SERVICE_NAME]).startswith("unknown_service"):
+        resource = resource.merge(Resource({service_attributes.SERVICE_NAME: "askd"}))
+    return resource
+
+
+def install_request_tracer(exporters: tuple[str, ...], settings: Settings) -> OtelRequestTracer:
+    """Return a request tracer, and install its provider globally, so that spans of user code join the traces.
+
+    Raises any exception of the SDK if a variable is invalid.
+    """
+    log_throttle.throttle_otel_logs()
+    provider = create_provider([create_exporter(name) for name in exporters])
+    trace.set_tracer_provider(provider)
+    scheme = "http" if settings.tls_cert is None else "https"
+    return OtelRequestTracer(provider, scheme=scheme, prefix=settings.prefix, record_questions=settings.log_questions)

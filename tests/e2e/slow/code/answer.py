@@ -1,6 +1,6 @@
-"""What the proof serves: code that is fast, waits, streams or computes as the question says, and faults of every sort.
+"""The function that the slow tests serve: fast, slow, streamed or expensive, or a failure, as the question says.
 
-The proof asks the same file on a laptop, in a container and in a cluster.
+The tests serve the same file on the host, in a container and in a cluster.
 """
 
 import asyncio
@@ -8,30 +8,30 @@ import time
 from collections.abc import AsyncIterator
 from typing import Literal
 
-Fault = Literal["none", "hang", "eat"]
+Failure = Literal["none", "hang", "allocate"]
 
 
 async def answer(
-    text: str, wait: float = 0.0, pieces: int = 1, burn: float = 0.0, fault: Fault = "none"
+    text: str, wait: float = 0.0, pieces: int = 1, burn: float = 0.0, failure: Failure = "none"
 ) -> AsyncIterator[str]:
-    """Say it back.
+    """Answer with the text of the question.
 
     Args:
-        text: What comes back.
-        wait: Seconds in which nothing is computed, spread over the pieces.
-        pieces: How many pieces it comes in.
-        burn: Seconds of CPU.
-        fault: `hang` stops the event loop, `eat` takes memory until there is none.
+        text: The answer.
+        wait: Seconds of waiting, divided among the pieces.
+        pieces: Number of pieces of the answer.
+        burn: Seconds of CPU time, divided among the pieces.
+        failure: `hang` blocks the event loop, `allocate` uses all memory.
 
     """
-    if fault == "hang":
-        time.sleep(1e6)  # noqa: ASYNC251 - this is the fault
-    hoard = []
-    while fault == "eat":
-        hoard.append(b"x" * 16_000_000)
+    if failure == "hang":
+        time.sleep(1e6)  # noqa: ASYNC251 - blocks the event loop on purpose
+    allocated = []
+    while failure == "allocate":
+        allocated.append(b"x" * 16_000_000)
     for _ in range(pieces):
         await asyncio.sleep(wait / pieces)
-        until = time.thread_time() + burn / pieces
-        while time.thread_time() < until:
+        end = time.thread_time() + burn / pieces
+        while time.thread_time() < end:
             pass
         yield text

@@ -1,1 +1,1 @@
-"""Remote answerers over real sockets."""
+"""Tests of remote answerers over real sockets."""

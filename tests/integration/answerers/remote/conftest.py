@@ -1,4 +1,4 @@
-"""Servers on free ports, and what asks them."""
+"""Fixtures that start servers on free ports and load answerers for them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -8,17 +8,19 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from service.answerers.remote import LangGraph
+from askd.answerers.remote import LangGraphAnswerer
+from tests.support.fake_langgraph import FakeLangGraph, ignore_progress, langgraph_answerer
 
-from .fakes import FakeLangGraph, langgraph, quiet
-
-Start = Callable[[web.Application], Awaitable[str]]
-Load = Callable[..., Awaitable[LangGraph]]
+StartServer = Callable[[web.Application], Awaitable[str]]
+LoadAnswerer = Callable[..., Awaitable[LangGraphAnswerer]]
 
 
 @pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    """Serve an app on a free port, and give its URL without a slash at the end; as askd, it cancels who left."""
+async def start() -> AsyncIterator[StartServer]:
+    """Return a function that serves an app on a free port and returns its URL without a trailing slash.
+
+    Like askd, the server cancels the handler when the client disconnects.
+    """
     servers: list[TestServer] = []
 
     async def start(app: web.Application) -> str:
@@ -33,32 +35,32 @@ async def start() -> AsyncIterator[Start]:
 
 @pytest.fixture
 def fake() -> FakeLangGraph:
-    """Give a LangGraph server's routes."""
+    """Return a fake LangGraph server, which `base` starts."""
     return FakeLangGraph()
 
 
 @pytest.fixture
-async def base(fake: FakeLangGraph, start: Start) -> str:
-    """Serve the fake."""
+async def base(fake: FakeLangGraph, start: StartServer) -> str:
+    """Start the fake LangGraph server and return its URL."""
     return await start(fake.app())
 
 
 @pytest.fixture
-async def load(base: str) -> AsyncIterator[Load]:
-    """Load an answerer for the fake; closed after the test."""
-    made: list[LangGraph] = []
+async def load(base: str) -> AsyncIterator[LoadAnswerer]:
+    """Return a function that loads an answerer for the fake server; all are closed after the test."""
+    answerers: list[LangGraphAnswerer] = []
 
-    async def load(**more: Any) -> LangGraph:
-        made.append(langgraph(base, **more))
-        await made[-1].load(quiet)
-        return made[-1]
+    async def load(**options: Any) -> LangGraphAnswerer:
+        answerers.append(langgraph_answerer(base, **options))
+        await answerers[-1].load(ignore_progress)
+        return answerers[-1]
 
     yield load
-    for each in made:
-        await each.close()
+    for answerer in answerers:
+        await answerer.close()
 
 
 @pytest.fixture
-def nowhere(unused_tcp_port: int) -> str:
-    """Give the URL of a port that nobody listens on."""
+def unreachable_url(unused_tcp_port: int) -> str:
+    """Return the URL of a port without a listener."""
     return str(URL.build(scheme="http", host="127.0.0.1", port=unused_tcp_port)).rstrip("/")

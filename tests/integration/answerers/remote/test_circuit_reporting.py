@@ -1,4 +1,4 @@
-"""What people and machines are told of the circuit: probes, metrics, the log, `askd check`."""
+"""Tests of how the circuit's state is reported: in probes, metrics and `askd check`."""
 
 import asyncio
 
@@ -6,81 +6,83 @@ import pytest
 from aiohttp import ClientSession, web
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import check
-from service.answerers.remote import LangGraph
-from service.app import ANSWERER, LOADED, create_app
-from service.guards.circuit import LEAST
-from service.settings import Settings
-
-from .conftest import Start
-from .fakes import FakeLangGraph, langgraph
-
-REQUESTS = "askd_upstream_requests_total"
+from askd.answerers.remote import LangGraphAnswerer
+from askd.app import ANSWERER, LOAD_TASK, create_app
+from askd.circuit_breaker import MIN_REQUESTS
+from askd.cli import check_report
+from askd.config import Settings
+from tests.integration.answerers.remote.conftest import StartServer
+from tests.support.fake_langgraph import FakeLangGraph, langgraph_answerer
 
 
-async def measured(client: ClientSession, front: str) -> dict[str, float]:
-    """The metrics of the server behind, by name and label."""
-    async with client.get(f"{front}/metrics") as reply:
-        families = text_string_to_metric_families(await reply.text())
-    samples = [each for family in families for each in family.samples if each.name.startswith("askd_upstream")]
-    return {" ".join((each.name, *each.labels.values())): each.value for each in samples}
+async def scrape_upstream_metrics(client: ClientSession, url: str) -> dict[str, float]:
+    """Return the upstream metrics by name and label values."""
+    async with client.get(f"{url}/metrics") as response:
+        families = text_string_to_metric_families(await response.text())
+    samples = [sample for family in families for sample in family.samples if sample.name.startswith("askd_upstream")]
+    return {" ".join((sample.name, *sample.labels.values())): sample.value for sample in samples}
 
 
-async def served(app: web.Application, start: Start) -> str:
-    """Serve an app whose answerer has been loaded, and give its URL."""
-    front = await start(app)
-    await app[LOADED]
-    return front
+async def serve(app: web.Application, start: StartServer) -> str:
+    """Start a server, wait until its answerer is loaded, and return its URL."""
+    url = await start(app)
+    await app[LOAD_TASK]
+    return url
 
 
-async def test_a_server_that_goes(fake: FakeLangGraph, base: str, start: Start, nowhere: str) -> None:
-    """The circuit's state, its openings and all requests are metrics; readiness says the state; liveness stays."""
-    answerer = langgraph(base)
-    front = await served(create_app(Settings(), answerer=answerer), start)
+async def test_metrics_and_probes(fake: FakeLangGraph, base: str, start: StartServer, unreachable_url: str) -> None:
+    """Metrics and readiness report the open circuit and the requests; liveness does not depend on it."""
+    answerer = langgraph_answerer(base)
+    url = await serve(create_app(Settings(), answerer=answerer), start)
     async with ClientSession() as client:
-        before = await measured(client, front)
+        before = await scrape_upstream_metrics(client, url)
         assert (before["askd_upstream_circuit_state closed"], before["askd_upstream_circuit_state open"]) == (1.0, 0.0)
-        answerer.upstream.base = nowhere
-        for _ in range(LEAST + 2):
-            async with client.get(f"{front}/ask?q=hi") as reply:
-                assert (reply.status, reply.headers["Retry-After"].isdigit()) == (503, True)
-        after = await measured(client, front)
+        answerer.upstream.base_url = unreachable_url
+        for _ in range(MIN_REQUESTS + 2):
+            async with client.get(f"{url}/ask?q=hi") as response:
+                assert (response.status, response.headers["Retry-After"].isdigit()) == (503, True)
+        after = await scrape_upstream_metrics(client, url)
         assert (after["askd_upstream_circuit_state closed"], after["askd_upstream_circuit_state open"]) == (0.0, 1.0)
         assert after["askd_upstream_circuit_openings_total"] == 1.0
-        assert (after[f"{REQUESTS} failed"], after[f"{REQUESTS} refused"]) == (LEAST, 2.0)
-        await asyncio.wait_for(said(client, front, "circuit open, next trial in"), 30)
-        async with client.get(f"{front}/livez") as reply:
-            assert reply.status == 200
+        assert after["askd_upstream_requests_total failed"] == MIN_REQUESTS
+        assert after["askd_upstream_requests_total refused"] == 2.0
+        await asyncio.wait_for(wait_for_readiness_text(client, url, "circuit open, next trial in"), 30)
+        async with client.get(f"{url}/livez") as response:
+            assert response.status == 200
 
 
-async def said(client: ClientSession, front: str, words: str) -> int:
-    """Wait until readiness says the words, and return its status."""
+async def wait_for_readiness_text(client: ClientSession, url: str, text: str) -> int:
+    """Wait until the readiness report contains the text, and return its status."""
     while True:
-        async with client.get(f"{front}/readyz?verbose") as reply:
-            if words in await reply.text():
-                return reply.status
+        async with client.get(f"{url}/readyz?verbose") as response:
+            if text in await response.text():
+                return response.status
 
 
-async def test_readiness_with_the_setting(base: str, start: Start, nowhere: str) -> None:
-    """With `ASKD_READY_NEEDS_ANSWERER` readiness fails while the circuit is open."""
-    settings = Settings(answerer=base, ready_needs_answerer=True, port=0)
+async def test_readiness_requires_upstream(base: str, start: StartServer, unreachable_url: str) -> None:
+    """With `ASKD_READINESS_REQUIRES_UPSTREAM`, readiness fails while the circuit is open."""
+    settings = Settings(answerer=base, readiness_requires_upstream=True, port=0)
     app = create_app(settings)
-    front = await served(app, start)
+    url = await serve(app, start)
     async with ClientSession() as client:
         answerer = app[ANSWERER]
-        assert isinstance(answerer, LangGraph)
-        answerer.upstream.base = nowhere
-        for _ in range(LEAST):
-            async with client.get(f"{front}/ask?q=hi") as reply:
-                assert reply.status == 503
-        assert await asyncio.wait_for(said(client, front, "code: circuit"), 30) == 503
+        assert isinstance(answerer, LangGraphAnswerer)
+        answerer.upstream.base_url = unreachable_url
+        for _ in range(MIN_REQUESTS):
+            async with client.get(f"{url}/ask?q=hi") as response:
+                assert response.status == 503
+        assert await asyncio.wait_for(wait_for_readiness_text(client, url, "ready_hook: circuit"), 30) == 503
 
 
-@pytest.mark.parametrize("needed", [False, True])
-def test_check(nowhere: str, *, needed: bool) -> None:
-    """`askd check` says what opens the circuit, and whether readiness depends on it; a book has no such line."""
-    lines = check.report(Settings(answerer=nowhere, ready_needs_answerer=needed))
-    found = next(line for line in lines if line.startswith("circuit"))
-    how = "readiness fails then" if needed else "readiness does not depend on it"
-    assert found == f"circuit        opens when 50% of the last 20 requests failed, a trial every 1s to 8s; {how}"
-    assert not any(line.startswith("circuit") for line in check.report(Settings()))
+@pytest.mark.parametrize("readiness_requires_upstream", [False, True])
+def test_check_report(unreachable_url: str, *, readiness_requires_upstream: bool) -> None:
+    """`askd check` describes the circuit breaker of remote answerers only."""
+    lines = check_report.build_report(
+        Settings(answerer=unreachable_url, readiness_requires_upstream=readiness_requires_upstream)
+    )
+    circuit_line = next(line for line in lines if line.startswith("circuit"))
+    readiness = "fails while it is open" if readiness_requires_upstream else "does not depend on it"
+    assert circuit_line == (
+        f"circuit        opens if 50% of the last 20 requests failed, retries after 1s to 8s; readiness {readiness}"
+    )
+    assert not any(line.startswith("circuit") for line in check_report.build_report(Settings()))

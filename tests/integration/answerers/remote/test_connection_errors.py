@@ -1,4 +1,4 @@
-"""Connections that fail before a question is sent, and how long a question and a stream may take."""
+"""Tests of connections that fail before a question is sent, and of deadlines."""
 
 import asyncio
 import socket
@@ -8,67 +8,66 @@ from collections.abc import Iterator
 import aiohttp
 import pytest
 
-from service.answerers.remote import upstream
-from service.answerers.remote.reply import STREAM
-from service.errors import Unavailable, UpstreamFailed
-from service.guards.circuit import LEAST
-
-from .conftest import Load
-from .fakes import FakeLangGraph, asked, event, langgraph, quiet
+from askd.answerers.remote import http_client
+from askd.answerers.remote.response import EVENT_STREAM_MEDIA_TYPE
+from askd.circuit_breaker import MIN_REQUESTS
+from askd.errors import Unavailable, UpstreamFailed
+from tests.integration.answerers.remote.conftest import LoadAnswerer
+from tests.support.fake_langgraph import FakeLangGraph, ignore_progress, langgraph_answerer, make_question, sse_event
 
 
 @pytest.fixture
-def full() -> Iterator[str]:
-    """Give the URL of a server that takes no connection any more: its backlog is full."""
+def full_backlog_url() -> Iterator[str]:
+    """Return the URL of a server that accepts no connections because its backlog is full."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(0)
-        waiting = [socket.socket() for _ in range(4)]
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(server.getsockname())
+        clients = [socket.socket() for _ in range(4)]
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        for each in waiting:
-            each.close()
+        for client in clients:
+            client.close()
 
 
-async def test_a_server_that_takes_no_connection(full: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection has its own short time; past it the question is 503, and such failures open the circuit."""
-    assert upstream.CONNECT == 2.0
-    monkeypatch.setattr(upstream, "CONNECT", 0.05)
-    answerer = langgraph(full)
-    await answerer.load(quiet)
-    answerer.found = True
-    asking = [answerer.answer(asked()) for _ in range(LEAST)]
-    failed = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), 20)
-    assert {str(each) for each in failed} == {"The server that answers cannot be reached. Ask again in a moment."}
-    with pytest.raises(Unavailable, match="left alone"):
-        await answerer.answer(asked())
+async def test_connect_timeout(full_backlog_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting has a short time-out; when it passes, questions raise Unavailable and the circuit opens."""
+    assert http_client.CONNECT_TIMEOUT == 2.0
+    monkeypatch.setattr(http_client, "CONNECT_TIMEOUT", 0.05)
+    answerer = langgraph_answerer(full_backlog_url)
+    await answerer.load(ignore_progress)
+    answerer.is_discovered = True
+    questions = [answerer.answer(make_question()) for _ in range(MIN_REQUESTS)]
+    errors = await asyncio.wait_for(asyncio.gather(*questions, return_exceptions=True), 20)
+    assert {str(error) for error in errors} == {"The upstream server cannot be reached. Retry in a moment."}
+    with pytest.raises(Unavailable, match="requests to it are paused"):
+        await answerer.answer(make_question())
     await answerer.close()
 
 
-async def test_looks_in_vain_that_take_long(full: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a look for a server that was never found takes long, the next questions do not wait for another one."""
-    monkeypatch.setattr(upstream, "CONNECT", 0.05)
-    monkeypatch.setattr("service.answerers.remote.base.QUICK", 0.01)
-    answerer = langgraph(full)
-    await answerer.load(quiet)
+async def test_slow_discovery_does_not_block_questions(full_backlog_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a failed discovery took long, the next questions do not wait for another one."""
+    monkeypatch.setattr(http_client, "CONNECT_TIMEOUT", 0.05)
+    monkeypatch.setattr("askd.answerers.remote.base.MAX_DISCOVERY_WAIT", 0.01)
+    answerer = langgraph_answerer(full_backlog_url)
+    await answerer.load(ignore_progress)
     with pytest.raises(Unavailable):
-        await answerer.answer(asked())
-    assert answerer._look
-    assert not answerer._look.done()
+        await answerer.answer(make_question())
+    assert answerer._discovery_task
+    assert not answerer._discovery_task.done()
     await answerer.close()
 
 
-class Refusing:
-    """Sends, but fails the first time as it is told to."""
+class FailingOnce:
+    """Send function whose first call fails."""
 
     def __init__(self, error: OSError) -> None:
         self.calls = 0
         self._error = error
 
     async def __call__(self) -> object:
-        """Send."""
+        """Raise the error at the first call."""
         self.calls += 1
         if self.calls == 1:
             key = aiohttp.client_reqrep.ConnectionKey("x", 1, False, True, None, None, None)
@@ -76,51 +75,58 @@ class Refusing:
         return self
 
 
-async def test_a_refused_connection_is_tried_twice() -> None:
-    """Where nobody took the connection the question has not been sent, and is sent to whoever takes it now."""
-    send = Refusing(ConnectionRefusedError())
-    await upstream._sent(send)  # type: ignore[arg-type] # what comes back does not matter
+async def test_refused_connection_is_retried() -> None:
+    """After a refused connection, the question is sent again, because it cannot have reached a server."""
+    send = FailingOnce(ConnectionRefusedError())
+    await http_client._send_with_retry(send)  # type: ignore[arg-type] # the result is not a response
     assert send.calls == 2
 
 
-async def test_other_failures_are_not_tried_twice() -> None:
-    """What took its time, or may have got through, is not tried again."""
-    send = Refusing(ConnectionResetError())
+async def test_other_connection_errors_are_not_retried() -> None:
+    """After other connection errors, the question is not sent again."""
+    send = FailingOnce(ConnectionResetError())
     with pytest.raises(aiohttp.ClientConnectorError):
-        await upstream._sent(send)  # type: ignore[arg-type] # what comes back does not matter
+        await http_client._send_with_retry(send)  # type: ignore[arg-type] # the result is not a response
     assert send.calls == 1
 
 
-async def test_the_server_is_told_the_time_that_is_left(fake: FakeLangGraph, load: Load) -> None:
-    """It gets the question's time, or all that there is here; a stream none, whose bound is between its events."""
+async def test_deadline_is_forwarded(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """The time left, or else the default deadline, is sent to the server, except for streams."""
     answerer = await load(deadline=30.0)
-    await answerer.answer(asked(deadline=time.monotonic() + 5.0))
-    await answerer.answer(asked())
-    fake.stream(event("values", {"messages": [{"type": "ai", "content": "Hi"}]}))
-    assert [each async for each in answerer.stream(asked())]
-    told = [each.get("X-Request-Timeout") for each in fake.requests]
-    assert 4.0 < float(told[0] or 0) <= 5.0
-    assert told[1:] == ["30.000", None]
+    await answerer.answer(make_question(deadline=time.monotonic() + 5.0))
+    await answerer.answer(make_question())
+    fake.respond_with_events(sse_event("values", {"messages": [{"type": "ai", "content": "Hi"}]}))
+    assert [item async for item in answerer.stream(make_question())]
+    timeouts = [headers.get("X-Request-Timeout") for headers in fake.request_headers]
+    assert 4.0 < float(timeouts[0] or 0) <= 5.0
+    assert timeouts[1:] == ["30.000", None]
 
 
-async def test_a_stream_has_its_time_between_events(fake: FakeLangGraph, load: Load) -> None:
-    """Each event of a stream gives it its time anew; an answer in one piece has one time for all."""
+async def test_stream_deadline_moves_with_events(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """Each event of a stream moves its deadline."""
     answerer = await load(deadline=30.0)
-    fake.stream(event("a", 1), event("b", 2))
-    until = answerer.upstream.due(asked())
-    ends = []
-    send = answerer.upstream.send("POST", "/runs/stream", question=asked(), accept=STREAM, until=until, json={})
-    async with await send as reply:
-        async for _ in reply.events():
-            ends.append(reply._until)  # noqa: PERF401 - each as it is then
-    assert ends[0] == until < ends[1]
-    assert answerer.upstream.due(asked(deadline=time.monotonic() + 100.0)) > until + 60.0
+    fake.respond_with_events(sse_event("a", 1), sse_event("b", 2))
+    deadline_at = answerer.upstream.deadline_for(make_question())
+    deadlines = []
+    send = answerer.upstream.send(
+        "POST",
+        "/runs/stream",
+        question=make_question(),
+        accept=EVENT_STREAM_MEDIA_TYPE,
+        deadline_at=deadline_at,
+        json={},
+    )
+    async with await send as response:
+        async for _ in response.iter_events():
+            deadlines.append(response._deadline_at)  # noqa: PERF401 - the deadline changes during the loop
+    assert deadlines[0] == deadline_at < deadlines[1]
+    assert answerer.upstream.deadline_for(make_question(deadline=time.monotonic() + 100.0)) > deadline_at + 60.0
 
 
-async def test_a_stream_that_falls_silent(fake: FakeLangGraph, load: Load) -> None:
-    """A stream whose next event does not come in time is 502."""
+async def test_stream_timeout(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """A stream whose next event does not arrive in time raises UpstreamFailed."""
     answerer = await load(deadline=0.1)
-    fake.stream(event("metadata", {}))
-    fake.hold.clear()
+    fake.respond_with_events(sse_event("metadata", {}))
+    fake.finish_body.clear()
     with pytest.raises(UpstreamFailed, match="too long"):
-        await anext(aiter(answerer.stream(asked())))
+        await anext(aiter(answerer.stream(make_question())))

@@ -1,4 +1,4 @@
-"""What goes to the server beside the question, and what does not; connections that fail."""
+"""Tests of the upstream client: forwarded headers, the API key, hops and connection errors."""
 
 import asyncio
 from pathlib import Path
@@ -7,32 +7,31 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from service.answerers.remote import hops
-from service.errors import LoadError, Looped, Problem, Unavailable, UpstreamFailed
+from askd.answerers.remote import http_client
+from askd.errors import LoadError, LoopDetected, Problem, Unavailable, UpstreamFailed
+from tests.integration.answerers.remote.conftest import LoadAnswerer, StartServer
+from tests.support.fake_langgraph import FakeLangGraph, ignore_progress, langgraph_answerer, make_question
 
-from .conftest import Load, Start
-from .fakes import FakeLangGraph, asked, langgraph, quiet
-
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-async def test_ids_chain(fake: FakeLangGraph, load: Load) -> None:
-    """The id, the trace and the hops are passed on; the caller's Authorization, cookies and key are not."""
-    given = CIMultiDict(
+async def test_forwarded_headers(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """The request ID, trace and hops are forwarded; credentials and cookies of the client are not."""
+    headers = CIMultiDict(
         {
             "Authorization": "Bearer secret",
             "Cookie": "a=secret",
             "X-Api-Key": "secret",
-            "TraceParent": TRACE,
+            "TraceParent": TRACEPARENT,
             "Tracestate": "a=1",
             "Host": "secret",
         }
     )
-    await (await load()).answer(asked(id="abc", headers=given))
-    sent = fake.requests[0]
+    await (await load()).answer(make_question(id="abc", headers=headers))
+    sent = fake.request_headers[0]
     assert {name: sent[name] for name in ("X-Request-Id", "traceparent", "tracestate", "X-Askd-Hops")} == {
         "X-Request-Id": "abc",
-        "traceparent": TRACE,
+        "traceparent": TRACEPARENT,
         "tracestate": "a=1",
         "X-Askd-Hops": "1",
     }
@@ -40,148 +39,148 @@ async def test_ids_chain(fake: FakeLangGraph, load: Load) -> None:
     assert sent["User-Agent"].startswith("askd/")
 
 
-async def test_cookies_are_forgotten(fake: FakeLangGraph, load: Load) -> None:
-    """A cookie that the server sets with one question does not come with the next."""
+async def test_cookies_are_not_stored(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """A cookie that the server sets is not sent with the next question."""
     answerer = await load()
     fake.headers |= {"Set-Cookie": "session=1"}
-    await answerer.answer(asked())
-    await answerer.answer(asked())
-    assert "Cookie" not in fake.requests[1]
+    await answerer.answer(make_question())
+    await answerer.answer(make_question())
+    assert "Cookie" not in fake.request_headers[1]
 
 
-async def test_key(fake: FakeLangGraph, load: Load, tmp_path: Path) -> None:
-    """The key is sent, and read again when the file changes; a changed file that is faulty leaves the old one."""
+async def test_api_key_reload(fake: FakeLangGraph, load: LoadAnswerer, tmp_path: Path) -> None:
+    """The API key is sent, and reloaded when the file changes; if the new file is invalid, the old key is used."""
     path = tmp_path / "key"
     path.write_text(" one \n")
     answerer = await load(key=path)
 
-    async def sent() -> str:
-        await answerer.answer(asked())
-        return fake.requests[-1]["x-api-key"]
+    async def sent_key() -> str:
+        await answerer.answer(make_question())
+        return fake.request_headers[-1]["x-api-key"]
 
-    assert await sent() == "one"
-    _swap(path, "two")
-    assert await sent() == "two"
-    _swap(path, "")
-    assert await sent() == "two"
+    assert await sent_key() == "one"
+    _replace_file(path, "two")
+    assert await sent_key() == "two"
+    _replace_file(path, "")
+    assert await sent_key() == "two"
     path.unlink()
-    assert await sent() == "two"
-    _swap(path, "three")
-    assert await sent() == "three"
+    assert await sent_key() == "two"
+    _replace_file(path, "three")
+    assert await sent_key() == "three"
 
 
-def _swap(path: Path, text: str) -> None:
-    """Put another file in place, as Kubernetes does."""
-    other = path.with_name("other")
-    other.write_text(text)
-    other.replace(path)
+def _replace_file(path: Path, text: str) -> None:
+    """Replace the file atomically, as Kubernetes does."""
+    new_path = path.with_name("new")
+    new_path.write_text(text)
+    new_path.replace(path)
 
 
 @pytest.mark.parametrize(
-    ("content", "fault"),
+    ("content", "reason"),
     [
         (None, "No such file"),
-        (b"", "it is empty"),
-        (b"\n", "it is empty"),
-        (b"secret one", "it has spaces"),
-        (b"secret\nother", "it has spaces"),
-        ("secrät".encode(), "it has spaces"),
+        (b"", "the file is empty"),
+        (b"\n", "the file is empty"),
+        (b"secret one", "the key contains whitespace"),
+        (b"secret\nother", "the key contains whitespace"),
+        ("secrät".encode(), "the key contains whitespace"),
         (b"s" * 9000, "longer than 8192 bytes"),
     ],
     ids=range(7),
 )
-async def test_faulty_key(base: str, tmp_path: Path, content: bytes | None, fault: str) -> None:
-    """A key that cannot be read ends the start; the message names the setting and never shows the key."""
+async def test_invalid_api_key(base: str, tmp_path: Path, content: bytes | None, reason: str) -> None:
+    """An invalid API key fails the load; the error message has the setting but never the key."""
     path = tmp_path / "key"
     if content is not None:
         path.write_bytes(content)
-    answerer = langgraph(base, key=path)
-    with pytest.raises(LoadError, match=fault) as caught:
-        await answerer.load(quiet)
-    assert str(caught.value).startswith(f"--upstream-key-file={path}: ")
+    answerer = langgraph_answerer(base, key=path)
+    with pytest.raises(LoadError, match=reason) as caught:
+        await answerer.load(ignore_progress)
+    assert str(caught.value).startswith(f"--upstream-api-key-file={path}: ")
     assert "secr" not in str(caught.value)
     await answerer.close()
 
 
-@pytest.mark.parametrize(("given", "sent"), [({}, "1"), ({"X-Askd-Hops": "0"}, "1"), ({"X-Askd-Hops": " 4 "}, "5")])
-def test_hops(given: dict[str, str], sent: str) -> None:
-    """Each server that passes a question on counts one more."""
-    assert hops.next_hop(given) == sent
+@pytest.mark.parametrize(("headers", "sent"), [({}, "1"), ({"X-Askd-Hops": "0"}, "1"), ({"X-Askd-Hops": " 4 "}, "5")])
+def test_hops(headers: dict[str, str], sent: str) -> None:
+    """Each server that forwards a question increments the hops."""
+    assert http_client.increment_hops(headers) == sent
 
 
-@pytest.mark.parametrize("given", ["5", "6", "99999999", "", "-1", "x", "1, 1", "²", "٣"])
-def test_too_many_hops(given: str) -> None:
-    """A question that was passed on too often, or nobody knows how often, is passed on no more."""
-    with pytest.raises(Looped, match="in a circle"):
-        hops.next_hop({"X-Askd-Hops": given})
+@pytest.mark.parametrize("hops", ["5", "6", "99999999", "", "-1", "x", "1, 1", "²", "٣"])
+def test_too_many_hops(hops: str) -> None:
+    """A question with too many or invalid hops raises LoopDetected."""
+    with pytest.raises(LoopDetected, match="in a loop"):
+        http_client.increment_hops({"X-Askd-Hops": hops})
 
 
-async def test_looped_question_is_not_sent(fake: FakeLangGraph, load: Load) -> None:
-    """The hops are looked at before anything is sent."""
+async def test_loop_is_detected_before_sending(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """A question with too many hops is not sent."""
     answerer = await load()
-    with pytest.raises(Looped):
-        await answerer.answer(asked(headers={"X-Askd-Hops": "5"}))
+    with pytest.raises(LoopDetected):
+        await answerer.answer(make_question(headers={"X-Askd-Hops": "5"}))
     assert fake.bodies == []
 
 
-async def test_no_tls(base: str) -> None:
-    """A server that speaks no TLS where the spec says https is 502, and tried again."""
-    answerer = langgraph(base.replace("http:", "https:"))
-    await answerer.load(quiet)
+async def test_tls_failure(base: str) -> None:
+    """A server without TLS at an https URL is a failure whose detail does not contain the address."""
+    answerer = langgraph_answerer(base.replace("http:", "https:"))
+    await answerer.load(ignore_progress)
     with pytest.raises(Problem) as caught:
-        await answerer.answer(asked())
+        await answerer.answer(make_question())
     assert type(caught.value) in {UpstreamFailed, Unavailable}
     assert "127.0.0.1" not in caught.value.detail
     await answerer.close()
 
 
-async def test_no_such_host() -> None:
-    """A name that leads nowhere is a server that cannot be reached."""
-    answerer = langgraph("http://askd.invalid:1")
-    await answerer.load(quiet)
+async def test_unknown_host() -> None:
+    """A host name that cannot be resolved raises Unavailable."""
+    answerer = langgraph_answerer("http://askd.invalid:1")
+    await answerer.load(ignore_progress)
     with pytest.raises(Unavailable, match="cannot be reached"):
-        await answerer.answer(asked())
+        await answerer.answer(make_question())
     await answerer.close()
 
 
-async def test_closed() -> None:
-    """After close nothing is sent, and closing twice does no harm."""
-    answerer = langgraph("http://127.0.0.1:1")
+async def test_send_after_close() -> None:
+    """After `close`, questions raise Unavailable; `close` may be called twice."""
+    answerer = langgraph_answerer("http://127.0.0.1:1")
     await answerer.close()
-    answerer.found = True
+    answerer.is_discovered = True
     with pytest.raises(Unavailable):
-        await answerer.answer(asked())
+        await answerer.answer(make_question())
     await answerer.close()
 
 
-async def test_dropped_idle_connection_is_not_asked_twice(fake: FakeLangGraph, start: Start) -> None:
-    """A server that takes a question and hangs up has perhaps answered it: it is sent once."""
-    taken = 0
+async def test_question_is_not_repeated_after_a_disconnect(fake: FakeLangGraph, start: StartServer) -> None:
+    """A question is sent once, even if the server closes the connection after it received the request."""
+    request_count = 0
 
-    async def hang_up(request: web.Request) -> web.Response:
-        nonlocal taken
-        taken += 1
+    async def abort(request: web.Request) -> web.Response:
+        nonlocal request_count
+        request_count += 1
         assert request.transport
         request.transport.abort()
         return web.Response()
 
     app = web.Application()
-    app.router.add_post("/runs/wait", hang_up)
+    app.router.add_post("/runs/wait", abort)
     app.router.add_post("/assistants/search", fake._search)
-    answerer = langgraph(await start(app))
-    await answerer.load(quiet)
-    with pytest.raises(UpstreamFailed, match="broke off"):
-        await answerer.answer(asked())
-    assert taken == 1
+    answerer = langgraph_answerer(await start(app))
+    await answerer.load(ignore_progress)
+    with pytest.raises(UpstreamFailed, match="closed the connection"):
+        await answerer.answer(make_question())
+    assert request_count == 1
     await answerer.close()
 
 
-async def test_connections_are_shared(fake: FakeLangGraph, load: Load) -> None:
-    """Questions one after another go over one connection."""
+async def test_connections_are_reused(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """Successive questions use one connection; concurrent questions are not limited."""
     answerer = await load()
     for _ in range(3):
-        await answerer.answer(asked())
+        await answerer.answer(make_question())
     assert answerer.upstream._session
     assert len(answerer.upstream._session.connector._conns) == 1  # type: ignore[union-attr] # a session has one
-    await asyncio.gather(*(answerer.answer(asked()) for _ in range(20)))
+    await asyncio.gather(*(answerer.answer(make_question()) for _ in range(20)))
     assert len(fake.bodies) == 23

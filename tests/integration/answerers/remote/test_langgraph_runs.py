@@ -1,21 +1,20 @@
-"""One question to a LangGraph server, one answer: what is sent, and every trap of what comes back."""
+"""Tests of answers from a LangGraph server: requests, final states, interrupts and failures."""
 
 import asyncio
 import json
 
 import pytest
 
-from service.answerers.remote.langgraph import thread_id
-from service.errors import Interrupted, NoAnswer, Problem, RecursionLimit, Unavailable, UpstreamFailed
+from askd.answerers.remote.langgraph import derive_thread_uuid
+from askd.errors import Interrupted, NoAnswer, Problem, RecursionLimit, Unavailable, UpstreamFailed
+from tests.integration.answerers.remote.conftest import LoadAnswerer
+from tests.support.fake_langgraph import FakeLangGraph, ai_message, final_state, human_message, make_question
 
-from .conftest import Load
-from .fakes import FakeLangGraph, ai, asked, human, state
 
-
-async def test_answer(fake: FakeLangGraph, load: Load) -> None:
-    """The last AI message of the final state is the answer; the run is begun with all that servers differ in."""
+async def test_answer(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """The last AI message of the final state is the answer; the request sets all options explicitly."""
     answerer = await load()
-    assert (await answerer.answer(asked("hi"))).text == "Hi"
+    assert (await answerer.answer(make_question("hi"))).text == "Hi"
     assert fake.paths == ["/runs/wait"]
     assert fake.bodies == [
         {
@@ -27,11 +26,11 @@ async def test_answer(fake: FakeLangGraph, load: Load) -> None:
     ]
 
 
-async def test_newlines_keep_the_connection_alive(fake: FakeLangGraph, load: Load) -> None:
-    """White space before the JSON is passed over, in however many pieces all of it comes."""
-    whole = state(human("hi"), ai("Grüße"))
-    fake.parts = [b"\n", b"\n\n", *(whole[at : at + 1] for at in range(len(whole)))]
-    assert (await (await load()).answer(asked())).text == "Grüße"
+async def test_leading_newlines_are_ignored(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """Whitespace before the JSON, sent as a keep-alive, is ignored, however the body is split."""
+    body = final_state(human_message("hi"), ai_message("Grüße"))
+    fake.body_parts = [b"\n", b"\n\n", *(body[index : index + 1] for index in range(len(body)))]
+    assert (await (await load()).answer(make_question())).text == "Grüße"
 
 
 BLOCKS = [{"type": "text", "text": "a"}, "b", {"type": "image_url", "image_url": "x"}, {"type": "text", "text": "c"}]
@@ -40,35 +39,41 @@ BLOCKS = [{"type": "text", "text": "a"}, "b", {"type": "image_url", "image_url":
 @pytest.mark.parametrize(
     ("messages", "text"),
     [
-        ([human("hi"), ai(BLOCKS)], "abc"),
-        ([human("hi"), ai("Hi"), {"type": "tool", "content": "42"}], "Hi"),
-        ([human("hi"), ai("Hi"), ai("", tool_calls=[{"name": "look"}])], "Hi"),
-        ([human("hi"), ai("old"), human("hi"), ai("new")], "new"),
-        ([ai("only")], "only"),
+        ([human_message("hi"), ai_message(BLOCKS)], "abc"),
+        ([human_message("hi"), ai_message("Hi"), {"type": "tool", "content": "42"}], "Hi"),
+        ([human_message("hi"), ai_message("Hi"), ai_message("", tool_calls=[{"name": "look"}])], "Hi"),
+        ([human_message("hi"), ai_message("old"), human_message("hi"), ai_message("new")], "new"),
+        ([ai_message("only")], "only"),
         ([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hi"}], "Hi"),
     ],
 )
-async def test_messages(fake: FakeLangGraph, load: Load, messages: list[object], text: str) -> None:
-    """The answer is the last AI message that has text; blocks of type text are joined."""
-    fake.parts = [state(*messages)]
-    assert (await (await load()).answer(asked())).text == text
+async def test_messages(fake: FakeLangGraph, load: LoadAnswerer, messages: list[object], text: str) -> None:
+    """The answer is the last AI message with text; text blocks are joined."""
+    fake.body_parts = [final_state(*messages)]
+    assert (await (await load()).answer(make_question())).text == text
 
 
 @pytest.mark.parametrize(
-    "messages", [[], [human("hi")], [human("hi"), ai("")], [human("before"), ai("old"), human("hi")]]
+    "messages",
+    [
+        [],
+        [human_message("hi")],
+        [human_message("hi"), ai_message("")],
+        [human_message("before"), ai_message("old"), human_message("hi")],
+    ],
 )
-async def test_silence(fake: FakeLangGraph, load: Load, messages: list[object]) -> None:
-    """A graph that says nothing has no answer; what it said before the question does not count."""
-    fake.parts = [state(*messages)]
+async def test_no_answer(fake: FakeLangGraph, load: LoadAnswerer, messages: list[object]) -> None:
+    """A graph without an AI message after the question raises NoAnswer."""
+    fake.body_parts = [final_state(*messages)]
     with pytest.raises(NoAnswer):
-        await (await load()).answer(asked())
+        await (await load()).answer(make_question())
 
 
-async def test_keys(fake: FakeLangGraph, load: Load) -> None:
-    """The settings name other keys of the state, for the question and for the answer."""
+async def test_state_keys(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """The question and the answer can have other keys in the state."""
     answerer = await load(input_key="question", output_key="reply")
-    fake.parts = [b'{"question": "hi", "reply": "Hi"}']
-    assert (await answerer.answer(asked())).text == "Hi"
+    fake.body_parts = [b'{"question": "hi", "reply": "Hi"}']
+    assert (await answerer.answer(make_question())).text == "Hi"
     assert fake.bodies[0]["input"] == {"question": "hi"}
 
 
@@ -88,61 +93,63 @@ async def test_keys(fake: FakeLangGraph, load: Load) -> None:
     ],
     ids=str,
 )
-async def test_failures_that_come_as_success(fake: FakeLangGraph, load: Load, body: bytes) -> None:
-    """A failed run, no state, no JSON and a state without an answer are 502 without a word of the server's."""
-    fake.parts = [body]
+async def test_failures_with_status_200(fake: FakeLangGraph, load: LoadAnswerer, body: bytes) -> None:
+    """Failed runs and invalid states with status 200 raise UpstreamFailed, without the server's message."""
+    fake.body_parts = [body]
     with pytest.raises(UpstreamFailed) as caught:
-        await (await load()).answer(asked())
+        await (await load()).answer(make_question())
     assert "secret" not in caught.value.detail
-    assert caught.value.members == {}
+    assert caught.value.extensions == {}
 
 
-async def test_recursion_limit(fake: FakeLangGraph, load: Load) -> None:
-    """A graph that came to no end says so as one within askd does."""
-    fake.parts = [b'{"__error__": {"error": "GraphRecursionError", "message": "secret"}}']
+async def test_recursion_limit(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """A run that reached the recursion limit raises RecursionLimit, as for a graph inside askd."""
+    fake.body_parts = [b'{"__error__": {"error": "GraphRecursionError", "message": "secret"}}']
     with pytest.raises(RecursionLimit):
-        await (await load()).answer(asked())
+        await (await load()).answer(make_question())
 
 
 @pytest.mark.parametrize(
-    ("values", "asked_for"), [([{"sure": "?"}], {"sure": "?"}), (["a", "b"], ["a", "b"]), ([None], None)]
+    ("values", "interrupt"), [([{"sure": "?"}], {"sure": "?"}), (["a", "b"], ["a", "b"]), ([None], None)]
 )
-async def test_interrupt(fake: FakeLangGraph, load: Load, values: list[object], asked_for: object) -> None:
-    """A graph that asks something is 409 with what it asks: one value, or a list of several."""
-    fake.parts = [state(human("hi"), __interrupt__=[{"value": value, "id": "x"} for value in values])]
+async def test_interrupt(fake: FakeLangGraph, load: LoadAnswerer, values: list[object], interrupt: object) -> None:
+    """An interrupted graph raises Interrupted with the value, or with a list of several values."""
+    fake.body_parts = [
+        final_state(human_message("hi"), __interrupt__=[{"value": value, "id": "x"} for value in values])
+    ]
     with pytest.raises(Interrupted) as caught:
-        await (await load()).answer(asked())
-    assert caught.value.members == {"interrupt": asked_for}
+        await (await load()).answer(make_question())
+    assert caught.value.extensions == {"interrupt": interrupt}
     assert "`thread`" in caught.value.detail
 
 
-async def test_thread(fake: FakeLangGraph, load: Load) -> None:
-    """A thread is a UUID derived from its name, made when it is not there; a second question waits for the first."""
+async def test_thread(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """The thread has a UUID derived from its name, and is created if needed; concurrent runs are enqueued."""
     answerer = await load()
-    await answerer.answer(asked(thread="Ada"))
-    path = f"/threads/{thread_id('Ada')}"
+    await answerer.answer(make_question(thread_id="Ada"))
+    path = f"/threads/{derive_thread_uuid('Ada')}"
     assert fake.paths == [path, f"{path}/runs/wait"]
     body = fake.bodies[0]
     assert (body["if_not_exists"], body["multitask_strategy"]) == ("create", "enqueue")
     assert "on_completion" not in body
-    assert thread_id("a").version == 5
-    assert thread_id("a") != thread_id("b")
+    assert derive_thread_uuid("a").version == 5
+    assert derive_thread_uuid("a") != derive_thread_uuid("b")
 
 
-async def test_reply_to_an_interrupt(fake: FakeLangGraph, load: Load) -> None:
-    """Where the graph waits for a reply in the thread, the question is that reply; else it is input."""
+async def test_reply_to_an_interrupt(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """If the graph waits for a reply in the thread, the question resumes it; otherwise it is input."""
     answerer = await load()
     fake.thread = {"status": "interrupted", "interrupts": {"task": [{"value": "sure?"}]}}
-    await answerer.answer(asked("yes", thread="t"))
-    fake.thread = {"status": "interrupted", "interrupts": {}}  # a run that was cancelled
-    await answerer.answer(asked("hello", thread="t"))
+    await answerer.answer(make_question("yes", thread_id="t"))
+    fake.thread = {"status": "interrupted", "interrupts": {}}  # after a cancelled run
+    await answerer.answer(make_question("hello", thread_id="t"))
     assert fake.bodies[0]["command"] == {"resume": "yes"}
     assert "input" not in fake.bodies[0]
     assert "command" not in fake.bodies[1]
 
 
 @pytest.mark.parametrize(
-    ("sent", "problem", "retry"),
+    ("response", "problem", "retry_after"),
     [
         ((401, {}), UpstreamFailed, None),
         ((403, {}), UpstreamFailed, None),
@@ -159,61 +166,65 @@ async def test_reply_to_an_interrupt(fake: FakeLangGraph, load: Load) -> None:
     ],
 )
 async def test_statuses(
-    fake: FakeLangGraph, load: Load, sent: tuple[int, dict[str, str]], problem: type[Problem], retry: int | None
+    fake: FakeLangGraph,
+    load: LoadAnswerer,
+    response: tuple[int, dict[str, str]],
+    problem: type[Problem],
+    retry_after: int | None,
 ) -> None:
-    """Each real HTTP error is a problem of our own: 503 with Retry-After where asking again helps, else 502."""
+    """Error statuses raise Unavailable with `retry_after` if a retry may help, otherwise UpstreamFailed."""
     answerer = await load()
-    fake.status, fake.headers = sent[0], {"Content-Type": "application/json", **sent[1]}
-    fake.parts = [] if sent[0] == 204 else [json.dumps({"detail": "secret"}).encode()]
+    fake.status, fake.headers = response[0], {"Content-Type": "application/json", **response[1]}
+    fake.body_parts = [] if fake.status == 204 else [json.dumps({"detail": "secret"}).encode()]
     with pytest.raises(problem) as caught:
-        await answerer.answer(asked())
+        await answerer.answer(make_question())
     assert type(caught.value) is problem
-    assert caught.value.retry_after == retry
+    assert caught.value.retry_after == retry_after
     assert "secret" not in caught.value.detail
     assert len(fake.bodies) == 1
 
 
-async def test_cut_off(fake: FakeLangGraph, load: Load) -> None:
-    """A connection that is cut within the answer is 502, and the question is not sent again."""
+async def test_aborted_response(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """An aborted response raises UpstreamFailed, the question is not repeated, and readiness reports the error."""
     answerer = await load()
-    fake.parts, fake.abort = [b'{"messages": ['], True
-    with pytest.raises(UpstreamFailed, match="broke off"):
-        await answerer.answer(asked())
+    fake.body_parts, fake.abort_connection = [b'{"messages": ['], True
+    with pytest.raises(UpstreamFailed, match="closed the connection"):
+        await answerer.answer(make_question())
     assert len(fake.bodies) == 1
-    assert (await answerer.ready())[1].startswith("The server that answers broke off")
-    fake.parts, fake.abort = [state(ai("Hi"))], False
-    await answerer.answer(asked())
+    assert (await answerer.ready())[1].startswith("The upstream server closed the connection")
+    fake.body_parts, fake.abort_connection = [final_state(ai_message("Hi"))], False
+    await answerer.answer(make_question())
     assert await answerer.ready() == (True, "")
 
 
-async def test_deadline(fake: FakeLangGraph, load: Load) -> None:
-    """The deadline is total: keep-alives do not prolong it; past it the answer is 502 and the run is left."""
+async def test_deadline(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """Keep-alives do not extend the deadline; when it passes, the connection is closed."""
     answerer = await load(deadline=0.2)
-    fake.hold.clear()
-    fake.parts = [b"\n"]
+    fake.finish_body.clear()
+    fake.body_parts = [b"\n"]
     with pytest.raises(UpstreamFailed, match="too long"):
-        await answerer.answer(asked())
-    await asyncio.wait_for(fake.left.wait(), 30)
+        await answerer.answer(make_question())
+    await asyncio.wait_for(fake.client_disconnected.wait(), 30)
 
 
-async def test_client_leaves(fake: FakeLangGraph, load: Load) -> None:
-    """A question that is cancelled closes its connection, by which the server cancels the run."""
+async def test_client_disconnect(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """Cancelling a question closes the connection, so that the server cancels the run."""
     answerer = await load()
-    fake.hold.clear()
-    fake.parts = [b"\n"]
-    asking = asyncio.create_task(answerer.answer(asked()))
-    await asyncio.wait_for(fake.begun.wait(), 30)
+    fake.finish_body.clear()
+    fake.body_parts = [b"\n"]
+    asking = asyncio.create_task(answerer.answer(make_question()))
+    await asyncio.wait_for(fake.body_started.wait(), 30)
     asking.cancel()
-    await asyncio.wait_for(fake.left.wait(), 30)
+    await asyncio.wait_for(fake.client_disconnected.wait(), 30)
     with pytest.raises(asyncio.CancelledError):
         await asking
 
 
-async def test_too_large(fake: FakeLangGraph, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer is read up to a limit, no further: the server sees that nobody reads on."""
+async def test_too_large(fake: FakeLangGraph, load: LoadAnswerer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A response over the maximum size is not read further and the connection is closed."""
     answerer = await load()
-    monkeypatch.setattr("service.answerers.remote.reply.LARGEST", 10)
-    fake.hold.clear()
-    with pytest.raises(UpstreamFailed, match="no answer"):
-        await answerer.answer(asked())
-    await asyncio.wait_for(fake.left.wait(), 30)
+    monkeypatch.setattr("askd.answerers.remote.response.MAX_RESPONSE_SIZE", 10)
+    fake.finish_body.clear()
+    with pytest.raises(UpstreamFailed, match="invalid response"):
+        await answerer.answer(make_question())
+    await asyncio.wait_for(fake.client_disconnected.wait(), 30)

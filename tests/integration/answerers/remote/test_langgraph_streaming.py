@@ -1,149 +1,190 @@
-"""An answer from a LangGraph server as it is made."""
+"""Tests of streamed answers from a LangGraph server."""
 
 import asyncio
 from contextlib import aclosing
 
 import pytest
 
-from service.errors import Interrupted, NoAnswer, UpstreamFailed
-from service.models import Answer
+from askd.errors import Interrupted, NoAnswer, UpstreamFailed
+from askd.models import Answer
+from tests.integration.answerers.remote.conftest import LoadAnswerer
+from tests.support.fake_langgraph import FakeLangGraph, ai_message, final_state, human_message, make_question, sse_event
 
-from .conftest import Load
-from .fakes import FakeLangGraph, ai, asked, event, human, state
-
-METADATA = event("metadata", {"run_id": "01", "attempt": 1})
-FACTS = {"langgraph_node": "say"}
+METADATA = sse_event("metadata", {"run_id": "01", "attempt": 1})
+MESSAGE_METADATA = {"langgraph_node": "say"}
 
 
 def chunk(content: object, id: str = "1") -> bytes:
-    """A piece of a message, as a chat model says it."""
-    return event("messages", [{"type": "AIMessageChunk", "content": content, "id": id}, FACTS])
+    """Return an event with a chunk of a message."""
+    return sse_event("messages", [{"type": "AIMessageChunk", "content": content, "id": id}, MESSAGE_METADATA])
 
 
-def whole(message: object) -> bytes:
-    """A message that comes in one piece, as from a node that calls no model."""
-    return event("messages", [message, FACTS])
+def complete_message(message: object) -> bytes:
+    """Return an event with a complete message, as from a node that does not call a model."""
+    return sse_event("messages", [message, MESSAGE_METADATA])
 
 
-def values(*messages: object, **more: object) -> bytes:
-    """The whole state."""
-    return event("values", {"messages": list(messages), **more})
+def state_event(*messages: object, **values: object) -> bytes:
+    """Return an event with the state."""
+    return sse_event("values", {"messages": list(messages), **values})
 
 
 STREAMS = {
     "tokens": (
         [
-            values(human("hi")),
+            state_event(human_message("hi")),
             chunk("Hel"),
             b": heartbeat\n\n",
             chunk([{"type": "text", "text": "lo"}]),
-            values(ai("Hello")),
+            state_event(ai_message("Hello")),
         ],
         ["Hel", "lo", Answer("Hello")],
     ),
-    "no model": ([values(human("hi")), values(human("hi"), ai("Hello"))], ["Hello", Answer("Hello")]),
-    "whole message": ([whole(ai("Hello", id="1")), values(ai("Hello", id="1"))], ["Hello", Answer("Hello")]),
-    "tokens, then the same whole": (
-        [chunk("Hel"), chunk("lo"), whole(ai("Hello", id="1")), values(ai("Hello", id="1"))],
+    "no chunks": (
+        [state_event(human_message("hi")), state_event(human_message("hi"), ai_message("Hello"))],
+        ["Hello", Answer("Hello")],
+    ),
+    "complete message": (
+        [complete_message(ai_message("Hello", id="1")), state_event(ai_message("Hello", id="1"))],
+        ["Hello", Answer("Hello")],
+    ),
+    "chunks, then the same message": (
+        [
+            chunk("Hel"),
+            chunk("lo"),
+            complete_message(ai_message("Hello", id="1")),
+            state_event(ai_message("Hello", id="1")),
+        ],
         ["Hel", "lo", Answer("Hello")],
     ),
-    "a rest that came as no token": ([chunk("Hel"), values(ai("Hello!"))], ["Hel", "lo!", Answer("Hello!")]),
-    "words that are not the answer": ([chunk("route: a"), values(ai("Hello"))], ["route: a", Answer("Hello")]),
+    "rest of the answer": ([chunk("Hel"), state_event(ai_message("Hello!"))], ["Hel", "lo!", Answer("Hello!")]),
+    "chunks of another message": ([chunk("route: a"), state_event(ai_message("Hello"))], ["route: a", Answer("Hello")]),
     "other messages": (
-        [whole(human("hi")), whole({"type": "tool", "content": "42"}), chunk(""), values(ai("Hello"))],
+        [
+            complete_message(human_message("hi")),
+            complete_message({"type": "tool", "content": "42"}),
+            chunk(""),
+            state_event(ai_message("Hello")),
+        ],
         ["Hello", Answer("Hello")],
     ),
-    "subgraphs": ([event("values|sub:1", {"messages": [ai("no")]}), values(ai("Hello"))], ["Hello", Answer("Hello")]),
-    "oddities": (
-        [event("messages", []), event("messages", "x"), event("updates", None), values(ai("Hello"))],
+    "subgraphs": (
+        [sse_event("values|sub:1", {"messages": [ai_message("no")]}), state_event(ai_message("Hello"))],
         ["Hello", Answer("Hello")],
     ),
-    "an event at the end": ([values(ai("Hello")), event("end", None), values(ai("never"))], ["Hello", Answer("Hello")]),
+    "invalid events": (
+        [
+            sse_event("messages", []),
+            sse_event("messages", "x"),
+            sse_event("updates", None),
+            state_event(ai_message("Hello")),
+        ],
+        ["Hello", Answer("Hello")],
+    ),
+    "end event": (
+        [state_event(ai_message("Hello")), sse_event("end", None), state_event(ai_message("never"))],
+        ["Hello", Answer("Hello")],
+    ),
 }
 
 
 @pytest.mark.parametrize(("events", "expected"), STREAMS.values(), ids=STREAMS)
-async def test_streams(fake: FakeLangGraph, load: Load, events: list[bytes], expected: list[object]) -> None:
-    """The model's words come as deltas, what they lack of the answer follows, and the answer is the final state's."""
-    fake.stream(METADATA, *events)
+async def test_streams(fake: FakeLangGraph, load: LoadAnswerer, events: list[bytes], expected: list[object]) -> None:
+    """Chunks are yielded as deltas, then the rest of the answer, then the answer from the final state."""
+    fake.respond_with_events(METADATA, *events)
     answerer = await load()
-    assert [item async for item in answerer.stream(asked())] == expected
+    assert [item async for item in answerer.stream(make_question())] == expected
     assert fake.paths == ["/runs/stream"]
     assert fake.bodies[0]["stream_mode"] == ["messages-tuple", "values"]
-    assert (fake.requests[0]["Accept"], fake.requests[0]["Accept-Encoding"]) == ("text/event-stream", "identity")
+    assert (fake.request_headers[0]["Accept"], fake.request_headers[0]["Accept-Encoding"]) == (
+        "text/event-stream",
+        "identity",
+    )
 
 
 FAILURES = {
-    "failed": ([chunk("Hel"), event("error", {"error": "ValueError", "message": "secret"})], UpstreamFailed),
-    "failed with words": ([event("error", "secret")], UpstreamFailed),
+    "failed": ([chunk("Hel"), sse_event("error", {"error": "ValueError", "message": "secret"})], UpstreamFailed),
+    "failed with text": ([sse_event("error", "secret")], UpstreamFailed),
     "no state": ([chunk("Hel")], UpstreamFailed),
-    "nothing": ([], UpstreamFailed),
-    "no JSON": ([b"event: values\ndata: {secret\n\n"], UpstreamFailed),
-    "silent": ([values(human("hi"))], NoAnswer),
-    "asks": ([values(human("hi"), __interrupt__=[{"value": "sure?"}])], Interrupted),
-    "asks in an update": ([event("updates", {"__interrupt__": [{"value": "sure?"}]})], Interrupted),
+    "no events": ([], UpstreamFailed),
+    "no JSON": ([b"event: state_event\ndata: {secret\n\n"], UpstreamFailed),
+    "no answer": ([state_event(human_message("hi"))], NoAnswer),
+    "interrupted": ([state_event(human_message("hi"), __interrupt__=[{"value": "sure?"}])], Interrupted),
+    "interrupted in an update": ([sse_event("updates", {"__interrupt__": [{"value": "sure?"}]})], Interrupted),
 }
 
 
 @pytest.mark.parametrize(("events", "problem"), FAILURES.values(), ids=FAILURES)
-async def test_failures(fake: FakeLangGraph, load: Load, events: list[bytes], problem: type[Exception]) -> None:
-    """A run that fails, asks or says nothing ends the stream with the problem that it is."""
-    fake.stream(METADATA, *events)
+async def test_failures(fake: FakeLangGraph, load: LoadAnswerer, events: list[bytes], problem: type[Exception]) -> None:
+    """A failed, interrupted or empty run raises the matching problem, without the server's message."""
+    fake.respond_with_events(METADATA, *events)
     answerer = await load()
     with pytest.raises(problem) as caught:
-        assert [item async for item in answerer.stream(asked()) if item != "Hel"] == []
+        assert [item async for item in answerer.stream(make_question()) if item != "Hel"] == []
     assert "secret" not in str(caught.value)
 
 
-async def test_no_stream(fake: FakeLangGraph, load: Load) -> None:
-    """A reply of another media type is no stream, whatever its status."""
-    fake.headers, fake.parts = {"Content-Type": "text/html"}, [values(ai("Hello"))]
+async def test_wrong_media_type(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """A response with another media type raises UpstreamFailed."""
+    fake.headers, fake.body_parts = {"Content-Type": "text/html"}, [state_event(ai_message("Hello"))]
     with pytest.raises(UpstreamFailed):
-        await anext(aiter((await load()).stream(asked())))
+        await anext(aiter((await load()).stream(make_question())))
 
 
-async def test_cut_off(fake: FakeLangGraph, load: Load) -> None:
-    """A stream that is cut is 502 after the deltas that came; what was said until then is no answer."""
-    fake.stream(chunk("Hel"))
-    fake.abort = True
-    events = (await load()).stream(asked())
+async def test_aborted_stream(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """An aborted stream raises UpstreamFailed after the deltas that were received."""
+    fake.respond_with_events(chunk("Hel"))
+    fake.abort_connection = True
+    events = (await load()).stream(make_question())
     assert await anext(events) == "Hel"
-    with pytest.raises(UpstreamFailed, match="broke off"):
+    with pytest.raises(UpstreamFailed, match="closed the connection"):
         await anext(events)
 
 
-async def test_deltas_are_not_held_back(fake: FakeLangGraph, load: Load) -> None:
-    """A delta is there before the next one is said, and leaving closes the connection."""
-    fake.stream(chunk("Hel"))
-    fake.hold.clear()
-    async with aclosing((await load()).stream(asked())) as events:
+async def test_deltas_are_yielded_immediately(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """A delta is yielded before the next event arrives; closing the iterator closes the connection."""
+    fake.respond_with_events(chunk("Hel"))
+    fake.finish_body.clear()
+    async with aclosing((await load()).stream(make_question())) as events:
         assert await anext(events) == "Hel"
-        assert not fake.left.is_set()
-    await asyncio.wait_for(fake.left.wait(), 30)
+        assert not fake.client_disconnected.is_set()
+    await asyncio.wait_for(fake.client_disconnected.wait(), 30)
 
 
-async def test_json_instead_of_a_stream(fake: FakeLangGraph, load: Load) -> None:
-    """The final state as JSON is no stream either: some proxies answer so."""
-    fake.parts = [state(ai("Hello"))]
+async def test_json_response(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """A JSON response raises UpstreamFailed, although its media type is accepted when the stream starts."""
+    fake.body_parts = [final_state(ai_message("Hello"))]
     with pytest.raises(UpstreamFailed):
-        await anext(aiter((await load()).stream(asked())))
+        await anext(aiter((await load()).stream(make_question())))
 
 
-def said(node: str, content: str) -> bytes:
-    """A piece of what the model of a node says."""
-    return event("messages", [{"type": "AIMessageChunk", "content": content, "id": node}, {"langgraph_node": node}])
+def node_chunk(node: str, content: str) -> bytes:
+    """Return an event with a chunk of a message of this node."""
+    return sse_event("messages", [{"type": "AIMessageChunk", "content": content, "id": node}, {"langgraph_node": node}])
 
 
-async def test_voices(fake: FakeLangGraph, load: Load) -> None:
-    """Messages are set apart; a node whose words were not the answer is silent from the second question on."""
-    fake.stream(said("plan", "search"), values(human("hi")), said("say", "Hel"), said("say", "lo"), values(ai("Hello")))
+async def test_several_nodes(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """Messages of different nodes are separated; nodes that did not give the answer are not streamed again."""
+    fake.respond_with_events(
+        node_chunk("plan", "search"),
+        state_event(human_message("hi")),
+        node_chunk("say", "Hel"),
+        node_chunk("say", "lo"),
+        state_event(ai_message("Hello")),
+    )
     answerer = await load()
-    first, second = [[item async for item in answerer.stream(asked())] for _ in range(2)]
+    first, second = [[item async for item in answerer.stream(make_question())] for _ in range(2)]
     assert first == ["search", "\n\nHel", "lo", Answer("Hello")]
     assert second == ["Hel", "lo", Answer("Hello")]
 
 
-async def test_voices_at_once(fake: FakeLangGraph, load: Load) -> None:
-    """Of two models that speak at the same time one is told; their words are never mixed."""
-    fake.stream(said("a", "One"), said("b", "Two"), said("a", " one"), said("b", " two"), values(ai("One one")))
-    assert [item async for item in (await load()).stream(asked())] == ["One", " one", Answer("One one")]
+async def test_concurrent_nodes(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """If two nodes stream at the same time, only one of them is yielded."""
+    fake.respond_with_events(
+        node_chunk("a", "One"),
+        node_chunk("b", "Two"),
+        node_chunk("a", " one"),
+        node_chunk("b", " two"),
+        state_event(ai_message("One one")),
+    )
+    assert [item async for item in (await load()).stream(make_question())] == ["One", " one", Answer("One one")]

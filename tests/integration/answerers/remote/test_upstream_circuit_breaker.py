@@ -1,4 +1,4 @@
-"""The circuit around the requests to a server: what opens it, what closes it, and what the client and probes see."""
+"""Tests of the circuit breaker around upstream requests: which outcomes open and close it, and how clients see it."""
 
 import asyncio
 import time
@@ -6,92 +6,103 @@ from contextlib import aclosing
 
 import pytest
 
-from service.answerers.remote import Askd, LangGraph
-from service.answerers.remote.base import Remote
-from service.errors import Problem, Unavailable, UpstreamFailed
-from service.guards.circuit import LEAST, PAUSE, Circuit, State
-from tests.fakes import Clock, until
-
-from .conftest import Load
-from .fakes import FakeLangGraph, askd, asked, event, human, state
+from askd.answerers.remote import AskdAnswerer, LangGraphAnswerer
+from askd.answerers.remote.base import RemoteAnswerer
+from askd.circuit_breaker import INITIAL_BACKOFF, MIN_REQUESTS, CircuitBreaker, CircuitState
+from askd.errors import Problem, Unavailable, UpstreamFailed
+from tests.integration.answerers.remote.conftest import LoadAnswerer
+from tests.support.fake_langgraph import (
+    FakeLangGraph,
+    askd_answerer,
+    final_state,
+    human_message,
+    make_question,
+    sse_event,
+)
+from tests.support.fakes import Clock, wait_until
 
 PROBLEM = "application/problem+json"
 JSON = "application/json"
-Down = tuple[LangGraph, Clock, str]
+UnreachableServer = tuple[LangGraphAnswerer, Clock, str]
 
 
-def timed(answerer: Remote) -> Clock:
-    """Give the answerer's circuit a clock that moves when it is told to."""
+def use_fake_clock(answerer: RemoteAnswerer) -> Clock:
+    """Replace the answerer's circuit breaker by one with a fake clock."""
     clock = Clock()
-    answerer.upstream.circuit = Circuit(clock=clock)
+    answerer.upstream.circuit_breaker = CircuitBreaker(clock=clock)
     return clock
 
 
-def state_of(answerer: Remote) -> State:
-    """The circuit's state."""
-    return answerer.upstream.circuit.state
+def state_of(answerer: RemoteAnswerer) -> CircuitState:
+    """Return the state of the circuit."""
+    return answerer.upstream.circuit_breaker.state
 
 
-async def fail(answerer: Remote, kind: type[Problem], times: int = LEAST) -> None:
-    """Ask so many questions that fail."""
+async def fail(answerer: RemoteAnswerer, problem: type[Problem], times: int = MIN_REQUESTS) -> None:
+    """Ask several questions, which must raise the problem."""
     for _ in range(times):
-        with pytest.raises(kind):
-            await answerer.answer(asked())
+        with pytest.raises(problem):
+            await answerer.answer(make_question())
 
 
 @pytest.fixture
-async def down(load: Load, nowhere: str) -> Down:
-    """Give an answerer whose server has gone away, the circuit's clock, and where the server was."""
+async def unreachable(load: LoadAnswerer, unreachable_url: str) -> UnreachableServer:
+    """Return an answerer whose circuit was opened by an unreachable server, its clock, and the old URL."""
     answerer = await load()
-    clock = timed(answerer)
-    was, answerer.upstream.base = answerer.upstream.base, nowhere
+    clock = use_fake_clock(answerer)
+    base_url, answerer.upstream.base_url = answerer.upstream.base_url, unreachable_url
     await fail(answerer, Unavailable)
-    return answerer, clock, was
+    return answerer, clock, base_url
 
 
-async def test_a_server_that_is_down(down: Down, fake: FakeLangGraph) -> None:
-    """Refused connections open the circuit: 503 at once and nothing is sent, not even where the server is back."""
-    answerer, _, was = down
-    assert state_of(answerer) is State.OPEN
-    answerer.upstream.base = was
-    with pytest.raises(Unavailable, match="left alone") as caught:
-        await answerer.answer(asked())
+async def test_refused_connections_open_the_circuit(unreachable: UnreachableServer, fake: FakeLangGraph) -> None:
+    """While the circuit is open, no requests are sent, even if the server is back."""
+    answerer, _, base_url = unreachable
+    assert state_of(answerer) is CircuitState.OPEN
+    answerer.upstream.base_url = base_url
+    with pytest.raises(Unavailable, match="requests to it are paused") as caught:
+        await answerer.answer(make_question())
     assert caught.value.retry_after in {1, 2, 3}
-    with pytest.raises(Unavailable, match="left alone"):
-        await anext(aiter(answerer.stream(asked())))
+    with pytest.raises(Unavailable, match="requests to it are paused"):
+        await anext(aiter(answerer.stream(make_question())))
     assert fake.paths == []
-    assert answerer.statistics().requests == {"succeeded": 0, "failed": LEAST, "left": 0, "refused": 2}
+    assert answerer.statistics().upstream_requests == {
+        "succeeded": 0,
+        "failed": MIN_REQUESTS,
+        "cancelled": 0,
+        "refused": 2,
+    }
 
 
-async def test_back_again(down: Down, fake: FakeLangGraph) -> None:
-    """After the pause one question of many is the trial; it closes the circuit when the server begins to answer."""
-    answerer, clock, base = down
-    answerer.upstream.base = base
-    clock.advance(PAUSE)
-    fake.hold.clear()
-    asking = [asyncio.create_task(answerer.answer(asked())) for _ in range(10)]
-    await asyncio.wait_for(fake.begun.wait(), 30)
+async def test_start_of_a_response_closes_the_circuit(unreachable: UnreachableServer, fake: FakeLangGraph) -> None:
+    """After the backoff one of several questions is the trial; the circuit closes when its response starts."""
+    answerer, clock, base_url = unreachable
+    answerer.upstream.base_url = base_url
+    clock.advance(INITIAL_BACKOFF)
+    fake.finish_body.clear()
+    tasks = [asyncio.create_task(answerer.answer(make_question())) for _ in range(10)]
+    await asyncio.wait_for(fake.body_started.wait(), 30)
     assert len(fake.paths) == 1
-    await until(lambda: state_of(answerer) is State.CLOSED)
-    fake.hold.set()
-    done = await asyncio.gather(*asking, return_exceptions=True)
-    assert sum(isinstance(each, Unavailable) for each in done) == 9
+    await wait_until(lambda: state_of(answerer) is CircuitState.CLOSED)
+    fake.finish_body.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(result, Unavailable) for result in results) == 9
     assert await answerer.ready() == (True, "")
 
 
-async def test_a_trial_whose_client_leaves(down: Down, fake: FakeLangGraph) -> None:
-    """A trial that is cancelled, wherever it is, gives its place to the next question."""
-    answerer, clock, _ = down
-    clock.advance(PAUSE)
-    for turns in range(8):
-        trial = asyncio.create_task(answerer.answer(asked()))
-        for _ in range(turns):
+async def test_cancelled_trial_allows_another(unreachable: UnreachableServer, fake: FakeLangGraph) -> None:
+    """After a trial was cancelled at any point, the next question is the trial."""
+    answerer, clock, base_url = unreachable
+    clock.advance(INITIAL_BACKOFF)
+    for loop_iterations in range(8):
+        trial = asyncio.create_task(answerer.answer(make_question()))
+        for _ in range(loop_iterations):
             await asyncio.sleep(0)
         trial.cancel()
         await asyncio.gather(trial, return_exceptions=True)
         clock.advance(60.0)
-    answerer.upstream.base = down[2]
-    assert (await answerer.answer(asked())).text == "Hi"
+    answerer.upstream.base_url = base_url
+    assert (await answerer.answer(make_question())).text == "Hi"
 
 
 STATUSES = [
@@ -108,169 +119,177 @@ STATUSES = [
 ]
 
 
-@pytest.mark.parametrize(("status", "kind", "headers", "opens"), STATUSES)
+@pytest.mark.parametrize(("status", "media_type", "headers", "opens"), STATUSES)
 async def test_statuses(
-    fake: FakeLangGraph, load: Load, *, status: int, kind: str, headers: dict[str, str], opens: bool
+    fake: FakeLangGraph, load: LoadAnswerer, *, status: int, media_type: str, headers: dict[str, str], opens: bool
 ) -> None:
-    """What a proxy says of a server that is gone opens the circuit; what a server says on purpose does not."""
+    """Server errors, as from a proxy, open the circuit; deliberate responses of the application do not."""
     answerer = await load(assistant="agent")
-    fake.status, fake.headers = status, {"Content-Type": kind, **headers}
+    fake.status, fake.headers = status, {"Content-Type": media_type, **headers}
     await fail(answerer, Problem)
-    assert (state_of(answerer) is State.OPEN) is opens
+    assert (state_of(answerer) is CircuitState.OPEN) is opens
 
 
-async def test_failed_runs_do_not_count(fake: FakeLangGraph, load: Load) -> None:
-    """A graph that fails on a question, and one without an answer, leave the circuit closed."""
+async def test_failed_runs_do_not_open_the_circuit(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """Failed runs and runs without an answer leave the circuit closed."""
     answerer = await load()
-    for body in (b'{"__error__": {"error": "ValueError", "message": "x"}}', b"null", b"<html>", state(human("hi"))):
-        fake.parts = [body]
+    for body in (
+        b'{"__error__": {"error": "ValueError", "message": "x"}}',
+        b"null",
+        b"<html>",
+        final_state(human_message("hi")),
+    ):
+        fake.body_parts = [body]
         await fail(answerer, Problem)
-    assert state_of(answerer) is State.CLOSED
+    assert state_of(answerer) is CircuitState.CLOSED
 
 
-async def test_broken_off(fake: FakeLangGraph, load: Load) -> None:
-    """Connections that are cut within the answer open it, streams too."""
+async def test_aborted_responses_open_the_circuit(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """Aborted responses and streams open the circuit."""
     answerer = await load()
-    fake.parts, fake.abort = [b'{"messages": ['], True
-    await fail(answerer, UpstreamFailed, LEAST - 1)
-    assert state_of(answerer) is State.CLOSED
-    fake.stream(event("metadata", {}))
+    fake.body_parts, fake.abort_connection = [b'{"messages": ['], True
+    await fail(answerer, UpstreamFailed, MIN_REQUESTS - 1)
+    assert state_of(answerer) is CircuitState.CLOSED
+    fake.respond_with_events(sse_event("metadata", {}))
     with pytest.raises(UpstreamFailed):
-        await anext(aiter(answerer.stream(asked())))
-    assert state_of(answerer) is State.OPEN
+        await anext(aiter(answerer.stream(make_question())))
+    assert state_of(answerer) is CircuitState.OPEN
     assert "circuit open, next trial in" in (await answerer.ready())[1]
 
 
-async def test_a_server_that_is_slow(fake: FakeLangGraph, load: Load) -> None:
-    """Time-outs open it; then the trial must come to its end before another question is let through."""
+async def test_timeouts_open_the_circuit(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """If time-outs opened the circuit, only a complete response of the trial closes it."""
     answerer = await load(deadline=0.05)
-    clock = timed(answerer)
-    fake.hold.clear()
+    clock = use_fake_clock(answerer)
+    fake.finish_body.clear()
     await fail(answerer, UpstreamFailed)
-    assert state_of(answerer) is State.OPEN
-    clock.advance(PAUSE)
-    fake.begun.clear()
+    assert state_of(answerer) is CircuitState.OPEN
+    clock.advance(INITIAL_BACKOFF)
+    fake.body_started.clear()
     answerer.upstream.deadline = 30.0
-    trial = asyncio.create_task(answerer.answer(asked()))
-    await asyncio.wait_for(fake.begun.wait(), 30)
-    with pytest.raises(Unavailable, match="left alone"):
-        await answerer.answer(asked())
-    fake.hold.set()
+    trial = asyncio.create_task(answerer.answer(make_question()))
+    await asyncio.wait_for(fake.body_started.wait(), 30)
+    with pytest.raises(Unavailable, match="requests to it are paused"):
+        await answerer.answer(make_question())
+    fake.finish_body.set()
     assert (await trial).text == "Hi"
-    assert state_of(answerer) is State.CLOSED
+    assert state_of(answerer) is CircuitState.CLOSED
 
 
-async def test_a_stream_as_the_trial_of_a_slow_server(fake: FakeLangGraph, load: Load) -> None:
-    """A stream has shown that the server works by its second event, not by the first, which may only be a queue's."""
+async def test_second_event_of_a_stream_closes_the_circuit(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """A stream as the trial succeeds at its second event, because the first may only mean that the run is queued."""
     answerer = await load()
-    clock = timed(answerer)
-    for _ in range(LEAST):
-        attempt = answerer.upstream.circuit.enter()
+    clock = use_fake_clock(answerer)
+    for _ in range(MIN_REQUESTS):
+        attempt = answerer.upstream.circuit_breaker.try_acquire()
         assert attempt
-        attempt.failed(slow=True)
-    clock.advance(PAUSE)
+        attempt.record_failure(timed_out=True)
+    clock.advance(INITIAL_BACKOFF)
     chunk = [{"type": "AIMessageChunk", "content": "Hel", "id": "1"}, {}]
-    fake.stream(event("metadata", {}), event("messages", chunk))
-    fake.hold.clear()
-    async with aclosing(answerer.stream(asked())) as events:
+    fake.respond_with_events(sse_event("metadata", {}), sse_event("messages", chunk))
+    fake.finish_body.clear()
+    async with aclosing(answerer.stream(make_question())) as events:
         assert await anext(events) == "Hel"
-        assert state_of(answerer) is State.CLOSED
+        assert state_of(answerer) is CircuitState.CLOSED
 
 
-async def test_short_deadlines_of_clients(fake: FakeLangGraph, load: Load) -> None:
-    """Clients that wait for less than half of the server's deadline shut nobody out, however many they are."""
+async def test_short_client_deadlines_do_not_open_the_circuit(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """Time-outs before half of the configured deadline do not count as failures."""
     answerer = await load(deadline=30.0)
-    fake.hold.clear()
-    for _ in range(2 * LEAST):
+    fake.finish_body.clear()
+    for _ in range(2 * MIN_REQUESTS):
         with pytest.raises(TimeoutError):
-            await soon(answerer, 0.02)
-    assert state_of(answerer) is State.CLOSED
-    assert answerer.statistics().requests == {"succeeded": 0, "failed": 0, "left": 2 * LEAST, "refused": 0}
+            await ask_with_deadline(answerer, 0.02)
+    assert state_of(answerer) is CircuitState.CLOSED
+    assert answerer.statistics().upstream_requests == {
+        "succeeded": 0,
+        "failed": 0,
+        "cancelled": 2 * MIN_REQUESTS,
+        "refused": 0,
+    }
 
 
-async def test_deadlines_that_others_keep(fake: FakeLangGraph, load: Load) -> None:
-    """A question that is cancelled when its time is over was one that the server did not answer."""
+async def test_cancellation_at_the_deadline_is_a_timeout(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """A question that is cancelled at its deadline counts as a failure."""
     answerer = await load(deadline=0.02)
-    fake.hold.clear()
-    for _ in range(LEAST):
+    fake.finish_body.clear()
+    for _ in range(MIN_REQUESTS):
         with pytest.raises(TimeoutError):
-            await soon(answerer, 0.02)
-    assert state_of(answerer) is State.OPEN
+            await ask_with_deadline(answerer, 0.02)
+    assert state_of(answerer) is CircuitState.OPEN
 
 
-async def soon(answerer: Remote, seconds: float) -> None:
-    """Ask, and cancel when so many seconds are over, as whoever keeps deadlines does."""
+async def ask_with_deadline(answerer: RemoteAnswerer, seconds: float) -> None:
+    """Ask a question and cancel it at its deadline, as the server does."""
     async with asyncio.timeout(seconds):
-        await answerer.answer(asked(deadline=time.monotonic() + seconds))
+        await answerer.answer(make_question(deadline=time.monotonic() + seconds))
 
 
-async def test_the_state_of_a_thread_shows_nothing(fake: FakeLangGraph, load: Load) -> None:
-    """That a thread can be read is no sign that runs come to an end: the run is what counts."""
+async def test_thread_lookups_do_not_count_as_success(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """Successful requests for the state of a thread do not keep the circuit closed if the runs fail."""
     answerer = await load()
     fake.status, fake.headers = 502, {"Content-Type": "text/html"}
-    for number in range(LEAST):
+    for number in range(MIN_REQUESTS):
         with pytest.raises(UpstreamFailed):
-            await answerer.answer(asked(thread=str(number)))
-    assert state_of(answerer) is State.OPEN
+            await answerer.answer(make_question(thread_id=str(number)))
+    assert state_of(answerer) is CircuitState.OPEN
 
 
-async def test_looks_go_past_it(down: Down) -> None:
-    """Askd's own looks at the server are neither counted nor stopped."""
-    answerer, _, base = down
-    answerer.upstream.base = base
-    await answerer.find()
-    assert state_of(answerer) is State.OPEN
+async def test_discovery_bypasses_the_circuit(unreachable: UnreachableServer) -> None:
+    """Discovery is neither counted nor rejected."""
+    answerer, _, base_url = unreachable
+    answerer.upstream.base_url = base_url
+    await answerer.discover()
+    assert state_of(answerer) is CircuitState.OPEN
 
 
-async def test_readiness_stays(down: Down) -> None:
-    """Readiness says how the circuit is and does not fail, for that would help nobody."""
-    ready, detail = await down[0].ready()
+async def test_readiness_with_open_circuit(unreachable: UnreachableServer) -> None:
+    """Readiness reports the open circuit but does not fail."""
+    ready, detail = await unreachable[0].ready()
     assert ready
-    assert (
-        detail == "circuit open, next trial in 1.0s: The server that answers cannot be reached. Ask again in a moment."
-    )
+    assert detail == "circuit open, next trial in 1.0s: The upstream server cannot be reached. Retry in a moment."
 
 
-async def test_readiness_that_needs_it(fake: FakeLangGraph, down: Down) -> None:
-    """Where the setting says so readiness fails; a look is the trial then, as no question will come."""
-    answerer, clock, was = down
-    answerer._needed = True
+async def test_readiness_requires_upstream(fake: FakeLangGraph, unreachable: UnreachableServer) -> None:
+    """If readiness requires the upstream, it fails while the circuit is open, and discovery is the trial."""
+    answerer, clock, base_url = unreachable
+    answerer._readiness_requires_upstream = True
     assert not (await answerer.ready())[0]
-    clock.advance(PAUSE)
+    clock.advance(INITIAL_BACKOFF)
     assert not (await answerer.ready())[0]
-    assert answerer._look
-    await answerer._look
-    assert answerer.upstream.circuit.wait == 2 * PAUSE
-    answerer.upstream.base = was
-    clock.advance(2 * PAUSE)
+    assert answerer._discovery_task
+    await answerer._discovery_task
+    assert answerer.upstream.circuit_breaker.seconds_until_trial == 2 * INITIAL_BACKOFF
+    answerer.upstream.base_url = base_url
+    clock.advance(2 * INITIAL_BACKOFF)
     assert not (await answerer.ready())[0]
-    await answerer._look
-    assert await answerer.ready() == (True, answerer.upstream.trouble)
+    await answerer._discovery_task
+    assert await answerer.ready() == (True, answerer.upstream.last_error)
     assert fake.bodies == []
 
 
-async def test_a_look_that_is_cancelled(down: Down) -> None:
-    """A look that was the trial and was cancelled keeps no other trial away."""
-    answerer, clock, _ = down
-    answerer._needed = True
-    clock.advance(PAUSE)
-    for turns in range(4):
+async def test_cancelled_discovery_allows_another_trial(unreachable: UnreachableServer) -> None:
+    """If discovery was the trial and was cancelled, another trial is allowed."""
+    answerer, clock, _ = unreachable
+    answerer._readiness_requires_upstream = True
+    clock.advance(INITIAL_BACKOFF)
+    for loop_iterations in range(4):
         await answerer.ready()
-        assert answerer._look
-        for _ in range(turns):
+        assert answerer._discovery_task
+        for _ in range(loop_iterations):
             await asyncio.sleep(0)
-        answerer._look.cancel()
-        await asyncio.wait({answerer._look})
-        assert answerer._look.cancelled()
-    assert answerer.upstream.circuit.enter()
+        answerer._discovery_task.cancel()
+        await asyncio.wait({answerer._discovery_task})
+        assert answerer._discovery_task.cancelled()
+    assert answerer.upstream.circuit_breaker.try_acquire()
 
 
-async def test_another_askd_has_it_too(nowhere: str) -> None:
-    """The circuit is the client's, whatever server it asks."""
-    answerer: Askd = askd(nowhere)
+async def test_circuit_of_another_askd(unreachable_url: str) -> None:
+    """Requests to another askd have a circuit breaker too."""
+    answerer: AskdAnswerer = askd_answerer(unreachable_url)
     answerer.upstream.open()
-    answerer.found = True
+    answerer.is_discovered = True
     await fail(answerer, Unavailable)
-    assert answerer.statistics().circuit == "open"
+    assert answerer.statistics().circuit_state == "open"
     assert answerer.statistics().circuit_openings == 1
     await answerer.close()

@@ -1,4 +1,4 @@
-"""Books written to a folder of the test's own, and loaded."""
+"""Fixtures that write and load books."""
 
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from service.answerers.book import Book
+from askd.answerers.book.answerer import BookAnswerer
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Write a file below `books`, its indentation removed; return the folder."""
+    """Return a function that writes a dedented file to the folder `books` and returns the folder."""
     folder = tmp_path / "books"
 
     def write(name: str, text: str) -> Path:
@@ -24,12 +24,12 @@ def write(tmp_path: Path) -> Callable[[str, str], Path]:
 
 
 @pytest.fixture
-async def load() -> AsyncIterator[Callable[[Path | None], Awaitable[Book]]]:
-    """Load a book; closed after the test."""
+async def load() -> AsyncIterator[Callable[[Path | None], Awaitable[BookAnswerer]]]:
+    """Return a function that loads a book; all books are closed after the test."""
     books = []
 
-    async def load(path: Path | None) -> Book:
-        books.append(Book(path))
+    async def load(path: Path | None) -> BookAnswerer:
+        books.append(BookAnswerer(path))
         await books[-1].load(lambda line: None)
         return books[-1]
 

@@ -1,4 +1,4 @@
-"""What holds the book in little memory: it must do what a dictionary does."""
+"""Tests of the compact storage of books and of the load that fills it."""
 
 import ctypes
 import threading
@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.answerers.book import build
-from service.answerers.book.lookup import Lookup
-from service.answerers.book.store import Store
+from askd.answerers.book import loader
+from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStore
 
 
-class Alike(str):
-    """A text whose hash says nothing."""
+class CollidingString(str):
+    """A string whose hash has only two values."""
 
     __slots__ = ()
 
@@ -22,62 +21,65 @@ class Alike(str):
         return len(self) % 2
 
 
-@pytest.mark.parametrize("kind", [str, Alike])
+@pytest.mark.parametrize("key_type", [str, CollidingString])
 @given(keys=st.lists(st.text(max_size=3)), others=st.lists(st.text(max_size=3)))
-def test_a_lookup_is_a_dictionary(kind: type[str], keys: list[str], others: list[str]) -> None:
-    """Each key leads to its first number, others to none, and clashes are told, also where all hashes are alike."""
-    keys, others = [kind(key) for key in keys], [kind(key) for key in others]
-    lookup, clashes = Lookup(keys.__getitem__), []
+def test_hash_table_is_like_a_dictionary(key_type: type[str], keys: list[str], others: list[str]) -> None:
+    """Keys map to their first number, unknown keys to None, and duplicates are reported, even if hashes collide."""
+    keys, others = [key_type(key) for key in keys], [key_type(key) for key in others]
+    table, duplicates = CompactHashTable(keys.__getitem__), []
     for number, key in enumerate(keys):
-        lookup.note(key, number)
-    lookup.settle(lambda one, other: clashes.append((one, other)), lambda: None)
-    firsts = {key: keys.index(key) for key in keys}
-    assert {key: lookup.find(key) for key in keys} == firsts
-    assert all(lookup.find(key) == firsts.get(key) for key in others)
-    assert clashes == [(firsts[key], number) for number, key in enumerate(keys) if firsts[key] != number]
+        table.add(key, number)
+    table.build(lambda first, second: duplicates.append((first, second)), lambda: None)
+    first_numbers = {key: keys.index(key) for key in keys}
+    assert {key: table.find(key) for key in keys} == first_numbers
+    assert all(table.find(key) == first_numbers.get(key) for key in others)
+    assert duplicates == [
+        (first_numbers[key], number) for number, key in enumerate(keys) if first_numbers[key] != number
+    ]
 
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
 
 
 @given(st.lists(st.tuples(st.lists(TEXT, min_size=1, max_size=3), TEXT)))
-def test_a_store_gives_back_what_it_took(entries: list[tuple[list[str], str]]) -> None:
-    """Questions, answers and which belongs to which come back as they went in."""
-    store = Store()
+def test_store_returns_stored_entries(entries: list[tuple[list[str], str]]) -> None:
+    """The store returns all questions with their answers."""
+    store = PackedEntryStore()
     for questions, answer in entries:
         store.add(questions, answer)
-    flat = [(question, answer) for questions, answer in entries for question in questions]
-    assert [(store.question(number), store.answer(number)) for number in range(store.questions)] == flat
-    assert store.entries == len(entries)
+    expected = [(question, answer) for questions, answer in entries for question in questions]
+    stored = [(store.get_question(number), store.get_answer(number)) for number in range(store.question_count)]
+    assert stored == expected
+    assert store.entry_count == len(entries)
 
 
-def test_progress_is_told_every_so_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A large book says how far it has come."""
-    monkeypatch.setattr(build, "_REPORT", 0.0)
+def test_load_reports_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The load of a large book reports its progress."""
+    monkeypatch.setattr(loader, "_PROGRESS_INTERVAL", 0.0)
     path, lines = tmp_path / "a.json", list[str]()
     path.write_text("[" + ",".join(f'{{"ask": "a{n}", "answer": "b"}}' for n in range(2500)) + "]", encoding="utf-8")
-    build.build_edition(path, lines.append, threading.Event())
+    loader.load_snapshot(path, lines.append, threading.Event())
     read = [f"read {count} entries" for count in ("1,000", "2,000", "2,500")]
     assert lines == [*read, "read 2,500 entries, building the index"]
 
 
-def test_a_cancelled_build_stops(tmp_path: Path) -> None:
-    """A build that is not wanted any more ends with its next piece."""
+def test_load_stops_when_cancelled(tmp_path: Path) -> None:
+    """A load raises LoadCancelled once the event is set."""
     path, cancelled = tmp_path / "a.json", threading.Event()
     path.write_text('[{"ask": "a", "answer": "b"}]', encoding="utf-8")
     cancelled.set()
-    with pytest.raises(build.Cancelled):
-        build.build_edition(path, lambda line: None, cancelled)
+    with pytest.raises(loader.LoadCancelled):
+        loader.load_snapshot(path, lambda line: None, cancelled)
 
 
-def test_memory_is_given_back_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another C library than glibc has no malloc_trim: nothing happens then."""
-    asked: list[object] = []
+def test_release_memory_without_malloc_trim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C libraries without malloc_trim cause no error."""
+    loaded_names: list[object] = []
 
-    def load(name: object) -> object:
-        asked.append(name)
+    def load_library(name: object) -> object:
+        loaded_names.append(name)
         return object()
 
-    monkeypatch.setattr(ctypes, "CDLL", load)
-    build.give_back()
-    assert asked == [None]
+    monkeypatch.setattr(ctypes, "CDLL", load_library)
+    loader.release_free_memory()
+    assert loaded_names == [None]

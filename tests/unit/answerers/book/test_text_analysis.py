@@ -1,15 +1,14 @@
-"""What makes two spellings one question."""
+"""Tests of normalization, question leads and search terms."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.answerers.book.normalise import bare, normalise
-from service.answerers.book.terms import analysed, spaced
+from askd.answerers.book.text_analysis import analyze, normalize, separate_terms, strip_question_lead
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("What is TCP?", "what is tcp"),
         ("  What\tis\n TCP ?! ", "what is tcp"),
@@ -24,42 +23,43 @@ from service.answerers.book.terms import analysed, spaced
         ("a\ufeffb", "ab"),
     ],
 )
-def test_spellings_are_one(one: str, other: str) -> None:
-    """Case, width, white space, punctuation, composition and invisible characters make no difference."""
-    assert normalise(one) == normalise(other)
+def test_spellings_are_equal(first: str, second: str) -> None:
+    """Differences in case, width, whitespace, punctuation, composition and invisible characters are ignored."""
+    assert normalize(first) == normalize(second)
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("C", "C++"), ("C", "C#"), ("C++", "C#"), ("हिंदी", "हद"), ("👍", "👎"), ("?", "!"), ("1", "2")]
+    ("first", "second"),
+    [("C", "C++"), ("C", "C#"), ("C++", "C#"), ("हिंदी", "हद"), ("👍", "👎"), ("?", "!"), ("1", "2")],
 )
-def test_meanings_stay_apart(one: str, other: str) -> None:
-    """Signs that belong to a word, vowel marks, emoji and lone punctuation do make a difference."""
-    assert normalise(one) != normalise(other)
+def test_different_meanings_are_different(first: str, second: str) -> None:
+    """Signs that belong to a word, vowel marks, emoji and lone punctuation are significant."""
+    assert normalize(first) != normalize(second)
 
 
 def test_signs_between_words_are_punctuation() -> None:
-    """Plus and hash count at the end of a word only."""
-    assert normalise("a+b #1 c ++ g++") == "a b 1 c g++"
+    """Plus and hash signs are only kept at the end of a word."""
+    assert normalize("a+b #1 c ++ g++") == "a b 1 c g++"
 
 
 @given(st.text())
-def test_normalising_again_changes_nothing(text: str) -> None:
-    """A normalised question is its own normal form, without space at its ends or twice in a row."""
-    normal = normalise(text)
-    assert normalise(normal) == normal
-    assert normal == " ".join(normal.split())
+def test_normalize_is_idempotent(text: str) -> None:
+    """Normalizing twice has the same result, with single spaces and none at the ends."""
+    normalized = normalize(text)
+    assert normalize(normalized) == normalized
+    assert normalized == " ".join(normalized.split())
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=127)))
-def test_ascii_has_no_rules_of_its_own(text: str) -> None:
-    """The quick way for ASCII gives what the way for all of Unicode gives."""
-    assert normalise(text + " é") == f"{normalise(text)} é".strip() or not any(map(str.isalnum, text))
+def test_ascii_and_unicode_paths_agree(text: str) -> None:
+    """The fast path for ASCII has the same result as the general one."""
+    assert normalize(text + " é") == f"{normalize(text)} é".strip() or not any(map(str.isalnum, text))
 
 
 @given(st.text(alphabet=st.characters()))
 def test_every_text_can_be_searched(text: str) -> None:
-    """Any text, lone surrogates included, makes terms."""
-    field, terms = analysed(normalise(text))
+    """Any text can be analyzed, even with lone surrogates."""
+    field, terms = analyze(normalize(text))
     assert field in {"words", "plain"}
     assert all(terms)
 
@@ -68,20 +68,20 @@ def test_every_text_can_be_searched(text: str) -> None:
     "lead",
     ["what is", "What's", "whats a", "what are the", "Define", "explain", "Please describe", "Can you tell me what is"],
 )
-def test_a_lead_is_left_out(lead: str) -> None:
-    """What only says that something is asked can be taken off."""
-    assert bare(normalise(f"{lead} load balancer?")) == "load balancer"
+def test_question_lead_is_stripped(lead: str) -> None:
+    """Words before the subject of a question are removed."""
+    assert strip_question_lead(normalize(f"{lead} load balancer?")) == "load balancer"
 
 
-def test_a_lead_alone_stays() -> None:
-    """A question that is nothing but a lead keeps it."""
-    assert bare("what is") == "what is"
-    assert bare("define") == "define"
+def test_question_lead_alone_is_kept() -> None:
+    """A question that consists of a lead only is not changed."""
+    assert strip_question_lead("what is") == "what is"
+    assert strip_question_lead("define") == "define"
 
 
-def test_languages_without_spaces_become_pairs() -> None:
-    """Chinese, Japanese, Korean and Thai are searched by pairs of characters, the question words left out."""
-    assert spaced("什么是服务器").split() == ["服务", "务器"]
-    assert spaced("サーバーとは何ですか").split() == ["サー", "ーバ", "バー"]
-    assert spaced("tcp 连接").split() == ["tcp", "连接"]
-    assert spaced("什么是").split() == ["什么", "么是"]
+def test_unspaced_scripts_become_bigrams() -> None:
+    """Scripts without spaces are split into pairs of characters, without the question words."""
+    assert separate_terms("什么是服务器").split() == ["服务", "务器"]
+    assert separate_terms("サーバーとは何ですか").split() == ["サー", "ーバ", "バー"]
+    assert separate_terms("tcp 连接").split() == ["tcp", "连接"]
+    assert separate_terms("什么是").split() == ["什么", "么是"]

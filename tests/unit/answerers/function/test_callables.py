@@ -1,12 +1,12 @@
-"""Every shape of code that can be called answers in the same way."""
+"""All kinds of callables answer in the same way."""
 
 import pytest
 
-from service.errors import LoadError
-from service.models import Answer, Question
-from tests.answerers.function.user_code import Ask, Load
+from askd.errors import LoadError
+from askd.models import Answer, Question
+from tests.support.user_functions import AskFunction, LoadFunction
 
-SHAPES = {
+CALLABLES = {
     "function": "def answer(text): return text.upper()",
     "async function": "async def answer(text): return text.upper()",
     "positional-only": "def answer(text, /): return text.upper()",
@@ -63,7 +63,7 @@ SHAPES = {
         async def answer(text):
             for letter in text: yield letter.upper()
     """,
-    "function that returns a generator": "def answer(text): return (each.upper() for each in text)",
+    "function that returns a generator": "def answer(text): return (letter.upper() for letter in text)",
     "function that returns an async generator": """
         async def letters(text):
             for letter in text: yield letter.upper()
@@ -82,23 +82,23 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("code", SHAPES.values(), ids=SHAPES.keys())
-async def test_shape_answers(load: Load, ask: Ask, code: str) -> None:
-    """What can be called with a text answers it, whatever it is."""
+@pytest.mark.parametrize("code", CALLABLES.values(), ids=CALLABLES.keys())
+async def test_callable_answers(load: LoadFunction, ask: AskFunction, code: str) -> None:
+    """Every kind of callable answers."""
     assert await ask(await load(code), "hi") == Answer("HI")
 
 
-@pytest.mark.parametrize("code", SHAPES.values(), ids=SHAPES.keys())
-async def test_shape_streams(load: Load, code: str) -> None:
-    """The stream of every shape is deltas that join to the text, then the whole answer, once."""
+@pytest.mark.parametrize("code", CALLABLES.values(), ids=CALLABLES.keys())
+async def test_callable_streams(load: LoadFunction, code: str) -> None:
+    """The stream of every kind of callable is deltas, which join to the text, then one answer."""
     function = await load(code)
-    *deltas, whole = [item async for item in function.stream(Question(text="hi"))]
-    assert whole == Answer("HI")
+    *deltas, answer = [item async for item in function.stream(Question(text="hi"))]
+    assert answer == Answer("HI")
     assert "".join(map(str, deltas)) == "HI"
 
 
-async def test_method_of_object(load: Load, ask: Ask) -> None:
-    """A dotted name reaches into an object of the module."""
+async def test_method_of_object(load: LoadFunction, ask: AskFunction) -> None:
+    """A dotted name may refer to an attribute of an object in the module."""
     code = """
         class Code:
             def say(self, text): return text + "!"
@@ -107,19 +107,19 @@ async def test_method_of_object(load: Load, ask: Ask) -> None:
     assert await ask(await load(code, "code.say"), "hi") == Answer("hi!")
 
 
-async def test_class_is_made_once(load: Load, ask: Ask) -> None:
-    """A class makes its one object at load, not for each question."""
+async def test_class_is_instantiated_once(load: LoadFunction, ask: AskFunction) -> None:
+    """A class is instantiated once at load, not for each question."""
     code = """
         class answer:
-            made = 0
-            def __init__(self): type(self).made += 1
-            def __call__(self, text): return str(self.made)
+            instances = 0
+            def __init__(self): type(self).instances += 1
+            def __call__(self, text): return str(self.instances)
     """
     function = await load(code)
     assert [await ask(function) for _ in range(3)] == [Answer("1")] * 3
 
 
-FAULTY = {
+INVALID = {
     "a str": ("answer = 'hi'", "main.py:answer is a str, which cannot be called"),
     "an int": ("answer = 5", "main.py:answer is an int"),
     "a module": ("import json as answer", "is a module"),
@@ -128,12 +128,12 @@ FAULTY = {
     "bytes": ("def answer(data: bytes): return 'hi'", "`data` is bytes: make it `data: str`"),
     "web application": (
         "class App:\n    async def __call__(self, scope, receive, send): ...\nanswer = App()",
-        "main.py:answer is a web application, which serves itself: name the function behind it",
+        "main.py:answer is a web application, not a function: name the function in it",
     ),
-    "class without call": ("class answer: ...", "a class whose objects cannot be called"),
+    "class without call": ("class answer: ...", "a class whose instances cannot be called"),
     "class with arguments": (
         "class answer:\n    def __init__(self, model): ...\n    def __call__(self, text): return text",
-        "a class that needs model to be made",
+        "a class whose constructor requires model",
     ),
     "class that fails": (
         "class answer:\n    def __init__(self): raise OSError('no model')\n    def __call__(self, text): return text",
@@ -142,10 +142,10 @@ FAULTY = {
 }
 
 
-@pytest.mark.parametrize(("code", "message"), FAULTY.values(), ids=FAULTY.keys())
-async def test_refused_at_load(load: Load, code: str, message: str) -> None:
-    """What cannot be called with a text is refused at load, with the name, the fault and the mend."""
+@pytest.mark.parametrize(("code", "message"), INVALID.values(), ids=INVALID.keys())
+async def test_load_errors(load: LoadFunction, code: str, message: str) -> None:
+    """An object that cannot be called with a text is a LoadError with its name and the reason."""
     with pytest.raises(LoadError) as caught:
         await load(code)
     assert message in str(caught.value)
-    assert "service/" not in str(caught.value)
+    assert "askd/" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Whether answers may be cached, as code declares it, and the version that they are cached under."""
+"""Deterministic functions: the declaration in the code, and the version for the cache."""
 
 import importlib
 import sys
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from service.answerers.function import Function
-from service.errors import LoadError
-from tests.answerers.function.user_code import Load, Write
+from askd.answerers.function import FunctionAnswerer
+from askd.errors import LoadError
+from tests.support.user_functions import LoadFunction, WriteFile
 
-Told = bool | None
+Override = bool | None
 
 DECLARED = {
     "function": "def answer(text): return text\nanswer.deterministic = True",
@@ -33,45 +33,45 @@ DECLARED = {
 
 
 @pytest.mark.parametrize("code", DECLARED.values(), ids=DECLARED.keys())
-async def test_declared_by_code(load: Load, code: str) -> None:
-    """`deterministic = True` counts wherever the code has it, and gives the answers a version."""
+async def test_declared_by_code(load: LoadFunction, code: str) -> None:
+    """`deterministic = True` may be on the function, the partial, the object or the class."""
     function = await load(code)
     assert function.deterministic
     assert len(function.version) == 16
 
 
-async def test_not_by_default(load: Load) -> None:
-    """Code that declares nothing is not cached, and needs no version."""
+async def test_not_by_default(load: LoadFunction) -> None:
+    """Code without a declaration is not deterministic and its version is empty."""
     function = await load("def answer(text): return text")
     assert (function.deterministic, function.version) == (False, "")
 
 
-@pytest.mark.parametrize("told", [True, False])
-async def test_setting_wins(load: Load, told: Told) -> None:
-    """What the setting says wins over what the code declares."""
-    code = f"def answer(text): return text\nanswer.deterministic = {not told}"
-    assert (await load(code, deterministic=told)).deterministic is told
+@pytest.mark.parametrize("setting", [True, False])
+async def test_setting_overrides_declaration(load: LoadFunction, setting: Override) -> None:
+    """The setting overrides the declaration in the code."""
+    code = f"def answer(text): return text\nanswer.deterministic = {not setting}"
+    assert (await load(code, deterministic=setting)).deterministic is setting
 
 
-@pytest.mark.parametrize("code", ["def answer(text, question): ...", "def answer(it: 'Question'): ..."])
-@pytest.mark.parametrize("told", [True, None])
-async def test_not_with_the_question(load: Load, code: str, told: Told) -> None:
-    """A function that sees the client or the request's id cannot be deterministic, whoever says so."""
-    declared = "" if told else "\nanswer.deterministic = True"
-    with pytest.raises(LoadError, match="cannot be deterministic: take the text alone, or drop the declaration"):
-        await load(code + declared, deterministic=told)
+@pytest.mark.parametrize("code", ["def answer(text, question): ...", "def answer(query: 'Question'): ..."])
+@pytest.mark.parametrize("setting", [True, None])
+async def test_question_cannot_be_deterministic(load: LoadFunction, code: str, setting: Override) -> None:
+    """A function that takes the Question, which has the client and the request id, cannot be deterministic."""
+    declared = "" if setting else "\nanswer.deterministic = True"
+    with pytest.raises(LoadError, match=r"cannot be deterministic: .* Take only the text, or remove the declaration"):
+        await load(code + declared, deterministic=setting)
 
 
 async def version(spec: str) -> str:
-    """The version of a deterministic function."""
-    function = Function(spec, threads=1, deterministic=True)
+    """Return the version of a deterministic function."""
+    function = FunctionAnswerer(spec, threads=1, deterministic=True)
     await function.load(lambda line: None)
     await function.close()
     return function.version
 
 
-async def test_version_is_that_of_the_code(write: Write) -> None:
-    """Equal code in another place has the same version; a change in a module that it imports gives another."""
+async def test_version_depends_on_the_code(write: WriteFile) -> None:
+    """The same code in another folder has the same version; a change in an imported module changes it."""
     versions = []
     for folder, word in [("a", "x"), ("b", "x"), ("c", "y")]:
         write(f"{folder}/main.py", "from helper import WORD\ndef answer(text): return WORD")
@@ -81,8 +81,8 @@ async def test_version_is_that_of_the_code(write: Write) -> None:
     assert versions[0] == versions[1] != versions[2]
 
 
-async def test_version_of_a_package(write: Write) -> None:
-    """The version of a package counts its modules, wherever the name leads."""
+async def test_version_of_a_package(write: WriteFile) -> None:
+    """The version of a package depends on its modules."""
     write("shop/__init__.py", "")
     write("shop/app.py", "def answer(text): return text")
     first = await version("shop.app:answer")
@@ -91,8 +91,10 @@ async def test_version_of_a_package(write: Write) -> None:
     assert first != await version("shop.app:answer")
 
 
-async def test_version_of_an_installed_package(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among installed packages only the named one counts: what else is imported differs by what was asked before."""
+async def test_version_of_an_installed_package(
+    write: WriteFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other installed packages do not change the version, because their imports depend on earlier questions."""
     write("site-packages/shop/__init__.py", "")
     write("site-packages/shop/app.py", "def answer(text): return text")
     write("site-packages/lib.py", "")
@@ -102,7 +104,7 @@ async def test_version_of_an_installed_package(write: Write, tmp_path: Path, mon
     assert first == await version("shop.app:answer")
 
 
-async def test_version_of_its_own(load: Load) -> None:
-    """Code whose data decide its answers names a version itself."""
+async def test_declared_version(load: LoadFunction) -> None:
+    """Code whose answers depend on data may declare a version."""
     code = "def answer(text): return text\nanswer.deterministic, answer.version = True, 'model-7'"
     assert (await load(code)).version == "model-7"

@@ -1,10 +1,10 @@
-"""Docstrings of three usual styles, taken apart."""
+"""Docstrings in Google, NumPy and Sphinx style."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.answerers.function.docstring import parsed
+from askd.answerers.function.parameters import parse_docstring
 
 
 @pytest.mark.parametrize(
@@ -17,13 +17,13 @@ from service.answerers.function.docstring import parsed
     ids=["google", "numpy", "sphinx"],
 )
 def test_docstring_styles(doc: str) -> None:
-    """Three usual styles describe parameters; nothing of them is left in the description."""
-    found = parsed(doc)
-    assert (found.summary, found.description) == ("Say it.", "More.")
-    assert found.parameters == {"lang": "the language", "n": "how many"}
+    """All three styles describe parameters, and the description contains none of them."""
+    docstring = parse_docstring(doc)
+    assert (docstring.summary, docstring.description) == ("Say it.", "More.")
+    assert docstring.parameters == {"lang": "the language", "n": "how many"}
 
 
 @given(st.text(alphabet=":- \nabArgs()", max_size=80))
-def test_any_docstring_is_taken(doc: str) -> None:
-    """No docstring is too odd to be taken apart."""
-    assert isinstance(parsed(doc).summary, str)
+def test_any_docstring_is_accepted(doc: str) -> None:
+    """No docstring is an error."""
+    assert isinstance(parse_docstring(doc).summary, str)

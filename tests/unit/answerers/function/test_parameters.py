@@ -1,4 +1,4 @@
-"""Parameters beside the text: what they are filled with, what the contract shows, what is refused."""
+"""Parameters other than the text: their values, their entries in the contract, and errors."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.answerers.function.parameters import Beside
-from service.errors import BadQuestion, LoadError
-from service.models import Question
-from tests.answerers.function.user_code import Ask, Load
+from askd.answerers.function.parameters import ExtraParameter
+from askd.errors import BadQuestion, LoadError
+from askd.models import Question
+from tests.support.user_functions import AskFunction, LoadFunction
 
-RICH = '''
+MANY_PARAMETERS = '''
     from __future__ import annotations
     import enum
     from typing import Annotated, Literal, Optional
@@ -51,33 +51,33 @@ RICH = '''
 '''
 
 
-async def test_defaults(load: Load, ask: Ask) -> None:
-    """What the client leaves out has the function's own default, so that both ways are the same question."""
-    function = await load(RICH)
-    bound = function.bind({}, textual=True)
-    assert list(bound) == ["lang", "count", "share", "loud", "form", "tone", "tags", "near", "old", "plain"]
-    assert bound == function.bind({"lang": ["en"], "count": ["1"], "tone": ["dry"]}, textual=True)
-    assert (await ask(function)).text == repr(("en", 1, 0.5, False, "short", bound["tone"], [], None, None, 3))
+async def test_defaults(load: LoadFunction, ask: AskFunction) -> None:
+    """A missing parameter has the default value, so the question equals one with the default given."""
+    function = await load(MANY_PARAMETERS)
+    parameters = function.parse_parameters({}, from_strings=True)
+    assert list(parameters) == ["lang", "count", "share", "loud", "form", "tone", "tags", "near", "old", "plain"]
+    assert parameters == function.parse_parameters({"lang": ["en"], "count": ["1"], "tone": ["dry"]}, from_strings=True)
+    assert (await ask(function)).text == repr(("en", 1, 0.5, False, "short", parameters["tone"], [], None, None, 3))
 
 
-async def test_from_query(load: Load, ask: Ask) -> None:
-    """Text from a query becomes what the annotations say; unknown names are left out."""
-    function = await load(RICH)
-    given = dict(count=["2"], share=["1"], loud=["true"], form=["long"], tone=["warm"], tags=["a", "b"], near=["5"])
-    bound = function.bind({**given, "utm_source": ["x"], "_cache": ["x"]}, textual=True)
-    assert bound["tone"].value == "warm"
-    assert {**bound, "tone": 0} == dict(
+async def test_from_query(load: LoadFunction, ask: AskFunction) -> None:
+    """Query strings are converted to the annotated types; unknown names are ignored."""
+    function = await load(MANY_PARAMETERS)
+    query = dict(count=["2"], share=["1"], loud=["true"], form=["long"], tone=["warm"], tags=["a", "b"], near=["5"])
+    parameters = function.parse_parameters({**query, "utm_source": ["x"], "_cache": ["x"]}, from_strings=True)
+    assert parameters["tone"].value == "warm"
+    assert {**parameters, "tone": 0} == dict(
         lang="en", count=2, share=1.0, loud=True, form="long", tone=0, tags=["a", "b"], near=5, old=None, plain=3
     )
 
 
-async def test_from_json(load: Load) -> None:
-    """JSON values must have the type themselves: a number in quotes is no number."""
-    function = await load(RICH)
-    assert function.bind({"count": 2, "near": None, "tags": ["a"]}, textual=False)["count"] == 2
+async def test_from_json(load: LoadFunction) -> None:
+    """JSON values are not converted: a number in quotes is an error."""
+    function = await load(MANY_PARAMETERS)
+    assert function.parse_parameters({"count": 2, "near": None, "tags": ["a"]}, from_strings=False)["count"] == 2
     with pytest.raises(BadQuestion) as caught:
-        function.bind({"count": "2"}, textual=False)
-    assert caught.value.members == {"parameter": "count"}
+        function.parse_parameters({"count": "2"}, from_strings=False)
+    assert caught.value.extensions == {"parameter": "count"}
     assert caught.value.detail == "`count`: expected `int`, got '2'."
 
 
@@ -93,62 +93,62 @@ async def test_from_json(load: Load) -> None:
         ("near", [""], "`near`: expected `int | null`, got ''."),
     ],
 )
-async def test_faulty(load: Load, name: str, values: list[str], detail: str) -> None:
-    """A faulty value is refused with its name and what is expected."""
-    function = await load(RICH)
+async def test_invalid_values(load: LoadFunction, name: str, values: list[str], detail: str) -> None:
+    """The error for an invalid value names the parameter and the expected value."""
+    function = await load(MANY_PARAMETERS)
     with pytest.raises(BadQuestion) as caught:
-        function.bind({name: values}, textual=True)
-    assert (caught.value.members, caught.value.detail) == ({"parameter": name}, detail)
+        function.parse_parameters({name: values}, from_strings=True)
+    assert (caught.value.extensions, caught.value.detail) == ({"parameter": name}, detail)
 
 
-@pytest.mark.parametrize("kind", ["float", "list[float]"])
+@pytest.mark.parametrize("annotation", ["float", "list[float]"])
 @pytest.mark.parametrize("text", ["nan", "inf", "-Infinity"])
-async def test_not_finite(load: Load, kind: str, text: str) -> None:
-    """Numbers that JSON does not have are refused from a query as well."""
-    function = await load(f"def answer(text, x: {kind}): return text")
+async def test_not_finite(load: LoadFunction, annotation: str, text: str) -> None:
+    """A query cannot contain numbers that JSON does not have."""
+    function = await load(f"def answer(text, x: {annotation}): return text")
     with pytest.raises(BadQuestion, match="expected a finite number"):
-        function.bind({"x": [text]}, textual=True)
+        function.parse_parameters({"x": [text]}, from_strings=True)
 
 
-async def test_required(load: Load, ask: Ask) -> None:
-    """A parameter without a default must be given; without an annotation it is text."""
+async def test_required(load: LoadFunction, ask: AskFunction) -> None:
+    """A parameter without a default is required; without an annotation it is text."""
     function = await load("def answer(text, lang, *, count: int): return lang * count")
     assert (await ask(function, lang=["e"], count=["3"])).text == "eee"
     with pytest.raises(BadQuestion, match=r"`count` is missing\.") as caught:
-        function.bind({"lang": ["e"]}, textual=True)
-    assert caught.value.members == {"parameter": "count"}
+        function.parse_parameters({"lang": ["e"]}, from_strings=True)
+    assert caught.value.extensions == {"parameter": "count"}
 
 
-async def test_item_of_list(load: Load) -> None:
-    """A faulty item of a list is named by its place."""
+async def test_item_of_list(load: LoadFunction) -> None:
+    """The error for an invalid list item has its index."""
     function = await load("def answer(text, n: list[int] = ()): return repr(n)")
-    assert function.bind({"n": ["1", "2"]}, textual=True) == {"n": [1, 2]}
+    assert function.parse_parameters({"n": ["1", "2"]}, from_strings=True) == {"n": [1, 2]}
     with pytest.raises(BadQuestion, match="`n`: expected `int`, got `str`, item 1"):
-        function.bind({"n": ["1", "x"]}, textual=True)
+        function.parse_parameters({"n": ["1", "x"]}, from_strings=True)
 
 
-async def test_contract(load: Load) -> None:
-    """The contract shows text, defaults, requirements and descriptions, in JSON Schema without references."""
-    contract = (await load(RICH)).contract
-    shown = {each.name: each for each in contract.parameters}
+async def test_contract(load: LoadFunction) -> None:
+    """The contract has descriptions, and JSON Schemas with defaults and without references."""
+    contract = (await load(MANY_PARAMETERS)).contract
+    entries = {entry.name: entry for entry in contract.parameters}
     assert (contract.summary, contract.description) == ("Say it.", "As often as needed.")
-    assert (shown["lang"].description, shown["count"].description) == ("the language of the answer", "how often")
-    assert shown["lang"].schema == {"type": "string", "default": "en"}
-    assert shown["tone"].schema == {"title": "Tone", "enum": ["dry", "warm"], "default": "dry"}
-    assert shown["tags"].schema == {"type": "array", "items": {"type": "string"}, "default": []}
-    assert shown["share"].schema == {"type": "number", "minimum": 0, "maximum": 1, "default": 0.5}
-    assert shown["near"].schema == {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None}
-    assert not any(each.required for each in contract.parameters)
-    assert not {"text", "_cache", "rest", "more"} & set(shown)
+    assert (entries["lang"].description, entries["count"].description) == ("the language of the answer", "how often")
+    assert entries["lang"].schema == {"type": "string", "default": "en"}
+    assert entries["tone"].schema == {"title": "Tone", "enum": ["dry", "warm"], "default": "dry"}
+    assert entries["tags"].schema == {"type": "array", "items": {"type": "string"}, "default": []}
+    assert entries["share"].schema == {"type": "number", "minimum": 0, "maximum": 1, "default": 0.5}
+    assert entries["near"].schema == {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None}
+    assert not any(entry.required for entry in contract.parameters)
+    assert not {"text", "_cache", "rest", "more"} & set(entries)
 
 
-async def test_contract_without_docstring(load: Load) -> None:
-    """Code that says nothing of itself has askd's own summary."""
+async def test_contract_without_docstring(load: LoadFunction) -> None:
+    """A function without a docstring has the default summary."""
     assert (await load("def answer(text): return text")).contract.summary == "Answers a question."
 
 
-async def test_docstring_of_object(load: Load) -> None:
-    """A callable object is described by its `__call__`, else by its class."""
+async def test_docstring_of_object(load: LoadFunction) -> None:
+    """The docstring of a callable object is that of `__call__`, or else of its class."""
     code = """
         class Code:
             "Of the class."
@@ -158,38 +158,38 @@ async def test_docstring_of_object(load: Load) -> None:
     assert (await load(code)).contract.summary == "Of the class."
 
 
-async def test_partial_keeps_its_keywords(load: Load, ask: Ask) -> None:
-    """What a partial has filled belongs to its author: no client sees or sets it."""
+async def test_partial_keeps_its_keywords(load: LoadFunction, ask: AskFunction) -> None:
+    """Clients neither see nor set the keyword arguments of a partial."""
     code = """
         import functools
         def say(text, key: str, lang: str = "en"): return f"{text} {key} {lang}"
         answer = functools.partial(say, key="secret")
     """
     function = await load(code)
-    assert [each.name for each in function.contract.parameters] == ["lang"]
+    assert [entry.name for entry in function.contract.parameters] == ["lang"]
     assert (await ask(function, "hi", key=["mine"], lang=["fr"])).text == "hi secret fr"
 
 
 QUESTIONS = {
-    "by class": "from service.models import Question\ndef answer(it: Question): return it.text + it.id",
-    "by class, quoted": "from service.models import Question\ndef answer(it: 'Question'): return it.text + it.id",
+    "by class": "from askd.models import Question\ndef answer(query: Question): return query.text + query.id",
+    "by class, quoted": "from askd.models import Question\ndef answer(query: 'Question'): return query.text + query.id",
     "for type checkers only": """
         from __future__ import annotations
         from typing import TYPE_CHECKING
         if TYPE_CHECKING:
-            from service import models
-        def answer(it: models.Question): return it.text + it.id
+            from askd import models
+        def answer(query: models.Question): return query.text + query.id
     """,
     "by name beside the text": "def answer(text, question): return text + question.id",
     "by class beside the text": (
-        "from service.models import Question\ndef answer(text, *, it: Question): return text + it.id"
+        "from askd.models import Question\ndef answer(text, *, query: Question): return text + query.id"
     ),
 }
 
 
 @pytest.mark.parametrize("code", QUESTIONS.values(), ids=QUESTIONS.keys())
-async def test_takes_question(load: Load, code: str) -> None:
-    """A parameter that is annotated or named so gets the Question, and is no parameter of the request."""
+async def test_takes_question(load: LoadFunction, code: str) -> None:
+    """A parameter annotated Question, or named `question`, gets the Question and is not a request parameter."""
     function = await load(code)
     assert function.contract.parameters == []
     assert (await function.answer(Question(text="hi ", id="7"))).text == "hi 7"
@@ -198,31 +198,31 @@ async def test_takes_question(load: Load, code: str) -> None:
 @pytest.mark.parametrize(
     "code", ["def answer(question): return question", "def answer(question: str): return question"]
 )
-async def test_first_called_question_is_text(load: Load, ask: Ask, code: str) -> None:
-    """The first parameter gets the text also where it is called `question`."""
+async def test_first_parameter_named_question_gets_the_text(load: LoadFunction, ask: AskFunction, code: str) -> None:
+    """The first parameter gets the text even if its name is `question`."""
     assert (await ask(await load(code), "hi")).text == "hi"
 
 
-async def test_question_annotated_str_is_a_parameter(load: Load) -> None:
-    """Beside the text, an annotation other than Question wins over the name."""
+async def test_question_annotated_str_is_a_parameter(load: LoadFunction) -> None:
+    """A later parameter named `question` with another annotation is a request parameter."""
     function = await load("def answer(text, question: str = 'x'): return question")
-    assert [each.name for each in function.contract.parameters] == ["question"]
+    assert [entry.name for entry in function.contract.parameters] == ["question"]
 
 
-REFUSED = {
+UNSUPPORTED = {
     "mapping": ("x: dict", "`x` is dict, which a request cannot carry: use str, int"),
     "own class": ("x: Exception", "`x` is Exception, which a request cannot carry"),
     "unguessable default": ("x=()", "`x` is tuple, which a request cannot carry"),
     "list of lists": ("x: list[list[int]]", "`x` is list, which"),
-    "nothing at run time": ("x: 'Nowhere'", "the annotation of `x`, Nowhere, names nothing at run time"),
+    "missing at run time": ("x: 'Nowhere'", "the annotation of `x`, Nowhere, does not exist at run time"),
     "q": ("q: str = ''", "`q` is the name of the question itself"),
     "positional": ("x: str, /", "`x` cannot be passed by name: remove the `/`"),
 }
 
 
-@pytest.mark.parametrize(("parameter", "message"), REFUSED.values(), ids=REFUSED.keys())
-async def test_refused_parameter(load: Load, parameter: str, message: str) -> None:
-    """A parameter that no request can fill is refused at load, by name."""
+@pytest.mark.parametrize(("parameter", "message"), UNSUPPORTED.values(), ids=UNSUPPORTED.keys())
+async def test_unsupported_parameter(load: LoadFunction, parameter: str, message: str) -> None:
+    """A parameter that a request cannot supply is a LoadError that names it."""
     with pytest.raises(LoadError) as caught:
         await load(f"def answer(text, {parameter}): return text")
     assert message.replace("is list,", "is list") in str(caught.value).replace("list[list[int]],", "list")
@@ -232,12 +232,12 @@ async def test_refused_parameter(load: Load, parameter: str, message: str) -> No
     st.lists(st.text(max_size=20), min_size=1, max_size=3),
     st.sampled_from([int, float, bool, str, list[int], int | None]),
 )
-def test_any_text_is_read_or_refused(values: list[str], kind: Any) -> None:
-    """Whatever a query holds, it is either a value of the type or a BadQuestion that names the parameter."""
-    each = Beside.made("x", kind, None, "")
-    refused = None
+def test_any_text(values: list[str], value_type: Any) -> None:
+    """Any query value is either converted or a BadQuestion that names the parameter."""
+    parameter = ExtraParameter.create("x", value_type, None, "")
+    extensions = None
     try:
-        value = each.read(values, textual=True)
-    except BadQuestion as fault:
-        refused = fault.members
-    assert refused == {"parameter": "x"} if refused else msgspec.convert(value, kind) == value
+        value = parameter.parse(values, from_strings=True)
+    except BadQuestion as error:
+        extensions = error.extensions
+    assert extensions == {"parameter": "x"} if extensions else msgspec.convert(value, value_type) == value

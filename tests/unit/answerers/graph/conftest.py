@@ -1,4 +1,4 @@
-"""Graphs in a module of the user's, served as a start would serve them."""
+"""Fixtures that serve a graph from a user's module."""
 
 import sys
 import types
@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from service.answerers.graph import Graph
-from tests.answerers.graph.graphs import ServeGraph
+from askd.answerers.graph import GraphAnswerer
+from tests.support.langgraph_graphs import LoadGraph
 
 
 @pytest.fixture(autouse=True)
 def fresh_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Start in an empty folder, and forget afterwards what the test imported from it."""
+    """Start in an empty folder; remove the modules that the test imported from it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
@@ -24,15 +24,15 @@ def fresh_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 
 @pytest.fixture
-async def serve_graph(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ServeGraph]:
-    """Load a graph, or a factory, that stands in a module called `shop`; closed after the test."""
+async def serve_graph(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LoadGraph]:
+    """Load a graph or a factory from a module called `shop`; it is closed after the test."""
     loaded = []
 
-    async def serve(value: Any, *, threads: int = 4, **options: Any) -> Graph:
+    async def serve(value: Any, *, threads: int = 4, **options: Any) -> GraphAnswerer:
         module = types.ModuleType("shop")
         vars(module)["graph"] = value
         monkeypatch.setitem(sys.modules, "shop", module)
-        loaded.append(Graph("shop:graph", threads=threads, **options))
+        loaded.append(GraphAnswerer("shop:graph", threads=threads, **options))
         await loaded[-1].load(lambda line: None)
         return loaded[-1]
 

@@ -1,4 +1,4 @@
-"""From what is named to the graph that is served: compiled graphs, builders, factories of every sort."""
+"""Loading graphs: compiled graphs, builders and factories."""
 
 import asyncio
 import contextlib
@@ -9,181 +9,197 @@ from typing import Any
 import pytest
 import structlog
 
-from service.answerers.graph import Graph
-from service.errors import LoadError
-from service.models import Answer, Question
-from tests.answerers.graph.graphs import ServeGraph, count, line
-from tests.fakes import settled
+from askd.answerers.graph import GraphAnswerer
+from askd.errors import LoadError
+from askd.models import Answer, Question
+from tests.support.fakes import cancelled_on_exit
+from tests.support.langgraph_graphs import LoadGraph, count_messages, sequential_graph
 
 HELLO = Question(text="hello")
 ONE = Answer("1 messages")
 
 
 def compiled() -> Any:
-    """A factory without arguments."""
-    return line(count=count).compile()
+    """Return a graph: a factory without arguments."""
+    return sequential_graph(count=count_messages).compile()
 
 
 def configured(config: dict[str, Any]) -> Any:
-    """A factory that gets a config."""
+    """Return a graph: a factory with a config."""
     assert config == {"configurable": {}}
     return compiled()
 
 
 def positional(config: Any, /) -> Any:
-    """A factory whose config cannot be named."""
+    """Return a graph: a factory with a positional-only config."""
     return configured(config)
 
 
-def optional(config: Any = None, *more: Any, **others: Any) -> Any:
-    """A factory that needs nothing."""
-    assert (config, more, others) == (None, (), {})
+def optional(config: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """Return a graph: a factory with optional parameters."""
+    assert (config, args, kwargs) == (None, (), {})
     return compiled()
 
 
-async def later() -> Any:
-    """An async factory."""
+async def async_factory() -> Any:
+    """Return a graph: an async factory."""
     return compiled()
 
 
 @contextlib.contextmanager
-def held() -> Iterator[Any]:
-    """A factory that holds something open."""
+def context() -> Iterator[Any]:
+    """Yield a graph: a factory with a context."""
     yield compiled()
 
 
 @contextlib.asynccontextmanager
-async def held_async() -> AsyncIterator[Any]:
-    """The same, async, with a time-out that spans the graph's life: it insists on one task."""
+async def async_context() -> AsyncIterator[Any]:
+    """Yield a graph within a timeout, which must be entered and left in one task."""
     async with asyncio.timeout(3600):
-        yield line(count=count)
+        yield sequential_graph(count=count_messages)
 
 
-class Own:
-    """A class of graphs."""
+class Custom:
+    """A class whose instances are graphs."""
 
-    async def ainvoke(self, given: Any, config: Any = None) -> Any:
-        """Answer."""
+    async def ainvoke(self, graph_input: Any, config: Any = None) -> Any:
+        """Return a state with one message."""
         return {"messages": [{"type": "ai", "content": "1 messages"}]}
 
 
-FACTORIES = [compiled, configured, positional, optional, later, held, held_async, Own, lambda: line(count=count)]
+FACTORIES = [
+    compiled,
+    configured,
+    positional,
+    optional,
+    async_factory,
+    context,
+    async_context,
+    Custom,
+    lambda: sequential_graph(count=count_messages),
+]
 
 
-@pytest.mark.parametrize("value", [compiled(), line(count=count), *FACTORIES])
-async def test_what_gives_a_graph(serve_graph: ServeGraph, value: Any) -> None:
-    """A compiled graph, one that is not, and a factory of either, in whichever form Python has."""
+@pytest.mark.parametrize("value", [compiled(), sequential_graph(count=count_messages), *FACTORIES])
+async def test_graphs_and_factories(serve_graph: LoadGraph, value: Any) -> None:
+    """Compiled graphs, builders, and all kinds of factories of either, are served."""
     graph = await serve_graph(value)
     assert await graph.answer(HELLO) == ONE
     assert await graph.ready() == (True, "")
     await graph.close()
 
 
-REFUSED = [
-    (lambda: "text", r"shop:graph returned str, which is no graph: return what `compile\(\)` gives, or make it `def"),
-    (lambda config, store: None, "shop:graph needs `store` to make a graph: a factory gets `config` and nothing else"),
-    (lambda runtime: None, "shop:graph needs `runtime`"),
-    (7, r"shop:graph is int, which is no graph: name what `compile\(\)` gives"),
+INVALID = [
+    (
+        lambda: "text",
+        r"shop:graph returned str, which is not a graph: return the result of `compile\(\)`, or make it a function",
+    ),
+    (
+        lambda config, store: None,
+        "shop:graph requires `store`: a graph factory is called with `config` and nothing else",
+    ),
+    (lambda runtime: None, "shop:graph requires `runtime`"),
+    (7, r"shop:graph is int, which is not a graph: name the result of `compile\(\)`"),
 ]
 
 
-@pytest.mark.parametrize(("value", "said"), REFUSED)
-async def test_what_gives_none(serve_graph: ServeGraph, value: Any, said: str) -> None:
-    """Anything else is refused, with what to name or to change."""
-    with pytest.raises(LoadError, match=said):
+@pytest.mark.parametrize(("value", "message"), INVALID)
+async def test_other_objects(serve_graph: LoadGraph, value: Any, message: str) -> None:
+    """Any other object is a LoadError that explains what to name or change."""
+    with pytest.raises(LoadError, match=message):
         await serve_graph(value)
 
 
 def raises() -> Any:
-    """A factory with a fault."""
+    """Raise an exception."""
     raise OSError("no model")
 
 
-def ends() -> Any:
-    """A factory that would end the process."""
+def exits() -> Any:
+    """Raise SystemExit."""
     raise SystemExit("no model")
 
 
-async def raises_later() -> Any:
-    """An async factory with a fault."""
+async def raises_async() -> Any:
+    """Raise an exception in an async factory."""
     raise OSError("no model")
 
 
 @contextlib.asynccontextmanager
-async def raises_within() -> AsyncIterator[Any]:
-    """A context that cannot be entered."""
+async def raises_in_context() -> AsyncIterator[Any]:
+    """Raise an exception when the context is entered."""
     async with asyncio.timeout_at(None):
-        await raises_later()
+        await raises_async()
         yield
 
 
-@pytest.mark.parametrize("value", [raises, ends, raises_later, raises_within])
-async def test_a_factory_that_fails(serve_graph: ServeGraph, value: Any) -> None:
-    """A fault of the factory ends the start, with the fault."""
+@pytest.mark.parametrize("value", [raises, exits, raises_async, raises_in_context])
+async def test_failing_factory(serve_graph: LoadGraph, value: Any) -> None:
+    """An exception in a factory is a LoadError that contains it."""
     with pytest.raises(LoadError, match=r"shop:graph failed:(?s:.*)no model"):
         await serve_graph(value)
 
 
-async def test_a_builder_that_does_not_compile(serve_graph: ServeGraph) -> None:
-    """What LangGraph has to say against a graph ends the start."""
-    builder = line(count=count)
+async def test_builder_that_does_not_compile(serve_graph: LoadGraph) -> None:
+    """An exception of LangGraph's compiler is a LoadError that contains it."""
+    builder = sequential_graph(count=count_messages)
     builder.add_edge("count", "nowhere")
     with pytest.raises(LoadError, match=r"shop:graph failed:(?s:.*)nowhere"):
         await serve_graph(builder)
 
 
-async def test_a_factory_that_fails_at_the_end(serve_graph: ServeGraph) -> None:
-    """What a factory's context raises when it is left is logged, and stops nothing."""
+async def test_factory_that_fails_on_close(serve_graph: LoadGraph) -> None:
+    """An exception when the factory's context is left is logged."""
 
     @contextlib.asynccontextmanager
-    async def make() -> AsyncIterator[Any]:
+    async def factory() -> AsyncIterator[Any]:
         yield compiled()
         raise OSError("cannot close")
 
-    graph = await serve_graph(make)
+    graph = await serve_graph(factory)
     with structlog.testing.capture_logs() as logs:
         await graph.close()
     assert "cannot close" in repr(logs)
 
 
-async def test_a_start_that_is_given_up(serve_graph: ServeGraph) -> None:
-    """A factory that is still being entered when the server stops is cancelled."""
-    began, ended = asyncio.Event(), asyncio.Event()
+async def test_cancelled_load(serve_graph: LoadGraph) -> None:
+    """If the load is cancelled while it enters the factory's context, the context is cancelled too."""
+    started, ended = asyncio.Event(), asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def make() -> AsyncIterator[Any]:
+    async def factory() -> AsyncIterator[Any]:
         try:
-            began.set()
+            started.set()
             await asyncio.Event().wait()
             yield compiled()
         finally:
             ended.set()
 
-    task = asyncio.ensure_future(serve_graph(make))
-    async with settled(task):
-        await began.wait()
+    task = asyncio.ensure_future(serve_graph(factory))
+    async with cancelled_on_exit(task):
+        await started.wait()
     await asyncio.wait_for(ended.wait(), 5)
 
 
-async def test_a_synchronous_factory_does_not_hold_up_the_loop(serve_graph: ServeGraph) -> None:
-    """A factory may take long, and so is called in the thread that imported the module."""
-    where = []
+async def test_synchronous_factory_runs_in_a_thread(serve_graph: LoadGraph) -> None:
+    """A synchronous factory runs in the thread that imported the module."""
+    threads = []
 
     @contextlib.contextmanager
-    def make() -> Iterator[Any]:
-        where.append(threading.current_thread())
+    def factory() -> Iterator[Any]:
+        threads.append(threading.current_thread())
         yield compiled()
-        where.append(threading.current_thread())
+        threads.append(threading.current_thread())
 
-    await (await serve_graph(make)).close()
-    assert where[0] is where[1] is not threading.main_thread()
+    await (await serve_graph(factory)).close()
+    assert threads[0] is threads[1] is not threading.main_thread()
 
 
-async def test_before_and_after() -> None:
-    """A graph that is not loaded says so; closing it is safe at any time."""
-    graph = Graph("nowhere:graph", threads=1)
+async def test_not_loaded() -> None:
+    """A graph that is not loaded is not ready and raises; it can be closed at any time."""
+    graph = GraphAnswerer("nowhere:graph", threads=1)
     assert await graph.ready() == (False, "not loaded")
-    with pytest.raises(LoadError, match="no module 'nowhere'"):
+    with pytest.raises(LoadError, match="cannot find the module 'nowhere'"):
         await graph.load(lambda line: None)
     with pytest.raises(RuntimeError, match="not loaded"):
         await graph.answer(HELLO)

@@ -1,4 +1,4 @@
-"""A graph's answer: which message it is, what it is made of, and what is said where there is none."""
+"""The answer of a graph: its message, other state keys, and errors."""
 
 import asyncio
 from dataclasses import dataclass
@@ -10,210 +10,216 @@ from langgraph.func import entrypoint
 from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
 
-from service.errors import AnswererFailed, LoadError, NoAnswer, RecursionLimit, Refused
-from service.models import Answer, Question
-from tests.answerers.graph.graphs import ServeGraph, echo, line, says, writes
-from tests.fakes import settled
+from askd.errors import AnswererFailed, LoadError, NoAnswer, RecursionLimit, Refused
+from askd.models import Answer, Question
+from tests.support.fakes import cancelled_on_exit
+from tests.support.langgraph_graphs import LoadGraph, constant_node, echo_last_message, model_node, sequential_graph
 
 HELLO = Question(text="hello")
 
 
-class Typed(TypedDict):
-    """A state of other keys than `messages`."""
+class TypedDictState(TypedDict):
+    """A state with other keys than `messages`."""
 
     question: str
     reply: str
 
 
-class Modelled(BaseModel):
-    """The same as a model of pydantic's."""
+class PydanticState(BaseModel):
+    """The same state as a pydantic model."""
 
     question: str
     reply: str = ""
 
 
 @dataclass
-class Plain:
-    """The same as a dataclass."""
+class DataclassState:
+    """The same state as a dataclass."""
 
     question: str
     reply: str = ""
 
 
-def other(kind: Any, reply: Any) -> Any:
-    """A graph over a state of that kind, which replies so."""
-    builder: StateGraph[Any, Any, Any, Any] = StateGraph(kind)
+def reply_graph(state_type: Any, reply: Any) -> Any:
+    """Return a graph that sets `reply` in a state of this type."""
+    builder: StateGraph[Any, Any, Any, Any] = StateGraph(state_type)
     builder.add_node("reply", lambda state: {"reply": reply})
     builder.add_edge(START, "reply")
     return builder.compile()
 
 
-async def test_the_question_is_a_message_of_the_users(serve_graph: ServeGraph) -> None:
-    """The text goes in as a user's message, and the AI message that follows it comes out."""
-    graph = await serve_graph(line(echo=echo).compile())
+async def test_question_is_a_user_message(serve_graph: LoadGraph) -> None:
+    """The input is a user message, and the answer is the AI message after it."""
+    graph = await serve_graph(sequential_graph(echo=echo_last_message).compile())
     assert await graph.answer(HELLO) == Answer("hello")
-    assert (graph.kind, graph.deterministic, graph.conversational) == ("graph", False, False)
+    assert (graph.kind, graph.deterministic, graph.supports_threads) == ("graph", False, False)
 
 
-async def test_the_last_ai_message_answers(serve_graph: ServeGraph) -> None:
-    """Of several messages it is the last of the AI's, whatever follows it."""
+async def test_last_ai_message_is_the_answer(serve_graph: LoadGraph) -> None:
+    """The answer is the last AI message, whatever messages follow it."""
 
     def note(state: MessagesState) -> dict[str, Any]:
         return {"messages": [HumanMessage("a note")]}
 
-    graph = await serve_graph(line(a=says("first"), b=says("second"), c=note).compile())
+    graph = await serve_graph(sequential_graph(a=model_node("first"), b=model_node("second"), c=note).compile())
     assert await graph.answer(HELLO) == Answer("second")
 
 
-async def test_blocks_of_text_are_joined(serve_graph: ServeGraph) -> None:
-    """Of content in blocks the texts count; thoughts, pictures and calls of tools are left out."""
+async def test_text_blocks_are_joined(serve_graph: LoadGraph) -> None:
+    """The answer is the joined text blocks, without thinking blocks, images and tool calls."""
     blocks = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "one "}, {"type": "text", "text": "two"}]
-    assert await (await serve_graph(line(a=writes(blocks)).compile())).answer(HELLO) == Answer("one two")
+    assert await (await serve_graph(sequential_graph(a=constant_node(blocks)).compile())).answer(HELLO) == Answer(
+        "one two"
+    )
 
 
-@pytest.mark.parametrize("kind", [Typed, Modelled, Plain])
-async def test_other_keys(serve_graph: ServeGraph, kind: Any) -> None:
-    """With keys named, the question is put under the one as text, and the text under the other answers."""
-    graph = await serve_graph(other(kind, "it is"), input_key="question", output_key="reply")
+@pytest.mark.parametrize("state_type", [TypedDictState, PydanticState, DataclassState])
+async def test_other_state_keys(serve_graph: LoadGraph, state_type: Any) -> None:
+    """With other state keys, the input is the bare text under one, and the answer is the text under the other."""
+    graph = await serve_graph(reply_graph(state_type, "it is"), input_key="question", output_key="reply")
     assert await graph.answer(HELLO) == Answer("it is")
 
 
-async def test_a_state_that_is_no_mapping(serve_graph: ServeGraph) -> None:
-    """What a workflow of LangGraph's functional API returns is the answer itself."""
+async def test_state_that_is_not_a_mapping(serve_graph: LoadGraph) -> None:
+    """The return value of LangGraph's functional API is the answer itself."""
 
     @entrypoint()
-    async def shout(given: dict[str, Any]) -> str:
-        return str(given["messages"][0]["content"]).upper()
+    async def shout(graph_input: dict[str, Any]) -> str:
+        return str(graph_input["messages"][0]["content"]).upper()
 
     assert await (await serve_graph(shout)).answer(HELLO) == Answer("HELLO")
 
 
-async def test_keys_that_the_state_does_not_have(serve_graph: ServeGraph) -> None:
-    """Where a graph tells its state's keys, and none is the one that is used, the start ends with the mend."""
-    graph = other(Typed, "it is")
-    with pytest.raises(LoadError, match=r"no 'messages', but question, reply: .* the question in ASKD_GRAPH_INPUT_KEY"):
+async def test_unknown_state_keys(serve_graph: LoadGraph) -> None:
+    """A missing state key is a LoadError that lists the keys and names the setting."""
+    graph = reply_graph(TypedDictState, "it is")
+    with pytest.raises(
+        LoadError, match=r"does not contain 'messages' \(question, reply\): set ASKD_GRAPH_INPUT_KEY to the key"
+    ):
         await serve_graph(graph)
-    with pytest.raises(LoadError, match=r"no 'answer', but question, reply: .* the answer in ASKD_GRAPH_OUTPUT_KEY"):
+    with pytest.raises(
+        LoadError, match=r"does not contain 'answer' \(question, reply\): set ASKD_GRAPH_OUTPUT_KEY to the key"
+    ):
         await serve_graph(graph, input_key="question", output_key="answer")
 
 
-class Silent:
-    """Only `ainvoke`, and whatever the test wants it to return."""
+class ConstantGraph:
+    """A graph with `ainvoke` only, which returns a constant."""
 
     def __init__(self, returned: Any) -> None:
         self.returned = returned
-        self.given: Any = None
+        self.graph_input: Any = None
 
-    async def ainvoke(self, given: Any, config: Any = None) -> Any:
-        """Return it."""
-        self.given = given
+    async def ainvoke(self, graph_input: Any, config: Any = None) -> Any:
+        """Return the constant."""
+        self.graph_input = graph_input
         return self.returned
 
 
-async def test_any_object_with_ainvoke(serve_graph: ServeGraph) -> None:
-    """Nothing of LangGraph is needed: messages may be mappings, and an object without `astream` does not stream."""
-    fake = Silent({"messages": [{"type": "human", "content": "hello"}, {"type": "ai", "content": "Hi"}]})
+async def test_any_object_with_ainvoke(serve_graph: LoadGraph) -> None:
+    """An object with `ainvoke` is a graph: messages may be mappings, and without `astream` it does not stream."""
+    fake = ConstantGraph({"messages": [{"type": "human", "content": "hello"}, {"type": "ai", "content": "Hi"}]})
     graph = await serve_graph(fake)
     assert await graph.answer(HELLO) == Answer("Hi")
-    assert fake.given == {"messages": [{"role": "user", "content": "hello"}]}
-    assert not graph.streams
+    assert fake.graph_input == {"messages": [{"role": "user", "content": "hello"}]}
+    assert not graph.supports_streaming
     assert [event async for event in graph.stream(HELLO)] == ["Hi", Answer("Hi")]
 
 
-async def test_keys_that_turn_out_to_be_missing(serve_graph: ServeGraph) -> None:
-    """Where the graph did not tell before, the question fails, and the log has the keys that there are."""
-    graph = await serve_graph(Silent({"question": "hello", "reply": "it is"}))
+async def test_missing_key_in_the_final_state(serve_graph: LoadGraph) -> None:
+    """If the keys were unknown at load, the question fails and the log has the keys."""
+    graph = await serve_graph(ConstantGraph({"question": "hello", "reply": "it is"}))
     with pytest.raises(AnswererFailed) as caught:
         await graph.answer(HELLO)
-    assert "no 'messages', but question, reply" in str(caught.value.__cause__)
+    assert "does not contain 'messages' (question, reply)" in str(caught.value.__cause__)
     assert "reply" not in caught.value.detail
 
 
 @pytest.mark.parametrize("value", [None, [], [{"type": "ai", "content": ""}], [{"type": "human", "content": "x"}]])
-async def test_silence_is_no_answer(serve_graph: ServeGraph, value: Any) -> None:
-    """A graph that ends without a word of its own has no answer."""
+async def test_no_message_is_no_answer(serve_graph: LoadGraph, value: Any) -> None:
+    """A graph without an AI message raises NoAnswer."""
     with pytest.raises(NoAnswer):
-        await (await serve_graph(Silent({"messages": value}))).answer(HELLO)
+        await (await serve_graph(ConstantGraph({"messages": value}))).answer(HELLO)
 
 
 @pytest.mark.parametrize("value", [7, {"a": 1}, object()])
-async def test_what_is_no_text_fails(serve_graph: ServeGraph, value: Any) -> None:
-    """Anything else under the key is a failure whose log names the type."""
-    graph = await serve_graph(Silent({"reply": value}), output_key="reply")
+async def test_value_that_is_not_text(serve_graph: LoadGraph, value: Any) -> None:
+    """A value that is not text is an AnswererFailed whose cause names the type."""
+    graph = await serve_graph(ConstantGraph({"reply": value}), output_key="reply")
     with pytest.raises(AnswererFailed) as caught:
         await graph.answer(HELLO)
     assert f"{type(value).__name__} under 'reply'" in str(caught.value.__cause__)
 
 
-async def test_an_answer_of_before_is_none_of_now(serve_graph: ServeGraph) -> None:
-    """Messages before the question do not answer it."""
+async def test_earlier_messages_are_not_answers(serve_graph: LoadGraph) -> None:
+    """Messages before the question are not its answer."""
     past = [{"type": "ai", "content": "old"}, {"type": "human", "content": "hello"}]
     with pytest.raises(NoAnswer):
-        await (await serve_graph(Silent({"messages": past}))).answer(HELLO)
+        await (await serve_graph(ConstantGraph({"messages": past}))).answer(HELLO)
 
 
-@pytest.mark.parametrize("way", ["answer", "stream"])
-async def test_a_recursion_limit_has_a_name_of_its_own(serve_graph: ServeGraph, way: str) -> None:
-    """A graph that runs in a circle fails with a title that says so, and nothing of its own."""
-    builder = line(a=lambda state: {}, b=lambda state: {})
+@pytest.mark.parametrize("method", ["answer", "stream"])
+async def test_recursion_limit(serve_graph: LoadGraph, method: str) -> None:
+    """A graph that reaches its recursion limit is a problem with its own code."""
+    builder = sequential_graph(a=lambda state: {}, b=lambda state: {})
     builder.add_edge("b", "a")
     graph = await serve_graph(builder.compile().with_config(recursion_limit=5))
-    with pytest.raises(RecursionLimit, match="steps that it may take") as caught:
-        await graph.answer(HELLO) if way == "answer" else [each async for each in graph.stream(HELLO)]
+    with pytest.raises(RecursionLimit, match="reached its recursion limit") as caught:
+        await graph.answer(HELLO) if method == "answer" else [event async for event in graph.stream(HELLO)]
     assert (caught.value.code, caught.value.status) == ("recursion-limit", 500)
     assert "recursion_limit" in str(caught.value.__cause__)
 
 
-async def test_a_node_that_refuses(serve_graph: ServeGraph) -> None:
-    """An exception of a web framework's with a 4xx reaches the client, as a function's does."""
+async def test_http_exception_in_a_node(serve_graph: LoadGraph) -> None:
+    """A 4xx exception of a web framework reaches the client, as in a function."""
     from aiohttp import web
 
     async def refuse(state: MessagesState) -> None:
         raise web.HTTPForbidden(text="not for you")
 
     with pytest.raises(Refused, match="not for you"):
-        await (await serve_graph(line(a=refuse).compile())).answer(HELLO)
+        await (await serve_graph(sequential_graph(a=refuse).compile())).answer(HELLO)
 
 
-async def test_a_node_that_raises(serve_graph: ServeGraph) -> None:
-    """What a node raises is passed on as it is, for the pipeline to log."""
+async def test_exception_in_a_node(serve_graph: LoadGraph) -> None:
+    """An exception of a node is raised unchanged, for the pipeline to log."""
 
     async def fail(state: MessagesState) -> None:
         raise ValueError("a secret")
 
     with pytest.raises(ValueError, match="a secret"):
-        await (await serve_graph(line(a=fail).compile())).answer(HELLO)
+        await (await serve_graph(sequential_graph(a=fail).compile())).answer(HELLO)
 
 
-@pytest.mark.parametrize("way", ["answer", "stream"])
-async def test_cancellation_reaches_the_node(serve_graph: ServeGraph, way: str) -> None:
-    """When the client leaves, the node that is being waited for is cancelled."""
-    began, ended = asyncio.Event(), asyncio.Event()
+@pytest.mark.parametrize("method", ["answer", "stream"])
+async def test_cancellation_reaches_the_node(serve_graph: LoadGraph, method: str) -> None:
+    """Cancelling the request cancels the running node."""
+    started, ended = asyncio.Event(), asyncio.Event()
 
     async def wait(state: MessagesState) -> None:
-        began.set()
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
             ended.set()
 
-    graph = await serve_graph(line(a=wait).compile())
+    graph = await serve_graph(sequential_graph(a=wait).compile())
 
     async def ask() -> None:
-        if way == "answer":
+        if method == "answer":
             await graph.answer(HELLO)
         else:
-            assert [each async for each in graph.stream(HELLO)]
+            assert [event async for event in graph.stream(HELLO)]
 
     task = asyncio.create_task(ask())
-    async with settled(task):
-        await began.wait()
+    async with cancelled_on_exit(task):
+        await started.wait()
     assert task.cancelled()
     assert ended.is_set()
 
 
-async def test_declared_deterministic(serve_graph: ServeGraph) -> None:
-    """Only a setting makes a graph deterministic; then its version is that of its code."""
-    assert (await serve_graph(line(echo=echo).compile())).version == ""
-    graph = await serve_graph(line(echo=echo).compile(), deterministic=True)
+async def test_deterministic_setting(serve_graph: LoadGraph) -> None:
+    """Only the setting makes a graph deterministic; its version is the fingerprint of its code."""
+    assert (await serve_graph(sequential_graph(echo=echo_last_message).compile())).version == ""
+    graph = await serve_graph(sequential_graph(echo=echo_last_message).compile(), deterministic=True)
     assert (graph.deterministic, len(graph.version)) == (True, 16)

@@ -1,4 +1,4 @@
-"""Conversations: what a graph with a checkpointer remembers of a thread, and what it must not."""
+"""Threads: conversations that a graph's checkpointer stores."""
 
 import asyncio
 import contextlib
@@ -11,22 +11,29 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import MessagesState
 
-from service.models import Answer, Question
-from tests.answerers.graph.graphs import ServeGraph, count, line, passing, says, streamed
-from tests.fakes import settled
+from askd.models import Answer, Question
+from tests.support.fakes import cancelled_on_exit
+from tests.support.langgraph_graphs import (
+    LoadGraph,
+    collect_stream,
+    count_messages,
+    model_node,
+    sequential_graph,
+    temporary_thread_ids,
+)
 
 
-async def said(graph: Any, text: str = "hello", **more: Any) -> str:
-    """The text of the answer to a question."""
-    answer: Answer = await graph.answer(Question(text=text, **more))
+async def ask(graph: Any, text: str = "hello", **options: Any) -> str:
+    """Return the text of the answer to a question."""
+    answer: Answer = await graph.answer(Question(text=text, **options))
     return answer.text
 
 
-async def test_a_thread_is_remembered(serve_graph: ServeGraph) -> None:
-    """Questions in one thread see those before them, in others they do not."""
-    graph = await serve_graph(line(count=count).compile(checkpointer=InMemorySaver()))
-    assert graph.conversational
-    assert [await said(graph, thread=each) for each in ("a", "a", "b", "a")] == [
+async def test_thread_is_remembered(serve_graph: LoadGraph) -> None:
+    """A question has the earlier messages of its thread, and no others."""
+    graph = await serve_graph(sequential_graph(count=count_messages).compile(checkpointer=InMemorySaver()))
+    assert graph.supports_threads
+    assert [await ask(graph, thread_id=thread) for thread in ("a", "a", "b", "a")] == [
         "1 messages",
         "3 messages",
         "1 messages",
@@ -34,117 +41,119 @@ async def test_a_thread_is_remembered(serve_graph: ServeGraph) -> None:
     ]
 
 
-async def test_streams_take_part(serve_graph: ServeGraph) -> None:
-    """A streamed question belongs to its thread as any other."""
-    graph = await serve_graph(line(count=count, last=count).compile(checkpointer=InMemorySaver()))
-    assert (await streamed(graph, thread="a"))[-1] == Answer("2 messages")
-    assert await said(graph, thread="a") == "5 messages"
+async def test_streaming_in_a_thread(serve_graph: LoadGraph) -> None:
+    """A streamed question is part of its thread."""
+    graph = await serve_graph(
+        sequential_graph(count=count_messages, last=count_messages).compile(checkpointer=InMemorySaver())
+    )
+    assert (await collect_stream(graph, thread_id="a"))[-1] == Answer("2 messages")
+    assert await ask(graph, thread_id="a") == "5 messages"
 
 
-@pytest.mark.parametrize("way", ["answer", "stream"])
-async def test_without_a_thread_nothing_is_left(serve_graph: ServeGraph, way: str) -> None:
-    """A question that names no thread stands alone, and its passing thread is deleted."""
-    memory = InMemorySaver()
-    graph = await serve_graph(line(count=count).compile(checkpointer=memory))
+@pytest.mark.parametrize("method", ["answer", "stream"])
+async def test_temporary_thread_is_deleted(serve_graph: LoadGraph, method: str) -> None:
+    """A question without a thread is independent, and its temporary thread is deleted."""
+    checkpointer = InMemorySaver()
+    graph = await serve_graph(sequential_graph(count=count_messages).compile(checkpointer=checkpointer))
     for _ in range(2):
-        answer = (await streamed(graph))[-1] if way == "stream" else await graph.answer(Question(text="hello"))
+        answer = (await collect_stream(graph))[-1] if method == "stream" else await graph.answer(Question(text="hello"))
         assert answer == Answer("1 messages")
     await graph.close()
-    assert not memory.storage
-    assert not memory.writes
+    assert not checkpointer.storage
+    assert not checkpointer.writes
 
 
-async def test_a_client_who_leaves_leaves_nothing(serve_graph: ServeGraph) -> None:
-    """The passing thread of a question that was cancelled is deleted too."""
-    began = asyncio.Event()
+async def test_temporary_thread_of_cancelled_request_is_deleted(serve_graph: LoadGraph) -> None:
+    """The temporary thread of a cancelled request is deleted too."""
+    started = asyncio.Event()
 
     async def wait(state: MessagesState) -> None:
-        began.set()
+        started.set()
         await asyncio.Event().wait()
 
-    memory = InMemorySaver()
-    graph = await serve_graph(line(count=count, wait=wait).compile(checkpointer=memory))
-    task = asyncio.create_task(said(graph))
-    async with settled(task):
-        await began.wait()
-        assert passing(iter(memory.storage))
+    checkpointer = InMemorySaver()
+    graph = await serve_graph(sequential_graph(count=count_messages, wait=wait).compile(checkpointer=checkpointer))
+    task = asyncio.create_task(ask(graph))
+    async with cancelled_on_exit(task):
+        await started.wait()
+        assert temporary_thread_ids(iter(checkpointer.storage))
     await graph.close()
-    assert not memory.storage
+    assert not checkpointer.storage
 
 
-class Faulty(InMemorySaver):
-    """Cannot delete."""
+class FailingDelete(InMemorySaver):
+    """A checkpointer whose deletion fails."""
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Fail."""
         raise OSError("gone")
 
 
-async def test_a_thread_that_cannot_be_deleted_is_told_of(serve_graph: ServeGraph) -> None:
-    """The answer is given all the same; the log names the thread that is left."""
-    memory = Faulty()
-    graph = await serve_graph(line(count=count).compile(checkpointer=memory))
+async def test_failing_deletion_is_logged(serve_graph: LoadGraph) -> None:
+    """A failing deletion does not fail the question; the log has the thread's id."""
+    checkpointer = FailingDelete()
+    graph = await serve_graph(sequential_graph(count=count_messages).compile(checkpointer=checkpointer))
     with structlog.testing.capture_logs() as logs:
-        assert await said(graph) == "1 messages"
+        assert await ask(graph) == "1 messages"
         await graph.close()
-    assert [line["thread"] for line in logs] == passing(iter(memory.storage))
+    assert [log["thread_id"] for log in logs] == temporary_thread_ids(iter(checkpointer.storage))
 
 
-async def test_without_a_checkpointer_there_are_no_threads(serve_graph: ServeGraph) -> None:
-    """A graph that remembers nothing is not conversational, and a thread is of no meaning to it."""
-    graph = await serve_graph(line(count=count).compile())
-    assert not graph.conversational
-    assert [await said(graph, thread="a") for _ in range(2)] == ["1 messages"] * 2
+async def test_graph_without_a_checkpointer(serve_graph: LoadGraph) -> None:
+    """A graph without a checkpointer does not support threads and ignores them."""
+    graph = await serve_graph(sequential_graph(count=count_messages).compile())
+    assert not graph.supports_threads
+    assert [await ask(graph, thread_id="a") for _ in range(2)] == ["1 messages"] * 2
 
 
-async def test_questions_in_one_thread_take_turns(serve_graph: ServeGraph) -> None:
-    """Two at once in one thread do not lose each other's messages; other threads do not wait."""
-    release, began = asyncio.Event(), asyncio.Semaphore(0)
+async def test_questions_in_one_thread_run_one_after_another(serve_graph: LoadGraph) -> None:
+    """Concurrent questions in one thread do not lose messages; other threads do not wait."""
+    release, started = asyncio.Event(), asyncio.Semaphore(0)
 
     async def wait(state: MessagesState) -> None:
-        began.release()
+        started.release()
         await release.wait()
 
-    graph = await serve_graph(line(wait=wait, count=count).compile(checkpointer=InMemorySaver()))
-    tasks = [asyncio.create_task(said(graph, thread=each)) for each in ("a", "a", "b")]
-    async with settled(tasks[0]), settled(tasks[1]), settled(tasks[2]):
+    graph = await serve_graph(sequential_graph(wait=wait, count=count_messages).compile(checkpointer=InMemorySaver()))
+    tasks = [asyncio.create_task(ask(graph, thread_id=thread)) for thread in ("a", "a", "b")]
+    async with cancelled_on_exit(tasks[0]), cancelled_on_exit(tasks[1]), cancelled_on_exit(tasks[2]):
         for _ in range(2):
-            await began.acquire()
-        assert began.locked()
+            await started.acquire()
+        assert started.locked()
         release.set()
-        assert [await each for each in tasks] == ["1 messages", "3 messages", "1 messages"]
+        assert [await task for task in tasks] == ["1 messages", "3 messages", "1 messages"]
 
 
-async def test_a_question_that_was_cancelled_gives_its_turn(serve_graph: ServeGraph) -> None:
-    """Whoever leaves while in turn, or while waiting for it, does not hold up the thread."""
-    began, release = asyncio.Event(), asyncio.Event()
+async def test_cancelled_question_releases_the_thread(serve_graph: LoadGraph) -> None:
+    """A cancelled question does not block its thread."""
+    started, release = asyncio.Event(), asyncio.Event()
 
     async def wait(state: MessagesState) -> None:
-        began.set()
+        started.set()
         await release.wait()
 
-    graph = await serve_graph(line(wait=wait, count=count).compile(checkpointer=InMemorySaver()))
-    first, second = (asyncio.create_task(said(graph, thread="a")) for _ in range(2))
-    async with settled(second):
-        async with settled(first):
-            await began.wait()
+    graph = await serve_graph(sequential_graph(wait=wait, count=count_messages).compile(checkpointer=InMemorySaver()))
+    first, second = (asyncio.create_task(ask(graph, thread_id="a")) for _ in range(2))
+    async with cancelled_on_exit(second):
+        async with cancelled_on_exit(first):
+            await started.wait()
         release.set()
         assert (await second).endswith("messages")
 
 
-async def test_a_factory_may_hold_its_checkpointer(serve_graph: ServeGraph) -> None:
-    """A context gives a graph with a database, open until the end; threads outlive the graph."""
+async def test_factory_with_a_checkpointer(serve_graph: LoadGraph) -> None:
+    """The database of a factory's context is open until the graph is closed; threads outlive the graph."""
     closed = []
 
     @contextlib.asynccontextmanager
-    async def make() -> AsyncIterator[Any]:
-        async with AsyncSqliteSaver.from_conn_string("threads.sqlite") as memory:
-            yield line(count=count).compile(checkpointer=memory)
-        closed.append(memory)
+    async def factory() -> AsyncIterator[Any]:
+        async with AsyncSqliteSaver.from_conn_string("threads.sqlite") as checkpointer:
+            yield sequential_graph(count=count_messages).compile(checkpointer=checkpointer)
+        closed.append(checkpointer)
 
     for expected in ("1 messages", "3 messages"):
-        graph = await serve_graph(make)
-        assert await said(graph, thread="a") == expected
+        graph = await serve_graph(factory)
+        assert await ask(graph, thread_id="a") == expected
         assert graph.warnings() == []
         assert not closed
         await graph.close()
@@ -152,24 +161,24 @@ async def test_a_factory_may_hold_its_checkpointer(serve_graph: ServeGraph) -> N
         closed.clear()
 
 
-async def test_memory_that_dies_with_the_process_is_warned_of(serve_graph: ServeGraph) -> None:
-    """A checkpointer in memory is named, with what that means."""
-    graph = await serve_graph(line(count=count).compile(checkpointer=InMemorySaver()))
+async def test_in_memory_checkpointer_warning(serve_graph: LoadGraph) -> None:
+    """An in-memory checkpointer gets a warning with its limits."""
+    graph = await serve_graph(sequential_graph(count=count_messages).compile(checkpointer=InMemorySaver()))
     [warning] = graph.warnings()
     assert "InMemorySaver" in warning
-    assert "die with the process" in warning
-    assert "replicas do not share them" in warning
+    assert "lost when the process ends" in warning
+    assert "not shared between replicas" in warning
 
 
-async def test_a_thread_keeps_what_a_failure_left(serve_graph: ServeGraph) -> None:
-    """After a question that failed the thread goes on with the next one."""
-    faults = [ValueError("first"), None]
+async def test_thread_after_a_failure(serve_graph: LoadGraph) -> None:
+    """After a failed question the thread accepts the next one."""
+    errors = [ValueError("first"), None]
 
     async def fail(state: MessagesState) -> None:
-        if fault := faults.pop(0):
-            raise fault
+        if error := errors.pop(0):
+            raise error
 
-    graph = await serve_graph(line(fail=fail, say=says("well")).compile(checkpointer=InMemorySaver()))
+    graph = await serve_graph(sequential_graph(fail=fail, say=model_node("well")).compile(checkpointer=InMemorySaver()))
     with pytest.raises(ValueError, match="first"):
-        await said(graph, thread="a")
-    assert await said(graph, thread="a") == "well"
+        await ask(graph, thread_id="a")
+    assert await ask(graph, thread_id="a") == "well"

@@ -1,6 +1,7 @@
-"""Interrupts: a graph that asks something before it can go on, and the reply that reaches it."""
+"""Interrupts: a graph waits for input, and the next question is the reply."""
 
 import dataclasses
+from collections.abc import Awaitable
 from datetime import date
 from typing import Any
 
@@ -10,15 +11,15 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
-from service.answerers.graph import Graph
-from service.answerers.graph.outcome import plain
-from service.errors import Interrupted
-from service.models import Answer, Question
-from tests.answerers.graph.graphs import ServeGraph, line, says, streamed
+from askd.answerers.graph import GraphAnswerer
+from askd.answerers.graph.results import to_json_value
+from askd.errors import Interrupted
+from askd.models import Answer, Question
+from tests.support.langgraph_graphs import LoadGraph, collect_stream, model_node, sequential_graph
 
 
-def asks(value: Any = "sure?") -> Any:
-    """A node that asks, and then says what the reply was."""
+def interrupting_node(value: Any = "sure?") -> Any:
+    """Return a node that interrupts the graph, then answers with the reply."""
 
     async def node(state: MessagesState) -> dict[str, Any]:
         return {"messages": [AIMessage(f"you said {interrupt(value)!r}")]}
@@ -26,39 +27,54 @@ def asks(value: Any = "sure?") -> Any:
     return node
 
 
-async def interrupted(graph: Graph, text: str = "hello", *, way: str = "answer", **more: Any) -> Interrupted:
-    """The interrupt that a question ends with."""
+async def catch_interrupt(
+    graph: GraphAnswerer, text: str = "hello", *, method: str = "answer", **options: Any
+) -> Interrupted:
+    """Return the Interrupted that a question raises."""
+    run: Awaitable[Any] = (
+        graph.answer(Question(text=text, **options)) if method == "answer" else collect_stream(graph, text, **options)
+    )
     with pytest.raises(Interrupted) as caught:
-        await graph.answer(Question(text=text, **more)) if way == "answer" else await streamed(graph, text, **more)
+        await run
     return caught.value
 
 
-@pytest.mark.parametrize("way", ["answer", "stream"])
-@pytest.mark.parametrize("deep", [False, True])
-async def test_what_the_graph_asks_reaches_the_client(serve_graph: ServeGraph, way: str, deep: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """An interrupt is a conflict that carries what is asked, from however deep in the graph."""
-    builder = line(ask=line(ask=asks({"sure": [1, 2]})).compile()) if deep else line(ask=asks({"sure": [1, 2]}))
+@pytest.mark.parametrize("method", ["answer", "stream"])
+@pytest.mark.parametrize("nested", [False, True])
+async def test_interrupt_reaches_the_client(serve_graph: LoadGraph, method: str, nested: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """An interrupt is a 409 with the value, at any depth of the graph."""
+    builder = (
+        sequential_graph(ask=sequential_graph(ask=interrupting_node({"sure": [1, 2]})).compile())
+        if nested
+        else sequential_graph(ask=interrupting_node({"sure": [1, 2]}))
+    )
     graph = await serve_graph(builder.compile(checkpointer=InMemorySaver()))
-    problem = await interrupted(graph, way=way, thread="a")
-    assert (problem.status, problem.members) == (409, {"interrupt": {"sure": [1, 2]}})
+    problem = await catch_interrupt(graph, method=method, thread_id="a")
+    assert (problem.status, problem.extensions) == (409, {"interrupt": {"sure": [1, 2]}})
     assert "same thread" in problem.detail
 
 
-@pytest.mark.parametrize("deep", [False, True])
-async def test_the_next_question_in_the_thread_is_the_reply(serve_graph: ServeGraph, deep: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """The graph goes on with the text where it stopped; after that questions are questions again."""
-    builder = line(ask=line(ask=asks()).compile()) if deep else line(ask=asks())
+@pytest.mark.parametrize("nested", [False, True])
+async def test_next_question_in_the_thread_is_the_reply(serve_graph: LoadGraph, nested: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """The text of the next question resumes the graph; later questions are questions again."""
+    builder = (
+        sequential_graph(ask=sequential_graph(ask=interrupting_node()).compile())
+        if nested
+        else sequential_graph(ask=interrupting_node())
+    )
     graph = await serve_graph(builder.compile(checkpointer=InMemorySaver()))
     for _ in range(2):
-        await interrupted(graph, thread="a")
-        assert await graph.answer(Question(text="yes", thread="a")) == Answer("you said 'yes'")
+        await catch_interrupt(graph, thread_id="a")
+        assert await graph.answer(Question(text="yes", thread_id="a")) == Answer("you said 'yes'")
 
 
-async def test_replies_are_streamed(serve_graph: ServeGraph) -> None:
-    """What a model says after the reply is told as it comes."""
-    graph = await serve_graph(line(ask=asks(), say=says("one two")).compile(checkpointer=InMemorySaver()))
-    await interrupted(graph, thread="a", way="stream")
-    assert await streamed(graph, "yes", thread="a") == ["one", " ", "two", Answer("one two")]
+async def test_replies_are_streamed(serve_graph: LoadGraph) -> None:
+    """Tokens of a model after the reply are streamed."""
+    graph = await serve_graph(
+        sequential_graph(ask=interrupting_node(), say=model_node("one two")).compile(checkpointer=InMemorySaver())
+    )
+    await catch_interrupt(graph, thread_id="a", method="stream")
+    assert await collect_stream(graph, "yes", thread_id="a") == ["one", " ", "two", Answer("one two")]
 
 
 @pytest.mark.parametrize(
@@ -72,61 +88,60 @@ async def test_replies_are_streamed(serve_graph: ServeGraph) -> None:
         ("[" * 100_000, "[" * 100_000),
     ],
 )
-async def test_replies_in_json(serve_graph: ServeGraph, text: str, reply: Any) -> None:
-    """An object or a list reaches the graph as such, anything else as text."""
-    graph = await serve_graph(line(ask=asks()).compile(checkpointer=InMemorySaver()))
-    await interrupted(graph, thread="a")
-    assert await graph.answer(Question(text=text, thread="a")) == Answer(f"you said {reply!r}")
+async def test_replies_in_json(serve_graph: LoadGraph, text: str, reply: Any) -> None:
+    """A JSON object or list reaches the graph as such, any other reply as text."""
+    graph = await serve_graph(sequential_graph(ask=interrupting_node()).compile(checkpointer=InMemorySaver()))
+    await catch_interrupt(graph, thread_id="a")
+    assert await graph.answer(Question(text=text, thread_id="a")) == Answer(f"you said {reply!r}")
 
 
-async def test_several_at_once(serve_graph: ServeGraph) -> None:
-    """Where several nodes ask, all of it is told; each reply answers the first that is left."""
+async def test_several_interrupts(serve_graph: LoadGraph) -> None:
+    """The client gets the values of all interrupts; each reply resumes the first one that is left."""
     builder: StateGraph[Any, Any, Any, Any] = StateGraph(MessagesState)
     for name in ("left", "right"):
-        builder.add_node(name, asks(name))
+        builder.add_node(name, interrupting_node(name))
         builder.add_edge(START, name)
     graph = await serve_graph(builder.compile(checkpointer=InMemorySaver()))
-    assert (await interrupted(graph, thread="a")).members == {"interrupt": ["left", "right"]}
-    assert (await interrupted(graph, "one", thread="a")).members == {"interrupt": "right"}
-    assert (await graph.answer(Question(text="two", thread="a"))).text == "you said 'two'"
+    assert (await catch_interrupt(graph, thread_id="a")).extensions == {"interrupt": ["left", "right"]}
+    assert (await catch_interrupt(graph, "one", thread_id="a")).extensions == {"interrupt": "right"}
+    assert (await graph.answer(Question(text="two", thread_id="a"))).text == "you said 'two'"
 
 
-@pytest.mark.parametrize("memory", [None, InMemorySaver()])
-async def test_without_a_thread_nobody_can_reply(serve_graph: ServeGraph, memory: Any) -> None:
-    """The problem says that a thread is needed; what was remembered for the question is gone."""
-    graph = await serve_graph(line(ask=asks()).compile(checkpointer=memory))
-    assert "Ask with a `thread`" in (await interrupted(graph)).detail
+@pytest.mark.parametrize("checkpointer", [None, InMemorySaver()])
+async def test_interrupt_without_a_thread(serve_graph: LoadGraph, checkpointer: Any) -> None:
+    """The problem explains that a reply requires a thread; the temporary thread is deleted."""
+    graph = await serve_graph(sequential_graph(ask=interrupting_node()).compile(checkpointer=checkpointer))
+    assert "Ask with a `thread`" in (await catch_interrupt(graph)).detail
     await graph.close()
-    assert memory is None or not memory.storage
+    assert checkpointer is None or not checkpointer.storage
 
 
-async def test_breakpoints_of_the_author(serve_graph: ServeGraph) -> None:
-    """A graph that was compiled to stop before a node has no answer there, though it has said something."""
-    builder = line(say=says("let me see", "let me see"), act=says("done"))
+async def test_breakpoints(serve_graph: LoadGraph) -> None:
+    """A graph that stops at a breakpoint does not answer, even if it has messages."""
+    builder = sequential_graph(say=model_node("let me see", "let me see"), act=model_node("done"))
     graph = await serve_graph(builder.compile(checkpointer=InMemorySaver(), interrupt_before=["act"]))
-    for way in ("answer", "stream"):
-        problem = await interrupted(graph, thread=way, way=way)
-        assert problem.members == {"interrupt": {"before": ["act"]}}
+    for method in ("answer", "stream"):
+        problem = await catch_interrupt(graph, thread_id=method, method=method)
+        assert problem.extensions == {"interrupt": {"before": ["act"]}}
 
 
 class GraphInterrupt(Exception):
-    """As LangGraph's own, which it does not let out of a graph, but others might."""
+    """An exception with the name of LangGraph's own, which LangGraph itself catches."""
 
 
-async def test_an_interrupt_that_is_raised(serve_graph: ServeGraph) -> None:
-    """An exception of LangGraph's name is an interrupt as well."""
+async def test_raised_interrupt(serve_graph: LoadGraph) -> None:
+    """An exception with the name of LangGraph's is an interrupt too."""
 
     class Raising:
-        async def ainvoke(self, given: Any, config: Any = None) -> Any:
-            """Ask."""
+        async def ainvoke(self, graph_input: Any, config: Any = None) -> Any:
             raise GraphInterrupt([{"value": "sure?"}])
 
-    assert (await interrupted(await serve_graph(Raising()))).members == {"interrupt": "sure?"}
+    assert (await catch_interrupt(await serve_graph(Raising()))).extensions == {"interrupt": "sure?"}
 
 
 @dataclasses.dataclass
-class Asked:
-    """Something of the author's own."""
+class Request:
+    """A dataclass of the graph's author."""
 
     when: date
 
@@ -136,19 +151,19 @@ LOOP.append(LOOP)
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "json_value"),
     [
-        (Asked(date(2026, 1, 2)), {"when": "2026-01-02"}),
+        (Request(date(2026, 1, 2)), {"when": "2026-01-02"}),
         (LOOP, "[[...]]"),
         (1 + 2j, "(1+2j)"),
         (None, None),
     ],
 )
-def test_whatever_is_asked_has_a_form_in_json(value: Any, shown: Any) -> None:
-    """Dataclasses as objects, all others as their text."""
-    assert plain(value) == shown
+def test_json_values(value: Any, json_value: Any) -> None:
+    """Dataclasses are JSON objects; values that JSON cannot represent are their text."""
+    assert to_json_value(value) == json_value
 
 
-def test_a_message_that_is_asked_about() -> None:
-    """Pydantic's models keep their members, within mappings too."""
-    assert plain({"draft": AIMessage("x", id="1")})["draft"]["content"] == "x"
+def test_nested_pydantic_models() -> None:
+    """Pydantic models in a mapping are JSON objects."""
+    assert to_json_value({"draft": AIMessage("x", id="1")})["draft"]["content"] == "x"

@@ -1,4 +1,4 @@
-"""Synchronous nodes: they run in askd's own threads, as many as were set, which nobody waits for at the end."""
+"""Synchronous nodes run in askd's thread pool."""
 
 import asyncio
 import threading
@@ -8,105 +8,105 @@ import pytest
 from langchain_core.messages import AIMessage
 from langgraph.graph import MessagesState
 
-from service.answerers.graph.executor import Executor, within
-from service.answerers.threads import Pool
-from service.errors import AnswererFailed
-from service.models import Question
-from tests.answerers.graph.graphs import ServeGraph, line
-from tests.fakes import settled
+from askd.answerers.graph.answerer import GraphExecutor, graph_context
+from askd.answerers.user_code.thread_pool import ThreadPool
+from askd.errors import AnswererFailed
+from askd.models import Question
+from tests.support.fakes import cancelled_on_exit
+from tests.support.langgraph_graphs import LoadGraph, sequential_graph
 
 HELLO = Question(text="hello")
 
 
-async def test_as_many_as_were_set(serve_graph: ServeGraph) -> None:
-    """More calls than the loop's own threads would allow are made at once; the statistics show them."""
-    together = threading.Barrier(40)
+async def test_thread_limit(serve_graph: LoadGraph) -> None:
+    """The configured number of calls run at once, more than the default executor would allow."""
+    barrier = threading.Barrier(40)
 
     def node(state: MessagesState) -> dict[str, Any]:
-        together.wait(10)
+        barrier.wait(10)
         return {"messages": [AIMessage(threading.current_thread().name)]}
 
-    graph = await serve_graph(line(node=node).compile(), threads=40)
+    graph = await serve_graph(sequential_graph(node=node).compile(), threads=40)
     answers = await asyncio.gather(*(graph.answer(HELLO) for _ in range(40)))
     assert {answer.text for answer in answers} == {f"askd-code-{n}" for n in range(1, 41)}
     assert graph.statistics().threads == 40
 
 
-async def test_a_node_that_ends_the_process(serve_graph: ServeGraph) -> None:
-    """SystemExit in a node fails the question, and not the server."""
+async def test_node_that_exits(serve_graph: LoadGraph) -> None:
+    """SystemExit in a node fails only the question."""
 
     def node(state: MessagesState) -> None:
         raise SystemExit(3)
 
-    graph = await serve_graph(line(node=node).compile())
+    graph = await serve_graph(sequential_graph(node=node).compile())
     with pytest.raises(AnswererFailed) as caught:
         await graph.answer(HELLO)
     assert isinstance(caught.value.__cause__, SystemExit)
 
 
-async def test_others_have_threads_of_their_own(serve_graph: ServeGraph) -> None:
-    """What askd itself does in threads, such as a scrape, does not wait for nodes that hang."""
-    began, release = threading.Event(), threading.Event()
+async def test_other_calls_have_separate_threads(serve_graph: LoadGraph) -> None:
+    """Calls of askd itself, such as metrics scrapes, do not wait for hanging nodes."""
+    started, release = threading.Event(), threading.Event()
 
     def node(state: MessagesState) -> None:
-        began.set()
+        started.set()
         release.wait(10)
 
-    graph = await serve_graph(line(node=node).compile(), threads=1)
-    async with settled(asyncio.create_task(graph.answer(HELLO))):
-        assert await asyncio.to_thread(began.wait, 10)
+    graph = await serve_graph(sequential_graph(node=node).compile(), threads=1)
+    async with cancelled_on_exit(asyncio.create_task(graph.answer(HELLO))):
+        assert await asyncio.to_thread(started.wait, 10)
         names = await asyncio.gather(*(asyncio.to_thread(lambda: threading.current_thread().name) for _ in range(3)))
         assert all(name.startswith("asyncio") for name in names)
-        assert (graph.statistics().busy, graph.statistics().queued) == (1, 0)
+        assert (graph.statistics().busy_threads, graph.statistics().queued_calls) == (1, 0)
     release.set()
 
 
-async def test_a_call_that_never_returns(serve_graph: ServeGraph) -> None:
-    """The graph closes, and the loop ends, while a node is still in a call."""
-    began, release = threading.Event(), threading.Event()
+async def test_close_during_a_call(serve_graph: LoadGraph) -> None:
+    """The graph can be closed while a node is in a call."""
+    started, release = threading.Event(), threading.Event()
 
     def node(state: MessagesState) -> None:
-        began.set()
+        started.set()
         release.wait(10)
 
-    graph = await serve_graph(line(node=node).compile())
+    graph = await serve_graph(sequential_graph(node=node).compile())
     task = asyncio.create_task(graph.answer(HELLO))
-    await asyncio.to_thread(began.wait, 10)
+    await asyncio.to_thread(started.wait, 10)
     task.cancel()
     await asyncio.wait({task})
     await graph.close()
-    assert graph.statistics().busy == 1
-    assert await asyncio.to_thread(lambda: "others have threads") == "others have threads"
+    assert graph.statistics().busy_threads == 1
+    assert await asyncio.to_thread(lambda: "other call") == "other call"
     release.set()
 
 
-def test_the_executor_takes_nothing_once_it_is_closed() -> None:
-    """A call that no thread will make is refused, rather than waited for."""
-    pool = Pool(1)
+def test_closed_executor_rejects_calls() -> None:
+    """After the pool is closed, a call raises instead of waiting forever."""
+    pool = ThreadPool(1)
     pool.close()
-    with within(), pytest.raises(RuntimeError, match="closed"):
-        Executor(pool).submit(print)
+    with graph_context(), pytest.raises(RuntimeError, match="closed"):
+        GraphExecutor(pool).submit(print)
 
 
-def test_the_executor_passes_over_what_was_cancelled() -> None:
-    """A call that was given up before a thread took it is never made."""
-    pool = Pool(1)
-    made: list[int] = []
-    hold, busy = threading.Event(), threading.Event()
-    executor = Executor(pool)
+def test_cancelled_executor_call_never_runs() -> None:
+    """A call that is cancelled in the queue never runs."""
+    pool = ThreadPool(1)
+    results: list[int] = []
+    release, started = threading.Event(), threading.Event()
+    executor = GraphExecutor(pool)
 
     def wait() -> bool:
-        busy.set()
-        return hold.wait(10)
+        started.set()
+        return release.wait(10)
 
-    with within():
+    with graph_context():
         first = executor.submit(wait)
-        busy.wait(10)
-        second = executor.submit(made.append, 1)
+        started.wait(10)
+        second = executor.submit(results.append, 1)
         assert second.cancel()
-        hold.set()
+        release.set()
         assert first.result(10)
         assert executor.submit(lambda: "next").result(10) == "next"
-    assert not made
+    assert not results
     executor.shutdown()
     pool.close()

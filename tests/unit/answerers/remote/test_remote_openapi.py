@@ -1,4 +1,4 @@
-"""Another askd's OpenAPI document, read back into the contract that it was made of."""
+"""Tests of parsing another askd's OpenAPI document back into a contract."""
 
 import json
 import re
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.answerers.remote import contract
-from service.models import Answer, Answerer, Contract, Parameter, Question
-from service.settings import Settings
-from service.web import openapi
+from askd.answerers.remote import openapi as remote_openapi
+from askd.api import openapi
+from askd.config import Settings
+from askd.models import Answer, Answerer, Contract, Parameter, Question
 
 COLOR = {"$ref": "#/$defs/Color", "$defs": {"Color": {"enum": ["red"]}}}
 TREE = {
@@ -19,7 +19,7 @@ TREE = {
     "properties": {"answer": {"type": "string"}, "tree": {"$ref": "#/$defs/Tree"}},
     "$defs": {"Tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}}}},
 }
-TOLD = Contract(
+CONTRACT = Contract(
     summary="Paints.",
     description="In many colours.",
     parameters=[
@@ -32,68 +32,69 @@ TOLD = Contract(
 )
 
 
-class Painter(Answerer):
-    """An answerer that tells much of itself."""
+class PainterAnswerer(Answerer):
+    """Answerer with a detailed contract."""
 
     kind = "painter"
     name = "painter"
-    streams = True
-    contract = TOLD
+    supports_streaming = True
+    contract = CONTRACT
 
     async def answer(self, question: Question) -> Answer:
-        """Say it back."""
+        """Echo the question."""
         return Answer(question.text)
 
 
-def document(answerer: Answerer, told: Contract | None = None) -> Any:
-    """The document of an answerer, as it comes over HTTP."""
-    if told is not None:
-        answerer.contract = told
-    return json.loads(json.dumps(openapi.document(Settings(), answerer, max_length=100)))
+def build_document(answerer: Answerer, contract: Contract | None = None) -> Any:
+    """Return the OpenAPI document of an answerer, decoded from JSON."""
+    if contract is not None:
+        answerer.contract = contract
+    return json.loads(json.dumps(openapi.build_document(Settings(), answerer, max_length=100)))
 
 
 def test_round_trip() -> None:
-    """All of it comes back, and what is made of it again refers to nothing that is not there."""
-    found = contract.contract_of(document(Painter()))
-    assert (found.summary, found.description, list(found.examples)) == (
+    """The parsed contract equals the original, and a document built from it contains all components it refers to."""
+    contract = remote_openapi.parse_contract(build_document(PainterAnswerer()))
+    assert (contract.summary, contract.description, list(contract.examples)) == (
         "Paints.",
         "In many colours.",
         ["a house", "a tree"],
     )
-    assert [(each.name, each.required, each.description) for each in found.parameters] == [
+    assert [(parameter.name, parameter.required, parameter.description) for parameter in contract.parameters] == [
         ("color", True, "which"),
         ("size", False, ""),
         ("thread", False, ""),
     ]
-    assert found.parameters[1].schema == {"type": "integer", "default": 1}
-    again = document(Painter(), found)
-    schemas = again["components"]["schemas"]
-    referred = re.findall(r"#/components/schemas/([^\"]+)", json.dumps(again))
-    assert set(referred) <= set(schemas)
+    assert contract.parameters[1].schema == {"type": "integer", "default": 1}
+    rebuilt = build_document(PainterAnswerer(), contract)
+    schemas = rebuilt["components"]["schemas"]
+    references = re.findall(r"#/components/schemas/([^\"]+)", json.dumps(rebuilt))
+    assert set(references) <= set(schemas)
     assert {"enum": ["red"]} in schemas.values()
 
 
-def test_about() -> None:
-    """What is served there, and whether it streams, are told beside the contract."""
-    assert contract.about(document(Painter())) == ("painter", True)
+def test_title_and_streaming() -> None:
+    """The document has the title, and whether the answerer supports streaming."""
+    assert remote_openapi.parse_title_and_streaming(build_document(PainterAnswerer())) == ("painter", True)
 
 
-@pytest.mark.parametrize("conversational", [False, True])
-def test_threads(conversational: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """A `thread` is askd's own only where the other remembers; else it is a parameter of the code."""
-    painter = Painter()
-    painter.conversational = conversational
-    found = document(painter)
-    assert contract.conversational(found) is conversational
-    assert ("thread" in [each.name for each in contract.contract_of(found).parameters]) is not conversational
+@pytest.mark.parametrize("supports_threads", [False, True])
+def test_threads(supports_threads: bool) -> None:  # noqa: FBT001 - test parameter
+    """`thread` is a built-in parameter if the answerer supports threads, else a parameter of the answerer."""
+    painter = PainterAnswerer()
+    painter.supports_threads = supports_threads
+    spec = build_document(painter)
+    assert remote_openapi.supports_threads(spec) is supports_threads
+    names = [parameter.name for parameter in remote_openapi.parse_contract(spec).parameters]
+    assert ("thread" in names) is not supports_threads
 
 
-JSON = st.recursive(
+JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=10,
 )
-PLACES = [
+PATHS = [
     ("paths",),
     ("paths", "/ask"),
     ("paths", "/ask", "get"),
@@ -106,24 +107,24 @@ PLACES = [
 ]
 
 
-@given(JSON, st.sampled_from(PLACES))
-def test_oddities(value: Any, place: tuple[str, ...]) -> None:
-    """Whatever stands in the document's place, what can be read is, and nothing fails."""
-    whole = document(Painter())
-    at = whole
-    for name in place[:-1]:
-        at = at[name]
-    at[place[-1]] = value
-    assert isinstance(contract.contract_of(whole), Contract)
-    assert isinstance(contract.about(whole), tuple)
-    assert contract.conversational(whole) in {False, True}
-    assert isinstance(contract.contract_of(value), Contract)
+@given(JSON_VALUES, st.sampled_from(PATHS))
+def test_invalid_documents(value: Any, path: tuple[str, ...]) -> None:
+    """Invalid parts of a document are ignored."""
+    spec = build_document(PainterAnswerer())
+    parent = spec
+    for name in path[:-1]:
+        parent = parent[name]
+    parent[path[-1]] = value
+    assert isinstance(remote_openapi.parse_contract(spec), Contract)
+    assert isinstance(remote_openapi.parse_title_and_streaming(spec), tuple)
+    assert remote_openapi.supports_threads(spec) in {False, True}
+    assert isinstance(remote_openapi.parse_contract(value), Contract)
 
 
-def test_endless_schema() -> None:
-    """A schema that is nested without end is cut, rather than followed."""
-    deep: Any = {}
+def test_deeply_nested_schema() -> None:
+    """A schema is cut off at the maximum depth."""
+    schema: Any = {}
     for _ in range(500):
-        deep = {"items": deep}
-    whole = {"paths": {"/ask": {"get": {"parameters": [{"in": "query", "name": "a", "schema": deep}]}}}}
-    assert len(json.dumps(contract.contract_of(whole).parameters[0].schema)) < 1000
+        schema = {"items": schema}
+    spec = {"paths": {"/ask": {"get": {"parameters": [{"in": "query", "name": "a", "schema": schema}]}}}}
+    assert len(json.dumps(remote_openapi.parse_contract(spec).parameters[0].schema)) < 1000

@@ -1,14 +1,14 @@
-"""Exceptions of the user's code that carry an HTTP status."""
+"""HTTP exceptions of web frameworks in the user's code."""
 
 import sys
 import types
 
 import pytest
 
-from service.errors import AnswererFailed, BadQuestion, Refused
-from tests.answerers.function.user_code import Ask, Load
+from askd.errors import AnswererFailed, BadQuestion, Refused
+from tests.support.user_functions import AskFunction, LoadFunction
 
-HOMES = {
+FRAMEWORKS = {
     "aiohttp": ("from aiohttp.web import HTTPNotFound\ndef answer(text): raise HTTPNotFound(text='gone')", 404, "gone"),
     "werkzeug": ("from werkzeug.exceptions import Gone\ndef answer(text): raise Gone('gone')", 410, "gone"),
     "starlette": ("from starlette import Teapot\ndef answer(text): raise Teapot(418, 'tea')", 418, "tea"),
@@ -27,7 +27,7 @@ HOMES = {
 
 @pytest.fixture
 def starlette(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand-ins with the shapes of Starlette's HTTPException and of FastAPI's, which derives from it by that name."""
+    """Install fakes of Starlette's HTTPException and of FastAPI's, which derives from it."""
     source = """
 class HTTPException(Exception):
     def __init__(self, status_code, detail, headers=None):
@@ -41,9 +41,11 @@ class Teapot(HTTPException): ...
 
 
 @pytest.mark.usefixtures("starlette")
-@pytest.mark.parametrize(("code", "status", "detail"), HOMES.values(), ids=HOMES.keys())
-async def test_refusals_keep_their_status(load: Load, ask: Ask, code: str, status: int, detail: str) -> None:
-    """A 4xx that the code raises with its framework's exception reaches the client with its detail."""
+@pytest.mark.parametrize(("code", "status", "detail"), FRAMEWORKS.values(), ids=FRAMEWORKS.keys())
+async def test_client_errors_keep_their_status(
+    load: LoadFunction, ask: AskFunction, code: str, status: int, detail: str
+) -> None:
+    """A 4xx of a framework's exception reaches the client with its detail."""
     with pytest.raises(Refused) as caught:
         await ask(await load(code))
     assert (caught.value.status, caught.value.detail) == (status, detail)
@@ -51,8 +53,8 @@ async def test_refusals_keep_their_status(load: Load, ask: Ask, code: str, statu
 
 
 @pytest.mark.usefixtures("starlette")
-async def test_refusals_keep_headers_that_belong_to_the_status(load: Load, ask: Ask) -> None:
-    """`Retry-After` and `WWW-Authenticate` pass through, others do not."""
+async def test_forwarded_headers(load: LoadFunction, ask: AskFunction) -> None:
+    """Only `Retry-After` and `WWW-Authenticate` reach the client."""
     code = """
         from starlette import Teapot
         def answer(text): raise Teapot(429, "slower", {"Retry-After": 5, "X-Internal": "x"})
@@ -70,16 +72,16 @@ async def test_refusals_keep_headers_that_belong_to_the_status(load: Load, ask: 
         "from starlette import Teapot\ndef answer(text): raise Teapot(502, 'secret')",
     ],
 )
-async def test_other_statuses_are_failures(load: Load, ask: Ask, body: str) -> None:
-    """A redirect or a 5xx of the code's own is a failure that says nothing."""
+async def test_other_statuses_are_failures(load: LoadFunction, ask: AskFunction, body: str) -> None:
+    """A redirect or a 5xx is an AnswererFailed without the detail."""
     with pytest.raises(AnswererFailed) as caught:
         await ask(await load(body))
     assert "secret" not in caught.value.detail
     assert caught.value.__cause__ is not None
 
 
-async def test_errors_of_http_clients_are_no_refusals(load: Load, ask: Ask) -> None:
-    """What another server said to the code is not meant for the client, though it has a status too."""
+async def test_http_client_errors_are_not_translated(load: LoadFunction, ask: AskFunction) -> None:
+    """The status of an upstream server does not become the client's."""
     code = """
         import http.client, urllib.error
         class Upstream(http.client.HTTPException):
@@ -91,10 +93,10 @@ async def test_errors_of_http_clients_are_no_refusals(load: Load, ask: Ask) -> N
     assert type(caught.value).__name__ == "Upstream"
 
 
-async def test_askds_own_problems_pass(load: Load, ask: Ask) -> None:
-    """Code that knows askd may raise its problems."""
+async def test_askd_problems_pass_unchanged(load: LoadFunction, ask: AskFunction) -> None:
+    """Code may raise askd's own problems."""
     code = """
-        from service.errors import BadQuestion
+        from askd.errors import BadQuestion
         def answer(text): raise BadQuestion("q", "too vague")
     """
     with pytest.raises(BadQuestion, match="too vague"):

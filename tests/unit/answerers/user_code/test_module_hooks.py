@@ -1,129 +1,129 @@
-"""The hooks of the user's module: when they run, where, and what their faults become."""
+"""The hooks of the user's module: order, threads and exceptions."""
 
 import asyncio
 
 import pytest
 import structlog
 
-from service.answerers.function import Function
-from service.errors import LoadError
-from tests.answerers.function.user_code import Load, Write, names
+from askd.answerers.function import FunctionAnswerer
+from askd.errors import LoadError
+from tests.support.user_functions import LoadFunction, WriteFile, module_globals
 
-ANSWER = "def answer(text): return text\nseen = []\n"
+ANSWER = "def answer(text): return text\nevents = []\n"
 
 
 @pytest.mark.parametrize("prefix", ["", "async "])
-async def test_startup_and_shutdown(load: Load, prefix: str) -> None:
-    """`startup` runs in load, `shutdown` in close, each once."""
-    code = ANSWER + f"{prefix}def startup(): seen.append('up')\n{prefix}def shutdown(): seen.append('down')\n"
+async def test_startup_and_shutdown(load: LoadFunction, prefix: str) -> None:
+    """`startup` runs once in `load`, `shutdown` once in `close`."""
+    code = ANSWER + f"{prefix}def startup(): events.append('up')\n{prefix}def shutdown(): events.append('down')\n"
     function = await load(code)
-    seen = names(function)["seen"]
-    assert seen == ["up"]
+    events = module_globals(function)["events"]
+    assert events == ["up"]
     await function.close()
     await function.close()
-    assert seen == ["up", "down"]
+    assert events == ["up", "down"]
 
 
-async def test_async_hooks_run_on_the_loop(load: Load) -> None:
-    """An async hook may make what belongs to the loop that answers."""
+async def test_async_hooks_run_on_the_loop(load: LoadFunction) -> None:
+    """An async hook runs on the event loop that answers."""
     function = await load(
-        ANSWER + "import asyncio\nasync def startup(): seen.append(asyncio.get_running_loop())\n",
+        ANSWER + "import asyncio\nasync def startup(): events.append(asyncio.get_running_loop())\n",
     )
-    assert names(function)["seen"] == [asyncio.get_running_loop()]
+    assert module_globals(function)["events"] == [asyncio.get_running_loop()]
 
 
-async def test_sync_hooks_share_one_thread(load: Load) -> None:
-    """What a synchronous hook opens another may close: a connection of sqlite3 insists on its thread."""
+async def test_sync_hooks_share_one_thread(load: LoadFunction) -> None:
+    """Synchronous hooks may share an object that is bound to a thread, such as a sqlite3 connection."""
     code = ANSWER + (
         "import sqlite3\n"
-        "base = sqlite3.connect(':memory:')\n"
-        "def startup(): base.execute('create table t (x)')\n"
-        "def ready(): return base.execute('select count(*) from t').fetchone() == (0,)\n"
-        "def shutdown(): base.close(); seen.append('closed')\n"
+        "database = sqlite3.connect(':memory:')\n"
+        "def startup(): database.execute('create table t (x)')\n"
+        "def ready(): return database.execute('select count(*) from t').fetchone() == (0,)\n"
+        "def shutdown(): database.close(); events.append('closed')\n"
     )
     function = await load(code)
     assert await function.ready() == (True, "")
     await function.close()
-    assert names(function)["seen"] == ["closed"]
+    assert module_globals(function)["events"] == ["closed"]
 
 
 @pytest.mark.parametrize("prefix", ["", "async "])
-@pytest.mark.parametrize("kind", ["OSError('no model')", "SystemExit('no model')"])
-async def test_startup_that_fails(write: Write, prefix: str, kind: str) -> None:
-    """A fault in `startup` is a LoadError with the user's own line; `shutdown` does not follow."""
-    write("main.py", ANSWER + f"{prefix}def startup():\n    raise {kind}\ndef shutdown(): seen.append('down')\n")
-    function = Function("main.py:answer", threads=1, deterministic=None)
+@pytest.mark.parametrize("exception", ["OSError('no model')", "SystemExit('no model')"])
+async def test_failing_startup(write: WriteFile, prefix: str, exception: str) -> None:
+    """An exception in `startup` is a LoadError with the user's line, and `shutdown` does not run."""
+    write("main.py", ANSWER + f"{prefix}def startup():\n    raise {exception}\ndef shutdown(): events.append('down')\n")
+    function = FunctionAnswerer("main.py:answer", threads=1, deterministic=None)
     with pytest.raises(LoadError) as caught:
         await function.load(lambda line: None)
     assert str(caught.value) == (
-        f"The startup hook failed:\n  main.py:4: raise {kind}\n  {kind.partition('(')[0]}: no model"
+        f"The startup hook failed:\n  main.py:4: raise {exception}\n  {exception.partition('(')[0]}: no model"
     )
     assert await function.ready() == (False, "not loaded")
     await function.close()
-    assert names(function)["seen"] == []
+    assert module_globals(function)["events"] == []
 
 
 @pytest.mark.parametrize("prefix", ["", "async "])
-async def test_shutdown_that_fails(load: Load, prefix: str) -> None:
-    """A fault in `shutdown` is logged, and does not keep the server from stopping."""
+async def test_failing_shutdown(load: LoadFunction, prefix: str) -> None:
+    """An exception in `shutdown` is logged and does not prevent the server from stopping."""
     function = await load(ANSWER + f"{prefix}def shutdown(): 1 / 0\n")
     with structlog.testing.capture_logs() as logs:
         await function.close()
-    assert [each["event"] for each in logs] == ["the shutdown hook failed"]
+    assert [log["event"] for log in logs] == ["shutdown_hook_failed"]
 
 
 @pytest.mark.parametrize("prefix", ["", "async "])
 @pytest.mark.parametrize(
-    ("returned", "verdict"),
+    ("returned", "result"),
     [
         ("True", (True, "")),
-        ("False", (False, "the ready hook says no")),
+        ("False", (False, "the ready hook returned False")),
         ("(False, 'warming up')", (False, "warming up")),
         ("(True, 'warm')", (True, "warm")),
         ("None", (False, "the ready hook returned NoneType: return a bool, or (bool, reason)")),
     ],
 )
-async def test_ready(load: Load, prefix: str, returned: str, verdict: tuple[bool, str]) -> None:
-    """`ready` returns a bool, or one with a reason; anything else is not ready and says why."""
-    assert await (await load(ANSWER + f"{prefix}def ready(): return {returned}\n")).ready() == verdict
+async def test_ready(load: LoadFunction, prefix: str, returned: str, result: tuple[bool, str]) -> None:
+    """`ready` returns a bool or (bool, reason); any other value means not ready."""
+    assert await (await load(ANSWER + f"{prefix}def ready(): return {returned}\n")).ready() == result
 
 
-async def test_without_hooks(load: Load) -> None:
-    """A module without hooks is ready once it is loaded."""
+async def test_without_hooks(load: LoadFunction) -> None:
+    """A module without hooks is ready after `load`."""
     assert await (await load(ANSWER)).ready() == (True, "")
 
 
-async def test_ready_that_fails_is_logged_once(load: Load) -> None:
-    """A `ready` that raises means no, without its text, and is logged when it begins, not every second."""
-    function = await load(ANSWER + "def ready():\n    if not seen: raise OSError('secret')\n    return True\n")
-    seen = names(function)["seen"]
+async def test_failing_ready_is_logged_once(load: LoadFunction) -> None:
+    """If `ready` raises, the module is not ready, and only the first exception in a row is logged."""
+    function = await load(ANSWER + "def ready():\n    if not events: raise OSError('secret')\n    return True\n")
+    events = module_globals(function)["events"]
     with structlog.testing.capture_logs() as logs:
         assert await function.ready() == (False, "the ready hook raised OSError")
         assert await function.ready() == (False, "the ready hook raised OSError")
         assert len(logs) == 1
-        seen.append(1)
+        events.append(1)
         assert await function.ready() == (True, "")
-        seen.clear()
+        events.clear()
         await function.ready()
         assert len(logs) == 2
 
 
 @pytest.mark.parametrize("name", ["startup", "shutdown", "ready"])
-async def test_hook_with_arguments(load: Load, name: str) -> None:
-    """A function of a hook's name that needs arguments is refused rather than left out in silence."""
+async def test_hook_with_arguments(load: LoadFunction, name: str) -> None:
+    """A hook with required parameters is a LoadError."""
     with pytest.raises(LoadError, match=f"main.py:{name} is a hook, which is called without arguments: remove them"):
         await load(ANSWER + f"def {name}(app): ...\n")
 
 
 @pytest.mark.parametrize("line", ["ready = False", "ready = None", "class startup: ..."])
-async def test_names_that_are_no_hooks(load: Load, line: str) -> None:
-    """A flag or a class of a hook's name is the module's own."""
+async def test_other_objects_with_the_name_of_a_hook(load: LoadFunction, line: str) -> None:
+    """A flag or a class with the name of a hook is ignored."""
     assert await (await load(ANSWER + line)).ready() == (True, "")
 
 
 async def test_close_without_load() -> None:
-    """Close is safe where load never was, or failed at the import."""
-    function = Function("main.py:answer", threads=1, deterministic=None)
+    """Close works if `load` failed at the import."""
+    function = FunctionAnswerer("main.py:answer", threads=1, deterministic=None)
     with pytest.raises(LoadError):
         await function.load(lambda line: None)
     await function.close()

@@ -1,102 +1,106 @@
-"""The queue's controlled delay: bursts pass, a queue that stands is bounded, and is let go when it is over."""
+"""CoDel: bursts may queue, a standing queue is bounded, and the bound is lifted when it is over."""
 
 import pytest
 
-from service.guards.limiter.standing import FAR_OVER, INTERVAL, Shed, Standing
+from askd.guards.concurrency.codel import INTERVAL, MAX_HEAD_DELAY_FACTOR, CoDel, ShedReason
 
 
-class Queue:
-    """A queue in which each question that begins has waited for so long, and a time that goes by."""
+class FakeQueue:
+    """CoDel with queue delays and a clock that the test sets."""
 
-    def __init__(self, *, queue: int = 64, budget: float = 0.1) -> None:
-        self.standing = Standing(queue, budget)
+    def __init__(self, *, queue_size: int = 64, target_delay: float = 0.1) -> None:
+        self.codel = CoDel(queue_size, target_delay)
         self.now = 100.0
-        self.done = 0
-        self.ask(0)
+        self.completed = 0
+        self.check(0)
 
-    def ask(self, waiting: int, *, oldest: float | None = None) -> Shed | None:
-        """Judge one more, where so many wait and the first of them for so long."""
-        return self.standing.judge(waiting, None if oldest is None else self.now - oldest, self.done, self.now)
+    def check(self, queue_length: int, *, head_delay: float | None = None) -> ShedReason | None:
+        """Ask for the admission of a request."""
+        head_arrival = None if head_delay is None else self.now - head_delay
+        return self.codel.check_admission(queue_length, head_arrival, self.completed, self.now)
 
-    def interval(self, *delays: float, done: int = 0, waiting: int = 1) -> None:
-        """Let an interval pass in which calls began after these delays, and so many ended."""
-        self.standing.least = min(self.standing.least, *delays)
-        self.done += done
+    def run_interval(self, *delays: float, completed: int = 0, queue_length: int = 1) -> None:
+        """Let an interval pass, in which calls started with these delays."""
+        self.codel.min_delay = min(self.codel.min_delay, *delays)
+        self.completed += completed
         self.now += INTERVAL
-        self.ask(waiting)
+        self.check(queue_length)
 
 
-def test_a_burst_may_fill_the_queue() -> None:
-    """Up to the setting may wait, not one more, while the queue does not stand."""
-    queue = Queue(queue=10)
-    assert [queue.ask(9), queue.ask(10)] == [None, Shed.QUEUE_FULL]
+def test_burst_may_fill_the_queue() -> None:
+    """Without a standing queue, the queue size is the only limit."""
+    queue = FakeQueue(queue_size=10)
+    assert [queue.check(9), queue.check(10)] == [None, ShedReason.QUEUE_FULL]
 
 
-def test_one_short_delay_says_that_the_queue_does_not_stand() -> None:
-    """Long delays are a burst as long as a short one is among them."""
-    queue = Queue()
-    queue.interval(0.5, 0.4, 0.1)
-    assert (queue.standing.stands, queue.ask(63)) == (False, None)
+def test_one_short_delay_means_no_standing_queue() -> None:
+    """Long delays are a burst as long as one delay of the interval is below the target."""
+    queue = FakeQueue()
+    queue.run_interval(0.5, 0.4, 0.1)
+    assert (queue.codel.is_dropping, queue.check(63)) == (False, None)
 
 
-@pytest.mark.parametrize(("rate", "bound"), [(250, 25), (1000, 64), (3, 1), (0, 1)])
-def test_a_standing_queue_is_bounded_by_what_is_done_within_the_budget(rate: int, bound: int) -> None:
-    """Where every delay is over the budget, as many may wait as end within it, at least one, never more than before."""
-    queue = Queue()
+@pytest.mark.parametrize(("rate", "queue_limit"), [(250, 25), (1000, 64), (3, 1), (0, 1)])
+def test_standing_queue_is_bounded_by_the_completion_rate(rate: int, queue_limit: int) -> None:
+    """A standing queue may hold the calls that complete within the target delay: at least 1, at most the queue size."""
+    queue = FakeQueue()
     for _ in range(20):
-        queue.interval(0.2, 0.11, done=round(rate * INTERVAL))
-    assert queue.standing.bound == bound
-    assert [queue.ask(bound - 1), queue.ask(bound)] == [None, Shed.QUEUE_FULL if bound == 64 else Shed.OVERLOADED]
+        queue.run_interval(0.2, 0.11, completed=round(rate * INTERVAL))
+    assert queue.codel.queue_limit == queue_limit
+    assert [queue.check(queue_limit - 1), queue.check(queue_limit)] == [
+        None,
+        ShedReason.QUEUE_FULL if queue_limit == 64 else ShedReason.OVERLOADED,
+    ]
 
 
-def test_nothing_that_begins_is_judged_by_who_waits_longest() -> None:
-    """A queue that does not move at all stands once its first has waited for longer than the budget."""
-    queue = Queue()
+def test_head_delay_counts_if_no_call_started() -> None:
+    """If no call started in an interval, the waiting time of the queue's head is its minimum delay."""
+    queue = FakeQueue()
     queue.now += INTERVAL
-    assert queue.ask(5, oldest=0.09) is None
+    assert queue.check(5, head_delay=0.09) is None
     queue.now += INTERVAL
-    assert queue.ask(5, oldest=0.19) is Shed.OVERLOADED
+    assert queue.check(5, head_delay=0.19) is ShedReason.OVERLOADED
 
 
-def test_a_first_in_line_far_over_the_budget() -> None:
-    """There is no waiting behind who has waited for two budgets, also in the middle of an interval."""
-    queue = Queue()
-    assert queue.ask(1, oldest=FAR_OVER * 0.1 - 0.01) is None
-    assert queue.ask(1, oldest=FAR_OVER * 0.1 + 0.01) is Shed.OVERLOADED
+def test_long_head_delay_sheds_within_the_interval() -> None:
+    """If the head has waited for twice the target delay, requests are shed before the interval ends."""
+    queue = FakeQueue()
+    assert queue.check(1, head_delay=MAX_HEAD_DELAY_FACTOR * 0.1 - 0.01) is None
+    assert queue.check(1, head_delay=MAX_HEAD_DELAY_FACTOR * 0.1 + 0.01) is ShedReason.OVERLOADED
 
 
-def test_without_a_queue_nothing_stands() -> None:
-    """A queue of 0 turns everybody away whom it is asked about, in every state."""
-    queue = Queue(queue=0)
-    queue.interval(0.5, waiting=0)
-    assert queue.ask(0) is Shed.QUEUE_FULL
+def test_queue_size_zero_is_always_full() -> None:
+    """With a queue size of 0 every request is shed, in any state."""
+    queue = FakeQueue(queue_size=0)
+    queue.run_interval(0.5, queue_length=0)
+    assert queue.check(0) is ShedReason.QUEUE_FULL
 
 
-def test_it_is_over_when_it_ran_empty_and_nobody_was_turned_away() -> None:
-    """An empty queue alone does not end it, as a bound of one empties often: nobody may have been shed, either."""
-    queue = Queue()
-    queue.interval(0.2, done=25)
-    queue.interval(0.2, done=25, waiting=30)
-    assert queue.standing.stands
-    queue.standing.emptied = True
-    queue.interval(0.0, waiting=30)
-    assert queue.standing.stands
+def test_dropping_ends_when_the_queue_was_empty_and_nothing_was_shed() -> None:
+    """An empty queue alone does not end dropping: no request may have been shed for an interval, either."""
+    queue = FakeQueue()
+    queue.run_interval(0.2, completed=25)
+    queue.run_interval(0.2, completed=25, queue_length=30)
+    assert queue.codel.is_dropping
+    queue.codel.was_empty = True
+    queue.run_interval(0.0, queue_length=30)
+    assert queue.codel.is_dropping
     queue.now += INTERVAL / 2
-    assert not queue.standing.over(queue.now)
-    queue.interval(0.0)
-    assert queue.standing.over(queue.now)
-    assert queue.standing.stands
-    queue.standing.emptied = True
-    queue.interval(0.0)
-    assert (queue.standing.stands, queue.standing.bound) == (False, 64)
+    assert not queue.codel.no_recent_shed(queue.now)
+    queue.run_interval(0.0)
+    assert queue.codel.no_recent_shed(queue.now)
+    assert queue.codel.is_dropping
+    queue.codel.was_empty = True
+    queue.run_interval(0.0)
+    assert (queue.codel.is_dropping, queue.codel.queue_limit) == (False, 64)
 
 
-def test_pauses_do_not_count_for_the_rate() -> None:
-    """What is done in a second is measured while some wait: an hour without any does not lower it."""
-    queue = Queue()
+def test_idle_time_does_not_lower_the_completion_rate() -> None:
+    """The completion rate is measured only while requests are waiting: an idle hour does not lower it."""
+    queue = FakeQueue()
     for _ in range(5):
-        queue.interval(0.2, done=25)
+        queue.run_interval(0.2, completed=25)
     queue.now += 3600.0
-    queue.interval(0.2)
-    queue.interval(0.2, done=25)
-    assert queue.standing.bound == pytest.approx(25, abs=3)
+    queue.run_interval(0.2)
+    queue.run_interval(0.2, completed=25)
+    assert queue.codel.queue_limit == pytest.approx(25, abs=3)

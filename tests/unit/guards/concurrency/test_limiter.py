@@ -1,4 +1,4 @@
-"""The limiter: who gets a place, who waits, who is turned away; on a clock that the test moves."""
+"""The concurrency limiter: slots, queue, load shedding and detached calls, on a simulated clock."""
 
 import asyncio
 import random
@@ -8,444 +8,459 @@ from typing import Any
 
 import pytest
 
-from service.errors import Overloaded
-from service.guards.limiter import Limiter, Ticket, retry_after
-from tests.guards.simulation import Loop
+from askd.errors import Overloaded
+from askd.guards.concurrency import ConcurrencyLimiter, Permit, jittered_retry_after
+from tests.support.simulated_server import SimulatedLoop
 
 
 @pytest.fixture
-def loop() -> Iterator[Loop]:
-    """Give a loop whose time is the test's own."""
-    made = Loop(iter(()), lambda _: None, random.Random(1))
-    yield made
-    made.run_until_complete(made.shutdown_asyncgens())
-    made.close()
+def loop() -> Iterator[SimulatedLoop]:
+    """Yield a loop on a simulated clock."""
+    simulated_loop = SimulatedLoop(iter(()), lambda _: None, random.Random(1))
+    yield simulated_loop
+    simulated_loop.run_until_complete(simulated_loop.shutdown_asyncgens())
+    simulated_loop.close()
 
 
-def limiter(
-    loop: Loop, places: Any = 1, *, queue: int = 64, budget: float = 0.1, ceiling: int | None = None
-) -> Limiter:
-    """Make a limiter on that clock."""
-    return Limiter(places, queue=queue, budget=budget, ceiling=ceiling, clock=loop.time, cpu=lambda: 0.0)
+def make_limiter(
+    loop: SimulatedLoop,
+    concurrency: Any = 1,
+    *,
+    queue_size: int = 64,
+    target_delay: float = 0.1,
+    max_concurrency: int | None = None,
+) -> ConcurrencyLimiter:
+    """Make a limiter on the simulated clock."""
+    return ConcurrencyLimiter(
+        concurrency,
+        queue_size=queue_size,
+        target_delay=target_delay,
+        max_concurrency=max_concurrency,
+        clock=loop.time,
+        cpu_time=lambda: 0.0,
+    )
 
 
-def admitted(limiter: Limiter, loop: Loop) -> Ticket:
-    """Return a ticket, which there must be."""
-    ticket = limiter.admit(loop.now)
-    assert ticket
-    return ticket
+def admit(limiter: ConcurrencyLimiter, loop: SimulatedLoop) -> Permit:
+    """Return a permit; fail if the request is shed."""
+    permit = limiter.admit(loop.now)
+    assert permit
+    return permit
 
 
-class Guest:
-    """Enters in a task of its own, and stays until told to leave."""
+class Request:
+    """A task that acquires a permit, and runs until `finish` is set."""
 
-    def __init__(self, ticket: Ticket, until: float | None = None) -> None:
-        self.ticket = ticket
-        self.inside = False
-        self.go = asyncio.Event()
-        self.task = asyncio.create_task(self._visit(until))
+    def __init__(self, permit: Permit, deadline: float | None = None) -> None:
+        self.permit = permit
+        self.is_running = False
+        self.finish = asyncio.Event()
+        self.task = asyncio.create_task(self._run(deadline))
 
-    async def _visit(self, until: float | None) -> None:
+    async def _run(self, deadline: float | None) -> None:
         try:
-            await self.ticket.enter(until)
-            self.inside = True
-            await self.go.wait()
+            await self.permit.acquire(deadline)
+            self.is_running = True
+            await self.finish.wait()
         finally:
-            self.inside = False
-            self.ticket.leave()
+            self.is_running = False
+            self.permit.release()
 
 
-async def turns(number: int = 6) -> None:
-    """Let the loop turn."""
-    for _ in range(number):
+async def run_iterations(count: int = 6) -> None:
+    """Let the event loop run some iterations."""
+    for _ in range(count):
         await asyncio.sleep(0)
 
 
-def test_first_come_first_served(loop: Loop) -> None:
-    """With one place, each enters when the one before has left, in the order in which they came."""
+def test_first_come_first_served(loop: SimulatedLoop) -> None:
+    """With one slot, requests run one after the other, in order of arrival."""
 
     async def main() -> None:
-        it = limiter(loop)
-        guests = [Guest(admitted(it, loop)) for _ in range(3)]
-        for number, guest in enumerate(guests):
-            await turns()
-            assert [each.inside for each in guests] == [each == number for each in range(3)]
-            assert (it.in_flight, it.waiting) == (1, 2 - number)
-            guest.go.set()
-        await turns()
-        assert (it.in_flight, it.waiting) == (0, 0)
+        limiter = make_limiter(loop)
+        requests = [Request(admit(limiter, loop)) for _ in range(3)]
+        for number, request in enumerate(requests):
+            await run_iterations()
+            assert [other.is_running for other in requests] == [index == number for index in range(3)]
+            assert (limiter.in_flight, limiter.waiting) == (1, 2 - number)
+            request.finish.set()
+        await run_iterations()
+        assert (limiter.in_flight, limiter.waiting) == (0, 0)
 
     loop.run_until_complete(main())
 
 
-def test_a_ticket_counts_before_it_has_entered(loop: Loop) -> None:
-    """Tickets that were given out and not used yet count for the queue's bound, and free it when they leave."""
-    it = limiter(loop, 1, queue=2)
-    tickets = [admitted(it, loop) for _ in range(3)]
-    assert it.admit(loop.now) is None
-    assert (it.waiting, it.statistics().shed_queue_full) == (3, 1)
-    tickets[1].leave()
-    tickets[1].leave()
-    assert it.waiting == 2
-    assert it.admit(loop.now)
+def test_permit_counts_before_it_is_acquired(loop: SimulatedLoop) -> None:
+    """Permits that were not acquired yet count towards the queue limit, until they are released."""
+    limiter = make_limiter(loop, 1, queue_size=2)
+    permits = [admit(limiter, loop) for _ in range(3)]
+    assert limiter.admit(loop.now) is None
+    assert (limiter.waiting, limiter.statistics().shed_queue_full) == (3, 1)
+    permits[1].release()
+    permits[1].release()
+    assert limiter.waiting == 2
+    assert limiter.admit(loop.now)
 
 
-def test_without_a_queue_none_waits(loop: Loop) -> None:
-    """A queue of 0 admits who finds a free place, and nobody else."""
+def test_queue_size_zero_disables_the_queue(loop: SimulatedLoop) -> None:
+    """With a queue size of 0, a request is shed unless a slot is free."""
 
     async def main() -> None:
-        it = limiter(loop, 2, queue=0)
-        guests = [Guest(admitted(it, loop)) for _ in range(2)]
-        assert it.admit(loop.now) is None
-        await turns()
-        assert it.admit(loop.now) is None
-        guests[0].go.set()
-        await turns()
-        guests[0] = Guest(admitted(it, loop))
-        assert it.admit(loop.now) is None
-        for guest in guests:
-            guest.task.cancel()
-        await turns()
+        limiter = make_limiter(loop, 2, queue_size=0)
+        requests = [Request(admit(limiter, loop)) for _ in range(2)]
+        assert limiter.admit(loop.now) is None
+        await run_iterations()
+        assert limiter.admit(loop.now) is None
+        requests[0].finish.set()
+        await run_iterations()
+        requests[0] = Request(admit(limiter, loop))
+        assert limiter.admit(loop.now) is None
+        for request in requests:
+            request.task.cancel()
+        await run_iterations()
 
     loop.run_until_complete(main())
 
 
-@pytest.mark.parametrize(("lasts", "at_once"), [(0.0001, True), (0.004, False)])
-def test_long_calls_give_back_their_place_at_the_end_of_the_turn(loop: Loop, lasts: float, at_once: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Within one step a second trivial call finds the place free; after one of 4 ms it is free in the next turn."""
+@pytest.mark.parametrize(("run_seconds", "immediately"), [(0.0001, True), (0.004, False)])
+def test_long_calls_release_their_slot_after_the_iteration(
+    loop: SimulatedLoop, run_seconds: float, *, immediately: bool
+) -> None:
+    """The slot of a short call is free immediately, that of a 4 ms call in the next loop iteration."""
 
     async def main() -> None:
-        it = limiter(loop)
-        ticket = admitted(it, loop)
-        await ticket.enter(None)
-        loop.burn(lasts)
-        ticket.leave()
-        assert (it.in_flight == 0) == at_once
+        limiter = make_limiter(loop)
+        permit = admit(limiter, loop)
+        await permit.acquire(None)
+        loop.use_cpu(run_seconds)
+        permit.release()
+        assert (limiter.in_flight == 0) == immediately
         await asyncio.sleep(0)
-        assert it.in_flight == 0
+        assert limiter.in_flight == 0
 
     loop.run_until_complete(main())
 
 
-def test_trivial_calls_add_up(loop: Loop) -> None:
-    """Calls of a tenth of a millisecond give back their place at once, but for each that fills a millisecond."""
+def test_short_calls_add_up_within_an_iteration(loop: SimulatedLoop) -> None:
+    """After calls of 0.1 ms have run for a millisecond in one iteration, slots are released at its end."""
 
     async def main() -> None:
-        it = limiter(loop, 100)
+        limiter = make_limiter(loop, 100)
         for _ in range(20):
-            ticket = admitted(it, loop)
-            await ticket.enter(None)
-            loop.burn(0.0001)
-            ticket.leave()
-        assert 0 < it.in_flight <= 11
+            permit = admit(limiter, loop)
+            await permit.acquire(None)
+            loop.use_cpu(0.0001)
+            permit.release()
+        assert 0 < limiter.in_flight <= 11
         await asyncio.sleep(0)
-        assert it.in_flight == 0
+        assert limiter.in_flight == 0
 
     loop.run_until_complete(main())
 
 
-def test_no_more_long_calls_than_places_run_in_one_turn(loop: Loop) -> None:
-    """Of a hundred calls that never await and are ready at once, the loop turns after each two."""
+def test_at_most_limit_long_calls_run_per_iteration(loop: SimulatedLoop) -> None:
+    """Of a hundred ready calls that never await, two run per loop iteration with two slots."""
 
     async def main() -> None:
-        it, ends = limiter(loop, 2, queue=100), []
+        limiter, finished_in = make_limiter(loop, 2, queue_size=100), []
 
-        async def call(ticket: Ticket) -> None:
-            await ticket.enter(None)
-            loop.burn(0.004)
-            ticket.leave()
-            ends.append(turn)
+        async def call(permit: Permit) -> None:
+            await permit.acquire(None)
+            loop.use_cpu(0.004)
+            permit.release()
+            finished_in.append(iteration)
 
-        turn = 0
-        tasks = [asyncio.create_task(call(admitted(it, loop))) for _ in range(100)]
+        iteration = 0
+        tasks = [asyncio.create_task(call(admit(limiter, loop))) for _ in range(100)]
         while not all(task.done() for task in tasks):
-            turn += 1
+            iteration += 1
             await asyncio.sleep(0)
-        assert max(ends.count(each) for each in ends) == 2
+        assert max(finished_in.count(number) for number in finished_in) == 2
 
     loop.run_until_complete(main())
 
 
-def test_past_the_deadline_in_the_queue(loop: Loop) -> None:
-    """Who waits past the deadline gets TimeoutError just then, and leaves no trace in the queue."""
+def test_deadline_in_the_queue(loop: SimulatedLoop) -> None:
+    """A queued request gets TimeoutError at its deadline, and leaves the queue."""
 
     async def main() -> None:
-        it = limiter(loop)
-        first, second = Guest(admitted(it, loop)), Guest(admitted(it, loop), until=loop.now + 2.0)
+        limiter = make_limiter(loop)
+        first, second = Request(admit(limiter, loop)), Request(admit(limiter, loop), deadline=loop.now + 2.0)
         with pytest.raises(TimeoutError):
             await second.task
         assert loop.now == pytest.approx(2.0, abs=0.01)
-        assert (it.in_flight, it.waiting, it.statistics().shed_late) == (1, 0, 1)
-        first.go.set()
+        assert (limiter.in_flight, limiter.waiting, limiter.statistics().shed_late) == (1, 0, 1)
+        first.finish.set()
         await first.task
 
     loop.run_until_complete(main())
 
 
-@pytest.mark.parametrize("busy", [False, True])
-def test_an_expired_question_costs_no_work(loop: Loop, busy: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Past its deadline when it comes, or when its turn comes in a busy loop, it takes no place; the next one does."""
+@pytest.mark.parametrize("expires_in_queue", [False, True])
+def test_expired_request_takes_no_slot(loop: SimulatedLoop, expires_in_queue: bool) -> None:  # noqa: FBT001 - a parametrized argument
+    """A request past its deadline takes no slot, even if a busy loop delays its timer; the next request does."""
 
     async def main() -> None:
-        it = limiter(loop)
-        first = Guest(admitted(it, loop))
-        await turns()
-        second = Guest(admitted(it, loop), until=loop.now + (1.0 if busy else -1.0))
-        third = Guest(admitted(it, loop))
-        await turns()
-        loop.burn(2.0)
-        first.go.set()
-        await turns()
+        limiter = make_limiter(loop)
+        first = Request(admit(limiter, loop))
+        await run_iterations()
+        second = Request(admit(limiter, loop), deadline=loop.now + (1.0 if expires_in_queue else -1.0))
+        third = Request(admit(limiter, loop))
+        await run_iterations()
+        loop.use_cpu(2.0)
+        first.finish.set()
+        await run_iterations()
         assert second.task.done()
         assert isinstance(second.task.exception(), TimeoutError)
-        assert (third.inside, it.in_flight, it.statistics().delays) == (True, 1, 2)
-        third.go.set()
+        assert (third.is_running, limiter.in_flight, limiter.statistics().started) == (True, 1, 2)
+        third.finish.set()
         await third.task
 
     loop.run_until_complete(main())
 
 
-@pytest.mark.parametrize("when", ["in line", "as the place comes"])
-def test_a_client_that_leaves_while_it_waits(loop: Loop, when: str) -> None:
-    """Cancelled in line, or in the very turn in which its place comes, it takes none away."""
+@pytest.mark.parametrize("when", ["queued", "granted"])
+def test_cancelled_while_waiting(loop: SimulatedLoop, when: str) -> None:
+    """A request that is cancelled in the queue, or in the iteration that grants its slot, keeps no slot."""
 
     async def main() -> None:
-        it = limiter(loop)
-        first, second, third = [Guest(admitted(it, loop)) for _ in range(3)]
-        await turns()
-        if when == "in line":
+        limiter = make_limiter(loop)
+        first, second, third = [Request(admit(limiter, loop)) for _ in range(3)]
+        await run_iterations()
+        if when == "queued":
             second.task.cancel()
-        first.go.set()
-        while it.waiting == 2:  # noqa: ASYNC110 - the turn in which the place comes is what this is about
+        first.finish.set()
+        while limiter.waiting == 2:  # noqa: ASYNC110 - stops in the very iteration that grants the slot
             await asyncio.sleep(0)
         second.task.cancel()
-        await turns()
-        assert (third.inside, it.in_flight, it.waiting) == (True, 1, 0)
-        third.go.set()
+        await run_iterations()
+        assert (third.is_running, limiter.in_flight, limiter.waiting) == (True, 1, 0)
+        third.finish.set()
         await third.task
-        assert it.in_flight == 0
+        assert limiter.in_flight == 0
 
     loop.run_until_complete(main())
 
 
-def test_who_waits_is_shed_late(loop: Loop) -> None:
-    """At the end of a drain all who wait are told Overloaded; who is in the code stays."""
+def test_release_ends_a_pending_acquire(loop: SimulatedLoop) -> None:
+    """If a queued permit is released, its pending `acquire()` raises Overloaded; other requests keep their place."""
 
     async def main() -> None:
-        it = limiter(loop)
-        first, *others = [Guest(admitted(it, loop)) for _ in range(3)]
-        await turns()
-        assert it.shed() == 2
-        found = await asyncio.gather(*(each.task for each in others), return_exceptions=True)
-        assert [type(each) for each in found] == [Overloaded, Overloaded]
-        assert (first.inside, it.in_flight, it.waiting, it.statistics().shed_late) == (True, 1, 0, 2)
-        first.go.set()
-        await first.task
-
-    loop.run_until_complete(main())
-
-
-def test_a_ticket_enters_once(loop: Loop) -> None:
-    """One that has left gets no place any more."""
-
-    async def main() -> None:
-        it = limiter(loop)
-        ticket = admitted(it, loop)
-        ticket.leave()
+        limiter = make_limiter(loop)
+        first, second, third = [Request(admit(limiter, loop)) for _ in range(3)]
+        await run_iterations()
+        second.permit.release()
         with pytest.raises(Overloaded):
-            await ticket.enter(None)
-        assert (it.in_flight, it.waiting) == (0, 0)
+            await second.task
+        assert (first.is_running, limiter.in_flight, limiter.waiting) == (True, 1, 1)
+        first.finish.set()
+        third.finish.set()
+        await third.task
 
     loop.run_until_complete(main())
 
 
-def test_an_abandoned_call_keeps_its_place(loop: Loop) -> None:
-    """The place is free when each thread of its code has stopped and its caller has left, not before."""
+def test_released_permit_cannot_be_acquired(loop: SimulatedLoop) -> None:
+    """`acquire()` after `release()` raises Overloaded."""
 
     async def main() -> None:
-        it = limiter(loop)
-        ticket = admitted(it, loop)
-        await ticket.enter(None)
-        one, other = ticket.abandon(), ticket.abandon()
-        loop.burn(3.0)
-        assert it.stuck_since == pytest.approx(loop.now - 3.0)
-        assert (it.abandoned, it.in_flight) == (1, 1)
-        one()
-        one()
-        ticket.leave()
-        await turns()
-        assert (it.abandoned, it.in_flight) == (1, 1)
-        other()
-        await turns()
-        assert (it.abandoned, it.stuck_since, it.in_flight) == (0, None, 0)
-        assert ticket.abandon()() is None
+        limiter = make_limiter(loop)
+        permit = admit(limiter, loop)
+        permit.release()
+        with pytest.raises(Overloaded):
+            await permit.acquire(None)
+        assert (limiter.in_flight, limiter.waiting) == (0, 0)
 
     loop.run_until_complete(main())
 
 
-def test_code_that_stops_before_its_caller_has_left(loop: Loop) -> None:
-    """The place is kept until the caller leaves, and is then free."""
+def test_detached_call_keeps_its_slot(loop: SimulatedLoop) -> None:
+    """The slot is free when all detached calls have stopped and the permit was released, not before."""
 
     async def main() -> None:
-        it = limiter(loop)
-        ticket = admitted(it, loop)
-        await ticket.enter(None)
-        ticket.abandon()()
-        await turns()
-        assert (it.abandoned, it.in_flight) == (0, 1)
-        ticket.leave()
-        await turns()
-        assert it.in_flight == 0
+        limiter = make_limiter(loop)
+        permit = admit(limiter, loop)
+        await permit.acquire(None)
+        first_stopped, second_stopped = permit.detach(), permit.detach()
+        loop.use_cpu(3.0)
+        assert limiter.exhausted_since == pytest.approx(loop.now - 3.0)
+        assert (limiter.detached, limiter.in_flight) == (1, 1)
+        first_stopped()
+        first_stopped()
+        permit.release()
+        await run_iterations()
+        assert (limiter.detached, limiter.in_flight) == (1, 1)
+        second_stopped()
+        await run_iterations()
+        assert (limiter.detached, limiter.exhausted_since, limiter.in_flight) == (0, None, 0)
+        assert permit.detach()() is None
 
     loop.run_until_complete(main())
 
 
-async def test_a_thread_says_that_it_has_stopped() -> None:
-    """What `abandon` returns may be called on any thread, and hands the place to who waits."""
-    it = Limiter(1, queue=1, budget=1.0, ceiling=None)
-    ticket = it.admit(0.0)
-    assert ticket
-    await ticket.enter(None)
-    stopped = ticket.abandon()
-    ticket.leave()
-    waiting = it.admit(0.0)
-    assert waiting
+def test_detached_call_stops_before_release(loop: SimulatedLoop) -> None:
+    """If the detached call stops first, the slot is held until the permit is released."""
+
+    async def main() -> None:
+        limiter = make_limiter(loop)
+        permit = admit(limiter, loop)
+        await permit.acquire(None)
+        permit.detach()()
+        await run_iterations()
+        assert (limiter.detached, limiter.in_flight) == (0, 1)
+        permit.release()
+        await run_iterations()
+        assert limiter.in_flight == 0
+
+    loop.run_until_complete(main())
+
+
+async def test_detach_callback_from_another_thread() -> None:
+    """The callback of `detach()` may be called from any thread, and grants the slot to a waiting permit."""
+    limiter = ConcurrencyLimiter(1, queue_size=1, target_delay=1.0, max_concurrency=None)
+    permit = limiter.admit(0.0)
+    assert permit
+    await permit.acquire(None)
+    stopped = permit.detach()
+    permit.release()
+    waiting_permit = limiter.admit(0.0)
+    assert waiting_permit
     thread = threading.Thread(target=stopped)
     thread.start()
     async with asyncio.timeout(5):
-        await waiting.enter(None)
+        await waiting_permit.acquire(None)
     thread.join()
-    waiting.leave()
-    assert it.abandoned == 0
+    waiting_permit.release()
+    assert limiter.detached == 0
 
 
-def test_a_thread_that_outlives_the_loop() -> None:
-    """It may say that it has stopped, and nothing happens."""
+def test_detach_callback_after_the_loop_is_closed() -> None:
+    """A thread that outlives the event loop may call the callback without an error."""
 
-    async def abandoned() -> Any:
-        ticket = Limiter(1, queue=1, budget=1.0, ceiling=None).admit(0.0)
-        assert ticket
-        await ticket.enter(None)
-        return ticket.abandon()
+    async def detach() -> Any:
+        permit = ConcurrencyLimiter(1, queue_size=1, target_delay=1.0, max_concurrency=None).admit(0.0)
+        assert permit
+        await permit.acquire(None)
+        return permit.detach()
 
-    assert asyncio.run(abandoned())() is None
+    assert asyncio.run(detach())() is None
 
 
-def test_auto_grows_beyond_what_is_abandoned(loop: Loop) -> None:
-    """Calls that hang hold every place until the limit has grown, as far as it may; then they are stuck."""
+def test_adaptive_limit_grows_beyond_detached_calls(loop: SimulatedLoop) -> None:
+    """If detached calls hold all slots, an adaptive limit grows to its maximum; then the slots are exhausted."""
 
     async def main() -> None:
-        it = limiter(loop, "auto", ceiling=20)
-        for wanted in (8, 16, 20):
-            while it.abandoned < wanted:
-                ticket = admitted(it, loop)
-                await ticket.enter(None)
-                ticket.abandon()
-                ticket.leave()
-            assert it.stuck_since == loop.now
+        limiter = make_limiter(loop, "auto", max_concurrency=20)
+        for limit in (8, 16, 20):
+            while limiter.detached < limit:
+                permit = admit(limiter, loop)
+                await permit.acquire(None)
+                permit.detach()
+                permit.release()
+            assert limiter.exhausted_since == loop.now
             for _ in range(120):
-                loop.burn(0.01)
-                it.lag(0.0)
-        assert (it.limit, it.admit(loop.now) is None, it.stuck_since is None) == (20, False, False)
+                loop.use_cpu(0.01)
+                limiter.record_loop_lag(0.0)
+        assert (limiter.limit, limiter.admit(loop.now) is None, limiter.exhausted_since is None) == (20, False, False)
 
     loop.run_until_complete(main())
 
 
-def test_a_ticket_that_is_dropped(loop: Loop) -> None:
-    """What it held comes back when somebody needs it, whether that was a place or one in the queue."""
+def test_leaked_permit_is_reclaimed(loop: SimulatedLoop) -> None:
+    """A permit that is garbage-collected unreleased returns its slot or queue position when one is needed."""
 
     async def main() -> None:
-        it = limiter(loop, 1, queue=1)
-        await admitted(it, loop).enter(None)
-        assert (it.in_flight, it.waiting) == (1, 0)
-        ticket = admitted(it, loop)
-        assert (it.in_flight, it.waiting) == (0, 1)
-        admitted(it, loop)
-        assert it.waiting == 2
-        other = admitted(it, loop)
-        assert it.waiting == 2
-        ticket.leave()
-        other.leave()
-        assert (it.in_flight, it.waiting) == (0, 0)
+        limiter = make_limiter(loop, 1, queue_size=1)
+        await admit(limiter, loop).acquire(None)
+        assert (limiter.in_flight, limiter.waiting) == (1, 0)
+        first = admit(limiter, loop)
+        assert (limiter.in_flight, limiter.waiting) == (0, 1)
+        admit(limiter, loop)
+        assert limiter.waiting == 2
+        second = admit(limiter, loop)
+        assert limiter.waiting == 2
+        first.release()
+        second.release()
+        assert (limiter.in_flight, limiter.waiting) == (0, 0)
 
     loop.run_until_complete(main())
 
 
-def test_the_ceiling_may_be_told_later(loop: Loop) -> None:
-    """Threads bound a number and auto alike, as soon as it is known that the code needs them."""
-    number, auto = limiter(loop, 100), limiter(loop, "auto")
-    number.bound(64)
-    auto.bound(2)
-    assert (number.limit, auto.limit) == (64, 2)
-    number.bound(None)
-    assert (number.limit, limiter(loop, 5, ceiling=3).limit) == (100, 3)
+def test_set_max_concurrency(loop: SimulatedLoop) -> None:
+    """The size of the thread pool bounds fixed and adaptive limits."""
+    fixed, adaptive = make_limiter(loop, 100), make_limiter(loop, "auto")
+    fixed.set_max_concurrency(64)
+    adaptive.set_max_concurrency(2)
+    assert (fixed.limit, adaptive.limit) == (64, 2)
+    fixed.set_max_concurrency(None)
+    assert (fixed.limit, make_limiter(loop, 5, max_concurrency=3).limit) == (100, 3)
 
 
-def test_a_higher_limit_lets_in_who_waits(loop: Loop) -> None:
-    """Two who wait get in as soon as there are three places; a lower limit sends nobody out, and lets nobody in."""
+def test_resize_with_requests_in_flight(loop: SimulatedLoop) -> None:
+    """A higher limit admits queued requests immediately; a lower one interrupts none, and grants no slots."""
 
     async def main() -> None:
-        it = limiter(loop, 3, ceiling=1)
-        guests = [Guest(admitted(it, loop)) for _ in range(4)]
-        await turns()
-        it.bound(3)
-        await turns()
-        assert [each.inside for each in guests] == [True, True, True, False]
-        it.bound(1)
-        guests[0].go.set()
-        guests[1].go.set()
-        await turns()
-        assert ([each.inside for each in guests], it.in_flight) == ([False, False, True, False], 1)
-        guests[2].go.set()
-        guests[3].go.set()
-        await asyncio.gather(*(each.task for each in guests))
+        limiter = make_limiter(loop, 3, max_concurrency=1)
+        requests = [Request(admit(limiter, loop)) for _ in range(4)]
+        await run_iterations()
+        limiter.set_max_concurrency(3)
+        await run_iterations()
+        assert [request.is_running for request in requests] == [True, True, True, False]
+        limiter.set_max_concurrency(1)
+        requests[0].finish.set()
+        requests[1].finish.set()
+        await run_iterations()
+        assert ([request.is_running for request in requests], limiter.in_flight) == ([False, False, True, False], 1)
+        requests[2].finish.set()
+        requests[3].finish.set()
+        await asyncio.gather(*(request.task for request in requests))
 
     loop.run_until_complete(main())
 
 
-def test_the_integral_of_places_over_time(loop: Loop) -> None:
-    """Two places for three seconds are six place-seconds, while they last as well as after."""
+def test_in_flight_seconds(loop: SimulatedLoop) -> None:
+    """Two slots for three seconds are six slot-seconds, during the calls and after them."""
 
     async def main() -> None:
-        it = limiter(loop, 2)
-        guests = [Guest(admitted(it, loop)) for _ in range(2)]
-        await turns(1)
-        loop.burn(3.0)
-        assert it.statistics().inflight_seconds == pytest.approx(6.0, abs=0.01)
-        for guest in guests:
-            guest.go.set()
-        await turns()
-        loop.burn(5.0)
-        assert it.statistics().inflight_seconds == pytest.approx(6.0, abs=0.01)
+        limiter = make_limiter(loop, 2)
+        requests = [Request(admit(limiter, loop)) for _ in range(2)]
+        await run_iterations(1)
+        loop.use_cpu(3.0)
+        assert limiter.statistics().in_flight_seconds == pytest.approx(6.0, abs=0.01)
+        for request in requests:
+            request.finish.set()
+        await run_iterations()
+        loop.use_cpu(5.0)
+        assert limiter.statistics().in_flight_seconds == pytest.approx(6.0, abs=0.01)
 
     loop.run_until_complete(main())
 
 
-def test_the_delay_runs_from_the_arrival_to_the_codes_start(loop: Loop) -> None:
-    """What a question waited before it was admitted, in line, and for its turn of the loop, all counts."""
+def test_queue_delay_is_measured_from_arrival(loop: SimulatedLoop) -> None:
+    """The queue delay includes the time before admission, in the queue, and until the task runs."""
 
     async def main() -> None:
-        it = limiter(loop)
-        first = Guest(admitted(it, loop))
-        await turns()
-        ticket = it.admit(loop.now - 1.0)
-        assert ticket
-        second = Guest(ticket)
-        await turns()
-        loop.burn(2.0)
-        first.go.set()
-        await turns()
-        assert second.inside
-        found = it.statistics()
-        assert found.delays == 2
-        assert found.delay_seconds == pytest.approx(3.0, abs=0.01)
-        second.go.set()
+        limiter = make_limiter(loop)
+        first = Request(admit(limiter, loop))
+        await run_iterations()
+        permit = limiter.admit(loop.now - 1.0)
+        assert permit
+        second = Request(permit)
+        await run_iterations()
+        loop.use_cpu(2.0)
+        first.finish.set()
+        await run_iterations()
+        assert second.is_running
+        statistics = limiter.statistics()
+        assert statistics.started == 2
+        assert statistics.queue_delay_seconds == pytest.approx(3.0, abs=0.01)
+        second.finish.set()
         await second.task
 
     loop.run_until_complete(main())
 
 
-def test_retry_after_is_spread() -> None:
-    """It is 1, 2 or 3 seconds."""
-    assert [retry_after(lambda draw=draw: draw) for draw in (0.0, 0.34, 0.67, 0.999)] == [1, 2, 3, 3]  # type: ignore[misc]  # a default binds the number
-    assert {retry_after() for _ in range(200)} == {1, 2, 3}
+def test_retry_after_has_jitter() -> None:
+    """Retry-After is 1, 2 or 3 seconds."""
+    assert [jittered_retry_after(lambda draw=draw: draw) for draw in (0.0, 0.34, 0.67, 0.999)] == [1, 2, 3, 3]  # type: ignore[misc]  # a default binds the number
+    assert {jittered_retry_after() for _ in range(200)} == {1, 2, 3}

@@ -1,4 +1,4 @@
-"""The limiter under any interleaving: a place is never lost nor given twice, and who came first is served first."""
+"""The concurrency limiter under random interleavings: no slot is lost or granted twice, and order is kept."""
 
 import asyncio
 import random
@@ -8,240 +8,254 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from service.errors import Overloaded
-from service.guards.limiter import Limiter, Ticket
-from tests.guards.simulation import Loop
+from askd.errors import Overloaded
+from askd.guards.concurrency import ConcurrencyLimiter, Permit
+from tests.support.simulated_server import SimulatedLoop
 
 
-class Visit:
-    """One question: waiting, inside, or over."""
+class Request:
+    """A request that is waiting, running or over."""
 
-    def __init__(self, number: int, until: float | None) -> None:
-        self.number, self.until = number, until
-        self.ticket: Ticket | None = None  # only once inside: where it was dropped, nobody else may hold it
-        self.go = asyncio.Event()
+    def __init__(self, number: int, deadline: float | None) -> None:
+        self.number, self.deadline = number, deadline
+        self.permit: Permit | None = None  # set while running only: a reference would keep a leaked permit alive
+        self.finish = asyncio.Event()
         self.state = "waiting"
         self.task: asyncio.Task[None] | None = None
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Questions that come, wait, run, end, are cancelled, expire and are abandoned, while limit and time change."""
+    """Requests arrive, wait, run, end, are cancelled, expire and detach calls, while limit and time change."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = Loop(iter(()), lambda _: None, random.Random(1))
-        self.visits: list[Visit] = []
-        self.astray: list[tuple[Visit, Callable[[], None]]] = []
-        self.asked = self.entered = self.left = self.late = self.refused = 0
+        self.loop = SimulatedLoop(iter(()), lambda _: None, random.Random(1))
+        self.requests: list[Request] = []
+        self.detached_calls: list[tuple[Request, Callable[[], None]]] = []
+        self.arrived = self.started = self.left = self.late = self.shed = 0
 
-    @initialize(places=st.sampled_from([1, 2, 5, "auto"]), queue=st.integers(0, 6))
-    def begin(self, places: int, queue: int) -> None:
+    @initialize(concurrency=st.sampled_from([1, 2, 5, "auto"]), queue_size=st.integers(0, 6))
+    def make_limiter(self, concurrency: int, queue_size: int) -> None:
         """Make a limiter of any size."""
-        self.queue = queue
-        time = self.loop.time
-        self.limiter = Limiter(places, queue=queue, budget=0.1, ceiling=20, clock=time, cpu=lambda: 0.0)
-        self.highest = self.limiter.limit
+        self.queue_size = queue_size
+        self.limiter = ConcurrencyLimiter(
+            concurrency,
+            queue_size=queue_size,
+            target_delay=0.1,
+            max_concurrency=20,
+            clock=self.loop.time,
+            cpu_time=lambda: 0.0,
+        )
+        self.highest_limit = self.limiter.limit
 
-    @rule(patiences=st.lists(st.none() | st.floats(0.0, 0.5), min_size=1, max_size=6), turns=st.integers(0, 3))
-    def come(self, patiences: list[float | None], turns: int) -> None:
-        """Have some ask and, where they are admitted, enter; each as patient as drawn."""
-        for patience in patiences:
-            ticket = self._ask()
-            if ticket:
-                visit = Visit(self.asked, None if patience is None else self.loop.now + patience)
-                self.visits.append(visit)
-                visit.task = self.loop.create_task(self._visit(visit, ticket))
-        self._turn(turns)
+    @rule(
+        timeouts=st.lists(st.none() | st.floats(0.0, 0.5), min_size=1, max_size=6),
+        iterations=st.integers(0, 3),
+    )
+    def arrive(self, timeouts: list[float | None], iterations: int) -> None:
+        """Let requests arrive and, if admitted, acquire their permit with these timeouts."""
+        for timeout in timeouts:
+            permit = self._admit()
+            if permit:
+                request = Request(self.arrived, None if timeout is None else self.loop.now + timeout)
+                self.requests.append(request)
+                request.task = self.loop.create_task(self._run(request, permit))
+        self._run_iterations(iterations)
 
     @rule()
-    def come_and_go(self) -> None:
-        """Have one ask and leave without entering."""
-        ticket = self._ask()
-        if ticket:
-            ticket.leave()
+    def arrive_and_leave(self) -> None:
+        """Let a request arrive and release its permit without acquiring it."""
+        permit = self._admit()
+        if permit:
+            permit.release()
             self.left += 1
 
-    @precondition(lambda self: self._some("inside"))
-    @rule(which=st.integers(0, 100), burns=st.sampled_from([0.0, 0.0005, 0.004, 0.2]))
-    def finish(self, which: int, burns: float) -> None:
-        """Have a call end, after some work."""
-        self.loop.burn(burns)
-        inside = self._some("inside")
-        inside[which % len(inside)].go.set()
+    @precondition(lambda self: self._in_state("running"))
+    @rule(index=st.integers(0, 100), cpu_seconds=st.sampled_from([0.0, 0.0005, 0.004, 0.2]))
+    def finish(self, index: int, cpu_seconds: float) -> None:
+        """Finish a running request, after some CPU time."""
+        self.loop.use_cpu(cpu_seconds)
+        running = self._in_state("running")
+        running[index % len(running)].finish.set()
 
-    @precondition(lambda self: self._some("inside", "waiting"))
-    @rule(which=st.integers(0, 100))
-    def cancel(self, which: int) -> None:
-        """Have a client leave, wherever it is."""
-        some = self._some("inside", "waiting")
-        self._cancel(some[which % len(some)])
+    @precondition(lambda self: self._in_state("running", "waiting"))
+    @rule(index=st.integers(0, 100))
+    def cancel(self, index: int) -> None:
+        """Cancel any request that is not over."""
+        cancellable = self._in_state("running", "waiting")
+        self._cancel(cancellable[index % len(cancellable)])
 
-    @precondition(lambda self: self._some("inside") and self._some("waiting"))
-    @rule(turns=st.integers(1, 4), which=st.integers(0, 1))
-    def race(self, turns: int, which: int) -> None:
-        """Have a call end, and the client leave who is next, at about the same time."""
-        self._turn(4)
-        for visit in self._some("inside")[:1]:
-            visit.go.set()
-        self._turn(turns)
-        for visit in self._some("waiting")[which : which + 1]:
-            self._cancel(visit)
+    @precondition(lambda self: self._in_state("running") and self._in_state("waiting"))
+    @rule(iterations=st.integers(1, 4), index=st.integers(0, 1))
+    def cancel_while_granted(self, iterations: int, index: int) -> None:
+        """Finish a request, and cancel the next in the queue at about the same time."""
+        self._run_iterations(4)
+        for request in self._in_state("running")[:1]:
+            request.finish.set()
+        self._run_iterations(iterations)
+        for request in self._in_state("waiting")[index : index + 1]:
+            self._cancel(request)
 
-    @precondition(lambda self: self._some("inside"))
-    @rule(which=st.integers(0, 100), threads=st.integers(1, 3), leaves=st.booleans())
-    def abandon(self, which: int, threads: int, leaves: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
-        """Have a client leave whose code goes on in threads; or only a part of its code be left."""
-        inside = self._some("inside")
-        visit = inside[which % len(inside)]
+    @precondition(lambda self: self._in_state("running"))
+    @rule(index=st.integers(0, 100), threads=st.integers(1, 3), cancel=st.booleans())
+    def detach(self, index: int, threads: int, cancel: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
+        """Detach calls of a running request, which may be cancelled then or continue."""
+        running = self._in_state("running")
+        request = running[index % len(running)]
 
-        async def abandon() -> None:
-            if visit.state != "inside" or visit.ticket is None:
-                return  # it has ended in this very turn
-            self.astray.extend((visit, visit.ticket.abandon()) for _ in range(threads))
-            if leaves:
-                self._cancel(visit)
+        async def detach() -> None:
+            if request.state != "running" or request.permit is None:
+                return  # it has ended in this very iteration
+            self.detached_calls.extend((request, request.permit.detach()) for _ in range(threads))
+            if cancel:
+                self._cancel(request)
 
-        self.loop.run_until_complete(abandon())
+        self.loop.run_until_complete(detach())
 
-    @precondition(lambda self: self.astray)
-    @rule(which=st.integers(0, 100))
-    def stop(self, which: int) -> None:
-        """Have such a thread stop, and say so twice."""
-        _, stopped = self.astray.pop(which % len(self.astray))
+    @precondition(lambda self: self.detached_calls)
+    @rule(index=st.integers(0, 100))
+    def stop_detached_call(self, index: int) -> None:
+        """Let a detached call stop, and report it twice."""
+        _, stopped = self.detached_calls.pop(index % len(self.detached_calls))
         stopped()
         stopped()
 
-    @rule(seconds=st.sampled_from([0.0, 0.03, 0.2]), times=st.integers(1, 30))
-    def lag(self, seconds: float, times: int) -> None:
-        """Have the loop be late, or on time, for a while."""
-        for _ in range(times):
-            self.loop.burn(0.02)
-            self.limiter.lag(seconds)
-        self.highest = max(self.highest, self.limiter.limit)
+    @rule(seconds=st.sampled_from([0.0, 0.03, 0.2]), count=st.integers(1, 30))
+    def record_loop_lag(self, seconds: float, count: int) -> None:
+        """Let the loop be late, or on time, for a while."""
+        for _ in range(count):
+            self.loop.use_cpu(0.02)
+            self.limiter.record_loop_lag(seconds)
+        self.highest_limit = max(self.highest_limit, self.limiter.limit)
 
-    @rule(ceiling=st.integers(1, 20))
-    def bound(self, ceiling: int) -> None:
-        """Set another ceiling."""
-        self.limiter.bound(ceiling)
-        assert 1 <= self.limiter.limit <= ceiling
-        self.highest = max(self.highest, self.limiter.limit)
+    @rule(max_concurrency=st.integers(1, 20))
+    def set_max_concurrency(self, max_concurrency: int) -> None:
+        """Change the upper bound."""
+        self.limiter.set_max_concurrency(max_concurrency)
+        assert 1 <= self.limiter.limit <= max_concurrency
+        self.highest_limit = max(self.highest_limit, self.limiter.limit)
 
-    @rule(times=st.integers(1, 3))
-    def turn(self, times: int) -> None:
-        """Let the loop turn."""
-        self._turn(times)
+    @rule(count=st.integers(1, 3))
+    def run_iterations(self, count: int) -> None:
+        """Run some loop iterations."""
+        self._run_iterations(count)
 
     @rule(seconds=st.sampled_from([0.01, 0.3]))
-    def wait(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """Let time pass."""
-        self.loop.run_until_complete(self.loop.elapse(seconds))
+        self.loop.run_until_complete(self.loop.sleep(seconds))
 
-    @rule()
-    def shed(self) -> None:
-        """Turn away all who wait."""
-        self.limiter.shed()
+    @precondition(lambda self: self.limiter._slots.waiters)
+    @rule(index=st.integers(0, 100))
+    def release_while_waiting(self, index: int) -> None:
+        """Release a permit whose `acquire()` is pending."""
+        waiters = list(self.limiter._slots.waiters)
+        waiters[index % len(waiters)].release()
 
     @invariant()
-    def bounds(self) -> None:
-        """No more wait than may, nobody in line by a free place, and no place is taken that never was."""
+    def bounds_hold(self) -> None:
+        """Queue and slots stay within their bounds, and nobody waits for a free slot."""
         if hasattr(self, "limiter"):
-            found = self.limiter.statistics()
-            assert 0 <= found.in_flight <= self.highest
-            assert 0 <= found.waiting <= self.queue + self.highest
-            assert not self.limiter._places.line or found.in_flight >= found.limit
-            assert 0 <= found.abandoned <= found.in_flight
-            assert (found.abandoned >= found.limit) == (self.limiter.stuck_since is not None)
-            assert found.admitted == self.asked - self.refused
-            assert found.shed_queue_full + found.shed_overloaded == self.refused
+            statistics = self.limiter.statistics()
+            assert 0 <= statistics.in_flight <= self.highest_limit
+            assert 0 <= statistics.waiting <= self.queue_size + self.highest_limit
+            assert not self.limiter._slots.waiters or statistics.in_flight >= statistics.limit
+            assert 0 <= statistics.detached <= statistics.in_flight
+            assert (statistics.detached >= statistics.limit) == (self.limiter.exhausted_since is not None)
+            assert statistics.admitted == self.arrived - self.shed
+            assert statistics.shed_queue_full + statistics.shed_overloaded == self.shed
 
     @rule()
     def settle(self) -> None:
-        """Once the loop has turned, what is taken is what is inside or goes on, and nobody waits by a free place."""
-        self._turn(8)
-        self._drop()  # which may also be when the limit changes
-        self._turn(8)
-        held = {visit.number for visit, _ in self.astray} | {visit.number for visit in self._some("inside")}
-        assert self.limiter.in_flight == len(held)
-        assert self.limiter.abandoned == len({visit.number for visit, _ in self.astray})
-        assert self.limiter.waiting == len(self._some("waiting"))
+        """Once the loop is idle, the slots in use are those of running requests and detached calls."""
+        self._run_iterations(8)
+        self._reclaim_leaked()  # which may also change the limit
+        self._run_iterations(8)
+        with_detached_calls = {request.number for request, _ in self.detached_calls}
+        running = {request.number for request in self._in_state("running")}
+        assert self.limiter.in_flight == len(with_detached_calls | running)
+        assert self.limiter.detached == len(with_detached_calls)
+        assert self.limiter.waiting == len(self._in_state("waiting"))
         assert not self.limiter.waiting or self.limiter.in_flight >= self.limiter.limit
 
     def teardown(self) -> None:
-        """In the end every place is free, everybody is accounted for, and the next one gets in."""
+        """In the end all slots are free, all requests are counted, and the next request is admitted."""
         try:
             if hasattr(self, "limiter"):
-                self._end()
+                self._finish_all()
         finally:
             self.loop.close()
 
-    def _end(self) -> None:
-        for _, stopped in self.astray:
+    def _finish_all(self) -> None:
+        for _, stopped in self.detached_calls:
             stopped()
-        self.astray.clear()
-        for _ in range(len(self.visits) + 1):
-            for visit in self._some("inside"):
-                visit.go.set()
-            self._turn(4)
-        self._drop()
-        found = self.limiter.statistics()
-        assert (found.in_flight, found.waiting, found.abandoned) == (0, 0, 0)
-        assert found.delays == self.entered
-        assert self.late <= found.shed_late <= self.late + self.left  # some are shed and leave in the same turn
-        assert found.admitted == self.entered + self.late + self.left
+        self.detached_calls.clear()
+        for _ in range(len(self.requests) + 1):
+            for request in self._in_state("running"):
+                request.finish.set()
+            self._run_iterations(4)
+        self._reclaim_leaked()
+        statistics = self.limiter.statistics()
+        assert (statistics.in_flight, statistics.waiting, statistics.detached) == (0, 0, 0)
+        assert statistics.started == self.started
+        # A request that expires and is cancelled in the same iteration counts as both.
+        assert self.late <= statistics.shed_late <= self.late + self.left
+        assert statistics.admitted == self.started + self.late + self.left
         assert self.limiter.admit(self.loop.now)
 
-    def _ask(self) -> Ticket | None:
-        """Ask to be admitted, which must be granted where a place is free."""
-        room = self.limiter.waiting + self.limiter.in_flight < self.limiter.limit
-        self.loop.burn(1e-6)  # so that the time tells who was first
-        ticket = self.limiter.admit(self.loop.now)
-        assert ticket or not room
-        self.asked += 1
-        self.refused += ticket is None
-        return ticket
+    def _admit(self) -> Permit | None:
+        """Ask for a permit, which must be granted if a slot is free."""
+        has_free_slot = self.limiter.waiting + self.limiter.in_flight < self.limiter.limit
+        self.loop.use_cpu(1e-6)  # so that arrival times are distinct
+        permit = self.limiter.admit(self.loop.now)
+        assert permit or not has_free_slot
+        self.arrived += 1
+        self.shed += permit is None
+        return permit
 
-    async def _visit(self, visit: Visit, ticket: Ticket) -> None:
+    async def _run(self, request: Request, permit: Permit) -> None:
         try:
-            await ticket.enter(visit.until)
-            visit.ticket = ticket
-            self._enter(visit)
-            await visit.go.wait()
-        except (TimeoutError, Overloaded):
+            await permit.acquire(request.deadline)
+            request.permit = permit
+            self._record_start(request)
+            await request.finish.wait()
+        except TimeoutError:
             self.late += 1
+        except Overloaded:
+            self.left += 1
         except asyncio.CancelledError:
-            self.left += visit.state == "waiting"
+            self.left += request.state == "waiting"
         finally:
-            visit.state = "over"
-            ticket.leave()
+            request.state = "over"
+            permit.release()
 
-    def _enter(self, visit: Visit) -> None:
-        assert visit.ticket
-        assert all(other.arrived > visit.ticket.arrived for other in self.limiter._places.line)
-        assert self.limiter.in_flight <= self.highest
-        visit.state = "inside"
-        self.entered += 1
+    def _record_start(self, request: Request) -> None:
+        assert request.permit
+        assert all(waiter.received_at > request.permit.received_at for waiter in self.limiter._slots.waiters)
+        assert self.limiter.in_flight <= self.highest_limit
+        request.state = "running"
+        self.started += 1
 
-    def _turn(self, times: int) -> None:
-        for _ in range(times):
+    def _run_iterations(self, count: int) -> None:
+        for _ in range(count):
             self.loop.call_soon(self.loop.stop)
             self.loop.run_forever()
 
-    def _drop(self) -> None:
-        """Account for those whose task was cancelled before its first step, and have the limiter do so."""
-        for visit in self._some("waiting"):
-            if visit.task and visit.task.done():
-                visit.state, visit.task = "over", None
+    def _reclaim_leaked(self) -> None:
+        """Count the requests whose task was cancelled before its first step, and let the limiter reclaim them."""
+        for request in self._in_state("waiting"):
+            if request.task and request.task.done():
+                request.state, request.task = "over", None
                 self.left += 1
-        self.limiter.lag(0.0)
+        self.limiter.record_loop_lag(0.0)
 
-    def _cancel(self, visit: Visit) -> None:
-        if visit.task:
-            visit.task.cancel()
+    def _cancel(self, request: Request) -> None:
+        if request.task:
+            request.task.cancel()
 
-    def _some(self, *states: str) -> list[Visit]:
-        return [visit for visit in self.visits if visit.state in states]
+    def _in_state(self, *states: str) -> list[Request]:
+        return [request for request in self.requests if request.state in states]
 
 
 TestInterleavings = Interleavings.TestCase
-"""Hypothesis makes a unittest of it."""
 TestInterleavings.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)

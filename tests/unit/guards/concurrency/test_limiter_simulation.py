@@ -1,113 +1,120 @@
-"""The limiter in a whole process, simulated: what is answered, how soon, and what limit it finds for which code."""
+"""The concurrency limiter in a simulated process: goodput, latency and limit for each kind of code."""
 
 import pytest
 
-from tests.guards.codes import KINDS, flooded, steady, waits_a_second
-from tests.guards.simulation import Process
+from tests.support.simulated_server import SimulatedServer
+from tests.support.simulated_workloads import WORKLOADS, io_one_second, run_overload, run_steady_load
 
-NEVER, BETWEEN, THREADS, MIXED, WAITS, SLOWER = KINDS
-BUSY = [NEVER, BETWEEN, THREADS, MIXED]
-"""Kinds that the CPU bounds."""
+CPU_WITHOUT_AWAIT, CPU_WITH_AWAITS, CPU_IN_THREADS, IO_THEN_CPU, IO, CPU_SLOWS_DOWN = WORKLOADS
+CPU_BOUND = [CPU_WITHOUT_AWAIT, CPU_WITH_AWAITS, CPU_IN_THREADS, IO_THEN_CPU]
 LOADS = [0.5, 1.0, 2.5, 10.0]
-BUDGET = 0.1
+TARGET_DELAY = 0.1
 WARM, END = 10.0, 20.0
+"""Start and end of the measurement, in seconds."""
 
 
-@pytest.mark.parametrize("kind", BUSY)
-def test_goodput_under_ten_times_the_load(kind: str) -> None:
-    """At ten times what it can do it still answers at least 90 % of the most that it answers under any load."""
-    found = [steady(kind, load).goodput(WARM, END) for load in LOADS]
-    assert found[-1] >= 0.9 * max(found)
+@pytest.mark.parametrize("workload", CPU_BOUND)
+def test_goodput_under_overload(workload: str) -> None:
+    """At ten times the capacity, goodput is at least 90 % of its maximum under any load."""
+    goodputs = [run_steady_load(workload, load).goodput(WARM, END) for load in LOADS]
+    assert goodputs[-1] >= 0.9 * max(goodputs)
 
 
-@pytest.mark.parametrize("kind", BUSY)
+@pytest.mark.parametrize("workload", CPU_BOUND)
 @pytest.mark.parametrize("load", LOADS)
-def test_nobody_who_is_admitted_waits_long(kind: str, load: float) -> None:
-    """The 99th percentile is at most twice that of an idle server and the queue's budget."""
-    idle = steady(kind, 0.05).p99(WARM, END)
-    assert steady(kind, load).p99(WARM, END) <= 2.0 * (idle + BUDGET)
+def test_latency_of_admitted_requests_is_bounded(workload: str, load: float) -> None:
+    """The 99th percentile is at most twice the sum of that of an idle server and the target delay."""
+    idle = run_steady_load(workload, 0.05).p99(WARM, END)
+    assert run_steady_load(workload, load).p99(WARM, END) <= 2.0 * (idle + TARGET_DELAY)
 
 
-@pytest.mark.parametrize("kind", [NEVER, BETWEEN, THREADS])
+@pytest.mark.parametrize("workload", [CPU_WITHOUT_AWAIT, CPU_WITH_AWAITS, CPU_IN_THREADS])
 @pytest.mark.parametrize("load", [2.5, 10.0])
-def test_code_that_burns_the_cpu_gets_a_few_places(kind: str, load: float) -> None:
-    """It finds 1 to 8 on average, whether the code awaits, never does, or runs in threads."""
-    limits = steady(kind, load).limits(WARM, END)
+def test_cpu_bound_code_gets_a_low_limit(workload: str, load: float) -> None:
+    """The mean limit is 1 to 8, whether the code awaits, never awaits, or runs in threads."""
+    limits = run_steady_load(workload, load).limits(WARM, END)
     assert 1.0 <= sum(limits) / len(limits) <= 8.0
 
 
 @pytest.mark.parametrize("load", [1.0, 10.0])
-def test_code_that_waits_gets_hundreds(load: float) -> None:
-    """It has 500 places within eight seconds, then does at least 95 % of what these can do."""
-    run = steady(WAITS, load)
-    assert next(point.at for point in run.trace if point.limit >= 500) < 8.0
+def test_io_bound_code_gets_a_high_limit(load: float) -> None:
+    """The limit reaches 500 within eight seconds, and goodput at least 95 % of the capacity of 500 slots."""
+    run = run_steady_load(IO, load)
+    assert next(point.time for point in run.trace if point.limit >= 500) < 8.0
     assert run.goodput(WARM, END) >= 0.95 * 500
 
 
-def test_code_that_waits_is_not_shed_at_the_start() -> None:
-    """A process that has just begun finds its limit while up to a queue's length waits; none is refused."""
-    run = Process(lambda process: process.wait(4.0), lambda _now: 15.0, 12.0).run()
-    assert run.shed == 0
+def test_io_bound_code_is_not_shed_during_ramp_up() -> None:
+    """While the limit grows after the start, up to a queue's length of requests wait and none is shed."""
+    run = SimulatedServer(lambda server: server.wait_io(4.0), lambda _now: 15.0, 12.0).run()
+    assert run.shed_count == 0
     assert run.goodput(7.0, 12.0) == pytest.approx(15.0, rel=0.2)
 
 
-def test_code_that_waits_in_threads_gets_them_all() -> None:
-    """It has as many places as there are threads, and does at least 95 % of what these can do."""
-    run = Process(lambda process: process.thread(0.1, 0.0), lambda _now: 6400.0, 6.0, threads=64).run()
+def test_waiting_threads_use_the_whole_pool() -> None:
+    """Code that waits in threads gets as many slots as threads, and at least 95 % of their capacity."""
+    run = SimulatedServer(lambda server: server.run_in_thread(0.1, 0.0), lambda _now: 6400.0, 6.0, threads=64).run()
     assert run.limits(2.0, 6.0) == [64] * len(run.limits(2.0, 6.0))
     assert run.goodput(2.0, 6.0) >= 0.95 * 640
 
 
-@pytest.mark.parametrize("kind", BUSY)
-def test_it_is_over_when_it_is_over(kind: str) -> None:
-    """Two seconds after a flood answers come as soon as before, and nobody is turned away."""
-    run, calm = flooded(kind), steady(kind, 0.5)
-    assert run.p99(22.0, 30.0) <= 1.2 * calm.p99(WARM, END) + 0.01
-    assert run.goodput(22.0, 30.0) == pytest.approx(calm.goodput(WARM, END), rel=0.1)
+@pytest.mark.parametrize("workload", CPU_BOUND)
+def test_recovery_after_overload(workload: str) -> None:
+    """Two seconds after an overload, latency is as before and no request is shed."""
+    run, normal = run_overload(workload), run_steady_load(workload, 0.5)
+    assert run.p99(22.0, 30.0) <= 1.2 * normal.p99(WARM, END) + 0.01
+    assert run.goodput(22.0, 30.0) == pytest.approx(normal.goodput(WARM, END), rel=0.1)
 
 
-def test_code_that_gets_ten_times_slower() -> None:
-    """Within two seconds it answers 90 % of what it can do now, within twice its own time and the queue's budget."""
-    run = flooded(SLOWER)
-    assert run.goodput(14.0, 20.0) >= 0.9 * 25 * (1.0 - 0.08)  # of the CPU, arrivals that are turned away take 8 %
-    assert run.p99(14.0, 20.0) <= 2.0 * (0.040 + BUDGET)
+def test_code_that_slows_down() -> None:
+    """Two seconds after code got ten times slower, goodput is 90 % of its capacity, and latency is bounded."""
+    run = run_overload(CPU_SLOWS_DOWN)
+    assert run.goodput(14.0, 20.0) >= 0.9 * 25 * (1.0 - 0.08)  # shedding takes 8 % of the CPU
+    assert run.p99(14.0, 20.0) <= 2.0 * (0.040 + TARGET_DELAY)
 
 
-def test_without_a_limiter_goodput_falls_to_nothing() -> None:
-    """With as many places and as long a queue as you like, the same load has next to no answers within a second."""
-    run = Process(KINDS[NEVER].code, lambda _now: 2500.0, END, places=10**6, queue=10**6, budget=1e3).run()
-    soon = sum(seconds < 1.0 for at, seconds in run.answers if at >= WARM) / (END - WARM)
-    assert soon < 0.1 * steady(NEVER, 10.0).goodput(WARM, END)
+def test_goodput_collapses_without_a_limiter() -> None:
+    """With practically unlimited slots and queue, the same overload gets almost no answer within a second."""
+    run = SimulatedServer(
+        WORKLOADS[CPU_WITHOUT_AWAIT].function,
+        lambda _now: 2500.0,
+        END,
+        concurrency=10**6,
+        queue=10**6,
+        queue_target_delay=1e3,
+    ).run()
+    goodput = sum(latency < 1.0 for at, latency in run.answers if at >= WARM) / (END - WARM)
+    assert goodput < 0.1 * run_steady_load(CPU_WITHOUT_AWAIT, 10.0).goodput(WARM, END)
 
 
-def test_a_pause_costs_no_places() -> None:
-    """The loop stands still for 300 ms once, as for a collection of garbage: the limit does not fall."""
-    paused: list[float] = []
+def test_one_pause_does_not_lower_the_limit() -> None:
+    """The limit does not fall when the loop is blocked for 300 ms once, as by garbage collection."""
+    paused_at: list[float] = []
 
-    async def code(process: Process) -> None:
-        await process.wait(1.0)
-        if process.loop.now > 10.0 and not paused:
-            process.burn(0.3)
-            paused.append(process.loop.now)
+    async def workload(server: SimulatedServer) -> None:
+        await server.wait_io(1.0)
+        if server.loop.now > 10.0 and not paused_at:
+            server.use_cpu(0.3)
+            paused_at.append(server.loop.now)
 
-    run = Process(code, lambda _now: 600.0, 14.0).run()
-    assert paused
+    run = SimulatedServer(workload, lambda _now: 600.0, 14.0).run()
+    assert paused_at
     assert min(run.limits(9.5, 14.0)) >= run.limits(9.0, 9.5)[-1]
 
 
-def test_a_machine_that_was_busy_for_a_while() -> None:
-    """For three seconds every call also burns 20 ms: the limit falls by much, and is back eight seconds later."""
+def test_recovery_after_a_busy_cpu() -> None:
+    """When every call also uses 20 ms of CPU for three seconds, the limit falls, and recovers within eight seconds."""
 
-    async def code(process: Process) -> None:
-        await waits_a_second(process)
-        if 12.0 <= process.loop.now < 15.0:
-            process.burn(0.02)
+    async def workload(server: SimulatedServer) -> None:
+        await io_one_second(server)
+        if 12.0 <= server.loop.now < 15.0:
+            server.use_cpu(0.02)
 
-    run = Process(code, lambda _now: 600.0, 30.0).run()
+    run = SimulatedServer(workload, lambda _now: 600.0, 30.0).run()
     assert min(run.limits(12.0, 20.0)) < 0.8 * max(run.limits(11.0, 12.0))
     assert run.goodput(24.0, 30.0) >= 0.95 * 500
 
 
-def test_a_few_clients_that_wait_their_turn_do_not_make_it_grow() -> None:
-    """Where no question ever finds all places taken, the limit stays where it started, however long that lasts."""
-    assert set(steady(NEVER, 0.05).limits(0.0, END)) == {8}
+def test_limit_does_not_grow_under_light_load() -> None:
+    """If no request ever finds all slots in use, the limit stays at its initial value."""
+    assert set(run_steady_load(CPU_WITHOUT_AWAIT, 0.05).limits(0.0, END)) == {8}

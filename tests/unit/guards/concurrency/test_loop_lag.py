@@ -1,67 +1,75 @@
-"""How late the loop is: what is told to a limiter that finds its limit itself, and when."""
+"""Sampling of the event-loop lag for the adaptive concurrency limit."""
 
 import asyncio
 import random
 
 import pytest
 
-from service.guards.limiter import Limiter, watch
-from service.guards.limiter.turns import TICK
-from tests.guards.simulation import Loop
+from askd.guards.concurrency import ConcurrencyLimiter, sample_loop_lag
+from askd.guards.concurrency.adaptive import SAMPLE_INTERVAL
+from tests.support.simulated_server import SimulatedLoop
 
 
-class Told(Limiter):
-    """A limiter that notes what it is told of the loop's lag."""
+class RecordingLimiter(ConcurrencyLimiter):
+    """A limiter that records the reported lags."""
 
-    def __init__(self, loop: Loop, places: int | str = "auto") -> None:
-        super().__init__("auto" if places == "auto" else 3, queue=10, budget=0.1, ceiling=None, clock=loop.time)
+    def __init__(self, loop: SimulatedLoop, concurrency: int | str = "auto") -> None:
+        super().__init__(
+            "auto" if concurrency == "auto" else 3,
+            queue_size=10,
+            target_delay=0.1,
+            max_concurrency=None,
+            clock=loop.time,
+        )
         self.lags: list[float] = []
 
-    def lag(self, seconds: float, *, door: float = 0.0) -> None:
-        """Note it."""
+    def record_loop_lag(self, seconds: float, *, accept_seconds: float = 0.0) -> None:
+        """Record the lag."""
         self.lags.append(seconds)
 
 
-def told(*, busy: bool = True, step: float = 0.0, places: int | str = "auto") -> list[float]:
-    """Return what is told within a second in which a task burns for `step` in every second turn."""
-    loop = Loop(iter(()), lambda _: None, random.Random(1))
-    limiter = Told(loop, places)
+def sample_for_one_second(
+    *, busy: bool = True, step_seconds: float = 0.0, concurrency: int | str = "auto"
+) -> list[float]:
+    """Return the lags of one second, in which a task uses `step_seconds` of CPU in every second iteration."""
+    loop = SimulatedLoop(iter(()), lambda _: None, random.Random(1))
+    limiter = RecordingLimiter(loop, concurrency)
 
-    async def burn() -> None:
-        while step:
-            loop.burn(step)
+    async def use_cpu() -> None:
+        while step_seconds:
+            loop.use_cpu(step_seconds)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
 
     async def main() -> None:
-        ticket = limiter.admit(0.0) if busy else None
-        tasks = [asyncio.create_task(watch(limiter, clock=loop.time)), asyncio.create_task(burn())]
-        await loop.elapse(1.0)
+        permit = limiter.admit(0.0) if busy else None
+        tasks = [asyncio.create_task(sample_loop_lag(limiter, clock=loop.time)), asyncio.create_task(use_cpu())]
+        await loop.sleep(1.0)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert (ticket is not None) == busy
+        assert (permit is not None) == busy  # held until here
 
     loop.run_until_complete(main())
     loop.close()
     return limiter.lags
 
 
-def test_a_loop_with_nothing_to_do_is_on_time() -> None:
-    """While the limiter is busy there is a sample every 10 ms, of next to nothing."""
-    lags = told()
-    assert len(lags) == pytest.approx(1.0 / TICK, rel=0.2)
+def test_idle_loop_has_no_lag() -> None:
+    """While the limiter is busy, there is a sample every 10 ms; without CPU use its lag is almost 0."""
+    lags = sample_for_one_second()
+    assert len(lags) == pytest.approx(1.0 / SAMPLE_INTERVAL, rel=0.2)
     assert max(lags) < 0.001
 
 
-def test_a_long_turn_is_seen_also_where_every_other_is_short() -> None:
-    """A step of 30 ms in every second turn is told in every sample."""
-    lags = told(step=0.03)
+def test_long_iterations_are_detected_between_short_ones() -> None:
+    """Every sample shows the 30 ms step that runs in every second iteration."""
+    lags = sample_for_one_second(step_seconds=0.03)
     assert len(lags) > 10
     assert min(lags) >= 0.029
 
 
-@pytest.mark.parametrize("how", [{"busy": False}, {"places": 3}])
-def test_nothing_is_told_where_nobody_needs_it(how: dict[str, int]) -> None:
-    """An idle limiter, and one whose limit is a number, are told nothing."""
-    assert told(**how) == []  # type: ignore[arg-type]  # each names one parameter of its own type
+@pytest.mark.parametrize("arguments", [{"busy": False}, {"concurrency": 3}])
+def test_no_samples_if_unused(arguments: dict[str, int]) -> None:
+    """An idle limiter and one with a fixed limit get no samples."""
+    assert sample_for_one_second(**arguments) == []  # type: ignore[arg-type]  # mypy cannot match the keys with the parameters

@@ -1,4 +1,4 @@
-"""The SDK's parts, as its variables say, and what it logs."""
+"""Set-up of the SDK: resource, sampler, ids and log lines."""
 
 import logging
 
@@ -13,12 +13,12 @@ from opentelemetry.sdk.trace.sampling import (
     TraceIdRatioBased,
 )
 
-from service import __version__
-from service.telemetry.otel import Traces, sdk
-from service.telemetry.otel.ids import Ids, root_bound
-from service.telemetry.otel.said import EVERY, Said
-from tests.fakes import Clock
-from tests.telemetry.captured import Captured
+from askd import __version__
+from askd.telemetry.log_throttle import OTEL_LOG_INTERVAL, OtelLogHandler
+from askd.telemetry.tracing import provider
+from askd.telemetry.tracing.server_spans import OtelRequestTracer, PresetTraceIdGenerator, root_sampling_bound
+from tests.support.fakes import Clock
+from tests.support.log_capture import LogCapture
 
 
 @pytest.mark.parametrize(
@@ -29,75 +29,75 @@ from tests.telemetry.captured import Captured
         ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=answers,service.instance.id=mine"}, "answers"),
     ],
 )
-def test_who_sends(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], name: str) -> None:
-    """The variables name the service and its instance; else it is askd, on this machine."""
-    for each in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
-        monkeypatch.delenv(each, raising=False)
-    for each, text in environ.items():
-        monkeypatch.setenv(each, text)
-    found = sdk.resource().attributes
-    assert (found["service.name"], found["service.version"]) == (name, __version__)
-    assert (found["service.instance.id"] == "mine") is ("instance" in str(environ))
+def test_resource(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], name: str) -> None:
+    """The variables set name and instance of the service; the defaults are askd and the host name."""
+    for variable in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, text in environ.items():
+        monkeypatch.setenv(variable, text)
+    attributes = provider.create_resource().attributes
+    assert (attributes["service.name"], attributes["service.version"]) == (name, __version__)
+    assert (attributes["service.instance.id"] == "mine") is ("instance" in str(environ))
 
 
-def test_the_sampler_is_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OTEL_TRACES_SAMPLER and its argument are heeded."""
+def test_sampler_is_configurable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_TRACES_SAMPLER and its argument set the sampler."""
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.25")
-    sampler = sdk.provider([]).sampler
+    sampler = provider.create_provider([]).sampler
     assert isinstance(sampler, TraceIdRatioBased)
     assert sampler.rate == 0.25
 
 
-def test_an_id_is_decided_on_once() -> None:
-    """The next trace has the id that was decided on, the one after it another."""
-    made = Ids()
-    made.decided(7)
-    assert (made.generate_trace_id(), made.generate_trace_id() > 7) == (7, True)
+def test_preset_id_is_used_once() -> None:
+    """The next trace has the preset id, the one after it a random id."""
+    generator = PresetTraceIdGenerator()
+    generator.preset_trace_id(7)
+    assert (generator.generate_trace_id(), generator.generate_trace_id() > 7) == (7, True)
 
 
-def test_a_provider_with_ids_of_its_own_is_refused() -> None:
-    """Its traces would have other ids than those that were decided on."""
+def test_other_id_generators_are_rejected() -> None:
+    """A provider with another id generator would give traces other ids than those sampled."""
     from opentelemetry.sdk.trace import TracerProvider
 
     provider = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
-    with pytest.raises(TypeError, match="Ids"):
-        Traces(provider, scheme="http", prefix="", questions=False)
+    with pytest.raises(TypeError, match="PresetTraceIdGenerator"):
+        OtelRequestTracer(provider, scheme="http", prefix="", record_questions=False)
 
 
-def test_trouble_is_told_once_a_minute() -> None:
-    """What is said of sending is one line a minute, which counts those left out; any other trouble has its own."""
+def test_otel_warnings_are_throttled() -> None:
+    """Export failures are one line per minute with the number suppressed; other loggers have their own line."""
     clock = Clock()
-    handler = Said(clock)
+    handler = OtelLogHandler(clock)
 
-    def say(name: str, text: str) -> None:
+    def log_error(name: str, text: str) -> None:
         handler.handle(logging.LogRecord(name, logging.ERROR, "x.py", 1, "%s", (text,), None))
 
-    with Captured() as log:
+    with LogCapture() as log:
         for number in range(5):
-            say("opentelemetry.exporter.otlp", f"refused {number}")
-            say("opentelemetry.sdk._shared_internal", "Queue full")
-        say("opentelemetry.trace", "malformed")
-        clock.advance(EVERY)
-        say("opentelemetry.sdk.trace", "again")
-        lines = [(line["event"], line["cause"], line["left_out"]) for line in log.lines()]
+            log_error("opentelemetry.exporter.otlp", f"refused {number}")
+            log_error("opentelemetry.sdk._shared_internal", "Queue full")
+        log_error("opentelemetry.trace", "malformed")
+        clock.advance(OTEL_LOG_INTERVAL)
+        log_error("opentelemetry.sdk.trace", "again")
+        lines = [(line["event"], line["error"], line["suppressed"]) for line in log.lines()]
     assert lines == [
-        ("traces are not sent", "refused 0", 0),
-        ("opentelemetry warns", "malformed", 0),
-        ("traces are not sent", "again", 9),
+        ("trace_export_failed", "refused 0", 0),
+        ("opentelemetry_warning", "malformed", 0),
+        ("trace_export_failed", "again", 9),
     ]
 
 
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
-def test_the_short_cut_decides_as_the_sampler(share: float) -> None:
-    """What is below the bound is what the SDK's sampler takes, at its edges too; other samplers have no short cut."""
-    alone = TraceIdRatioBased(share)
-    for sampler in (alone, ParentBased(alone), ParentBasedTraceIdRatio(share)):
-        bound = root_bound(sampler)
+@pytest.mark.parametrize("ratio", [0.0, 0.01, 0.5, 1.0])
+def test_bound_agrees_with_the_sampler(ratio: float) -> None:
+    """Ids below the bound are exactly those that the SDK's sampler samples; the bound of other samplers is None."""
+    root = TraceIdRatioBased(ratio)
+    for sampler in (root, ParentBased(root), ParentBasedTraceIdRatio(ratio)):
+        bound = root_sampling_bound(sampler)
         assert bound is not None
         edges = (1, bound - 1, bound, bound + 1, TraceIdRatioBased.TRACE_ID_LIMIT)
-        for low in (each for each in edges if 0 <= each <= TraceIdRatioBased.TRACE_ID_LIMIT):
-            trace_id = (7 << 64) | low
-            taken = sampler.should_sample(Context(), trace_id, "x").decision is Decision.RECORD_AND_SAMPLE
-            assert (low < bound) is taken
-    assert [root_bound(each) for each in (ALWAYS_ON, DEFAULT_ON)] == [None, None]
+        for low_bits in (edge for edge in edges if 0 <= edge <= TraceIdRatioBased.TRACE_ID_LIMIT):
+            trace_id = (7 << 64) | low_bits
+            is_sampled = sampler.should_sample(Context(), trace_id, "x").decision is Decision.RECORD_AND_SAMPLE
+            assert (low_bits < bound) is is_sampled
+    assert [root_sampling_bound(sampler) for sampler in (ALWAYS_ON, DEFAULT_ON)] == [None, None]

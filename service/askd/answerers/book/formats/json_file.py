@@ -1,9 +1,9 @@
-"""JSON books: a list of `{"ask": text or [texts], "answer": text}`, decoded slice by slice.
+"""JSON books: a list of `{"ask": string or [strings], "answer": string}`, decoded in slices.
 
-One decode of a file of 250 MB would hold the interpreter's lock for a second and need its size again in objects. So
-the list is cut near every SLICE bytes, at a place that looks like the end of an entry. Text that looks like one may
-stand inside a string, but a slice cut there has an open string or bracket and does not decode: a slice that decodes
-was cut rightly, if the one before it was.
+Decoding a file of 250 MB in one call would hold the interpreter's lock for a second and need as much memory again. So
+the list is cut about every `SLICE_BYTES` bytes, at a place that looks like the end of an entry. Strings can contain
+text that looks the same, but a slice that is cut there has an open string or bracket and does not decode. If the
+previous slice was cut correctly and a slice decodes, it was cut correctly too.
 """
 
 import json
@@ -13,161 +13,174 @@ from typing import Any, Final
 
 import msgspec
 
-from service.answerers.book.entries import Entry, Fault, Reader, decoded, line_at, no_list
+from askd.answerers.book.formats import (
+    BookFormatError,
+    Entry,
+    FormatReader,
+    decode_utf8,
+    line_number_at,
+    not_a_list_message,
+)
 
-SLICE: Final = 256 << 10
-"""Bytes: decoded in about a millisecond."""
-_ATTEMPTS: Final = 16
-"""Cuts that are tried before the rest is decoded as a whole, which then shows whether it is faulty."""
+SLICE_BYTES: Final = 256 << 10
+"""Minimum size of a slice; it takes about a millisecond to decode."""
+_MAX_CUT_ATTEMPTS: Final = 16
+"""Number of cuts to try before the rest is decoded as a whole, which succeeds or shows the error."""
 
 _BOM: Final = b"\xef\xbb\xbf"
-_CUT: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*(?=\{)")
-_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_ENTRY_BOUNDARY: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*(?=\{)")
+_WHITESPACE: Final = re.compile(r"[ \t\r\n]*")
 _DECODER: Final = msgspec.json.Decoder(list[Entry])
-_FAULTS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_KINDS: Final = {dict: "an object", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+_DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_TYPE_NAMES: Final = {dict: "an object", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
 
-def read(data: bytes) -> Iterator[list[Entry]]:
-    """Yield the entries in slices. Raises Fault."""
-    position = _opening(data)
+class _DuplicateKeyError(Exception):
+    """An object has the same key twice. The argument is the key."""
+
+
+def read_entries(data: bytes) -> Iterator[list[Entry]]:
+    """Yield the entries in batches, one per slice. Raises BookFormatError."""
+    position = _find_list_start(data)
     while position < len(data):
-        entries, position = _slice(data, position)
+        entries, position = _decode_slice(data, position)
         yield entries
 
 
-def line_of(data: bytes, index: int) -> int:
+def find_entry_line(data: bytes, index: int) -> int:
     """Return the line where the entry begins."""
-    text = decoded(data)
-    for number, (start, _) in enumerate(_elements(text, _inside(text))):
+    text = decode_utf8(data)
+    for number, (start, _) in enumerate(_scan_elements(text, _first_element_offset(text))):
         if number == index:
             return text.count("\n", 0, start) + 1
     return 1
 
 
-def _opening(data: bytes) -> int:
+def _find_list_start(data: bytes) -> int:
     """Return the offset after the bracket that opens the list."""
     start = len(_BOM) if data.startswith(_BOM) else 0
     while start < len(data) and data[start] in b" \t\r\n":
         start += 1
     if data[start : start + 1] != b"[":
-        text = decoded(data)
-        raise Fault(line_at(data, start), _other(text) if text.strip() else "is empty: give it a list of entries")
+        text = decode_utf8(data)
+        message = _describe_non_list(text) if text.strip() else "the file is empty: write a list of entries"
+        raise BookFormatError(line_number_at(data, start), message)
     return start + 1
 
 
-def _other(text: str) -> str:
+def _describe_non_list(text: str) -> str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return no_list("no JSON list")
-    return no_list(_KINDS.get(type(value), "null"))
+        return not_a_list_message("invalid JSON")
+    return not_a_list_message(_TYPE_NAMES.get(type(value), "null"))
 
 
-def _slice(data: bytes, position: int) -> tuple[list[Entry], int]:
-    """Decode one slice of entries from `position`; return them and where the next begins."""
-    search = position + SLICE
-    for _ in range(_ATTEMPTS):
-        cut = _CUT.search(data, search)
-        if not cut:
+def _decode_slice(data: bytes, position: int) -> tuple[list[Entry], int]:
+    """Decode one slice of entries from `position`. Returns the entries and the position of the next slice."""
+    search_from = position + SLICE_BYTES
+    for _ in range(_MAX_CUT_ATTEMPTS):
+        boundary = _ENTRY_BOUNDARY.search(data, search_from)
+        if not boundary:
             break
         try:
-            return _decoded(b"[%b]" % data[position : cut.start() + 1], data, position), cut.end()
+            return _decode_entries(b"[%b]" % data[position : boundary.start() + 1], data, position), boundary.end()
         except msgspec.ValidationError:
-            raise _fault(data, position) from None
-        except _FAULTS:
-            search = cut.end()
+            raise _find_error(data, position) from None
+        except _DECODE_ERRORS:
+            search_from = boundary.end()
     try:
-        return _decoded(b"[" + data[position:], data, position), len(data)
-    except _FAULTS as fault:
-        raise _fault(data, position, str(fault)) from None
+        return _decode_entries(b"[" + data[position:], data, position), len(data)
+    except _DECODE_ERRORS as error:
+        raise _find_error(data, position, str(error)) from None
 
 
-def _decoded(piece: bytes, data: bytes, position: int) -> list[Entry]:
-    """Decode a list of entries, which stands at `position` in the whole data. Raises Fault where a key stands twice.
+def _decode_entries(json_list: bytes, data: bytes, position: int) -> list[Entry]:
+    """Decode a list of entries that begins at `position` of `data`. Raises BookFormatError if a key is repeated.
 
-    A decoder takes the last of two equal keys, and a question would be lost in silence. Counting the keys is quick; an
-    answer that is just the word "ask" costs no more than a closer look.
+    msgspec keeps the last of two equal keys, which would silently drop a question. Counting the keys is fast. If the
+    counts differ, for example because an answer is just the word "ask", the entries are scanned with the slow parser.
     """
-    entries = _DECODER.decode(piece)
-    if not piece.count(b'"ask"') == piece.count(b'"answer"') == len(entries):
-        before = line_at(data, position) - 1
+    entries = _DECODER.decode(json_list)
+    if not json_list.count(b'"ask"') == json_list.count(b'"answer"') == len(entries):
+        lines_before = line_number_at(data, position) - 1
         try:
-            for _ in _elements(decoded(piece), 1):
+            for _ in _scan_elements(decode_utf8(json_list), 1):
                 pass
-        except Fault as fault:
-            raise Fault(before + fault.line, fault.text) from None
+        except BookFormatError as error:
+            raise BookFormatError(lines_before + error.line, error.message) from None
     return entries
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _TwiceError(next(name for name in names if names.count(name) > 1))
-    return found
+        raise _DuplicateKeyError(next(name for name in names if names.count(name) > 1))
+    return members
 
 
-class _TwiceError(Exception):
-    """A key stands twice in one object; its argument is the key."""
-
-
-def _fault(data: bytes, position: int, otherwise: str = "the JSON is malformed") -> Fault:
-    """Find the first faulty element from `position` on, where an element begins, with its line."""
-    before = line_at(data, position) - 1
+def _find_error(data: bytes, position: int, default_message: str = "the JSON is malformed") -> BookFormatError:
+    """Return the error of the first invalid element at or after `position`, the start of an element."""
+    lines_before = line_number_at(data, position) - 1
     try:
-        text = decoded(data[position:])
-        for start, element in _elements(text, 0):
+        text = decode_utf8(data[position:])
+        for start, element in _scan_elements(text, 0):
             try:
                 msgspec.convert(element, Entry)
-            except msgspec.ValidationError as fault:
-                return Fault(before + text.count("\n", 0, start) + 1, _explained(fault))
-    except Fault as fault:
-        return Fault(before + fault.line, fault.text)
-    return Fault(before + 1, otherwise)
+            except msgspec.ValidationError as error:
+                line = lines_before + text.count("\n", 0, start) + 1
+                return BookFormatError(line, _describe_validation_error(error))
+    except BookFormatError as error:
+        return BookFormatError(lines_before + error.line, error.message)
+    return BookFormatError(lines_before + 1, default_message)
 
 
-def _explained(fault: msgspec.ValidationError) -> str:
-    what = str(fault).replace(" - at `$.", " in `").replace("`$`", "the entry")
-    return f'{what[0].lower()}{what[1:]}: an entry is {{"ask": text or [texts], "answer": text}}'
+def _describe_validation_error(error: msgspec.ValidationError) -> str:
+    message = str(error).replace(" - at `$.", " in `").replace("`$`", "the entry")
+    return f'{message[0].lower()}{message[1:]}: an entry is {{"ask": string or [strings], "answer": string}}'
 
 
-def _inside(text: str) -> int:
-    return _SPACE.match(text).end() + 1  # type: ignore[union-attr]  # it matches the empty text too
+def _first_element_offset(text: str) -> int:
+    return _skip_whitespace(text, 0) + 1
 
 
-def _elements(text: str, at: int) -> Iterator[tuple[int, Any]]:
-    """Yield offset and value of each element of a list, from inside its bracket on. Raises Fault at what is no JSON."""
-    scan = json.JSONDecoder(object_pairs_hook=_unique).raw_decode
-    start = at
+def _scan_elements(text: str, position: int) -> Iterator[tuple[int, Any]]:
+    """Yield the offset and the value of each element of a list, starting inside its bracket.
+
+    Raises BookFormatError if the rest of the text is not valid JSON.
+    """
+    decode_value = json.JSONDecoder(object_pairs_hook=_reject_duplicate_keys).raw_decode
+    start = position
     try:
         while True:
-            start = _skip(text, at)
+            start = _skip_whitespace(text, position)
             if text.startswith("]", start):
                 break
-            value, end = scan(text, start)
+            value, end = decode_value(text, start)
             yield start, value
-            at = _skip(text, end)
-            if not text.startswith((",", "]"), at):
-                raise json.JSONDecodeError("a comma or ] is missing", text, at)  # noqa: TRY301 - one place explains all
-            at, comma = at + text.startswith(",", at), at
-            if comma < at and text.startswith("]", _skip(text, at)):
-                raise json.JSONDecodeError("a comma stands before the ]", text, comma)  # noqa: TRY301 - as above
-        if _skip(text, start + 1) < len(text):
-            raise json.JSONDecodeError("text after the list's end", text, start)  # noqa: TRY301 - as above
-    except json.JSONDecodeError as fault:
-        raise Fault(fault.lineno, f"not valid JSON ({fault.msg[:1].lower()}{fault.msg[1:]}): mend it there") from None
-    except _TwiceError as fault:
+            position = _skip_whitespace(text, end)
+            if not text.startswith((",", "]"), position):
+                raise json.JSONDecodeError("a comma or ] is missing", text, position)  # noqa: TRY301 - handled below
+            if text.startswith(",", position):
+                comma, position = position, position + 1
+                if text.startswith("]", _skip_whitespace(text, position)):
+                    raise json.JSONDecodeError("trailing comma before ]", text, comma)  # noqa: TRY301 - handled below
+        if _skip_whitespace(text, start + 1) < len(text):
+            raise json.JSONDecodeError("text after the end of the list", text, start)  # noqa: TRY301 - handled below
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg[:1].lower()}{error.msg[1:]}"
+        raise BookFormatError(error.lineno, f"not valid JSON ({reason}): fix the syntax") from None
+    except _DuplicateKeyError as error:
         line = text.count("\n", 0, start) + 1
-        raise Fault(line, f"`{fault}` stands twice in one entry: give several texts as a list") from None
+        raise BookFormatError(line, f"duplicate key `{error}` in one entry: write several texts as a list") from None
     except RecursionError:
-        raise Fault(
-            text.count("\n", 0, _skip(text, at)) + 1, "nested too deeply: an entry is an object of two texts"
-        ) from None
+        line = text.count("\n", 0, _skip_whitespace(text, position)) + 1
+        raise BookFormatError(line, "nested too deeply: an entry is an object of two strings") from None
 
 
-def _skip(text: str, at: int) -> int:
-    return _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches the empty text too
+def _skip_whitespace(text: str, position: int) -> int:
+    return _WHITESPACE.match(text, position).end()  # type: ignore[union-attr]  # it also matches the empty string
 
 
-READER: Final = Reader(read, line_of)
+READER: Final = FormatReader(read_entries, find_entry_line)

@@ -1,8 +1,8 @@
-"""Markdown books: each heading of level 2 to 4 is a question, the text below it, up to the next, its answer.
+"""Markdown books: each heading of level 2 to 4 is a question, and the text up to the next heading is its answer.
 
-Headings as in CommonMark: `## text`, closing hashes left out, or a line of dashes below a paragraph's only line.
-A heading of level 1 is a title and ends an answer; of level 5 and 6 it is part of the answer. A heading with nothing
-below it but a deeper heading is a section's title. Front matter is passed over.
+Headings follow CommonMark: `## text` with optional closing hashes, or a line of dashes below a paragraph of one line.
+A heading of level 1 is a title and ends an answer. Headings of levels 5 and 6 are part of the answer. A heading that is
+directly followed by a deeper heading is a section title. Front matter is ignored.
 """
 
 import itertools
@@ -10,70 +10,74 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from service.answerers.book.entries import PIECE, Entry, Fault, Reader, decoded
+from askd.answerers.book.formats import BATCH_SIZE, BookFormatError, Entry, FormatReader, decode_utf8
 
-_HEADING: Final = re.compile(r" {0,3}(#{1,4})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
-_UNDERLINE: Final = re.compile(r" {0,3}(=+|-+)[ \t]*")
+_ATX_HEADING: Final = re.compile(r" {0,3}(#{1,4})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
+_SETEXT_UNDERLINE: Final = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _PARAGRAPH: Final = re.compile(r" {0,3}(?![-*+>|#=]|\d+[.)])(?=\S)(.*\S)[ \t]*")
 _FENCE: Final = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _LINK: Final = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _ANCHOR: Final = re.compile(r"[ \t]*\{#[\w-]+\}$")
+_END_OF_FILE_LEVEL: Final = 5
 
 
 class _Heading(NamedTuple):
     line: int
     level: int
-    """1 to 4; 5 where the file ends."""
+    """1 to 4, or `_END_OF_FILE_LEVEL`."""
     text: str
 
 
-def read(data: bytes) -> Iterator[list[Entry]]:
-    """Yield the entries in pieces. Raises Fault."""
-    entries = (entry for _, entry in _entries(decoded(data)))
-    while piece := list(itertools.islice(entries, PIECE)):
-        yield piece
+def read_entries(data: bytes) -> Iterator[list[Entry]]:
+    """Yield the entries in batches. Raises BookFormatError."""
+    entries = (entry for _, entry in _parse_entries(decode_utf8(data)))
+    while batch := list(itertools.islice(entries, BATCH_SIZE)):
+        yield batch
 
 
-def line_of(data: bytes, index: int) -> int:
-    """Return the line of the heading."""
-    return next(itertools.islice(_entries(decoded(data)), index, None))[0]
+def find_entry_line(data: bytes, index: int) -> int:
+    """Return the line of the entry's heading."""
+    return next(itertools.islice(_parse_entries(decode_utf8(data)), index, None))[0]
 
 
-def _entries(text: str) -> Iterator[tuple[int, Entry]]:
+def _parse_entries(text: str) -> Iterator[tuple[int, Entry]]:
     lines = text.replace("\r\n", "\n").split("\n")
-    for (heading, body), (following, _) in itertools.pairwise(_sections(lines)):
+    for (heading, body), (next_heading, _) in itertools.pairwise(_split_sections(lines)):
         answer = "\n".join(body).strip()
-        if heading.level == 1 or (not answer and heading.level < following.level < 5):
+        is_section_title = not answer and heading.level < next_heading.level < _END_OF_FILE_LEVEL
+        if heading.level == 1 or is_section_title:
             continue
         if not heading.text:
-            raise Fault(heading.line, "the heading is empty: write the question behind its hashes")
+            raise BookFormatError(heading.line, "the heading is empty: write the question after the hashes")
         if not answer:
-            raise Fault(heading.line, f"`{heading.text}` has no answer: write it below, or remove the heading")
+            raise BookFormatError(
+                heading.line, f"`{heading.text}` lacks an answer: write it below the heading, or remove the heading"
+            )
         yield heading.line, Entry(heading.text, answer)
 
 
-def _sections(lines: list[str]) -> Iterator[tuple[_Heading, list[str]]]:
-    """Yield each heading with the lines below it, then a last one that stands for the end."""
+def _split_sections(lines: list[str]) -> Iterator[tuple[_Heading, list[str]]]:
+    """Yield each heading with the lines below it, then an artificial heading for the end of the file."""
     heading = _Heading(1, 1, "")
     body: list[str] = []
     fence = ""
-    for number in range(_front_matter(lines), len(lines)):
-        line = lines[number]
-        fence = _fenced(line, fence)
-        found = None if fence else _heading(line, number + 1, body)
-        if not found:
+    for index in range(_count_front_matter_lines(lines), len(lines)):
+        line = lines[index]
+        fence = _update_fence(line, fence)
+        next_heading = None if fence else _parse_heading(line, index + 1, body)
+        if not next_heading:
             body.append(line)
             continue
-        if _underlined(found, line):
+        if _is_setext_heading(next_heading, line):
             body.pop()
         yield heading, body
-        heading, body = found, []
+        heading, body = next_heading, []
     yield heading, body
-    yield _Heading(len(lines), 5, ""), []
+    yield _Heading(len(lines), _END_OF_FILE_LEVEL, ""), []
 
 
-def _front_matter(lines: list[str]) -> int:
-    """Return how many lines a leading block between two `---` takes."""
+def _count_front_matter_lines(lines: list[str]) -> int:
+    """Return the number of lines of a leading block between two `---`, or 0."""
     if lines and lines[0].rstrip() == "---":
         for number, line in enumerate(lines[1:], 2):
             if line.rstrip() in {"---", "..."}:
@@ -81,34 +85,34 @@ def _front_matter(lines: list[str]) -> int:
     return 0
 
 
-def _fenced(line: str, fence: str) -> str:
-    """Return the fence that is open after this line: a block of code has no headings."""
-    mark = _FENCE.match(line)
+def _update_fence(line: str, fence: str) -> str:
+    """Return the code fence that is open after this line, or an empty string. Code blocks cannot contain headings."""
+    fence_match = _FENCE.match(line)
     if not fence:
-        return mark[1] if mark else ""
-    closed = mark and mark[1].startswith(fence) and line.strip() == mark[1]
+        return fence_match[1] if fence_match else ""
+    closed = fence_match and fence_match[1].startswith(fence) and line.strip() == fence_match[1]
     return "" if closed else fence
 
 
-def _heading(line: str, number: int, body: list[str]) -> _Heading | None:
-    if found := _HEADING.fullmatch(line):
-        return _Heading(number, len(found[1]), _plain(found[2] or ""))
-    underline = _UNDERLINE.fullmatch(line)
+def _parse_heading(line: str, number: int, body: list[str]) -> _Heading | None:
+    if atx_heading := _ATX_HEADING.fullmatch(line):
+        return _Heading(number, len(atx_heading[1]), _strip_links_and_anchor(atx_heading[2] or ""))
+    underline = _SETEXT_UNDERLINE.fullmatch(line)
     if not underline or not body or (len(body) > 1 and body[-2].strip()):
         return None
     paragraph = _PARAGRAPH.fullmatch(body[-1])
     if not paragraph:
         return None
-    return _Heading(number - 1, 1 if underline[1][0] == "=" else 2, _plain(paragraph[1]))
+    return _Heading(number - 1, 1 if underline[1][0] == "=" else 2, _strip_links_and_anchor(paragraph[1]))
 
 
-def _underlined(heading: _Heading, line: str) -> bool:
+def _is_setext_heading(heading: _Heading, line: str) -> bool:
     return not line.lstrip().startswith("#") and heading.level < 3
 
 
-def _plain(text: str) -> str:
-    """Leave out a heading's link targets and anchor: they are no part of what is asked."""
+def _strip_links_and_anchor(text: str) -> str:
+    """Remove link targets and the anchor of a heading, which are not part of the question."""
     return _ANCHOR.sub("", _LINK.sub(r"\1", text)).strip()
 
 
-READER: Final = Reader(read, line_of)
+READER: Final = FormatReader(read_entries, find_entry_line)

@@ -1,7 +1,7 @@
 """YAML books: a list of `{ask: text or [texts], answer: text}`, read event by event.
 
-Events rather than `yaml.load`: they know their lines, show keys that stand twice, leave aliases unexpanded, and let
-other threads run in between, which one call into the C parser would not.
+`yaml.load` is not used because events have line numbers, show duplicate keys, do not expand aliases, and let other
+threads run in between, which a single call of the C parser would not.
 """
 
 import itertools
@@ -10,112 +10,137 @@ from typing import Any, Final, TypeAlias
 
 import yaml
 
-from service.answerers.book.entries import PIECE, Entry, Fault, Reader, decoded, no_list
+from askd.answerers.book.formats import (
+    BATCH_SIZE,
+    BookFormatError,
+    Entry,
+    FormatReader,
+    decode_utf8,
+    not_a_list_message,
+)
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_TEXT: Final = "tag:yaml.org,2002:str"
-_KINDS: Final = {
+_STRING_TAG: Final = "tag:yaml.org,2002:str"
+_TYPE_NAMES: Final = {
     "int": "a number",
     "float": "a number",
-    "bool": "true or false",
+    "bool": "a boolean",
     "null": "empty",
     "timestamp": "a date",
-    "merge": "a merge",
-    "value": "=",
+    "merge": "a merge key",
+    "value": "a default value key",
 }
 
-Event: TypeAlias = Any  # the stubs leave out most events' attributes
+YamlEvent: TypeAlias = Any  # the type stubs lack most attributes of events
 
 
-def read(data: bytes) -> Iterator[list[Entry]]:
-    """Yield the entries in pieces. Raises Fault."""
-    entries = (entry for _, entry in _Document(decoded(data)).entries())
-    while piece := list(itertools.islice(entries, PIECE)):
-        yield piece
+def read_entries(data: bytes) -> Iterator[list[Entry]]:
+    """Yield the entries in batches. Raises BookFormatError."""
+    entries = (entry for _, entry in _DocumentParser(decode_utf8(data)).parse_entries())
+    while batch := list(itertools.islice(entries, BATCH_SIZE)):
+        yield batch
 
 
-def line_of(data: bytes, index: int) -> int:
+def find_entry_line(data: bytes, index: int) -> int:
     """Return the line where the entry begins."""
-    return next(itertools.islice(_Document(decoded(data)).entries(), index, None))[0]
+    return next(itertools.islice(_DocumentParser(decode_utf8(data)).parse_entries(), index, None))[0]
 
 
-class _Document:
-    """One parse. Each method takes up the events where the one before it stopped."""
+class _DocumentParser:
+    """Parser of one file. Its methods share the stream of events."""
 
     def __init__(self, text: str) -> None:
-        self._events = self._parse(text)
+        self._events = self._parse_events(text)
         self._resolver: Any = yaml.resolver.Resolver()
-        self._anchored: dict[str, str] = {}
+        self._text_by_anchor: dict[str, str] = {}
 
     @staticmethod
-    def _parse(text: str) -> Iterator[Event]:
+    def _parse_events(text: str) -> Iterator[YamlEvent]:
         try:
             yield from yaml.parse(text, Loader=_LOADER)
-        except yaml.MarkedYAMLError as fault:
-            mark = fault.problem_mark or fault.context_mark
-            what = fault.problem or fault.context or "malformed"
-            raise Fault(mark.line + 1 if mark else 1, f"not valid YAML ({what}): mend it there") from None
-        except yaml.reader.ReaderError as fault:
-            line = text.count("\n", 0, fault.position) + 1
-            raise Fault(line, f"the character {fault.character!r} is not allowed in YAML: remove it") from None
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            reason = error.problem or error.context or "malformed"
+            line = mark.line + 1 if mark else 1
+            raise BookFormatError(line, f"not valid YAML ({reason}): fix the syntax") from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise BookFormatError(
+                line, f"the character {error.character!r} is not allowed in YAML: remove it"
+            ) from None
 
-    def entries(self) -> Iterator[tuple[int, Entry]]:
+    def parse_entries(self) -> Iterator[tuple[int, Entry]]:
         """Yield each entry with its line."""
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 break
         else:
             return
-        first = next(self._events)
-        if isinstance(first, yaml.SequenceStartEvent):
+        root = next(self._events)
+        if isinstance(root, yaml.SequenceStartEvent):
             while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-                yield _line(event), self._entry(event)
-        elif not (isinstance(first, yaml.ScalarEvent) and not first.value):
-            raise Fault(_line(first), no_list("a mapping" if isinstance(first, yaml.MappingStartEvent) else "a text"))
+                yield _line_number(event), self._parse_entry(event)
+        elif not (isinstance(root, yaml.ScalarEvent) and not root.value):
+            raise BookFormatError(
+                _line_number(root),
+                not_a_list_message("a mapping" if isinstance(root, yaml.MappingStartEvent) else "a scalar"),
+            )
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
-                raise Fault(_line(event), "a second document begins: put its entries into the one list, without ---")
+                raise BookFormatError(
+                    _line_number(event), "the file has a second document: move its entries to the first and remove ---"
+                )
 
-    def _entry(self, event: Event) -> Entry:
+    def _parse_entry(self, event: YamlEvent) -> Entry:
         if not isinstance(event, yaml.MappingStartEvent):
-            raise Fault(_line(event), "this is no entry: an entry has the keys `ask` and `answer`")
-        found: dict[str, Any] = {}
+            raise BookFormatError(_line_number(event), "not an entry: an entry has the keys `ask` and `answer`")
+        fields: dict[str, Any] = {}
         while not isinstance(key := next(self._events), yaml.MappingEndEvent):
-            name = self._text(key, "a key")
+            name = self._parse_text(key, "a key")
             if name not in {"ask", "answer"}:
-                raise Fault(_line(key), f"unknown key `{name}`: an entry has the keys `ask` and `answer`")
-            if name in found:
-                raise Fault(_line(key), f"`{name}` stands twice in one entry: give several texts as a list")
-            found[name] = self._value(next(self._events), name)
+                raise BookFormatError(
+                    _line_number(key), f"unknown key `{name}`: an entry has the keys `ask` and `answer`"
+                )
+            if name in fields:
+                raise BookFormatError(
+                    _line_number(key), f"duplicate key `{name}` in one entry: write several texts as a list"
+                )
+            fields[name] = self._parse_value(next(self._events), name)
         for name in ("ask", "answer"):
-            if name not in found:
-                raise Fault(_line(event), f"the entry has no `{name}`: give it one")
-        return Entry(**found)
+            if name not in fields:
+                raise BookFormatError(_line_number(event), f"the entry lacks `{name}`: add it")
+        return Entry(**fields)
 
-    def _value(self, event: Event, name: str) -> str | list[str]:
+    def _parse_value(self, event: YamlEvent, name: str) -> str | list[str]:
         if name != "ask" or not isinstance(event, yaml.SequenceStartEvent):
-            return self._text(event, f"`{name}`")
+            return self._parse_text(event, f"`{name}`")
         texts = []
         while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
-            texts.append(self._text(item, "`ask`"))
+            texts.append(self._parse_text(item, "`ask`"))
         return texts
 
-    def _text(self, event: Event, name: str) -> str:
-        if isinstance(event, yaml.AliasEvent) and event.anchor in self._anchored:
-            return self._anchored[event.anchor]
+    def _parse_text(self, event: YamlEvent, name: str) -> str:
+        if isinstance(event, yaml.AliasEvent) and event.anchor in self._text_by_anchor:
+            return self._text_by_anchor[event.anchor]
         if not isinstance(event, yaml.ScalarEvent):
-            raise Fault(_line(event), f"{name} is no text: write a text" + (" or a list of texts" * (name == "`ask`")))
+            raise BookFormatError(
+                _line_number(event),
+                f"{name} is not a text: write a text" + (" or a list of texts" if name == "`ask`" else ""),
+            )
         tag = event.tag or self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
-        if tag != _TEXT:
-            kind = _KINDS.get(tag.rpartition(":")[2], "not a text")
-            raise Fault(_line(event), f"{name} is {kind}: write a text, in quotes where YAML reads something else")
+        if tag != _STRING_TAG:
+            type_name = _TYPE_NAMES.get(tag.rpartition(":")[2], "not a text")
+            raise BookFormatError(
+                _line_number(event),
+                f"{name} is {type_name}: write a text, in quotes if YAML would read it as another type",
+            )
         if event.anchor:
-            self._anchored[event.anchor] = event.value
+            self._text_by_anchor[event.anchor] = event.value
         return str(event.value)
 
 
-def _line(event: Event) -> int:
+def _line_number(event: YamlEvent) -> int:
     return int(event.start_mark.line) + 1
 
 
-READER: Final = Reader(read, line_of)
+READER: Final = FormatReader(read_entries, find_entry_line)

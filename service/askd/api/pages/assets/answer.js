@@ -1,161 +1,171 @@
-// What came back, for people: the answer, or what went wrong and what can be done about it.
+// Shows the answer, or the problem and what the user can do about it.
 
-const AGAIN = 3; // so often in a row the page asks again by itself
-const PATIENCE = 60; // seconds that it counts down at most before it does
-const box = document.getElementById("answer");
+const MAX_AUTOMATIC_RETRIES = 3; // in a row
+const MAX_AUTOMATIC_WAIT = 60; // seconds; if the server asks for more, the user decides when to retry
+const answerSection = document.getElementById("answer");
 const form = document.getElementById("ask");
 
-function show(...children) {
-  box.replaceChildren(...children.filter(Boolean));
+function setAnswerContent(...children) {
+  answerSection.replaceChildren(...children.filter(Boolean));
 }
 
-function facts({ response }) {
+/** Status, server instance and request id of a response. */
+function createMetadata({ response }) {
   const instance = response.headers.get("x-served-by");
   const id = response.headers.get("x-request-id");
   const status = `${response.status} ${response.statusText}`.trim();
   const parts = [status, instance && `from ${instance}`, id && `id ${id}`];
-  return make("p", { className: "facts" }, parts.filter(Boolean).join(" · "));
+  return createElement("p", { className: "metadata" }, parts.filter(Boolean).join(" · "));
 }
 
-function json(label, value) {
-  const code = make("code", {}, JSON.stringify(value, null, 2));
-  return make("pre", { tabIndex: 0, role: "group", ariaLabel: label }, code);
+function createJsonBlock(label, value) {
+  const code = createElement("code", {}, JSON.stringify(value, null, 2));
+  return createElement("pre", { tabIndex: 0, role: "group", ariaLabel: label }, code);
 }
 
-function pressed(text, act, className = "quiet") {
-  const made = make("button", { type: "button", className }, text);
-  made.addEventListener("click", act);
-  return made;
+function createButton(text, onClick, className = "secondary") {
+  const button = createElement("button", { type: "button", className }, text);
+  button.addEventListener("click", onClick);
+  return button;
 }
 
 /** Shows the answer and returns its text. */
 function showAnswer(result) {
-  const { answer, ...others } = result.json ?? { answer: result.text };
+  const { answer, ...fields } = result.json ?? { answer: result.text };
   const text = typeof answer === "string" ? answer : JSON.stringify(answer, null, 2);
-  const more = Object.keys(others).length ? json("Other fields", others) : null;
-  show(make("p", { className: "text" }, text), more, facts(result));
+  const fieldsBlock = Object.keys(fields).length ? createJsonBlock("Other fields", fields) : null;
+  setAnswerContent(createElement("p", { className: "text" }, text), fieldsBlock, createMetadata(result));
   return text;
 }
 
-/** Suggestions as buttons that ask them. */
-function suggested(texts) {
+/** Buttons that ask the suggested questions. */
+function createSuggestions(texts) {
   if (!Array.isArray(texts) || !texts.length) return null;
-  const buttons = texts.map((text) => {
-    const made = make("button", { type: "button", className: "chip" }, String(text));
-    made.dataset.ask = text;
-    return make("li", {}, made);
+  const items = texts.map((text) => {
+    const button = createElement("button", { type: "button", className: "chip" }, String(text));
+    button.dataset.ask = text;
+    return createElement("li", {}, button);
   });
-  return make("div", {}, make("p", { id: "suggestions" }, "These have an answer:"), list(buttons));
+  const list = createElement("ul", { className: "chips" }, ...items);
+  list.setAttribute("aria-labelledby", "suggestions");
+  return createElement("div", {}, createElement("p", { id: "suggestions" }, "Questions that have an answer:"), list);
 }
 
-function list(items) {
-  const made = make("ul", { className: "chips" }, ...items);
-  made.setAttribute("aria-labelledby", "suggestions");
-  return made;
-}
-
-/** Whole seconds that the server wants to be left alone, from a number or a date; null where it does not say. */
-function patience({ response }) {
-  const told = response.headers.get("retry-after");
-  if (!told || ![429, 503].includes(response.status)) return null;
-  const seconds = /^\d+$/.test(told) ? Number(told) : Math.ceil((Date.parse(told) - Date.now()) / 1000);
+/** Returns Retry-After in seconds, whether it is a number or a date; null if the response does not have it. */
+function retryAfter({ response }) {
+  const header = response.headers.get("retry-after");
+  if (!header || ![429, 503].includes(response.status)) return null;
+  const seconds = /^\d+$/.test(header) ? Number(header) : Math.ceil((Date.parse(header) - Date.now()) / 1000);
   return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
 }
 
-/** Counts down to when it may be asked again. Asks then, or offers to where that was done `tries` times already. */
-function countdown(seconds, { tries, itself, again }) {
-  const alone = tries < AGAIN && seconds <= PATIENCE;
+/**
+ * Counts down the seconds until a retry. Then the page retries automatically, or leaves it to the user after too many
+ * automatic retries (`attempts`) or a long wait.
+ */
+function createCountdown(seconds, { attempts, retryAutomatically, retry }) {
+  const isAutomatic = attempts < MAX_AUTOMATIC_RETRIES && seconds <= MAX_AUTOMATIC_WAIT;
   const due = performance.now() + 1000 * seconds;
-  const left = make("span", { role: "timer" });
-  const meter = make("div", { className: "countdown", ariaHidden: "true" }, make("i"));
-  const now = pressed("Ask now", () => end(again), "");
-  const stop = pressed("Do not ask again", () => end(() => left.replaceChildren("Not asked again.")));
-  const made = make("div", { className: "again" }, meter, make("p", {}, left), make("p", { className: "actions" }, now, alone ? stop : null));
-  function end(act) {
-    clearInterval(ticking);
+  const message = createElement("span", { role: "timer" });
+  const meter = createElement("div", { className: "countdown", ariaHidden: "true" }, createElement("i"));
+  const retryButton = createButton("Retry now", () => end(retry), "");
+  const cancelButton = createButton("Cancel retry", () => end(() => message.replaceChildren("Retry cancelled.")));
+  const actions = createElement("p", { className: "actions" }, retryButton, isAutomatic ? cancelButton : null);
+  const container = createElement("div", { className: "retry" }, meter, createElement("p", {}, message), actions);
+  function end(action) {
+    clearInterval(timer);
     meter.remove();
-    stop.remove();
-    act();
+    cancelButton.remove();
+    action();
   }
-  function tick() {
-    const rest = (due - performance.now()) / 1000;
-    if (!made.isConnected) return clearInterval(ticking);
-    if (rest <= 0) return end(alone ? itself : () => left.replaceChildren("It may be asked again."));
-    left.textContent = `${alone ? "Asked again" : "It may be asked again"} in ${Math.ceil(rest)} s.`;
-    meter.firstChild.style.width = `${(100 * rest) / Math.max(seconds, 1)}%`;
+  function update() {
+    const remaining = (due - performance.now()) / 1000;
+    if (!container.isConnected) return clearInterval(timer);
+    if (remaining <= 0) return end(isAutomatic ? retryAutomatically : () => message.replaceChildren("You can retry now."));
+    message.textContent = `${isAutomatic ? "Retrying" : "You can retry"} in ${Math.ceil(remaining)} s.`;
+    meter.firstChild.style.width = `${(100 * remaining) / Math.max(seconds, 1)}%`;
   }
-  const ticking = setInterval(tick, 250);
-  queueMicrotask(tick);
-  return made;
+  const timer = setInterval(update, 250);
+  queueMicrotask(update);
+  return container;
 }
 
-/** Asks for the token in a form of its own; `again` asks with it. */
-function tokenForm(again) {
-  const field = tokenField("token");
-  const line = make("div", { className: "line" }, field, make("button", { type: "submit" }, "Ask with it"));
-  const note = make("small", { id: "token-note" }, "It stays on this page, in memory, until you leave it or load it again.");
-  const made = make("form", { className: "token" }, make("label", { htmlFor: "token" }, "Token"), line, note);
+/** A form for the token; submitting it repeats the request with the token. */
+function createTokenForm(retry) {
+  const field = createTokenField("token");
+  const button = createElement("button", { type: "submit" }, "Send with token");
+  const line = createElement("div", { className: "line" }, field, button);
+  const note = createElement(
+    "small",
+    { id: "token-note" },
+    "The token is only kept in memory until you leave or reload this page.",
+  );
+  const label = createElement("label", { htmlFor: "token" }, "Token");
+  const tokenForm = createElement("form", { className: "token" }, label, line, note);
   field.setAttribute("aria-describedby", "token-note");
-  made.addEventListener("submit", (event) => {
+  tokenForm.addEventListener("submit", (event) => {
     event.preventDefault();
     token = field.value.trim();
-    form.dataset.guarded = "";
-    again();
+    form.dataset.requiresToken = "";
+    retry();
   });
-  return made;
+  return tokenForm;
 }
 
-/** What can be done about it: a token, a while of patience, or another try. */
-function remedy(result, way) {
+/** Controls that fit the problem: a form for the token, a countdown, a retry button, or nothing. */
+function createProblemControls(result, retryOptions) {
   const { status } = result.response;
-  if (status === 401) return tokenForm(way.again);
-  const seconds = patience(result);
-  if (seconds !== null) return countdown(seconds, way);
-  const hopeful = status >= 500 || result.cut || result.failed;
-  return hopeful ? make("p", { className: "actions" }, pressed("Ask again", way.again)) : null;
+  if (status === 401) return createTokenForm(retryOptions.retry);
+  const seconds = retryAfter(result);
+  if (seconds !== null) return createCountdown(seconds, retryOptions);
+  const mayRetry = status >= 500 || result.isTruncated || result.failed;
+  return mayRetry ? createElement("p", { className: "actions" }, createButton("Retry", retryOptions.retry)) : null;
 }
 
-/** Points at the parameter that the problem names. */
-function blame(name) {
+function markInvalidField(name) {
   const field = name && form.elements.namedItem(name);
   if (!field?.setAttribute) return;
   field.setAttribute("aria-invalid", "true");
   field.focus({ preventScroll: true });
 }
 
-/** Shows what went wrong; `text` is the element with what of a stream had come, or null. */
-function showProblem(result, text, way) {
+/** Shows a problem. `textElement` contains the part of a stream that was received before it, or is null. */
+function showProblem(result, textElement, retryOptions) {
   const problem = result.json ?? {};
   const code = String(problem.type ?? "").split("#")[1];
-  const title = problem.title ?? (result.cut ? "The stream broke off" : `Status ${result.response.status}`);
-  const about = code ? make("p", { className: "facts" }, make("a", { href: `${form.dataset.docs}#${code}` }, "What this means")) : null;
-  box.classList.add("failed");
-  show(
-    text,
-    make("h2", {}, title),
-    make("p", {}, problem.detail ?? (result.cut ? "The connection closed before the answer was whole." : "No more is known.")),
-    "interrupt" in problem ? json("What is asked", problem.interrupt) : null,
-    suggested(problem.suggestions),
-    remedy(result, way),
-    about,
-    facts(result),
+  const title = problem.title ?? (result.isTruncated ? "The stream ended early" : `Status ${result.response.status}`);
+  const fallback = result.isTruncated
+    ? "The connection was closed before the answer was complete."
+    : "The server sent no details.";
+  const link = code ? createElement("a", { href: `${form.dataset.docs}#${code}` }, "About this problem") : null;
+  answerSection.classList.add("failed");
+  setAnswerContent(
+    textElement,
+    createElement("h2", {}, title),
+    createElement("p", {}, problem.detail ?? fallback),
+    "interrupt" in problem ? createJsonBlock("Requested input", problem.interrupt) : null,
+    createSuggestions(problem.suggestions),
+    createProblemControls(result, retryOptions),
+    link && createElement("p", { className: "metadata" }, link),
+    createMetadata(result),
   );
-  blame(problem.parameter);
+  markInvalidField(problem.parameter);
   if (result.response.status === 401) document.getElementById("token").focus();
 }
 
-/** Nothing came back: stopped, without a network, or without a server. */
-function showNothing(fault, text, { again }) {
-  const stopped = fault.name === "AbortError";
-  const offline = !stopped && !navigator.onLine;
-  const title = stopped ? "Stopped" : offline ? "You are offline" : "No response";
-  const said = stopped
-    ? "You stopped it; the server stops its code as well."
-    : offline
-      ? "The question is asked as soon as the network is back."
-      : `${location.host} could not be reached. It may have stopped, or something on the way to it has.`;
-  box.classList.add("failed");
-  const heading = make("h2", {}, title);
-  show(text, heading, make("p", {}, said), make("p", { className: "actions" }, pressed("Ask again", again)));
-  if (offline) addEventListener("online", () => heading.isConnected && again(), { once: true });
+/** Shows that there is no response: the request was cancelled, the browser is offline, or the server is unreachable. */
+function showNoResponse(error, textElement, { retry }) {
+  const isCancelled = error.name === "AbortError";
+  const isOffline = !isCancelled && !navigator.onLine;
+  const title = isCancelled ? "Cancelled" : isOffline ? "You are offline" : "No response";
+  const detail = isCancelled
+    ? "You cancelled the request. The server stops working on it."
+    : isOffline
+      ? "The question will be sent when you are online again."
+      : `${location.host} could not be reached. The server may be down, or the network may have a problem.`;
+  answerSection.classList.add("failed");
+  const heading = createElement("h2", {}, title);
+  const actions = createElement("p", { className: "actions" }, createButton("Retry", retry));
+  setAnswerContent(textElement, heading, createElement("p", {}, detail), actions);
+  if (isOffline) addEventListener("online", () => heading.isConnected && retry(), { once: true });
 }

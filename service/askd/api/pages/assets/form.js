@@ -1,73 +1,72 @@
-// A form becomes a request, and a request a curl line.
+// Converts a form to a request, and a request to a curl command.
 
-const READERS = {
+const VALUE_PARSERS = {
   string: (text) => text,
   boolean: (text) => (text === "true" ? true : text === "false" ? false : text),
   integer: (text) => (/^-?\d+$/.test(text.trim()) ? Number(text) : text),
   number: (text) => (text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text),
-  json: (text) => parsed(text) ?? text,
+  json: (text) => parseJson(text) ?? text,
 };
 
-function lines(text) {
+function splitLines(text) {
   return text.split("\n").filter((line) => line.trim() !== "");
 }
 
-function value(field) {
+function fieldValue(field) {
   const { type, items } = field.dataset;
-  if (type === "array") return lines(field.value).map(READERS[items] ?? READERS.json);
-  return READERS[type](field.value);
+  if (type === "array") return splitLines(field.value).map(VALUE_PARSERS[items] ?? VALUE_PARSERS.json);
+  return VALUE_PARSERS[type](field.value);
 }
 
-/** Empty optional fields are not sent; an empty question is, so that one can see what comes of it. */
-function given(form, place) {
-  return [...form.querySelectorAll(`[data-in="${place}"]`)].filter(
+/** Returns the fields to send in this part of the request. Empty fields are omitted unless they are required. */
+function fieldsIn(form, location) {
+  return [...form.querySelectorAll(`[data-in="${location}"]`)].filter(
     (field) => !field.disabled && !field.closest("fieldset:disabled") && (field.value !== "" || field.required),
   );
 }
 
-/** Pairs of name and text, as a query or a form has them: a list repeats its name. */
-function pairs(fields) {
+/** Encodes the fields for a query string or a form body: an array repeats its name. */
+function urlEncode(fields) {
   return new URLSearchParams(
     fields.flatMap((field) =>
-      (field.dataset.type === "array" ? lines(field.value) : [field.value]).map((text) => [field.name, text]),
+      (field.dataset.type === "array" ? splitLines(field.value) : [field.value]).map((text) => [field.name, text]),
     ),
-  );
+  ).toString();
 }
 
-/** A token that was given on this page: kept here alone, and gone when the page is left or loaded again. */
+/** Token entered on this page. It is only kept in memory, and lost when the page is left or reloaded. */
 let token = "";
 
-/** The field that takes it. No password manager keeps a one-time code. */
-function tokenField(id) {
-  return make("input", { id, type: "password", autocomplete: "one-time-code", spellcheck: false, required: true });
+/** Creates the field for the token. Password managers do not store fields for one-time codes. */
+function createTokenField(id) {
+  return createElement("input", { id, type: "password", autocomplete: "one-time-code", spellcheck: false, required: true });
 }
 
-/** `guarded` tells whether a token is asked for; the request has it where one was given. */
-function requestOf(form) {
-  const guarded = form.dataset.guarded !== undefined;
-  const headers = Object.fromEntries(given(form, "header").map((field) => [field.name, field.value.trim()]));
-  if (guarded && token) headers.Authorization = `Bearer ${token}`;
-  const query = pairs(given(form, "query")).toString();
+function buildRequest(form) {
+  const requiresToken = form.dataset.requiresToken !== undefined;
+  const headers = Object.fromEntries(fieldsIn(form, "header").map((field) => [field.name, field.value.trim()]));
+  if (requiresToken && token) headers.Authorization = `Bearer ${token}`;
+  const query = urlEncode(fieldsIn(form, "query"));
   const url = new URL(form.getAttribute("action") + (query ? `?${query}` : ""), location.href).href;
-  const fields = given(form, "body");
+  const fields = fieldsIn(form, "body");
   let body;
-  if (headers["Content-Type"]?.includes("urlencoded")) body = pairs(fields).toString();
-  else if (fields.length) body = JSON.stringify(Object.fromEntries(fields.map((field) => [field.name, value(field)])));
-  return { method: form.dataset.method, url, headers, body, guarded };
+  if (headers["Content-Type"]?.includes("urlencoded")) body = urlEncode(fields);
+  else if (fields.length) body = JSON.stringify(Object.fromEntries(fields.map((field) => [field.name, fieldValue(field)])));
+  return { method: form.dataset.method, url, headers, body, requiresToken };
 }
 
-function quoted(text) {
+function shellQuote(text) {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** The token itself stays out of the line: it would be copied into places where it does not belong. */
-function curlOf({ method, url, headers, body, guarded }) {
-  const words = ["curl", ...(headers.Accept === "text/event-stream" ? ["-N"] : []), quoted(url)];
-  if (guarded) words.push("-H", '"Authorization: Bearer $ASKD_TOKEN"');
+/** Returns the curl command. It refers to an environment variable, so that the token does not end up in histories. */
+function curlCommand({ method, url, headers, body, requiresToken }) {
+  const words = ["curl", ...(headers.Accept === "text/event-stream" ? ["-N"] : []), shellQuote(url)];
+  if (requiresToken) words.push("-H", '"Authorization: Bearer $ASKD_TOKEN"');
   for (const [name, text] of Object.entries(headers)) {
-    if (name !== "Authorization") words.push("-H", quoted(`${name}: ${text}`));
+    if (name !== "Authorization") words.push("-H", shellQuote(`${name}: ${text}`));
   }
-  if (body !== undefined) words.push("--data-raw", quoted(body));
+  if (body !== undefined) words.push("--data-raw", shellQuote(body));
   else if (method !== "GET") words.push("-X", method);
   return words.join(" ");
 }

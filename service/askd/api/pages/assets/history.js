@@ -1,42 +1,51 @@
-// The last exchanges of this page as a chart; whichever is chosen is the one that the five stages show.
+// Chart of the recent requests of this page. The timeline shows the selected one.
 
-const KEPT = 20;
-const past = [];
-const chart = document.getElementById("history");
-let count = 0;
+const MAX_HISTORY = 20;
+const requestHistory = [];
+const historySection = document.getElementById("history");
+let requestCount = 0;
 
 function median(numbers) {
-  const sorted = [...numbers].sort((one, other) => one - other);
+  const sorted = [...numbers].sort((first, second) => first - second);
   return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 }
 
-function column(one, whole) {
-  const stack = make("span", { className: "stack", ariaHidden: "true" });
-  for (const name of [...STAGES].reverse()) {
-    const part = make("i");
-    part.dataset.part = name;
-    part.style.height = `${(100 * one.shares[name]) / whole}%`;
-    stack.append(part);
+function createColumn(entry, maximum) {
+  const stack = createElement("span", { className: "stack", ariaHidden: "true" });
+  for (const stage of [...STAGES].reverse()) {
+    const segment = createElement("i");
+    segment.dataset.stage = stage;
+    segment.style.height = `${(100 * entry.durations[stage]) / maximum}%`;
+    stack.append(segment);
   }
-  const said = `${one.number}: ${one.question}, ${one.status}, ${duration(one.result.total)}`;
-  const radio = make("input", { type: "radio", name: "past", value: one.number, ariaLabel: said, checked: one === past.at(-1) });
-  radio.addEventListener("change", () => draw(one));
-  const made = make("label", { title: said }, radio, stack);
-  made.classList.toggle("failed", one.failed);
-  return made;
+  const label = `${entry.number}: ${entry.question}, ${entry.status}, ${formatDuration(entry.result.total)}`;
+  const radio = createElement("input", {
+    type: "radio",
+    name: "history",
+    value: entry.number,
+    ariaLabel: label,
+    checked: entry === requestHistory.at(-1),
+  });
+  radio.addEventListener("change", () => showTimeline(entry));
+  const column = createElement("label", { title: label }, radio, stack);
+  column.classList.toggle("failed", entry.failed);
+  return column;
 }
 
-/** Keeps an exchange, the oldest goes; draws all of them, to one scale. */
-function remember(result, question, failed) {
-  const one = { number: ++count, question, result, failed, shares: shares(result), status: result.response.status };
-  past.push(one);
-  if (past.length > KEPT) past.shift();
-  const whole = Math.max(...past.map((each) => each.result.total));
-  chart.querySelector(".columns").replaceChildren(...past.map((each) => column(each, whole)));
-  chart.querySelector(".most").textContent = duration(whole);
-  const totals = past.map((each) => each.result.total);
-  const middle = past.length > 1 ? ` · median ${duration(median(totals))}` : "";
-  chart.querySelector(".summary").textContent = `${past.length} of at most ${KEPT}${middle} · slowest ${duration(whole)}`;
-  chart.hidden = false;
-  draw(one);
+/** Adds a request to the history, which drops the oldest one if it is full, and redraws the chart and the timeline. */
+function addToHistory(result, question, failed) {
+  const durations = stageDurations(result);
+  const entry = { number: ++requestCount, question, result, failed, durations, status: result.response.status };
+  requestHistory.push(entry);
+  if (requestHistory.length > MAX_HISTORY) requestHistory.shift();
+  const totals = requestHistory.map(({ result }) => result.total);
+  const maximum = Math.max(...totals);
+  const columns = requestHistory.map((past) => createColumn(past, maximum));
+  historySection.querySelector(".columns").replaceChildren(...columns);
+  historySection.querySelector(".maximum").textContent = formatDuration(maximum);
+  const medianText = totals.length > 1 ? ` · median ${formatDuration(median(totals))}` : "";
+  historySection.querySelector(".summary").textContent =
+    `${totals.length} of at most ${MAX_HISTORY} requests${medianText} · slowest ${formatDuration(maximum)}`;
+  historySection.hidden = false;
+  showTimeline(entry);
 }

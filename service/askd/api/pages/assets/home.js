@@ -1,144 +1,150 @@
-// The home page: asks without leaving it, and draws what the exchange took.
+// The home page: sends questions without leaving the page, and shows a timeline of each request.
 
-const button = form.querySelector("button");
-const stations = document.querySelector(".stations");
-const glosses = Object.fromEntries(
-  [...stations.querySelectorAll("[data-gloss]")].map((gloss) => [gloss.closest("li").dataset.part, gloss.textContent]),
+const askButton = form.querySelector("button");
+const stageList = document.querySelector(".stages");
+const defaultDescriptions = Object.fromEntries(
+  [...stageList.querySelectorAll("[data-description]")].map((element) => [
+    element.closest("li").dataset.stage,
+    element.textContent,
+  ]),
 );
-const turns = document.getElementById("turns");
-let running = null;
-let turn = null; // the last one of a thread
+const conversation = document.getElementById("conversation");
+let currentRequest = null; // its AbortController
+let lastTurn = null; // {thread, question, answer}; null outside of a thread
 
-function size({ response, text }) {
-  return `${response.status}, ${new TextEncoder().encode(text).length} bytes`;
-}
-
-/** What is known of each stage of this exchange; what is not has its general words. */
-function said(result) {
-  const { response, stages: took, first, way } = result;
-  const hit = /;\s*hit/.test(response.headers.get("cache-status") ?? "");
+/** Describes the stages of this request; stages that are missing have their default descriptions. */
+function describeStages(result) {
+  const { response, serverTiming, firstDeltaAt, connection } = result;
+  const isCacheHit = /;\s*hit/.test(response.headers.get("cache-status") ?? "");
   const instance = response.headers.get("x-served-by");
-  const waited = took.queue === undefined ? "" : `, ${duration(took.queue)} in line`;
-  const code = took.code === undefined && first === null ? (hit ? "kept in the cache" : "not needed this time") : null;
+  const queued = serverTiming.queue === undefined ? "" : `, ${formatDuration(serverTiming.queue)} in the queue`;
+  let answerer = null;
+  if (firstDeltaAt !== null) answerer = "time to the first words";
+  else if (serverTiming.answerer === undefined) answerer = isCacheHit ? "skipped: cache hit" : "not called";
   return {
-    network: way,
-    server: instance && instance + waited,
-    code: code ?? (first === null ? null : "until the first words"),
-    response: size(result),
+    network: connection,
+    server: instance && instance + queued,
+    answerer,
+    response: `${response.status}, ${new TextEncoder().encode(result.text).length} bytes`,
   };
 }
 
-function station(row, time, bars, gloss) {
-  row.querySelector(".time").textContent = time > 0 ? duration(time) : "–";
+function updateStage(row, ms, bars, description) {
+  row.querySelector(".time").textContent = ms > 0 ? formatDuration(ms) : "–";
   row.querySelector(".track").replaceChildren(...bars);
-  row.querySelector("[data-gloss]").textContent = gloss;
+  row.querySelector("[data-description]").textContent = description;
 }
 
-/** Draws one exchange of this page to scale, stage below stage. */
-function draw({ number, question, result, shares }) {
-  const [parts, glossed] = [spans(result), said(result)];
-  stations.classList.add("measured");
-  for (const row of stations.children) {
-    const name = row.dataset.part;
-    const bars = parts.filter(([stage]) => stage === name).map(([, from, to]) => placed(name, from, to, result.total));
-    station(row, shares[name], bars, glossed[name] || glosses[name]);
+/** Shows one request as a waterfall: each stage has a row, all of them on one scale. */
+function showTimeline({ number, question, result, durations }) {
+  const spans = stageSpans(result);
+  const descriptions = describeStages(result);
+  stageList.classList.add("measured");
+  for (const row of stageList.children) {
+    const { stage } = row.dataset;
+    const bars = spans.filter(([name]) => name === stage).map(([, from, to]) => createBar(stage, from, to, result.total));
+    updateStage(row, durations[stage], bars, descriptions[stage] || defaultDescriptions[stage]);
   }
-  document.getElementById("note").textContent = `Number ${number}, “${question}”: ${note(result)}`;
-  document.getElementById("whole").textContent = duration(result.total);
-  const within = document.getElementById("inside");
-  within.hidden = result.stages.total === undefined;
-  if (within.hidden) return;
-  within.querySelector("b").textContent = duration(result.stages.total);
-  within.querySelector("div").replaceChildren(...strip(inside(result).map(([name, ms]) => [name, name, ms])));
+  document.getElementById("timeline-note").textContent = `Request ${number}, “${question}”: ${timelineNote(result)}`;
+  document.getElementById("total-time").textContent = formatDuration(result.total);
+  const serverSection = document.getElementById("server-stages");
+  serverSection.hidden = result.serverTiming.total === undefined;
+  if (serverSection.hidden) return;
+  serverSection.querySelector("b").textContent = formatDuration(result.serverTiming.total);
+  const parts = serverStages(result).map(([name, ms]) => [name, name, ms]);
+  serverSection.querySelector("div").replaceChildren(...createStackedBar(parts));
 }
 
-function note({ first, stages: took }) {
-  if (first !== null) return `the first words came after ${duration(first)}.`;
-  return took.total === undefined ? "the server told no times." : "all bars to one scale.";
+function timelineNote({ firstDeltaAt, serverTiming }) {
+  if (firstDeltaAt !== null) return `first words after ${formatDuration(firstDeltaAt)}.`;
+  return serverTiming.total === undefined ? "the server sent no timings." : "all bars have the same scale.";
 }
 
-function curl() {
-  document.getElementById("curl").textContent = curlOf(requestOf(form));
+function updateCurl() {
+  document.getElementById("curl").textContent = curlCommand(buildRequest(form));
   document.getElementById("curl-box").hidden = form.elements.q.value === "";
 }
 
-function busy(is) {
-  box.setAttribute("aria-busy", is);
-  button.textContent = is ? "Stop" : "Ask";
+function setBusy(isBusy) {
+  answerSection.setAttribute("aria-busy", isBusy);
+  askButton.textContent = isBusy ? "Cancel" : "Ask";
 }
 
-/** Shows the earlier turns of the thread that this one belongs to; another thread begins with none. */
-function remembered(thread, question, text) {
-  if (!thread || thread !== turn?.thread) turns.replaceChildren();
-  else turns.append(make("dt", {}, turn.question), make("dd", {}, turn.text));
-  turns.parentElement.hidden = turns.children.length === 0;
-  turn = thread ? { thread, question, text } : null;
+/** Adds the previous turn to the conversation above the answer. A different thread starts with an empty one. */
+function updateConversation(thread, question, answer) {
+  if (!thread || thread !== lastTurn?.thread) conversation.replaceChildren();
+  else conversation.append(createElement("dt", {}, lastTurn.question), createElement("dd", {}, lastTurn.answer));
+  conversation.parentElement.hidden = conversation.children.length === 0;
+  lastTurn = thread ? { thread, question, answer } : null;
 }
 
-function waiting(tries) {
+function showWaiting(attempts) {
   for (const field of form.elements) field.removeAttribute("aria-invalid");
-  box.classList.remove("failed");
-  if (box.contains(document.activeElement)) box.focus({ preventScroll: true });
-  show(make("p", { className: "waiting" }, tries ? `Asking again, ${tries} of ${AGAIN}…` : "Asking…"));
+  answerSection.classList.remove("failed");
+  // The focused button is about to be removed: keep the focus near it.
+  if (answerSection.contains(document.activeElement)) answerSection.focus({ preventScroll: true });
+  const text = attempts ? `Retrying (${attempts} of ${MAX_AUTOMATIC_RETRIES})…` : "Waiting for the answer…";
+  setAnswerContent(createElement("p", { className: "waiting" }, text));
 }
 
-/** Asks what stands in the form; `tries` counts how often the page did so by itself. */
-async function ask(tries = 0) {
-  running?.abort();
-  const mine = (running = new AbortController());
-  const request = requestOf(form);
+/** Sends the question in the form; `attempts` is the number of automatic retries in a row. */
+async function ask(attempts = 0) {
+  currentRequest?.abort();
+  const controller = (currentRequest = new AbortController());
+  const request = buildRequest(form);
   const question = form.elements.q.value;
   const thread = form.elements.namedItem("thread")?.value;
   request.headers.Accept = form.dataset.streams !== undefined ? "text/event-stream" : "application/json";
   history.replaceState(null, "", `?${new URL(request.url).searchParams}`);
-  const way = { tries, itself: () => ask(tries + 1), again: () => ask() };
-  let text = null;
-  waiting(tries);
-  busy(true);
-  const delta = (piece) => {
-    if (running !== mine) return;
-    if (!text) show((text = make("p", { className: "text" })));
-    text.append(piece);
+  const retryOptions = { attempts, retryAutomatically: () => ask(attempts + 1), retry: () => ask() };
+  let textElement = null;
+  showWaiting(attempts);
+  setBusy(true);
+  const onDelta = (piece) => {
+    if (currentRequest !== controller) return;
+    if (!textElement) setAnswerContent((textElement = createElement("p", { className: "text" })));
+    textElement.append(piece);
   };
   try {
-    const result = await exchange(request, { delta, signal: mine.signal });
-    if (running !== mine) return;
-    const failed = Boolean(!result.response.ok || result.failed || result.cut);
-    if (failed) showProblem(result, text, way);
-    else remembered(thread, question, showAnswer(result));
-    remember(result, question, failed);
-  } catch (fault) {
-    if (running !== mine) return;
-    showNothing(fault, text, way);
+    const result = await sendRequest(request, { onDelta, signal: controller.signal });
+    if (currentRequest !== controller) return;
+    const failed = Boolean(!result.response.ok || result.failed || result.isTruncated);
+    if (failed) showProblem(result, textElement, retryOptions);
+    else updateConversation(thread, question, showAnswer(result));
+    addToHistory(result, question, failed);
+  } catch (error) {
+    if (currentRequest !== controller) return;
+    showNoResponse(error, textElement, retryOptions);
   }
-  running = null;
-  busy(false);
+  currentRequest = null;
+  setBusy(false);
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (running && event.submitter === button) running.abort();
+  if (currentRequest && event.submitter === askButton) currentRequest.abort();
   else ask();
 });
-form.addEventListener("input", curl);
+form.addEventListener("input", updateCurl);
 form.elements.q.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   form.requestSubmit();
 });
+// Examples and suggestions.
 document.addEventListener("click", (event) => {
   const text = event.target.closest?.("[data-ask]")?.dataset.ask;
   if (text === undefined || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   form.elements.q.value = text;
-  curl();
+  updateCurl();
   form.requestSubmit();
 });
-for (const later of form.querySelectorAll("[data-later]")) later.disabled = later.hidden = false;
+for (const fieldset of form.querySelectorAll("[data-needs-script]")) fieldset.disabled = fieldset.hidden = false;
 for (const [name, text] of new URLSearchParams(location.search)) {
   const field = form.elements.namedItem(name);
   if (field && "value" in field) field.value = text;
 }
-curl();
+updateCurl();
 if (form.elements.q.value) form.requestSubmit();
 else form.elements.q.focus({ preventScroll: true });

@@ -1,75 +1,79 @@
-// The five stages of an exchange, as times and as bars.
+// The five stages of a request, as durations and as bars.
 
-const GUARDS = ["auth", "rate", "cache", "queue"];
-const STAGES = ["client", "network", "server", "code", "response"];
+const GUARD_STAGES = ["auth", "rate_limit", "cache", "queue"]; // names in Server-Timing
+const STAGE_LABELS = { client: "Client", network: "Network", server: "Server", answerer: "Answerer", response: "Response" };
+const STAGES = Object.keys(STAGE_LABELS);
 
 function sum(numbers) {
-  return numbers.reduce((all, one) => all + (one ?? 0), 0);
+  return numbers.reduce((total, number) => total + (number ?? 0), 0);
 }
 
 /**
- * Which stage had the exchange when: [stage, from, to], in ms after its start and in order.
+ * Splits the duration of a request into spans of its stages: [stage, from, to], in ms after its start and in order.
  *
- * What is under way and not the server's is halved: before it and after it. Of a stream the server tells its times with
- * the first words; what it took until then beside its guards is the code's, and what follows is the response.
+ * Time in transit that the server does not account for is split equally between the way there and the way back. The
+ * headers of a stream are sent with its first event, so Server-Timing covers only the time until then: apart from the
+ * guards that time belongs to the answerer, and everything after it to the response.
  */
-function spans({ total, sent, got, first, stages: took }) {
-  const streamed = first !== null;
-  const [left, there] = [Math.min(sent, first ?? got), first ?? got];
-  const server = Math.min(took.total ?? 0, there - left);
-  const half = (there - left - server) / 2;
-  const render = streamed ? 0 : Math.min(took.render ?? 0, server);
-  const guards = Math.min(sum(GUARDS.map((name) => took[name])), server);
-  const code = Math.min(streamed ? server - guards : (took.code ?? 0), server - render);
-  const written = there - half - render;
+function stageSpans({ total, sentAt, receivedAt, firstDeltaAt, serverTiming }) {
+  const isStream = firstDeltaAt !== null;
+  const arrivedAt = firstDeltaAt ?? receivedAt;
+  const leftAt = Math.min(sentAt, arrivedAt);
+  const server = Math.min(serverTiming.total ?? 0, arrivedAt - leftAt);
+  const oneWay = (arrivedAt - leftAt - server) / 2;
+  const render = isStream ? 0 : Math.min(serverTiming.render ?? 0, server);
+  const guards = Math.min(sum(GUARD_STAGES.map((name) => serverTiming[name])), server);
+  const answerer = Math.min(isStream ? server - guards : (serverTiming.answerer ?? 0), server - render);
+  const answeredAt = arrivedAt - oneWay - render;
   return [
-    ["client", 0, left],
-    ["network", left, left + half],
-    ["server", left + half, written - code],
-    ["code", written - code, written],
-    ["response", written, written + render],
-    ["network", there - half, there],
-    [streamed ? "response" : "client", there, total],
+    ["client", 0, leftAt],
+    ["network", leftAt, leftAt + oneWay],
+    ["server", leftAt + oneWay, answeredAt - answerer],
+    ["answerer", answeredAt - answerer, answeredAt],
+    ["response", answeredAt, answeredAt + render],
+    ["network", arrivedAt - oneWay, arrivedAt],
+    [isStream ? "response" : "client", arrivedAt, total],
   ].filter(([, from, to]) => to > from);
 }
 
-/** What each stage took, in ms; together they are the whole. */
-function shares(result) {
-  const found = Object.fromEntries(STAGES.map((name) => [name, 0]));
-  for (const [name, from, to] of spans(result)) found[name] += to - from;
-  return found;
+/** Returns the duration of each stage in ms; they add up to the total. */
+function stageDurations(result) {
+  const durations = Object.fromEntries(STAGES.map((name) => [name, 0]));
+  for (const [name, from, to] of stageSpans(result)) durations[name] += to - from;
+  return durations;
 }
 
-/** What the server says of its time: [name, ms], what it does not name last. */
-function inside({ stages: took }) {
-  const named = [...GUARDS, "code", "render"].filter((name) => took[name] !== undefined);
-  const rest = Math.max(0, took.total - sum(named.map((name) => took[name])));
-  return [...named.map((name) => [name, took[name]]), ["rest", rest]];
+/** Returns the stages in Server-Timing as [name, ms], followed by the remaining time as "other". */
+function serverStages({ serverTiming }) {
+  const names = [...GUARD_STAGES, "answerer", "render"].filter((name) => serverTiming[name] !== undefined);
+  const other = Math.max(0, serverTiming.total - sum(names.map((name) => serverTiming[name])));
+  return [...names.map((name) => [name, serverTiming[name]]), ["other", other]];
 }
 
-function placed(name, from, to, whole) {
-  const made = make("i");
-  made.dataset.part = name;
-  made.style.left = `${(100 * from) / whole}%`;
-  made.style.width = `${(100 * (to - from)) / whole}%`;
-  return made;
+function createBar(stage, from, to, total) {
+  const bar = createElement("i");
+  bar.dataset.stage = stage;
+  bar.style.left = `${(100 * from) / total}%`;
+  bar.style.width = `${(100 * (to - from)) / total}%`;
+  return bar;
 }
 
-/** One bar for a whole, its parts [name, label, ms] side by side, and below it what each took. */
-function strip(parts) {
-  const whole = sum(parts.map(([, , ms]) => ms)) || 1;
-  const track = make("div", { className: "strip", ariaHidden: "true" });
-  const seen = new Map();
+/** Returns a stacked bar of the parts [stage, label, ms], and a legend with the duration of each stage. */
+function createStackedBar(parts) {
+  const total = sum(parts.map(([, , ms]) => ms)) || 1;
+  const track = createElement("div", { className: "stacked-bar", ariaHidden: "true" });
+  const legend = new Map();
   let from = 0;
-  for (const [name, label, ms] of parts) {
-    track.append(placed(name, from, (from += ms), whole));
-    seen.set(name, [label, (seen.get(name)?.[1] ?? 0) + ms]);
+  for (const [stage, label, ms] of parts) {
+    track.append(createBar(stage, from, (from += ms), total));
+    legend.set(stage, [label, (legend.get(stage)?.[1] ?? 0) + ms]);
   }
-  return [track, make("ul", { className: "legend" }, ...[...seen].map(([name, [label, ms]]) => entry(name, label, ms)))];
+  const items = [...legend].map(([stage, [label, ms]]) => createLegendItem(stage, label, ms));
+  return [track, createElement("ul", { className: "legend" }, ...items)];
 }
 
-function entry(name, label, ms) {
-  const made = make("li", {}, `${label} `, make("b", {}, duration(ms)));
-  made.dataset.part = name;
-  return made;
+function createLegendItem(stage, label, ms) {
+  const item = createElement("li", {}, `${label} `, createElement("b", {}, formatDuration(ms)));
+  item.dataset.stage = stage;
+  return item;
 }

@@ -1,0 +1,1 @@
+"""Answerer for books: YAML, JSON or Markdown files of questions and answers."""

@@ -1,0 +1,1 @@
+"""Import the user's code and run it."""

@@ -1,0 +1,1 @@
+"""HTTP server: connections, sockets, TLS, routing and response serialization."""

@@ -1,0 +1,1 @@
+"""One server process: listeners, signals, start banner, ops server and graceful shutdown."""

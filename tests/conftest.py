@@ -1,0 +1,5 @@
+"""Assertions in helpers are explained like those in tests."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.support")

@@ -1,0 +1,5 @@
+"""Fixtures that serve an app in this process."""
+
+from tests.support.app_fixtures import log, serve, start_server
+
+__all__ = ["log", "serve", "start_server"]

@@ -1,0 +1,1 @@
+"""Generator of docs/reference/settings.md."""
