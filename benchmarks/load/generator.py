@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import Coroutine
 from typing import Final, cast
 
 from benchmarks.load import raw_http
@@ -30,10 +31,11 @@ class PendingRequest:
 
 
 class Connection(asyncio.Protocol):
-    """A keep-alive connection with at most one request at a time."""
+    """A connection with at most one request at a time. `is_kept` is whether it is used for several requests."""
 
-    def __init__(self, pool: "ConnectionPool") -> None:
+    def __init__(self, pool: "ConnectionPool", *, is_kept: bool = True) -> None:
         self.is_open = False
+        self.is_kept = is_kept
         self._pool = pool
         self._buffer = b""
         self._pending: PendingRequest | None = None
@@ -43,7 +45,8 @@ class Connection(asyncio.Protocol):
         """Announce an idle connection to the pool."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transport is not a subclass
         self.is_open = True
-        self._pool.on_connection_idle(self)
+        if self.is_kept:
+            self._pool.on_connection_idle(self)
 
     def send(self, pending: PendingRequest, request: bytes) -> None:
         """Send the bytes of a request."""
@@ -59,11 +62,11 @@ class Connection(asyncio.Protocol):
             return
         self._buffer = self._buffer[response.size :]
         pending, self._pending = self._pending, None
-        if response.closes_connection:
+        if response.closes_connection or not self.is_kept:
             self.abort()
         if pending is not None:
             self._pool.on_response(pending, response)
-        if not response.closes_connection:
+        if self.is_kept and not response.closes_connection:
             self._pool.on_connection_idle(self, answered=response.status == OK_STATUS)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -71,7 +74,8 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         if self._pending is not None:
             self._pool.on_failure(self._pending, CONNECTION_LOST)
-        self._pool.on_connection_lost(self)
+        if self.is_kept:
+            self._pool.on_connection_lost(self)
 
     def abort(self) -> None:
         """Close the connection immediately."""
@@ -145,7 +149,10 @@ class ConnectionPool:
         pending = PendingRequest(due_at, recorder)
         self._pending.append(pending)
         recorder.offered += 1
-        if self._idle:
+        if not self._phase.connections:
+            recorder.generator_lags.append(now - due_at)
+            self._run_task(self._send_on_new_connection(pending))
+        elif self._idle:
             recorder.generator_lags.append(now - due_at)
             self._send(self._idle.popleft(), pending)
         else:
@@ -200,9 +207,12 @@ class ConnectionPool:
         if connection in self._idle:
             self._idle.remove(connection)
         if self._open:
-            task = self._loop.create_task(self._connect())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._run_task(self._connect())
+
+    def _run_task(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _expire_overdue(self, now: float) -> None:
         """Fail pending requests that exceeded the time-out. They are ordered by their due times."""
@@ -212,6 +222,19 @@ class ConnectionPool:
                 self.on_failure(pending, CLIENT_TIMEOUT)
                 if pending.connection is not None:
                     pending.connection.abort()
+
+    async def _send_on_new_connection(self, pending: PendingRequest) -> None:
+        try:
+            _, connection = await self._loop.create_connection(
+                lambda: Connection(self, is_kept=False), "127.0.0.1", self._phase.port
+            )
+        except OSError:
+            self.on_failure(pending, CONNECTION_LOST)
+        else:
+            if pending.is_done:
+                connection.abort()
+            else:
+                self._send(connection, pending)
 
     async def _connect(self) -> None:
         while self._open:

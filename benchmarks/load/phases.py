@@ -17,7 +17,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """A load on one port of 127.0.0.1, over keep-alive connections with one request at a time."""
+    """A load on one port of 127.0.0.1, with one request at a time on each connection."""
 
     port: int
     steps: list[Step]
@@ -27,6 +27,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     first_address: int = 0
     """Offset of the first address."""
     connections: int = 32
+    """Keep-alive connections. 0 opens a new connection for each request, in an open loop."""
     timeout: float = 1.0
     """Seconds after which a client gives up and closes its connection."""
     pause: float = 0.0

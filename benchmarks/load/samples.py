@@ -32,6 +32,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     p50: float
     """Latency of 200 responses and client time-outs."""
     p99: float
+    p99_shed: float
+    """99th percentile of the latency of 503 responses; -1 without one."""
     retry_after: dict[str, int]
     """Number of responses by `Retry-After`."""
     generator_lag: float

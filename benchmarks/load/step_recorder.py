@@ -9,6 +9,7 @@ from benchmarks.load.phases import Step
 from benchmarks.load.samples import CLIENT_TIMEOUT, OK_STATUS, Sample, Window, percentile
 
 _OK_STATUS: Final = str(OK_STATUS)
+_SHED: Final = "503"
 _ADMITTED: Final = (_OK_STATUS, CLIENT_TIMEOUT)
 
 
@@ -44,12 +45,14 @@ class StepRecorder:
         latencies = [
             seconds for seconds, outcome in zip(self._seconds, self._outcomes, strict=True) if outcome in _ADMITTED
         ]
+        shed = [seconds for seconds, outcome in zip(self._seconds, self._outcomes, strict=True) if outcome == _SHED]
         return Sample(
             seconds=self.ended_at - self.started_at,
             offered=self.offered,
             outcomes=dict(Counter(self._outcomes)),
             p50=_without_nan(percentile(latencies, 0.5)),
             p99=_without_nan(percentile(latencies, 0.99)),
+            p99_shed=_without_nan(percentile(shed, 0.99)),
             retry_after=dict(self._retry_after),
             generator_lag=_without_nan(percentile(self.generator_lags, 0.99)),
             generator_cpu_share=cpu_share,

@@ -8,11 +8,10 @@ from typing import Any, Final
 from aiohttp import web
 
 from askd.answerers import registry
-from askd.api.ask import AskHandlers
+from askd.api.ask import Ask
 from askd.api.auth import AdmissionControl, RateLimiter
 from askd.api.collectors import collect_metrics, collect_token_metrics
 from askd.api.docs import DocsHandlers
-from askd.api.fast_path import FastPath
 from askd.api.instrumentation import Instrumentation, MalformedRequestCounter
 from askd.api.middleware import RequestMiddleware
 from askd.api.ops import DumpStacks, OpsHandlers
@@ -30,7 +29,7 @@ from askd.httpserver.client_address import ClientAddressResolver
 from askd.httpserver.connections import ConnectionLimits, ConnectionManager
 from askd.httpserver.cors import CorsPolicy
 from askd.httpserver.router import Router
-from askd.httpserver.server import HttpServerRunner
+from askd.httpserver.server import HttpServer
 from askd.lifespan import AnswererLifespan, run_in_background
 from askd.models import Answerer
 from askd.pipeline import Pipeline, PipelineDependencies
@@ -39,19 +38,18 @@ from askd.redis_backend.client import BatchingRedisClient
 from askd.redis_backend.connection import RedisConnection
 from askd.redis_backend.rate_limit import GCRA_SCRIPT, PROBE_COMMAND, RedisRateLimiter
 from askd.telemetry.access_log import AccessLog
-from askd.telemetry.metrics import Metrics
+from askd.telemetry.metrics import Metrics, optional_gauge
 from askd.telemetry.tracing import RequestTracer
 
 ANSWERER: Final = web.AppKey[Answerer]("answerer", Answerer)
+ASK: Final = web.AppKey("ask", Ask)
 CONNECTIONS: Final = web.AppKey("connections", ConnectionManager)
-FAST_PATH: Final = web.AppKey("fast_path", FastPath)
 HEALTH: Final = web.AppKey("health", Health)
 INSTRUMENTATION: Final = web.AppKey("instrumentation", Instrumentation)
 LOAD_TASK: Final = web.AppKey("load_task", asyncio.Task[None])
 """Task of the load: it ends when the answerer is ready, or with LoadError."""
 METRICS: Final = web.AppKey("metrics", Metrics)
 QUESTION_MAX_LENGTH: Final = web.AppKey("question_max_length", int)
-REQUEST_MIDDLEWARE: Final = web.AppKey("request_middleware", RequestMiddleware)
 REQUEST_TRACER: Final = web.AppKey[RequestTracer | None]("request_tracer")
 
 LINGERING_TIME: Final = 2.0
@@ -103,16 +101,7 @@ def create_app(
     client_resolver = ClientAddressResolver(settings.trusted_proxies)
     admission = AdmissionControl(tokens=tokens, rate_limiter=rate_limiter)
     middleware = RequestMiddleware(instrumentation, problem_renderer, admission, client_resolver=client_resolver)
-    streaming = StreamResponder(problem_renderer, finalize_response=instrumentation.finalize_response)
-    ask = AskHandlers(pipeline, question_parser, streaming)
-    docs = DocsHandlers(settings, answerer, health, max_question_length=max_question_length, instance=instance)
-    connections = ConnectionManager(connection_limits(settings))
-
-    app = web.Application(client_max_size=settings.body_max_size)
-    app[ANSWERER], app[REQUEST_MIDDLEWARE], app[CONNECTIONS] = answerer, middleware, connections
-    app[HEALTH], app[METRICS], app[INSTRUMENTATION] = health, metrics, instrumentation
-    app[QUESTION_MAX_LENGTH], app[REQUEST_TRACER] = max_question_length, tracer
-    app[FAST_PATH] = FastPath(
+    ask = Ask(
         f"{settings.prefix}/ask",
         question_parser=question_parser,
         pipeline=pipeline,
@@ -120,7 +109,15 @@ def create_app(
         client_resolver=client_resolver,
         instrumentation=instrumentation,
         problem_renderer=problem_renderer,
+        stream_responder=StreamResponder(problem_renderer, finalize_response=instrumentation.finalize_response),
     )
+    docs = DocsHandlers(settings, answerer, health, max_question_length=max_question_length, instance=instance)
+    connections = ConnectionManager(connection_limits(settings))
+
+    app = web.Application(client_max_size=settings.body_max_size)
+    app[ANSWERER], app[ASK], app[CONNECTIONS] = answerer, ask, connections
+    app[HEALTH], app[METRICS], app[INSTRUMENTATION] = health, metrics, instrumentation
+    app[QUESTION_MAX_LENGTH], app[REQUEST_TRACER] = max_question_length, tracer
     router = Router(app, middleware.wrap, cors=cors, prefix=settings.prefix)
     if settings.ops_port is None:
         OpsHandlers(health, metrics.registry).register_routes(router)
@@ -141,25 +138,42 @@ def create_app(
     return app
 
 
-def create_runner(app: web.Application, settings: Settings, *, shutdown_timeout: float) -> HttpServerRunner:
-    """Create the runner that serves the app. `shutdown_timeout` is aiohttp's own wait for handlers, in seconds."""
-    return HttpServerRunner(
+def create_server(
+    app: web.Application,
+    *,
+    shutdown_timeout: float,
+    lingering_time: float = LINGERING_TIME,
+    with_fast_path: bool = True,
+) -> HttpServer:
+    """Create the server of the app.
+
+    Args:
+        app: The app.
+        shutdown_timeout: Seconds that closing the server waits for requests in flight.
+        lingering_time: Seconds for which an unread body is discarded.
+        with_fast_path: Whether `GET /ask` is answered without aiohttp. False is for comparisons.
+    """
+    metrics, connections = app[METRICS], app[CONNECTIONS]
+    malformed = MalformedRequestCounter(metrics, clock=connections.clock)
+    server = HttpServer(
         app,
-        app[CONNECTIONS],
-        **connection_callbacks(app),
-        fast_path=app[FAST_PATH] if settings.fast_path else None,
-        handler_cancellation=True,
-        lingering_time=LINGERING_TIME,
+        connections,
+        on_malformed=malformed.record,
+        on_sweep=[malformed.log_throttle.flush, app[INSTRUMENTATION].shed_log_throttle.flush],
+        on_accept_delay=metrics.accept_delay.observe,
+        fast_path=app[ASK] if with_fast_path else None,
         max_line_size=request_line_limit(app),
+        lingering_time=lingering_time,
         shutdown_timeout=shutdown_timeout,
     )
-
-
-def connection_callbacks(app: web.Application) -> dict[str, Any]:
-    """Return the callbacks of the app's connections, as keyword arguments of HttpServerRunner."""
-    malformed = MalformedRequestCounter(app[METRICS], clock=app[CONNECTIONS].clock)
-    throttles = malformed.log_throttle, app[INSTRUMENTATION].shed_log_throttle
-    return dict(on_malformed=malformed.record, on_sweep=[throttle.flush for throttle in throttles])
+    metrics.add_collector(
+        lambda: optional_gauge(
+            "askd_accept_queue_length",
+            "Connections that wait in the kernel to be accepted.",
+            server.accept_queue_length,
+        )
+    )
+    return server
 
 
 def request_line_limit(app: web.Application, *, ceiling: int = 1 << 16) -> int:

@@ -35,6 +35,10 @@ class RequestContext(msgspec.Struct, kw_only=True):
     """Id of its trace in hexadecimal; empty without a valid `traceparent` and without sampling."""
     span_id: str = ""
     """Id of its span in hexadecimal; empty if it is not sampled."""
+    quiet: bool = False
+    """Whether it is left out of log, metrics and traces, as requests to ops endpoints are."""
+    sampling: Any = None
+    """The tracer's decision to trace it; None if it is not traced."""
     span: Any = None
     """State of the tracer until the request ends; None if it is not sampled."""
     unsampled_span_context: Any = None

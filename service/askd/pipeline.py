@@ -291,6 +291,10 @@ class Pipeline:
         """Whether a request may be admitted or shed before it is parsed, because no answer is ever immediate."""
         return not self.deterministic and type(self.answerer).try_immediate is Answerer.try_immediate
 
+    def admit(self, received_at: float) -> Permit:
+        """Return a permit for a request that arrived at `received_at` (`time.monotonic`). Raises Overloaded."""
+        return self.dependencies.admit(received_at)
+
     def begin(
         self, question: Question, cache_directives: CacheDirectives = NO_DIRECTIVES, *, permit: Permit | None = None
     ) -> "Execution":

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
-from aiohttp.test_utils import TestServer
 
 from askd.app import LOAD_TASK, create_app
 from askd.config import Settings
 from askd.guards.tokens import generate_token
 from askd.models import Answerer
+from tests.support.app_fixtures import AskdTestServer
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -105,7 +105,7 @@ async def start_server() -> AsyncIterator[StartServer]:
 
         async def start(answerer: Answerer, **settings: str) -> str:
             app = create_app(Settings.load({"concurrency": "4", **settings}, {}), answerer=answerer)
-            server = await stack.enter_async_context(TestServer(app, handler_cancellation=True))
+            server = await stack.enter_async_context(AskdTestServer(app))
             await app[LOAD_TASK]
             return str(server.make_url(settings.get("prefix", "/"))).rstrip("/")
 

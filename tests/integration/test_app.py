@@ -14,6 +14,7 @@ from askd.config import Settings
 from askd.errors import LoadError, SpecError
 from askd.guards.tokens import TokenStore, generate_token
 from askd.models import Answer, Answerer, ProgressCallback, ProgressMessage, Question
+from tests.support.app_fixtures import AskdTestServer
 from tests.support.fakes import UppercaseAnswerer
 from tests.support.log_capture import LogCapture
 
@@ -22,7 +23,7 @@ Client = TestClient[Any, Any]
 
 async def start_client(app: web.Application) -> Client:
     """Serve an app on a socket, and return a client for it."""
-    client = TestClient(TestServer(app))
+    client = TestClient(AskdTestServer(app))
     await client.start_server()
     return client
 

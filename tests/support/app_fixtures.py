@@ -1,18 +1,23 @@
 """Fixtures that serve an app in this process over real sockets."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from aiohttp.web import BaseRunner
+from aiohttp.typedefs import StrOrURL
+from yarl import URL
 
-from askd.app import LOAD_TASK, create_app, create_runner
+from askd.app import ASK, LOAD_TASK, create_app, create_server
 from askd.config import Settings
+from askd.httpserver.connections import ConnectionLimits, ConnectionManager
+from askd.httpserver.server import HttpServer
 from askd.models import Answerer
 from tests.support.fakes import UppercaseAnswerer
 from tests.support.log_capture import LogCapture
-from tests.support.raw_http import StartServer, server_starter
+from tests.support.raw_http import StartServer, open_loopback_listener, server_starter
 
 Client = TestClient[Any, Any]
 ServeApp = Callable[..., Awaitable[Client]]
@@ -20,13 +25,37 @@ Log = LogCapture
 
 
 class AskdTestServer(TestServer):
-    """aiohttp's test server with the runner of production: its connections, limits and fast path."""
+    """aiohttp's test server with the server of production: its connections, limits and fast path."""
 
     __test__ = False
-    settings: Settings
 
-    async def _make_runner(self, **_options: Any) -> BaseRunner:
-        return create_runner(self.app, self.settings, shutdown_timeout=0.1)
+    def __init__(self, app: web.Application) -> None:
+        super().__init__(app)
+        self._http_server: HttpServer | None = None
+
+    async def start_server(self, loop: asyncio.AbstractEventLoop | None = None, **_options: Any) -> None:
+        """Start the server on a free port."""
+        if self._http_server is not None:
+            return
+        self._http_server = (
+            create_server(self.app, shutdown_timeout=0.1)
+            if ASK in self.app
+            else HttpServer(self.app, ConnectionManager(ConnectionLimits()), on_malformed=lambda _status, _client: None)
+        )
+        await self._http_server.start()
+        listener = open_loopback_listener()
+        self.host, self.port = listener.getsockname()
+        self._http_server.listen(listener)
+
+    def make_url(self, path: StrOrURL) -> URL:
+        """Return the URL of a path."""
+        return URL(f"http://{self.host}:{self.port}").join(URL(path))
+
+    async def close(self) -> None:
+        """Stop the server."""
+        if self._http_server is not None:
+            await self._http_server.close()
+            self._http_server = None
 
 
 @pytest.fixture
@@ -37,11 +66,8 @@ def serve(aiohttp_client: Callable[..., Awaitable[Client]]) -> ServeApp:
     """
 
     async def start(answerer: Answerer | None = None, *, loaded: bool = True, **settings: str) -> Client:
-        loaded_settings = Settings.load(settings, {})
-        app = create_app(loaded_settings, answerer=answerer or UppercaseAnswerer())
-        server = AskdTestServer(app)
-        server.settings = loaded_settings
-        client = await aiohttp_client(server)
+        app = create_app(Settings.load(settings, {}), answerer=answerer or UppercaseAnswerer())
+        client = await aiohttp_client(AskdTestServer(app))
         if loaded:
             await app[LOAD_TASK]
         return client

@@ -1,18 +1,18 @@
 """The app behind the real connection classes, and a client that sends and receives raw bytes."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiohttp import web
 
-from askd.app import CONNECTIONS, FAST_PATH, LOAD_TASK, METRICS, connection_callbacks, create_app, request_line_limit
+from askd.app import CONNECTIONS, LOAD_TASK, METRICS, create_app, create_server
 from askd.config import Settings
-from askd.httpserver.fast_path_connection import FastPathHandler
 from askd.httpserver.protocol import HttpConnection
-from askd.httpserver.server import HttpServer, HttpServerRunner
+from askd.httpserver.server import FastPathHandler, HttpServer
 from askd.models import Answerer
 from askd.telemetry.tracing import RequestTracer
 from tests.support.fakes import Clock, UppercaseAnswerer
@@ -79,15 +79,22 @@ class RawConnection:
         await self.writer.wait_closed()
 
 
+def open_loopback_listener() -> socket.socket:
+    """Return a listening socket on a free port of the loopback interface."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    listener.setblocking(False)
+    return listener
+
+
 class RawServer:
     """A running server."""
 
-    def __init__(self, app: web.Application, runner: HttpServerRunner, started_at: float) -> None:
+    def __init__(self, app: web.Application, http_server: HttpServer, port: int, started_at: float) -> None:
         self.app = app
         self.started_at = started_at
         """Start time by the clock of the connections."""
-        self.runner = runner
-        self.port = runner.addresses[0][1]
+        self.http_server = http_server
+        self.port = port
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[RawConnection]:
@@ -106,13 +113,11 @@ class RawServer:
 
     def sweep(self) -> None:
         """Sweep the connections now, as the server does every quarter of a second."""
-        assert isinstance(self.runner.server, HttpServer)
-        self.runner.server.sweep()
+        self.http_server.sweep()
 
     def server_connections(self) -> list[HttpConnection]:
         """Return the server side of all connections, oldest first."""
-        manager = self.app[CONNECTIONS]
-        return [connection for connection in manager._connections if isinstance(connection, HttpConnection)]
+        return [item for item in self.app[CONNECTIONS].all() if isinstance(item, HttpConnection)]
 
     def close_counts(self) -> dict[str, int]:
         """Return the number of closed connections by reason, without zeros."""
@@ -126,7 +131,7 @@ class RawServer:
 @asynccontextmanager
 async def server_starter() -> AsyncIterator[StartServer]:
     """Yield a function that starts servers; they are stopped at the end of the block."""
-    runners: list[HttpServerRunner] = []
+    servers: list[HttpServer] = []
 
     async def start(
         answerer: Answerer | None = None,
@@ -138,28 +143,19 @@ async def server_starter() -> AsyncIterator[StartServer]:
         **settings: str,
     ) -> RawServer:
         app = create_app(Settings.load(settings, {}), answerer=answerer or UppercaseAnswerer(), tracer=tracing)
-        options: dict[str, Any] = dict(
-            handler_cancellation=True,
-            lingering_time=0.2,
-            max_line_size=request_line_limit(app),
-        )
         if clock is not None:
             clock.now = monotonic()  # deadlines are relative to the arrival time of the request
             app[CONNECTIONS].clock = clock
-        runner = HttpServerRunner(
-            app,
-            app[CONNECTIONS],
-            **connection_callbacks(app),
-            fast_path=None if without_fast_path else fast_path or app[FAST_PATH],
-            shutdown_timeout=0.1,
-            **options,
-        )
-        await runner.setup()
-        runners.append(runner)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        server = create_server(app, shutdown_timeout=0.1, lingering_time=0.2, with_fast_path=not without_fast_path)
+        server.fast_path = fast_path or server.fast_path
+        await server.start()
+        servers.append(server)
+        listener = open_loopback_listener()
+        port = listener.getsockname()[1]
+        server.listen(listener)
         await app[LOAD_TASK]
-        return RawServer(app, runner, clock.now if clock else monotonic())
+        return RawServer(app, server, port, clock.now if clock else monotonic())
 
     yield start
-    for runner in runners:
-        await runner.cleanup()
+    for server in servers:
+        await server.close()

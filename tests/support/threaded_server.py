@@ -3,11 +3,10 @@
 import asyncio
 import threading
 
-from aiohttp import web
-
-from askd.app import LOAD_TASK, create_app
+from askd.app import LOAD_TASK, create_app, create_server
 from askd.config import Settings
 from askd.models import Answerer
+from tests.support.raw_http import open_loopback_listener
 
 
 class ThreadedServer:
@@ -31,11 +30,12 @@ class ThreadedServer:
         self._loop.close()
 
     async def _serve(self) -> None:
-        runner = web.AppRunner(self._app, handler_cancellation=True)
-        await runner.setup()
+        server = create_server(self._app, shutdown_timeout=0.1)
+        await server.start()
         await self._app[LOAD_TASK]
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self._url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        listener = open_loopback_listener()
+        self._url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.listen(listener)
         self._ready.set()
         await self._stop.wait()
-        await runner.cleanup()
+        await server.close()

@@ -1,7 +1,9 @@
 """Conventions of CONTRIBUTING.md that no linter checks."""
 
 import ast
+import importlib
 import io
+import pkgutil
 import re
 import subprocess
 import sys
@@ -215,3 +217,27 @@ def test_lock_file_has_exact_versions_and_no_index() -> None:
     """Every line of the lock file is an exact version; no line names a package index."""
     assert all(re.fullmatch(r"==[\w.!+]+", str(pin.specifier)) and not pin.url for pin in locked_requirements())
     assert not PACKAGE_INDEX.search((ROOT / "requirements.lock").read_text(encoding="utf-8"))
+
+
+def subclasses_of_other_packages() -> Iterator[tuple[type, type]]:
+    """Yield every class of askd with each of its base classes from another package."""
+    for module_info in pkgutil.walk_packages(askd.__path__, "askd."):
+        if module_info.name != "askd.__main__":
+            module = importlib.import_module(module_info.name)
+            for item in vars(module).values():
+                if isinstance(item, type) and item.__module__ == module_info.name:
+                    yield from ((item, base) for base in item.__mro__[1:] if not base.__module__.startswith("askd"))
+
+
+def test_no_private_member_of_another_package_is_overridden() -> None:
+    """Names that begin with one underscore may change in any release; SLF001 of ruff finds those that are read."""
+    overridden = {
+        f"{owner.__module__}.{owner.__qualname__}.{name}: {base.__module__}.{base.__qualname__}"
+        for owner, base in subclasses_of_other_packages()
+        for name in vars(owner)
+        if re.fullmatch(r"_[a-z]\w*", name)
+        and name in vars(base)
+        and base.__module__.partition(".")[0] not in {"abc", "collections", "enum", "typing"}
+        and name not in {"_abc_impl", "_is_protocol"}  # of every abstract class and of every protocol
+    }
+    assert overridden == set()

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from askd import __version__
-from askd.app import LOAD_TASK, create_app
+from askd.client.explain import serve_in_process
 from askd.config import Settings, unknown_variables
 from askd.config.environment import variable_name
 
@@ -22,14 +22,12 @@ DEPRECATED_PREFIX: Final = "Deprecated"
 
 async def current_surface() -> dict[str, Any]:
     """Return the current surface: that of an app with default settings, which serves the built-in book."""
-    app = create_app(Settings())
-    async with TestClient(TestServer(app)) as client:
-        await app[LOAD_TASK]
-        async with client.get("/ask", params={"q": "hello"}) as response:
+    async with serve_in_process(Settings()) as url, ClientSession() as client:
+        async with client.get(f"{url}/ask", params={"q": "hello"}) as response:
             await response.read()
-        async with client.get("/metrics", headers={"Accept": "text/plain"}) as response:
+        async with client.get(f"{url}/metrics", headers={"Accept": "text/plain"}) as response:
             scrape = await response.text()
-        async with client.get("/openapi.json") as response:
+        async with client.get(f"{url}/openapi.json") as response:
             document = await response.json()
     settings = sorted(variable_name(field.name) for field in dataclasses.fields(Settings))
     return {"version": __version__, "settings": settings, "metrics": parse_metrics(scrape), "openapi": document}

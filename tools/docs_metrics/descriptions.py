@@ -33,6 +33,12 @@ GROUPS: Final[dict[str, dict[str, MetricDescription]]] = {
     },
     "Connections": {
         "askd_connections": MetricDescription("connections", "How many connections do clients hold?"),
+        "askd_connection_accept_delay_seconds": MetricDescription(
+            "seconds", "How long do connections wait in the kernel before the server accepts them?"
+        ),
+        "askd_accept_queue_length": MetricDescription(
+            "connections", "How many connections wait in the kernel at this moment?"
+        ),
         "askd_connections_limit": MetricDescription("connections", "How many connections may they hold?"),
         "askd_connections_closed_total": MetricDescription(
             "connections", "Why does the server close connections: slow, idle, too old or too many?"

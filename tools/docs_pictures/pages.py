@@ -12,10 +12,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, async_playwright
 
-from askd.app import LOAD_TASK, create_app
+from askd.client.explain import serve_in_process
 from askd.config import Settings
 from tests.browser.conftest import CHROMIUM
 
@@ -70,10 +69,8 @@ async def show_reference_page(page: Page, base: str) -> None:
 @asynccontextmanager
 async def running_app() -> AsyncIterator[str]:
     """Serve the built-in book with an empty cache; yield the URL of the home page."""
-    app = create_app(Settings())
-    async with TestServer(app) as server:
-        await app[LOAD_TASK]
-        yield str(server.make_url("/"))
+    async with serve_in_process(Settings()) as url:
+        yield f"{url}/"
 
 
 async def take_screenshots(browser: Browser) -> None:

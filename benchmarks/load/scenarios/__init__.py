@@ -6,6 +6,7 @@ from typing import Final
 from benchmarks.load.scenario_run import Scenario
 from benchmarks.load.scenarios import (
     drain,
+    fresh_connections,
     guard_overhead,
     hanging_code,
     identical_requests,
@@ -20,6 +21,7 @@ from benchmarks.load.scenarios import (
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     "overload": overload.measure,
+    "fresh": fresh_connections.measure,
     "waiting": io_bound_code.measure,
     "ops": ops_endpoints.measure,
     "drain": drain.measure,

@@ -8,7 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -23,23 +23,18 @@ from askd.context import (
     request_context_var,
 )
 from askd.guards.health import Health, Phase
+from askd.httpserver.aiohttp_bridge import bridge_of
 from askd.httpserver.cors import CorsPolicy
-from askd.telemetry.access_log import AccessLog, format_request_fields
+from askd.httpserver.request_parser import RequestHead
+from askd.telemetry.access_log import AccessLog
 from askd.telemetry.log_throttle import LogThrottle
-from askd.telemetry.metrics import MALFORMED_ROUTE, Metrics, Series
-from askd.telemetry.tracing import RequestTracer, SamplingDecision
+from askd.telemetry.metrics import MALFORMED_ROUTE, Metrics
+from askd.telemetry.tracing import RequestTracer
 
 REQUEST_ID_HEADER: Final = istr("X-Request-Id")
 
 _log = structlog.get_logger("askd.request")
 _connection_log = structlog.get_logger("askd.connection")
-
-
-class RequestLabels(NamedTuple):
-    """Metric series and log fields of one combination of route, method and status."""
-
-    series: Series
-    log_fields: str
 
 
 class Instrumentation:
@@ -66,8 +61,6 @@ class Instrumentation:
     ) -> None:
         self._request_metrics = metrics.create_request_metrics()
         self._tracing = tracing
-        self.decide_sampling = tracing.sample if tracing else _never_sample
-        """Decides by method and headers whether a request is traced; None means that it is not."""
         self._health = health
         self._cors = cors
         self._access_log = access_log
@@ -93,119 +86,69 @@ class Instrumentation:
                 await self._idle_event.wait()
         return self.in_flight == 0
 
-    def begin_request(
-        self,
-        method: str,
-        route: str,
-        headers: Mapping[str, str],
-        client: str,
-        arrived: float,
-        *,
-        target: str | None = None,
-        sampled: SamplingDecision | None = None,
-        quiet: bool = False,
+    def begin(
+        self, head: RequestHead, route: str, client: str, arrived_at: float, *, quiet: bool = False
     ) -> RequestContext:
         """Create the context of a request and make it the current one.
 
         Args:
-            method: HTTP method.
+            head: The request.
             route: Template of the route.
-            headers: Request headers.
             client: Address of the client.
-            arrived: When the first byte arrived, in seconds of `time.monotonic`.
-            target: Raw path and query; None if the request is never traced.
-            sampled: Result of `decide_sampling`.
-            quiet: Whether it is a request to an ops endpoint. Must be the same in `finish_request`.
+            arrived_at: When the first byte arrived, in seconds of `time.monotonic`.
+            quiet: Whether it is a request to an ops endpoint.
         """
+        headers = head.headers
+        traceparent = headers.get(TRACEPARENT_HEADER)
         context = RequestContext(
             request_id=choose_request_id(headers.get(REQUEST_ID_HEADER)),
-            trace_id=parse_trace_id(headers.get(TRACEPARENT_HEADER)),
-            method=method,
+            trace_id=parse_trace_id(traceparent) if traceparent else "",
+            method=head.method,
             route=route,
             client=client,
-            arrived_at=arrived,
+            arrived_at=arrived_at,
+            quiet=quiet,
         )
         request_context_var.set(context)
         self.in_flight += 1
         if quiet:
             self._quiet_in_flight += 1
-        if self._tracing is not None and target is not None:
-            self._tracing.start(context, headers, target, sampled)
+        elif self._tracing is not None:
+            context.sampling = self._tracing.sample(head.method, headers)
         return context
 
-    def finish_request(self, context: RequestContext, *, quiet: bool) -> None:
-        """Count and log the request. Quiet requests are neither counted nor logged; shed requests are logged in sum."""
+    def start_trace(self, context: RequestContext, head: RequestHead) -> None:
+        """Start the trace of a request that is about to run code, which may add spans of its own."""
+        if self._tracing is not None and not context.quiet:
+            self._tracing.start(context, head.headers, head.target, context.sampling)
+
+    def finish(self, context: RequestContext, head: RequestHead) -> None:
+        """Count, log and trace a request. Quiet requests are only counted as finished; shed ones are logged in sum."""
         duration = monotonic() - context.arrived_at
         self.in_flight -= 1
         if self._idle_event is not None and self.in_flight == 0:
             self._idle_event.set()
-        if quiet:
+        if context.quiet:
             self._quiet_in_flight -= 1
             return
         self._request_metrics.observe(context.route, context.method, context.status, duration)
-        if self._tracing is not None and context.span is not None:
-            self._tracing.finish(context, duration)
-            self._record_exemplar(context, duration)
+        if context.sampling is not None and self._tracing is not None:
+            if context.span is not None:
+                self._tracing.finish(context, duration)
+            else:
+                self._tracing.record_finished(context, head.headers, head.target, context.sampling, duration)
+            self._request_metrics.set_exemplar(
+                context.route,
+                context.method,
+                context.status,
+                duration,
+                trace_id=context.trace_id,
+                span_id=context.span_id,
+            )
         if context.was_shed:
             self.shed_log_throttle.record(context.client)
         else:
             self._access_log.write(context, duration)
-
-    @property
-    def is_context_optional(self) -> bool:
-        """Whether `finish_without_context` records everything that `finish_request` would, for an untraced request."""
-        return not self._cors.is_enabled and self._access_log.supports_compact
-
-    def labels_for(self, route: str, method: str, status: int) -> RequestLabels:
-        """Return the labels that `finish_without_context` and `finish_shed` take."""
-        return RequestLabels(
-            self._request_metrics.get_series(route, method, status), format_request_fields(route, method, status)
-        )
-
-    def finish_without_context(
-        self, labels: RequestLabels, request_id: str, arrived: float, *, client: str, trace_id: str, cache_ms: str
-    ) -> str:
-        """Count and log a request for which no context was created.
-
-        Args:
-            labels: Result of `labels_for`.
-            request_id: Id of the request.
-            arrived: When the first byte arrived, in seconds of `time.monotonic`.
-            client: Address of the client.
-            trace_id: Id of the trace, or empty.
-            cache_ms: Duration of the cache lookup in milliseconds, or empty.
-
-        Returns:
-            The duration of the request in milliseconds.
-        """
-        duration = monotonic() - arrived
-        self._request_metrics.observe_series(labels.series, duration)
-        milliseconds = f"{duration * 1e3:.3f}"
-        self._access_log.write_compact((labels.log_fields, request_id, trace_id, milliseconds, cache_ms, client))
-        return milliseconds
-
-    def finish_traced(
-        self, context: RequestContext, headers: Mapping[str, str], target: str, sampled: SamplingDecision
-    ) -> None:
-        """Count, log and trace a request whose context was never the current one, because no user code ran."""
-        duration = monotonic() - context.arrived_at
-        self._request_metrics.observe(context.route, context.method, context.status, duration)
-        if self._tracing is not None:
-            self._tracing.record_finished(context, headers, target, sampled, duration)
-            self._record_exemplar(context, duration)
-        self._access_log.write(context, duration)
-
-    def finish_shed(self, labels: RequestLabels, arrived: float, *, client: str) -> float:
-        """Count a request that was shed before a context was created; return its duration in seconds."""
-        now = monotonic()
-        duration = now - arrived
-        self._request_metrics.observe_series(labels.series, duration)
-        self.shed_log_throttle.record(client, now)
-        return duration
-
-    def _record_exemplar(self, context: RequestContext, duration: float) -> None:
-        ids = dict(trace_id=context.trace_id, span_id=context.span_id)
-        self._request_metrics.set_exemplar(context.route, context.method, context.status, duration, **ids)
 
     def finalize_response(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add the common headers to a response before it is sent; streams call this themselves when they begin.
@@ -213,7 +156,8 @@ class Instrumentation:
         aiohttp's `on_response_prepare` signal would cost two coroutines per response.
         """
         self.add_headers(request.headers, response.headers)
-        if self._health.phase is Phase.DRAINING:
+        bridge = bridge_of(request)
+        if self._health.phase is Phase.DRAINING or (bridge is not None and bridge.connection.closes_after(bridge.head)):
             response.force_close()
             response.headers["Connection"] = "close"
 
@@ -247,7 +191,3 @@ class MalformedRequestCounter:
         """Count a request that was answered with `status`, and log it now or in the next summary."""
         self._request_metrics.observe(MALFORMED_ROUTE, "", status, 0.0)
         self.log_throttle.record(client)
-
-
-def _never_sample(_method: str, _headers: Mapping[str, str]) -> None:
-    return None

@@ -27,11 +27,6 @@ class ProblemRenderer:
     def __init__(self, prefix: str, page: RenderPage) -> None:
         self._prefix = prefix
         self._render_page = page
-        self.shutdown_error: Problem | None = None
-        """Problem sent for requests that are cancelled during shutdown.
-
-        None until the shutdown begins: before that, a cancelled request means that the client disconnected.
-        """
 
     def problem_details(self, error: Problem, path: str) -> dict[str, Any]:
         """Return the members of the problem, and record its type in the request context.

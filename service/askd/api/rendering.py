@@ -4,7 +4,6 @@ The aiohttp handlers and the fast path both use it, so that they produce identic
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from hashlib import blake2b
 from time import perf_counter
 from typing import Any, Final
@@ -25,11 +24,6 @@ JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain; charset=utf-8"
 EVENT_STREAM_TYPE = "text/event-stream"
 HTML_TYPE = "text/html; charset=utf-8"
-
-MAX_CACHED_TEXT_LENGTH: Final = 1000
-"""Maximum length in characters of an answer whose rendered body is cached."""
-MAX_CACHED_BODIES: Final = 1024
-"""Number of rendered bodies in the cache: a few megabytes at most. A cache hit costs a third of rendering."""
 
 _json_encoder = msgspec.json.Encoder(order=None)
 _URI_SAFE_CHARACTERS = "%/:@!$&'()*+,;=~-._"
@@ -62,20 +56,6 @@ def etag(payload: bytes, version: str) -> str:
     """
     digest = blake2b(payload, digest_size=8).hexdigest()
     return f'"{version}-{digest}"' if version else f'"{digest}"'
-
-
-def encode_body_and_etag(answer: Answer, representation: Representation, version: str) -> tuple[bytes, str]:
-    """Return the body and the ETag of a deterministic answer; those of short answers are cached."""
-    if answer.fields or len(answer.text) > MAX_CACHED_TEXT_LENGTH:
-        payload = encode_answer_body(answer, representation)
-        return payload, etag(payload, version)
-    return _cached_body_and_etag(answer.text, representation, version)
-
-
-@lru_cache(maxsize=MAX_CACHED_BODIES)
-def _cached_body_and_etag(text: str, representation: Representation, version: str) -> tuple[bytes, str]:
-    payload = encode_answer_body(Answer(text), representation)
-    return payload, etag(payload, version)
 
 
 def etag_matches(if_none_match: str, tag: str) -> bool:
@@ -144,11 +124,11 @@ def render_answer(
         body = encode_answer_body(answer, representation)
         response = RenderedResponse(200, response_headers, body)
     else:
-        version = execution.dependencies.answerer.version
-        body, etag = encode_body_and_etag(answer, representation, version)
-        response_headers |= {"Cache-Control": "no-cache", "ETag": etag, **cache_status_headers(execution)}
+        body = encode_answer_body(answer, representation)
+        tag = etag(body, execution.dependencies.answerer.version)
+        response_headers |= {"Cache-Control": "no-cache", "ETag": tag, **cache_status_headers(execution)}
         condition = headers.get(hdrs.IF_NONE_MATCH)
-        if condition is not None and safe_method and etag_matches(condition, etag):
+        if condition is not None and safe_method and etag_matches(condition, tag):
             del response_headers["Content-Type"]
             response = RenderedResponse(304, response_headers, b"")
         else:

@@ -14,6 +14,7 @@ from askd.api import rendering
 from askd.api.problems import ProblemRenderer, to_problem
 from askd.context import request_context_var
 from askd.errors import DeadlineExceeded, Problem
+from askd.httpserver.aiohttp_bridge import bridge_of
 from askd.models import Answer, Question
 from askd.pipeline import Execution
 
@@ -156,11 +157,11 @@ class StreamResponder:
                 raise asyncio.CancelledError from None
             except asyncio.CancelledError:
                 # During shutdown the client is still connected, so it gets a last event instead of a cut stream.
-                task, shutdown_error = asyncio.current_task(), self._problem_renderer.shutdown_error
-                if shutdown_error is None or task is None:
+                task, bridge = asyncio.current_task(), bridge_of(request)
+                if task is None or bridge is None or bridge.interruption is None:
                     raise
                 task.uncancel()
-                await response.write(self._render_error_event(request, shutdown_error))
+                await response.write(self._render_error_event(request, bridge.interruption))
             except Exception as error:
                 await response.write(self._render_error_event(request, to_problem(error)))
         return response

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
-from askd.app import LOAD_TASK, create_app, create_runner
+from askd.app import LOAD_TASK, create_app, create_server
 from askd.client import rendering
 from askd.client.errors import RequestFailed
 from askd.client.request_measurement import RequestMeasurement, measure_request
 from askd.client.session import Session
 from askd.client.target import OutgoingRequest, ServerTarget, parse_url
 from askd.config import Settings
+from askd.httpserver import sockets
 from askd.telemetry import log_config
 
 HOST = "127.0.0.1"
@@ -37,16 +37,16 @@ async def serve_in_process(settings: Settings) -> AsyncIterator[str]:
     log_config.configure("warning", settings.log_format)
     asyncio.get_running_loop().set_exception_handler(log_config.handle_loop_exception)
     app = create_app(local)
-    runner = create_runner(app, local, shutdown_timeout=1.0)
-    await runner.setup()
+    server = create_server(app, shutdown_timeout=1.0)
+    await server.start()
     try:
         await app[LOAD_TASK]
-        site = web.TCPSite(runner, HOST, 0)
-        await site.start()
-        port = runner.addresses[0][1]
+        (listener,) = sockets.open_listeners(HOST, 0, None, default_port=0).main
+        port = listener.getsockname()[1]
+        server.listen(listener)
         yield f"http://{HOST}:{port}{settings.prefix}"
     finally:
-        await runner.cleanup()
+        await server.close()
 
 
 class ExplainReport:

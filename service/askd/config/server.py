@@ -90,12 +90,6 @@ class ServerSettings:
         "connect to new replicas (0 disables the limit).",
         group="Connections",
     )
-    fast_path: bool = setting(
-        True,
-        fields.boolean,
-        "Answer requests directly in the connection's protocol if possible. Disable it for comparison only.",
-        group="Connections",
-    )
     host: str = setting(
         "127.0.0.1",
         fields.string,

@@ -48,6 +48,8 @@ class CloseReason(enum.StrEnum):
     """The response was sent without reading the request body, and the rest of the body did not arrive in time."""
     FAILED = "failed"
     """An internal error."""
+    SHED = "shed"
+    """Its first request was shed as soon as it was accepted."""
     DRAIN = "drain"
 
 
@@ -75,7 +77,6 @@ class ManagedConnection(Protocol):
     The manager writes the attributes up to `stalled_since`; the connection only resets `idle_since`.
     """
 
-    opened_at: float
     expires_at: float
     """Time at which the connection reaches its maximum age."""
     idle_since: float | None
@@ -157,7 +158,7 @@ class ConnectionManager:
         if len(self._connections) >= self.limits.max_connections and not self._evict_one(now):
             self._closed_by_reason[CloseReason.REFUSED] += 1
             return False
-        connection.opened_at = connection.idle_since = now
+        connection.idle_since = now
         connection.expires_at = (
             now + self.limits.max_age * (1 + MAX_AGE_JITTER * (2 * self._random_float() - 1))
             if self.limits.max_age
@@ -167,6 +168,10 @@ class ConnectionManager:
         connection.flushed_bytes, connection.stalled_since = 0, None
         self._connections[connection] = self._possibly_unused[connection] = None
         return True
+
+    def all(self) -> list[ManagedConnection]:
+        """Return the open connections, oldest first."""
+        return list(self._connections)
 
     def remove(self, connection: ManagedConnection, reason: CloseReason) -> None:
         """Unregister a closed connection. Evicted and refused connections are already counted."""

@@ -1,13 +1,13 @@
 """HTTP/1.1 responses as bytes, with the headers in the order in which aiohttp writes them."""
 
 import json
-import time
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+
+from askd.httpserver.templates import http_date, http_date_bytes
 
 PROBLEM_TYPE: Final = "application/problem+json"
 MALFORMED_REQUEST_BODY: Final = (
@@ -25,7 +25,7 @@ class StaticResponse(NamedTuple):
 
     def render(self) -> bytes:
         """Return the response with the current date."""
-        return b"%bDate: %b\r\n\r\n%b" % (self.head, formatdate(usegmt=True).encode(), self.body)
+        return b"%bDate: %b\r\n\r\n%b" % (self.head, http_date_bytes(), self.body)
 
 
 class StaticStreamResponse(web.StreamResponse):
@@ -75,6 +75,16 @@ URI_TOO_LONG: Final = _static_response(
         "The request line or a header is too long. Send the question with POST.",
     ),
 )
+HEADERS_TOO_LARGE: Final = _static_response(
+    431,
+    "Request Header Fields Too Large",
+    _problem_json(431, "Headers too large", "The headers are too long, or there are too many. Send fewer of them."),
+)
+VERSION_NOT_SUPPORTED: Final = _static_response(
+    505,
+    "HTTP Version Not Supported",
+    _problem_json(505, "HTTP version not supported", "This server speaks HTTP/1.1. Send the request with it."),
+)
 INTERNAL_ERROR: Final = _static_response(
     500,
     "Internal Server Error",
@@ -100,7 +110,6 @@ DEADLINE_EXCEEDED: Final = _static_response(
 _STATUS_LINES: Final = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n" for status in HTTPStatus}
 # A 204 must not have Content-Length, and a 304 only that of the 200 (RFC 9110, section 8.6).
 _STATUSES_WITHOUT_BODY: Final = frozenset({204, 304})
-_cached_date = [(-1, "", b"")]
 
 
 class RenderedResponse(NamedTuple):
@@ -118,25 +127,6 @@ class RenderedResponse(NamedTuple):
     def to_aiohttp(self) -> web.Response:
         """Convert to an aiohttp response."""
         return web.Response(status=self.status, body=self.body or None, headers=self.headers)
-
-
-def http_date() -> str:
-    """Return the value of the `Date` header, cached for a second."""
-    return _current_date()[1]
-
-
-def http_date_bytes() -> bytes:
-    """Return the value of the `Date` header as bytes, cached for a second."""
-    return _current_date()[2]
-
-
-def _current_date() -> tuple[int, str, bytes]:
-    now = int(time.time())
-    cached = _cached_date[0]
-    if cached[0] != now:
-        text = formatdate(now, usegmt=True)
-        cached = _cached_date[0] = now, text, text.encode()
-    return cached
 
 
 def serialize_response(response: RenderedResponse, *, omit_body: bool, close_connection: bool) -> bytes:

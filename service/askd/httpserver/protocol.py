@@ -1,153 +1,368 @@
-"""Connection protocol: aiohttp's, with connection limits, arrival times and the fast path.
+"""One client connection: it reads requests, lets the fast path or aiohttp respond to each, and closes in time.
 
-The fast path answers `GET /ask` without aiohttp's handler task (see `fast_path_connection`). The internals of aiohttp
-that this relies on are listed in `server.REQUIRED_ATTRIBUTES`. aiohttp renews its keep-alive deadline only in
-`RequestHandler.start`, which fast path requests do not pass through. Its timer is therefore disabled, and a periodic
-scan of `ConnectionManager` closes idle connections instead.
+The fast path answers `GET /ask` as soon as its bytes have arrived; aiohttp gets everything else through the bridge.
+Limits and time-outs (`connections`) hold for both. Requests are handled one at a time, in order.
 """
 
 import asyncio
-import contextlib
-import socket
-import struct
-from collections.abc import Callable
-from time import monotonic
-from typing import Any, Final, cast
+from collections import deque
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
-from aiohttp import http_exceptions, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
-from yarl import URL
 
+from askd.errors import BadQuestion, Problem
 from askd.httpserver import messages
-from askd.httpserver.connections import CloseReason, ConnectionManager
-from askd.httpserver.fast_path_connection import CancellableRequest, FastPathConnection
+from askd.httpserver.aiohttp_bridge import AiohttpBridge
+from askd.httpserver.client_address import canonical_address
+from askd.httpserver.connections import CloseReason
+from askd.httpserver.early_transport import EarlyTransport
+from askd.httpserver.messages import StaticResponse
+from askd.httpserver.request_parser import (
+    MAX_CACHED_HEAD_SIZE,
+    MAX_CACHED_HEADS,
+    IncomingRequest,
+    RequestHead,
+    RequestParser,
+)
+from askd.httpserver.sockets import reset_on_close
+from askd.httpserver.write_batch import MAX_BATCHED_RESPONSE_BYTES
 
-_RequestFactory = Callable[
-    [RawRequestMessage, StreamReader, RequestHandler, AbstractStreamWriter, "asyncio.Task[None]"], web.BaseRequest
-]
+if TYPE_CHECKING:
+    from askd.httpserver.server import HttpServer, PendingResponse
 
-ASTERISK_URL: Final = URL("*", encoded=True)
-"""Replaces the `host:port` target of CONNECT, which aiohttp cannot route, so that our 404 handler gets the request."""
-
-LINGER_RESET: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER value (on, 0 seconds): closing the socket resets the connection."""
-
-MalformedRequestCallback = Callable[[int, str], None]
-"""Called with the response status and the client address of each malformed request."""
+MAX_REQUESTS_PER_ITERATION: Final = 32
+"""Requests of one connection per loop iteration, so that a long pipeline does not starve other connections."""
+MAX_QUEUED_REQUESTS: Final = 16
+"""Requests that wait for the one before them. With more, reading is paused."""
+MAX_QUEUED_BODY_BYTES: Final = 64 << 10
+"""Bytes of bodies of waiting requests from which reading is paused."""
 
 _log = structlog.get_logger("askd.connection")
 
 
-class _NoTimer:
-    """Replaces aiohttp's keep-alive timer: aiohttp creates one only if the attribute is None."""
+class HttpConnection(asyncio.Protocol):
+    """A client connection. Implements `connections.ManagedConnection`, which documents its attributes.
 
-    def cancel(self) -> None:
-        """Do nothing."""
-
-
-_NO_TIMER: Final = cast("asyncio.Handle", _NoTimer())
-
-
-class HttpConnection(FastPathConnection):
-    """A client connection. Implements `connections.ManagedConnection`, which documents its attributes."""
+    Args:
+        server: The server that accepted it.
+        is_early: Whether its first bytes are handled before it has a transport of the event loop (see `acceptor`).
+    """
 
     __slots__ = (
-        *(
-            "opened_at",
-            "expires_at",
-            "idle_since",
-            "close_after_response_reason",
-            "flushed_bytes",
-            "stalled_since",
-            "deadline",
-        ),
-        *(
-            "_connection_manager",
-            "_aiohttp_request_factory",
-            "_on_malformed",
-            "_close_reason",
-            "_written_bytes",
-            "_raw_transport",
-            "_last_writer",
-        ),
-    )
+        "_bridge",
+        "_close_reason",
+        "_ignores_requests",
+        "_is_body_paused",
+        "_is_lingering",
+        "_is_reading_paused",
+        "_parser",
+        "_peer_address",
+        "_pending",
+        "_queue",
+        "_request",
+        "_server",
+        "arrived_at",
+        "close_after_response_reason",
+        "deadline",
+        "expires_at",
+        "flushed_bytes",
+        "has_batched_response",
+        "has_received_request",
+        "idle_since",
+        "is_early",
+        "is_writing_paused",
+        "stalled_since",
+        "transport",
+        "written_bytes",
+    )  # fmt: skip
 
-    opened_at: float
-    expires_at: float
-    idle_since: float | None
-    close_after_response_reason: CloseReason | None
-    flushed_bytes: int
-    stalled_since: float | None
-
-    def __init__(
-        self,
-        *args: Any,
-        connection_manager: ConnectionManager,
-        on_malformed: MalformedRequestCallback,
-        **options: Any,
-    ) -> None:
-        # With 0, `connection_made` starts no timer; `_NO_TIMER` prevents the one that `start` would create.
-        super().__init__(*args, clock=connection_manager.clock, keepalive_timeout=0, **options)
-        self._keepalive_handle = _NO_TIMER
-        self._aiohttp_request_factory, self._request_factory = (
-            cast("_RequestFactory", self._request_factory),
-            self._create_request,
-        )
-        self._connection_manager = connection_manager
-        self._on_malformed = on_malformed
-        # aiohttp sets `transport` to None in `force_close`, when bytes may still be unsent.
-        self._raw_transport: asyncio.Transport | None = None
-        self._close_reason: CloseReason | None = None
+    def __init__(self, server: "HttpServer", *, is_early: bool = False) -> None:
+        self._server = server
+        self.is_early = is_early
+        self._parser = RequestParser(server.max_line_size, on_request=self._on_request, on_body=self._on_body)
+        self.transport: asyncio.Transport | None = None
+        """None before the connection is made, and after it is lost."""
+        self._bridge: AiohttpBridge | None = None  # made for the first request that the fast path does not answer
+        self._queue: deque[IncomingRequest] = deque()  # received, and not started
+        self._request: IncomingRequest | None = None  # in flight
+        self._pending: PendingResponse | None = None  # the response to it, if the fast path produces it
+        self.arrived_at = 0.0
+        """Arrival time of the first byte of the current request."""
         self.deadline: float | None = None
-        self._written_bytes = 0  # excluding the latest response that was sent through aiohttp
-        self._last_writer: AbstractStreamWriter | None = None  # writer of that response
+        self.has_batched_response = False
+        """Whether a response is in the write batch."""
+        self.has_received_request = False
+        self.is_writing_paused = False
+        """Whether the client does not read, and the write buffer is full."""
+        self._is_reading_paused = self._is_body_paused = self._is_lingering = False
+        self._ignores_requests = False  # after the last request of the connection
+        self._close_reason: CloseReason | None = None
+        self._peer_address: str | None = None
+        # Attributes of ManagedConnection
+        self.expires_at = 0.0
+        self.idle_since: float | None = None
+        self.stalled_since: float | None = None
+        self.close_after_response_reason: CloseReason | None = None
+        self.flushed_bytes = self.written_bytes = 0
 
     @property
     def is_busy(self) -> bool:
         """Whether a request is in flight."""
-        if self.pending_request is not None:
-            return not self.is_closing
-        # `_current_request` does not suffice: aiohttp resets it before it sends the response.
-        waiter = self._waiter
-        return (waiter is None or waiter.done()) and not self.is_closing
+        return self._request is not None and not self.is_closing
 
     @property
     def is_closing(self) -> bool:
-        """Whether the connection is closed, or closes as soon as all bytes are sent."""
-        return self._raw_transport is None or self._raw_transport.is_closing()
+        """Whether the connection is closed, or closes as soon as all bytes are sent and the client has closed it."""
+        return self._is_lingering or self.transport is None or self.transport.is_closing()
 
     @property
-    def written_bytes(self) -> int:
-        """Bytes written so far, including those still buffered."""
-        return self._written_bytes + (self._last_writer.output_size if self._last_writer else 0)
+    def headers_started_at(self) -> float | None:
+        """Arrival time of the first byte of a request whose headers are incomplete, or None."""
+        return self._parser.head_started_at
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes that are written but not yet sent."""
-        return self._raw_transport.get_write_buffer_size() if self._raw_transport else 0
+        return self.transport.get_write_buffer_size() if self.transport else 0
+
+    @property
+    def peer_address(self) -> str:
+        """IP address of the peer, or an empty string for a Unix socket."""
+        if self._peer_address is None:
+            name = self.transport.get_extra_info("peername") if self.transport else None
+            self._peer_address = canonical_address(str(name[0])) if isinstance(name, tuple) else ""
+        return self._peer_address
+
+    def closes_after(self, head: RequestHead) -> bool:
+        """Return whether the connection closes after the response to this request."""
+        return self.close_after_response_reason is not None or not head.keep_alive
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register the connection, or refuse it with 503 if the connection limit is reached."""
-        self._raw_transport = cast("asyncio.Transport", transport)
-        if self._connection_manager.try_add(self):
-            super().connection_made(transport)
+        transport = cast("asyncio.Transport", transport)
+        if isinstance(self.transport, EarlyTransport):  # the event loop has taken the connection over
+            self._replace_transport(self.transport, transport)
             return
-        self.close()
-        self._raw_transport.write(messages.TOO_MANY_CONNECTIONS.render())
-        self._raw_transport.close()
+        self.transport = transport
+        if not self._server.connections.try_add(self):
+            self._ignores_requests = True
+            transport.write(messages.TOO_MANY_CONNECTIONS.render())
+            transport.close()
+
+    def _replace_transport(self, early: EarlyTransport, transport: asyncio.Transport) -> None:
+        self.transport, self.is_early = transport, False
+        if early.unsent:
+            transport.write(early.unsent)
+        if early.is_closing():
+            transport.close()
+        elif self._is_reading_paused:
+            transport.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Handle received bytes."""
+        if self._ignores_requests and self._request is None:
+            return
+        parser, now = self._parser, self._server.clock()
+        if self._request is None and not self._queue and parser.is_between_requests and not self._ignores_requests:
+            head = self._server.cached_heads.get(data)
+            if head is not None:
+                self._handle(head, now, None)
+                return
+            parser.feed(data, now)
+            queue = self._queue
+            if len(queue) == 1 and len(data) <= MAX_CACHED_HEAD_SIZE and parser.is_between_requests:
+                self._cache_head(data, queue[0].head)
+        else:
+            parser.feed(data, now)
+        self._process_queue()
+
+    def pause_writing(self) -> None:
+        """The write buffer is full."""
+        self.is_writing_paused = True
+        if self._bridge is not None:
+            self._bridge.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client has read enough of the write buffer."""
+        self.is_writing_paused = False
+        if self._bridge is not None:
+            self._bridge.resume_writing()
+        self._process_queue()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Unregister the connection."""
-        default_reason = (
-            CloseReason.DRAIN if self.close_after_response_reason is CloseReason.DRAIN else CloseReason.CLIENT
-        )
-        self._connection_manager.remove(self, self._close_reason or default_reason)
-        self._raw_transport = None
-        super().connection_lost(exc)
+        """Cancel the request in flight, and unregister the connection."""
+        is_draining = self.close_after_response_reason is CloseReason.DRAIN
+        default_reason = CloseReason.DRAIN if is_draining else CloseReason.CLIENT
+        self._server.connections.remove(self, self._close_reason or default_reason)
+        self.transport = None
+        self._ignores_requests = True
+        self._queue.clear()
+        if self._pending is not None:
+            self._pending.cancel(None)
+        if self._bridge is not None:
+            self._bridge.connection_lost(exc)
+
+    def _on_request(self, request: IncomingRequest) -> None:
+        if not self._ignores_requests:
+            self._queue.append(request)
+
+    def _on_body(self, request: IncomingRequest) -> None:
+        self.has_received_request = self.has_received_request or request.is_complete
+        if request is not self._request or self._bridge is None:
+            return
+        if request.refusal is None:
+            self._bridge.feed_body()
+        else:
+            self._ignores_requests = True
+            self.record_close_reason(CloseReason.MALFORMED)
+            self._bridge.interrupt(
+                BadQuestion("body", "The request body does not match its Transfer-Encoding or length.")
+            )
+
+    def _cache_head(self, data: bytes, head: RequestHead | None) -> None:
+        if head is None or head.has_body or head.is_upgrade:
+            return
+        cached_heads = self._server.cached_heads
+        if len(cached_heads) >= MAX_CACHED_HEADS:
+            cached_heads.clear()
+        cached_heads[data] = head
+
+    def _process_queue(self) -> None:
+        """Start the requests that have arrived, each when the one before it is finished."""
+        queue, budget = self._queue, MAX_REQUESTS_PER_ITERATION
+        while queue and self._request is None and not self.is_writing_paused and not self.is_closing:
+            if not budget:
+                asyncio.get_running_loop().call_soon(self._process_queue)
+                break
+            budget -= 1
+            request = queue.popleft()
+            if request.head is None or request.refusal is not None:
+                self._refuse(request.refusal or messages.MALFORMED_REQUEST)
+            else:
+                self._handle(request.head, request.arrived_at, request)
+        if queue or self._is_reading_paused:
+            self._update_reading()
+
+    def _handle(self, head: RequestHead, arrived_at: float, request: IncomingRequest | None) -> None:
+        """Let the fast path or aiohttp respond to a request; `request` may be None if it has no body."""
+        self.arrived_at = arrived_at
+        self.has_received_request = self.has_received_request or not head.has_body
+        self.deadline = self.idle_since = None
+        fast_path = self._server.fast_path
+        response: bytes | PendingResponse | None = None
+        if fast_path is not None and not head.has_body and not head.is_upgrade:
+            try:
+                response = fast_path(head, self)
+            except Exception:
+                _log.exception("fast_path_failed")
+                self.record_close_reason(CloseReason.FAILED)
+                response = messages.INTERNAL_ERROR.render()
+                self.close_after_response_reason = CloseReason.FAILED
+        if isinstance(response, bytes):
+            self._send(response, closes=self.close_after_response_reason is not None or not head.keep_alive)
+            return
+        self._request = request = request or IncomingRequest(head, arrived_at)
+        request.is_complete = request.is_complete or not head.has_body
+        if response is not None:
+            self._pending, self.deadline = response, response.deadline
+            return
+        if self._bridge is None:
+            self._bridge = AiohttpBridge(self, self._server.make_aiohttp_handler)
+        self._bridge.start(request)
+
+    def _refuse(self, refusal: StaticResponse) -> None:
+        """Send a static response and close the connection. Nothing of the request is echoed."""
+        self.record_close_reason(CloseReason.MALFORMED)
+        self._server.on_malformed(refusal.status, self.peer_address)
+        self._send(refusal.render(), closes=True)
+
+    def complete_pending(self, response: bytes, head: RequestHead) -> None:
+        """Send the pending response, and continue with the requests received since."""
+        self._pending = None
+        if self.transport is None:
+            return
+        self._send(response, closes=self.closes_after(head))
+        self._process_queue()
+
+    def _send(self, response: bytes, *, closes: bool) -> None:
+        """Send a response of the fast path, and close the connection if it is the last one."""
+        self._request = None
+        transport = self.transport
+        if transport is None:
+            return
+        self.written_bytes += len(response)
+        self.deadline = self.idle_since = None
+        if closes or self.has_batched_response or len(response) > MAX_BATCHED_RESPONSE_BYTES:
+            self._flush()
+            transport.write(response)
+        else:
+            self._server.write_batch.add(self, response)
+        if closes:
+            self.close_after_response()
+            self.close(lingers=self._parser.has_failed)
+
+    def write_data(self, data: bytes) -> None:
+        """Write a part of a response of aiohttp."""
+        self._flush()
+        if self.transport is not None:
+            self.written_bytes += len(data)
+            self.transport.write(data)
+
+    def finish_bridged(self) -> None:
+        """Continue after aiohttp has responded to a request."""
+        self._request = None
+        self.deadline = self.idle_since = None
+        self._process_queue()
+
+    def close_after_response(self, reason: CloseReason | None = None) -> None:
+        """Accept no further request (RFC 9112, section 9.6)."""
+        self._ignores_requests = True
+        self._queue.clear()
+        reason = reason or self.close_after_response_reason
+        if reason is not None:
+            self.record_close_reason(reason)
+
+    def pause_body(self, *, paused: bool) -> None:
+        """Stop reading the body of the request in flight, or read it again."""
+        self._is_body_paused = paused
+        self._update_reading()
+
+    def _update_reading(self) -> None:
+        """Pause reading while too much is waiting."""
+        queue, transport = self._queue, self.transport
+        body_bytes = sum(len(chunk) for request in queue for chunk in request.chunks) if queue else 0
+        paused = self._is_body_paused or len(queue) > MAX_QUEUED_REQUESTS or body_bytes > MAX_QUEUED_BODY_BYTES
+        if paused is not self._is_reading_paused and transport is not None and not transport.is_closing():
+            self._is_reading_paused = paused
+            (transport.pause_reading if paused else transport.resume_reading)()
+
+    def record_close_reason(self, reason: CloseReason) -> None:
+        """Record why the connection is about to close. The first reason wins."""
+        self._close_reason = self._close_reason or reason
+
+    def _flush(self) -> None:
+        if self.has_batched_response:
+            self._server.write_batch.flush()
+
+    def close(self, *, lingers: bool = False) -> None:
+        """Close the connection when all bytes are sent.
+
+        Args:
+            lingers: Whether to discard what the client still sends until it closes its end, or for CLOSE_TIMEOUT
+                seconds. Otherwise the kernel would answer with a reset, which can destroy the response before the
+                client reads it (RFC 9112, section 9.6). Not possible over TLS.
+        """
+        self._flush()
+        self._ignores_requests = True
+        transport = self.transport
+        if transport is None or self._is_lingering:
+            return
+        if lingers and not transport.is_closing() and transport.can_write_eof():
+            self._is_lingering, self._is_body_paused = True, False
+            self._update_reading()
+            transport.write_eof()
+        else:
+            transport.close()
 
     def close_with_reason(self, reason: CloseReason) -> None:
         """Close the connection.
@@ -156,144 +371,25 @@ class HttpConnection(FastPathConnection):
         it is already closing, busy, has unsent bytes, or uses TLS (whose closing would wait for the client), else
         closed.
         """
-        self._close_reason = self._close_reason or reason
-        self.flush_responses()
-        transport = self._raw_transport
+        self.record_close_reason(reason)
+        self._flush()
+        transport = self.transport
         if transport is None:
             return
-        response_not_begun = self.pending_request is not None or (
-            self._last_writer is not None and not self._last_writer.output_size
-        )
-        if reason is CloseReason.DEADLINE and self.is_busy and response_not_begun:
-            response = messages.DEADLINE_EXCEEDED.render()
-            self._written_bytes += len(response)
-            transport.write(response)
-            self.force_close()
+        has_begun = self._pending is None and self._bridge is not None and self._bridge.has_begun_response
+        if reason is CloseReason.DEADLINE and self.is_busy and not has_begun:
+            self.write_data(messages.DEADLINE_EXCEEDED.render())
+            self.close()
         elif transport.is_closing() or self.is_busy or self.buffered_bytes or transport.get_extra_info("sslcontext"):
             if self.buffered_bytes:
-                _reset_on_close(transport)
+                reset_on_close(transport.get_extra_info("socket"))
             transport.abort()
         else:
-            self.force_close()
+            self.close()
 
-    def cancel_request(self) -> None:
-        """Cancel the request in flight, if any."""
-        if self.pending_request is not None:
-            self.pending_request.cancel()
-        # Without a current request, the task waits for one, or sends a response that must not be cut off.
-        elif self._current_request is not None and self._task_handler is not None:
-            self._task_handler.cancel()
-
-    def close(self) -> None:
-        """Close once the request in flight is finished.
-
-        aiohttp also calls this if the rest of an unread body did not arrive.
-        """
-        self.flush_responses()
-        if self.has_unread_body:
-            self.record_close_reason(CloseReason.UNREAD_BODY)
-        super().close()
-
-    def record_close_reason(self, reason: CloseReason) -> None:
-        """Record why the connection is about to close. The first reason wins."""
-        self._close_reason = self._close_reason or reason
-
-    def should_close_after(self, message: RawRequestMessage) -> bool:
-        """Return whether the connection closes after the response to this request."""
-        return bool(message.should_close) or self.close_after_response_reason is not None
-
-    def on_request_started(self, pending_request: CancellableRequest) -> None:
-        """Set the deadline of a pending request of the fast path."""
-        self.deadline, self.idle_since = pending_request.deadline, None
-
-    def on_response_sent(self, response: bytes) -> None:
-        """Record a response of the fast path."""
-        self._written_bytes += len(response)
-        self.deadline = self.idle_since = None
-        if self.close_after_response_reason is not None:
-            self.record_close_reason(self.close_after_response_reason)
-
-    def _create_request(
-        self,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: RequestHandler,
-        writer: AbstractStreamWriter,
-        task: "asyncio.Task[None]",
-    ) -> web.BaseRequest:
-        """Create the aiohttp request.
-
-        If this is the last request of the connection, it is made to look as if the client asked to close, so that
-        aiohttp adds `Connection: close` to any kind of response.
-        """
-        if self._last_writer is not None:
-            self._written_bytes += self._last_writer.output_size
-        self._last_writer = writer
-        self._set_arrival_time()
-        self.deadline = self.idle_since = None
-        if message.upgrade and message.method == "CONNECT":
-            message = message._replace(url=ASTERISK_URL)
-        if self.close_after_response_reason is not None and not message.should_close:
-            self.record_close_reason(self.close_after_response_reason)
-            message = message._replace(should_close=True)
-        return self._aiohttp_request_factory(message, payload, protocol, writer, task)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Send a static response and close the connection. Nothing of the request is echoed."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("cannot send an error response: another response has already begun")
-        if isinstance(exc, http_exceptions.HttpProcessingError):
-            response = (
-                messages.URI_TOO_LONG if isinstance(exc, http_exceptions.LineTooLong) else messages.MALFORMED_REQUEST
-            )
-            self.record_close_reason(CloseReason.MALFORMED)
-            self._on_malformed(response.status, request.remote or "")
-        else:
-            response = messages.INTERNAL_ERROR
-            self.record_close_reason(CloseReason.FAILED)
-            _log.error("connection_error", exc_info=exc)
-        return messages.StaticStreamResponse(response)
-
-
-def arrival_time(request: web.BaseRequest) -> float:
-    """Return the arrival time of a request's first byte (`time.monotonic`).
-
-    It is the current time if the request did not come through HttpConnection, as in some tests.
-    """
-    connection = request.protocol
-    return connection.arrived_at if isinstance(connection, HttpConnection) else monotonic()
-
-
-def set_deadline(request: web.BaseRequest, deadline: float | None) -> None:
-    """Set the time (`time.monotonic`) by which the last byte of the response must be sent; None removes the deadline.
-
-    This is the last resort against code that ignores cancellation and clients that do not read: `DEADLINE_GRACE`
-    seconds later the client gets a 504 or, if its response has begun, the connection is aborted.
-    """
-    connection = request.protocol
-    if isinstance(connection, HttpConnection):
-        connection.deadline = deadline
-
-
-def record_close_reason(request: web.BaseRequest, reason: CloseReason) -> None:
-    """Record why the connection of this request is about to close. The first reason wins."""
-    connection = request.protocol
-    if isinstance(connection, HttpConnection):
-        connection.record_close_reason(reason)
-
-
-def _reset_on_close(transport: asyncio.Transport) -> None:
-    """Make the kernel reset the connection and drop its send buffer when the socket is closed.
-
-    Otherwise the kernel keeps megabytes for minutes for each client that does not read, until memory runs out.
-    """
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        with contextlib.suppress(OSError):  # the client has already reset the connection
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+    def cancel_request(self, problem: Problem) -> None:
+        """Respond to the request in flight, if any, with a problem."""
+        if self._pending is not None:
+            self._pending.cancel(problem)
+        elif self._request is not None and self._bridge is not None:
+            self._bridge.interrupt(problem)

@@ -1,235 +1,169 @@
-"""aiohttp's server, runner and site, extended with our connections, their sweep and TLS listeners.
-
-The connection classes rely on attributes of aiohttp 3.14 that are not part of its documented API. They are listed here
-and checked at startup, so that an incompatible version of aiohttp fails there and not at the first request.
-"""
+"""The HTTP server of one port: its listeners, its connections, and aiohttp for what the fast path does not answer."""
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Final
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
-import aiohttp
-from aiohttp import http_parser, web
-from aiohttp.web_protocol import RequestHandler
-from aiohttp.web_runner import BaseSite
+from aiohttp import web
 
-from askd.errors import StartupError
+from askd.errors import Problem
+from askd.httpserver.acceptor import Acceptor, total_queue_length
 from askd.httpserver.connections import ConnectionManager, PeriodicSweep
-from askd.httpserver.fast_path_connection import FastPathHandler, WriteBatch
-from askd.httpserver.protocol import HttpConnection, MalformedRequestCallback
-from askd.httpserver.tls import CertificateReloader
+from askd.httpserver.protocol import HttpConnection
+from askd.httpserver.request_parser import MAX_HEAD_SIZE, RequestHead
+from askd.httpserver.write_batch import WriteBatch
 
-REQUIRED_ATTRIBUTES: Final[Mapping[type, tuple[str, ...]]] = {
-    RequestHandler: (
-        *("connection_made", "connection_lost", "data_received", "handle_error", "close", "force_close"),
-        "transport",
-        "writing_paused",
-        "_loop",
-        "_pause_reading_for_buffer",
-        "_resume_reading_for_buffer",
-        "_resume_reading_if_drained",  # `start` calls it when it has taken half of the queue
-        "_manager",  # the server; None once the connection is lost
-        "_parser",  # its `message_consumed` must be called for each message taken from `_messages`
-        "_messages",  # parsed requests that have not started: a deque of message and payload
-        "_msg_queue_resume_size",  # queue length at which reading resumes
-        "_buffer_paused",  # whether reading is paused because the queue is full
-        "_max_msg_queue_size",  # queue length at which reading pauses
-        "_waiter",  # a future while `start` waits for a message, else None
-        "_request_factory",  # creates the request object; None after the connection is lost
-        "_keepalive_handle",  # `start` creates a timer only if this is None
-        "_current_request",  # None after the handler has returned
-        "_lingering_time",
-        "_close",
-        "_force_close",
-    ),
-    web.Server: ("__call__", "pre_shutdown", "shutdown"),
-    web.AppRunner: ("_make_server",),
-    http_parser.RawRequestMessage: ("_replace", "method", "should_close", "upgrade"),
-    http_parser.HttpRequestParser: ("feed_data", "message_consumed"),
-}
-SERVER_ATTRIBUTES: Final = (
-    *("request_handler", "request_factory", "requests_count", "handler_cancellation"),
-    *("_loop", "_kwargs"),
-)
-"""Attributes of a server instance."""
-C_PARSER_MODULE: Final = "aiohttp._http_parser"
-TLS_SHUTDOWN_TIMEOUT: Final = 5.0
-"""Seconds to wait for the client's close_notify when a TLS connection is closed."""
+KEEPALIVE_DISABLED: Final = 86_400.0 * 365
+"""Keep-alive time-out of aiohttp in seconds. The sweep closes idle connections; aiohttp does not see most requests."""
+CLOSE_TIMEOUT: Final = 1.0
+"""Seconds that `close` waits until the connections have closed."""
+
+MalformedRequestCallback = Callable[[int, str], None]
+"""Called with the response status and the client address of each malformed request."""
 
 
-def check_aiohttp(required: Mapping[type, tuple[str, ...]] = REQUIRED_ATTRIBUTES) -> None:
-    """Check that aiohttp has the required attributes and uses its C parser.
+class PendingResponse(Protocol):
+    """A request that is being answered in its own task, which calls `HttpConnection.complete_pending` at its end."""
 
-    The pure-Python parser is ten times slower, and was more lenient in the past.
+    deadline: float | None
+    """Reading of the connection's clock, or None without a deadline."""
 
-    Raises:
-        StartupError: aiohttp is incompatible.
-    """
-    parser = http_parser.HttpRequestParser.__module__
-    if parser != C_PARSER_MODULE:
-        raise StartupError(
-            f"aiohttp does not use its C parser but {parser}: install aiohttp from a wheel, and unset "
-            f"AIOHTTP_NO_EXTENSIONS"
-        )
-    for owner, names in required.items():
-        require_attributes(owner, *names)
+    def cancel(self, problem: Problem | None) -> None:
+        """Respond with the problem instead; None if the client has disconnected."""
 
 
-def require_attributes(owner: object, *names: str) -> None:
-    """Raise StartupError if a class or an instance lacks one of the attributes."""
-    missing = sorted(set(names) - set(dir(owner)))  # `hasattr` would also find the attributes of the metaclass
-    if missing:
-        owner_class = owner if isinstance(owner, type) else type(owner)
-        raise StartupError(
-            f"aiohttp {aiohttp.__version__} is not supported: {owner_class.__name__}.{missing[0]} is missing. "
-            f"Install aiohttp 3.14.5, or the version in requirements.lock"
-        )
+FastPathHandler = Callable[[RequestHead, HttpConnection], bytes | PendingResponse | None]
+"""Handles a request without a body.
+
+Returns the response, or the pending response; None passes the request to aiohttp. The response must contain
+`Connection: close` if `HttpConnection.closes_after` returns true. Must not block.
+"""
 
 
-class HttpServer(web.Server):
-    """aiohttp's server, creating `HttpConnection` for each connection.
+class HttpServer:
+    """Serves an app on any number of listeners.
 
     Args:
+        app: The app, whose start-up and clean-up the server runs.
+        connections: Limits of the connections.
         on_malformed: Called for each malformed request.
         on_sweep: Called before each sweep over the connections, several times a second.
-        fast_path: Answers `GET /ask` without an aiohttp handler. If None, aiohttp handles every request.
+        on_accept_delay: Called with seconds that a connection waited in the kernel with its first bytes (a sample).
+        fast_path: Answers `GET /ask` without aiohttp. None leaves every request to aiohttp.
+        max_line_size: Maximum length of a request target in bytes.
+        lingering_time: Seconds for which an unread body is discarded after the response.
+        shutdown_timeout: Seconds that `close` waits for requests in flight.
     """
 
     def __init__(
         self,
-        aiohttp_server: web.Server,
+        app: web.Application,
+        connections: ConnectionManager,
         *,
-        connection_manager: ConnectionManager,
         on_malformed: MalformedRequestCallback,
-        on_sweep: Sequence[Callable[[], None]],
-        fast_path: FastPathHandler | None,
+        on_sweep: Sequence[Callable[[], None]] = (),
+        on_accept_delay: Callable[[float], None] = lambda _seconds: None,
+        fast_path: FastPathHandler | None = None,
+        max_line_size: int = 8190,
+        lingering_time: float = 2.0,
+        shutdown_timeout: float = 1.0,
     ) -> None:
-        require_attributes(aiohttp_server, *SERVER_ATTRIBUTES)
-        loop: asyncio.AbstractEventLoop = aiohttp_server._loop  # noqa: SLF001 - in SERVER_ATTRIBUTES
-        options: dict[str, Any] = aiohttp_server._kwargs  # noqa: SLF001 - in SERVER_ATTRIBUTES
-        super().__init__(
-            aiohttp_server.request_handler,
-            request_factory=aiohttp_server.request_factory,
-            handler_cancellation=aiohttp_server.handler_cancellation,
-            loop=loop,
-            **options,
-        )
-        self.fast_path = fast_path
-        self._write_batch = WriteBatch(loop)
-        self._connection_manager = connection_manager
-        self._on_malformed = on_malformed
+        self.app = app
+        self.connections = connections
+        self.clock = connections.clock
+        self.on_malformed = on_malformed
         self._on_sweep = on_sweep
+        self._on_accept_delay = on_accept_delay
+        self.fast_path = fast_path
+        self.max_line_size = max_line_size
+        self.cached_heads: dict[bytes, RequestHead] = {}
+        """Parsed heads of requests without a body, by their bytes: clients repeat them."""
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=KEEPALIVE_DISABLED,
+            lingering_time=lingering_time,
+            # The parser of this package has smaller limits.
+            max_line_size=2 * MAX_HEAD_SIZE,
+            max_field_size=2 * MAX_HEAD_SIZE,
+            max_headers=256,
+            shutdown_timeout=shutdown_timeout,
+        )
+        self._acceptors: list[Acceptor] = []
+
+    async def start(self) -> None:
+        """Start the app."""
+        loop = asyncio.get_running_loop()
+        self.write_batch = WriteBatch(loop)
         self._periodic_sweep = PeriodicSweep(loop, self.sweep)
         self._periodic_sweep.start()
+        await self._runner.setup()
 
-    def __call__(self) -> HttpConnection:
-        """Create the protocol of a new connection."""
-        options: dict[str, Any] = dict(
-            connection_manager=self._connection_manager,
-            on_malformed=self._on_malformed,
-            write_batch=self._write_batch,
+    def listen(
+        self, listener: socket.socket, *, tls: ssl.SSLContext | None = None, handshake_timeout: float = 10.0
+    ) -> None:
+        """Accept connections on a listening, non-blocking socket.
+
+        Args:
+            listener: The socket.
+            tls: TLS context, or None for plain HTTP.
+            handshake_timeout: Seconds for the TLS handshake.
+        """
+        acceptor = Acceptor(
+            listener,
+            lambda is_early: HttpConnection(self, is_early=is_early),
+            on_accept_delay=self._on_accept_delay,
+            tls=tls,
+            handshake_timeout=handshake_timeout,
         )
-        return HttpConnection(self, loop=self._loop, fast_path=self.fast_path, **options, **self._kwargs)
+        self._acceptors.append(acceptor)
+        acceptor.start()
+
+    def make_aiohttp_handler(self) -> asyncio.Protocol:
+        """Create aiohttp's handler of a connection."""
+        if self._runner.server is None:
+            raise RuntimeError("the server has not been started")
+        return self._runner.server()
+
+    @property
+    def accept_queue_length(self) -> int:
+        """Number of connections that wait in the kernel to be accepted. Safe to call from any thread."""
+        return total_queue_length(self._acceptors)
 
     def sweep(self) -> None:
         """Close the connections that have exceeded a limit."""
         for callback in self._on_sweep:
             callback()
-        self._connection_manager.sweep()
-
-    def pre_shutdown(self) -> None:
-        """Close idle connections, and the others after their requests in flight."""
-        self._connection_manager.drain()
-        super().pre_shutdown()
-
-    async def shutdown(self, timeout: float | None = None) -> None:
-        """Wait up to `timeout` seconds for the requests in flight, then close all connections."""
-        await super().shutdown(timeout)
-        self._periodic_sweep.stop()
-
-
-class HttpServerRunner(web.AppRunner):
-    """aiohttp's runner, creating an `HttpServer`."""
-
-    def __init__(
-        self,
-        app: web.Application,
-        connection_manager: ConnectionManager,
-        *,
-        on_malformed: MalformedRequestCallback,
-        fast_path: FastPathHandler | None = None,
-        on_sweep: Sequence[Callable[[], None]] = (),
-        **options: Any,
-    ) -> None:
-        """Create a runner. Raises StartupError if aiohttp is incompatible."""
-        check_aiohttp()
-        super().__init__(app, access_log=None, **options)
-        self._connection_manager = connection_manager
-        self._on_malformed = on_malformed
-        self._fast_path = fast_path
-        self._on_sweep = on_sweep
+        self.connections.sweep()
 
     def drain(self) -> None:
         """Close every connection after its next response."""
-        self._connection_manager.drain()
+        self.connections.drain()
 
-    @property
-    def open_connections(self) -> int:
-        """Number of open connections."""
-        return len(self.server.connections) if self.server else 0
+    def stop_listening(self, *, accept_waiting: bool = True) -> None:
+        """Close the listeners; first accept the connections that wait, unless another process takes them."""
+        acceptors, self._acceptors = self._acceptors, []
+        for acceptor in acceptors:
+            acceptor.stop(accept_waiting=accept_waiting)
 
-    def cancel_requests(self) -> None:
-        """Cancel all requests in flight. The middleware then responds in their place."""
-        for connection in self.server.connections if self.server else ():
+    def cancel_requests(self, problem: Problem) -> None:
+        """Respond to all requests in flight with a problem."""
+        for connection in self.connections.all():
             if isinstance(connection, HttpConnection):
-                connection.cancel_request()
+                connection.cancel_request(problem)
 
-    async def _make_server(self) -> web.Server:
-        # The method of aiohttp also starts the app, and has no setting for the class of the server.
-        return HttpServer(
-            await super()._make_server(),
-            connection_manager=self._connection_manager,
-            on_malformed=self._on_malformed,
-            on_sweep=self._on_sweep,
-            fast_path=self._fast_path,
-        )
-
-
-class TlsSite(web.SockSite):
-    """A TLS listener with a certificate that is reloaded when its files change.
-
-    Args:
-        handshake_timeout: Seconds. The header timeout does not cover the handshake.
-    """
-
-    def __init__(
-        self,
-        runner: HttpServerRunner,
-        sock: socket.socket,
-        *,
-        tls: CertificateReloader,
-        backlog: int,
-        handshake_timeout: float,
-    ) -> None:
-        """Create a site. Raises StartupError if aiohttp is incompatible."""
-        require_attributes(BaseSite, "start", "_server")
-        super().__init__(runner, sock, ssl_context=tls.context)
-        self._protocol_factory = runner.server
-        self._create_server = partial(
-            asyncio.get_running_loop().create_server,
-            sock=sock,
-            ssl=tls.context,
-            backlog=backlog,
-            ssl_handshake_timeout=handshake_timeout,
-            ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT,
-        )
-
-    async def start(self) -> None:
-        """Start accepting connections.
-
-        Overridden because aiohttp cannot set the handshake timeout, which is a minute by default.
-        """
-        await BaseSite.start(self)
-        self._server = await self._create_server(self._protocol_factory)
+    async def close(self) -> None:
+        """Stop listening, close the connections after their requests in flight, and clean up the app."""
+        self.stop_listening()
+        self.drain()
+        for connection in self.connections.all():
+            if isinstance(connection, HttpConnection) and not connection.is_busy:
+                connection.close()
+        await self._runner.cleanup()
+        for connection in self.connections.all():
+            if isinstance(connection, HttpConnection):
+                connection.close()
+        self._periodic_sweep.stop()

@@ -250,6 +250,8 @@ def _open_listener(address: _SocketAddress, *, dual_stack: bool = True) -> socke
     try:
         # A restart must not wait for the connections of the old process in TIME_WAIT.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted sockets inherit it: the kernel finds clients that vanished without closing their connection.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not (dual_stack and sockaddr[0] == "::"))
         sock.bind(sockaddr)
@@ -286,3 +288,13 @@ def _find_free_port(address: _SocketAddress) -> int | None:
             _open_listener((family, (host, candidate, *rest))).close()
             return candidate
     return None
+
+
+def reset_on_close(sock: socket.socket | None) -> None:
+    """Make the kernel reset the connection and drop its send buffer when the socket is closed. None does nothing.
+
+    Otherwise the kernel keeps megabytes for minutes for each client that does not read, until memory runs out.
+    """
+    if sock is not None:
+        with contextlib.suppress(OSError):  # the client has already reset the connection
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # on, 0 seconds

@@ -4,15 +4,17 @@ A template is cut from a response that was rendered and serialized in full, so t
 """
 
 import re
+import time
+from email.utils import formatdate
 from typing import Final, NamedTuple
-
-from askd.httpserver.messages import http_date_bytes
 
 _CACHE_HEADERS_PATTERN: Final = re.compile(rb"(.*\r\n)Cache-Status: [^\r]*\r\nAge: [^\r]*\r\n(.*)", re.DOTALL)
 _VARIABLE_HEADERS_PATTERN: Final = re.compile(
     rb"(.*\r\nX-Request-Id: )[^\r]*(\r\nServer-Timing: )[^\r]*(\r\n.*\r\nDate: )[^\r]*(.*)", re.DOTALL
 )
 _CONTENT_LENGTH_PATTERN: Final = re.compile(rb"(?<=\r\nContent-Length: )\d+")
+_cached_date: Final = [(-1, "", b"")]
+"""The second of the last date, and that date as text and as bytes."""
 _HEADERS_END: Final = b"\r\n\r\n"
 
 
@@ -127,3 +129,22 @@ def make_response_template(
         before_date,
         (rest,) if request_id is None else tuple(rest.split(request_id.encode())),
     )
+
+
+def http_date() -> str:
+    """Return the value of the `Date` header, cached for a second."""
+    return _current_date()[1]
+
+
+def http_date_bytes() -> bytes:
+    """Return the value of the `Date` header as bytes, cached for a second."""
+    return _current_date()[2]
+
+
+def _current_date() -> tuple[int, str, bytes]:
+    now = int(time.time())
+    cached = _cached_date[0]
+    if cached[0] != now:
+        text = formatdate(now, usegmt=True)
+        cached = _cached_date[0] = now, text, text.encode()
+    return cached

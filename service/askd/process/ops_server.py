@@ -12,16 +12,14 @@ from typing import Final
 
 import structlog
 import uvloop
-from aiohttp import web
 
 from askd.api.instrumentation import MalformedRequestCounter
 from askd.api.ops import DumpStacks
 from askd.app import create_ops_app
 from askd.config import Settings
 from askd.guards.health import Health
-from askd.httpserver import sockets
 from askd.httpserver.connections import ConnectionLimits, ConnectionManager
-from askd.httpserver.server import HttpServerRunner
+from askd.httpserver.server import HttpServer
 from askd.telemetry import log_config
 from askd.telemetry.metrics import Metrics
 from askd.telemetry.watchdog import block_sigusr1
@@ -78,16 +76,16 @@ class OpsServer:
         self._loop.set_exception_handler(log_config.handle_loop_exception)
         connections = ConnectionManager(OPS_CONNECTION_LIMITS)
         malformed = MalformedRequestCounter(self._metrics, clock=connections.clock)
-        runner = HttpServerRunner(
+        server = HttpServer(
             self._app,
             connections,
             on_malformed=malformed.record,
             on_sweep=[malformed.log_throttle.flush],
             shutdown_timeout=0.5,
         )
-        await runner.setup()
+        await server.start()
         for listener in self.listeners:
-            await web.SockSite(runner, listener, backlog=sockets.BACKLOG).start()
+            server.listen(listener)
         self._started_event.set()
         await self._stop_event.wait()
-        await runner.cleanup()
+        await server.close()

@@ -23,15 +23,13 @@ from askd.app import (
     INSTRUMENTATION,
     LOAD_TASK,
     METRICS,
-    REQUEST_MIDDLEWARE,
     REQUEST_TRACER,
     create_app,
-    create_runner,
+    create_server,
 )
 from askd.config import Settings
 from askd.errors import LoadError
 from askd.httpserver import sockets
-from askd.httpserver.server import TlsSite
 from askd.httpserver.tls import CertificateReloader
 from askd.lifespan import run_in_background
 from askd.process import shutdown
@@ -104,7 +102,7 @@ class Server:
             if listeners.ops
             else None
         )
-        self._runner = create_runner(app, settings, shutdown_timeout=shutdown.INTERRUPT_GRACE_PERIOD)
+        self._server = create_server(app, shutdown_timeout=shutdown.INTERRUPT_GRACE_PERIOD)
         self._drain_timeout = registry.effective_drain_timeout(settings, app[ANSWERER])
         self.thread_join_timeout = settings.flush_timeout
         """Seconds to wait for threads of the user's code at the end."""
@@ -123,7 +121,7 @@ class Server:
         self._install_signal_handlers()
         self._watchdog.start(asyncio.get_running_loop())
         self._start_ops_server()
-        await self._runner.setup()
+        await self._server.start()
         await self._start_listening()
         exit_code = await self._run_until_stopped(started)
         await self._shut_down()
@@ -134,22 +132,16 @@ class Server:
         """Run steps 3 to 6 of the shutdown."""
         app, step = self._app, self._shutdown_log.step
         with step("stop_listening"):
-            await shutdown.stop_listening(self._runner, self._sockets_to_drain())
+            self._server.stop_listening()
         with step("finish_requests", self._drain_timeout):
-            await shutdown.finish_requests(
-                self._runner, app[INSTRUMENTATION], app[REQUEST_MIDDLEWARE], timeout=self._drain_timeout
-            )
+            await shutdown.finish_requests(self._server, app[INSTRUMENTATION], timeout=self._drain_timeout)
         with step("close_answerer", self._settings.shutdown_timeout):
-            await self._runner.cleanup()
+            await self._server.close()
         self._watchdog.stop()
         with step("flush_telemetry", self._settings.flush_timeout):
             if self._ops_server:
                 self._ops_server.stop()
             await shutdown.flush_telemetry(app[REQUEST_TRACER], self._settings.flush_timeout)
-
-    def _sockets_to_drain(self) -> shutdown.ListeningSockets:
-        """Return the sockets whose accept queue this process must serve."""
-        return shutdown.ListeningSockets(self._listeners, self._tls.context if self._tls else None)
 
     def _start_ops_server(self) -> None:
         """Answer probes from the start if they have a separate port."""
@@ -158,18 +150,14 @@ class Server:
 
     async def _start_listening(self) -> None:
         """Accept connections while the answerer is being loaded."""
-        await self._start_sites()
+        self._listen()
         self._log_start("listening", **self._urls())
 
-    async def _start_sites(self) -> None:
+    def _listen(self) -> None:
         for listener in self._listeners:
-            await self._create_site(listener).start()
-
-    def _create_site(self, listener: socket.socket) -> web.SockSite:
-        if self._tls is None:
-            return web.SockSite(self._runner, listener, backlog=sockets.BACKLOG)
-        timeout = self._settings.header_timeout
-        return TlsSite(self._runner, listener, tls=self._tls, backlog=sockets.BACKLOG, handshake_timeout=timeout)
+            self._server.listen(
+                listener, tls=self._tls.context if self._tls else None, handshake_timeout=self._settings.header_timeout
+            )
 
     async def _run_until_stopped(self, started: float) -> int:
         """Wait for the load and for a signal, then start to drain. Returns the exit code."""
@@ -216,7 +204,7 @@ class Server:
         """Run steps 1 and 2 of the shutdown. SIGINT skips the drain delay: no load balancer is involved."""
         with self._shutdown_log.step("fail_readiness"):
             self._app[HEALTH].set_draining()
-            self._runner.drain()
+            self._server.drain()
         delay = 0.0 if stop_signal is signal.SIGINT else self._settings.drain_delay
         in_flight = self._app[INSTRUMENTATION].in_flight
         _log.info("draining", signal=stop_signal.name, delay_seconds=delay, in_flight=in_flight)

@@ -11,19 +11,17 @@
 
 import asyncio
 import contextlib
-import socket
-import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Literal, NamedTuple, get_args
+from collections.abc import Callable, Iterator
+from typing import Final, Literal, get_args
 
 import structlog
 
 from askd.api.instrumentation import Instrumentation
-from askd.api.middleware import RequestMiddleware
-from askd.httpserver.server import HttpServerRunner
+from askd.errors import Unavailable
+from askd.httpserver.server import HttpServer
 from askd.telemetry.log_output import log_output
 from askd.telemetry.tracing import RequestTracer
 
@@ -69,49 +67,22 @@ class ShutdownLog:
             )
 
 
-class ListeningSockets(NamedTuple):
-    """Sockets whose accept queue is served before they are closed. They speak plain HTTP if `tls` is None."""
-
-    listeners: Sequence[socket.socket]
-    tls: ssl.SSLContext | None = None
-
-
-async def stop_listening(runner: HttpServerRunner, sockets: ListeningSockets) -> None:
-    """Close the listeners, and serve the connections in the accept queue: their clients consider them accepted."""
-    queued = [connection for listener in sockets.listeners for connection in _accept_queued(listener)]
-    for site in list(runner.sites):
-        await site.stop()
-    server, loop = runner.server, asyncio.get_running_loop()
-    for connection in queued:
-        with contextlib.suppress(OSError):  # the client has disconnected
-            await loop.connect_accepted_socket(lambda: server(), connection, ssl=sockets.tls)  # type: ignore[misc] # noqa: PLW0108 - `server` is None only without sites
-    await asyncio.sleep(0)  # lets requests begin that have arrived already
-
-
-def _accept_queued(listener: socket.socket) -> Iterator[socket.socket]:
-    with contextlib.suppress(OSError):  # BlockingIOError: the queue is empty
-        while True:
-            connection, _ = listener.accept()
-            connection.setblocking(False)
-            yield connection
-
-
-async def finish_requests(
-    runner: HttpServerRunner, instrumentation: Instrumentation, middleware: RequestMiddleware, *, timeout: float
-) -> int:
+async def finish_requests(server: HttpServer, instrumentation: Instrumentation, *, timeout: float) -> int:
     """Wait up to `timeout` seconds for requests in flight. Returns the number of requests that were interrupted."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
+    await asyncio.sleep(0)  # lets requests begin that have arrived already
     is_idle = await instrumentation.wait_until_idle(timeout)
-    if is_idle and runner.open_connections:
+    if is_idle and server.connections.all():
         await asyncio.sleep(IDLE_LINGER)
         is_idle = await instrumentation.wait_until_idle(max(deadline - loop.time(), 0.0))
     if is_idle:
         return 0
     interrupted = instrumentation.in_flight
     _log.warning("drain_timeout", requests=interrupted, timeout_seconds=timeout)
-    middleware.start_shutdown()
-    runner.cancel_requests()
+    server.cancel_requests(
+        Unavailable("The server is shutting down and could not finish this answer. Send the request again.")
+    )
     await instrumentation.wait_until_idle(INTERRUPT_GRACE_PERIOD)
     return interrupted
 

@@ -18,7 +18,6 @@ from askd.config import Settings
 from askd.errors import LoadError, StartupError, Unavailable
 from askd.models import Answer, Answerer, ProgressCallback, Question
 from askd.process.server import Server, log_load_failure, serve, set_up_logging
-from askd.process.shutdown import ListeningSockets
 from askd.reload.worker_process import SWAP_COMMAND, ControlChannel, WorkerMessage, get_control_channel, one_line_error
 from askd.telemetry import log_config, tracing
 
@@ -123,7 +122,7 @@ class Worker(Server):
             return
         self._record_load_error(load.exception())
         super()._start_ops_server()
-        await self._start_sites()
+        self._listen()
 
     def _announce(self) -> None:
         """Announce the first worker only."""
@@ -142,10 +141,6 @@ class Worker(Server):
         self._channel.send(WorkerMessage(event="imported", folders=_user_code_folders()))
         return True
 
-    def _sockets_to_drain(self) -> ListeningSockets:
-        """Leave the accept queue to the next worker, which shares the sockets."""
-        return ListeningSockets(())
-
     def _record_load_error(self, load_error: BaseException | None) -> None:
         if load_error is not None:
             self._app[HEALTH].set_load_failed(one_line_error(load_error))
@@ -158,9 +153,8 @@ class Worker(Server):
         self._shutdown_log.level = "debug"
         with self._shutdown_log.step("fail_readiness"):
             self._app[HEALTH].set_draining()
-            self._runner.drain()
-        for site in list(self._runner.sites):
-            await site.stop()
+            self._server.drain()
+        self._server.stop_listening(accept_waiting=False)  # the next worker shares the sockets
         if self._ops_server:
             await asyncio.to_thread(self._ops_server.stop)
         self._channel.send(WorkerMessage(event="stopped_accepting"))

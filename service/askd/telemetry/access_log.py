@@ -16,11 +16,6 @@ MAX_DETAIL_LENGTH: Final = 500
 """Characters of a problem's detail in the log: details of user code may have any length."""
 _encode_json: Final = msgspec.json.Encoder().encode
 _STATUS_OK: Final = int(HTTPStatus.OK)
-_STATUS_OK_FIELD: Final = f'"http.response.status_code":{_STATUS_OK}'
-
-CompactEntry = tuple[str, str, str, str, str, str]
-"""A request with the minimum of fields, all as they are written: the result of `format_request_fields`, the request id,
-the trace id, the duration and the cache time in milliseconds, and the client's address. A missing value is empty."""
 
 
 class AccessLog:
@@ -45,23 +40,6 @@ class AccessLog:
             return
         format_line = self._format_line if log_output.as_json else self._format_console_line
         log_output.write_later((format_line, context, duration))
-
-    @property
-    def supports_compact(self) -> bool:
-        """Whether `write_compact` writes the same line as `write`."""
-        return not self._log_questions
-
-    def write_compact(self, entry: CompactEntry) -> None:
-        """Log a request that was answered from the response cache, without a context."""
-        if log_output.level > logging.INFO:
-            return
-        sample_field = ""
-        if self._sample_field and entry[0].endswith(_STATUS_OK_FIELD):
-            if self._is_sampled_out():
-                return
-            sample_field = self._sample_field
-        format_line = _format_compact_line if log_output.as_json else _format_compact_console_line
-        log_output.write_later((format_line, entry, sample_field))
 
     def _is_sampled_out(self) -> bool:
         """Sample at random: request ids are chosen by clients and would bias a hash."""
@@ -100,21 +78,6 @@ class AccessLog:
 
     def _format_console_line(self, context: RequestContext, duration: float) -> bytes:
         return console.format_request(self._format_line(context, duration))
-
-
-def _format_compact_line(entry: CompactEntry, sample_field: str) -> bytes:
-    fields, request_id, trace_id, duration, cache, client = entry
-    trace = f',"trace_id":"{trace_id}"' if trace_id else ""
-    cache_field = f',"cache_ms":{cache}' if cache else ""
-    return (
-        f'{{"timestamp":"{format_timestamp()}","level":"info","event":"request","request_id":"{request_id}"{trace},'
-        f'{fields},"duration_ms":{duration}{cache_field},"render_ms":0.000,'
-        f'"client.address":{_client_json(client)}{sample_field}}}'
-    ).encode()
-
-
-def _format_compact_console_line(entry: CompactEntry, sample_field: str) -> bytes:
-    return console.format_request(_format_compact_line(entry, sample_field))
 
 
 def _format_problem_fields(context: RequestContext) -> str:

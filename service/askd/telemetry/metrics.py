@@ -77,12 +77,7 @@ class RequestMetrics:
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Record one request."""
-        self.observe_series(
-            self._series_by_key.get((route, method, status)) or self.get_series(route, method, status), seconds
-        )
-
-    def observe_series(self, series: Series, seconds: float) -> None:
-        """Record one request in a series from `get_series`."""
+        series = self._series_by_key.get((route, method, status)) or self.get_series(route, method, status)
         series.bucket_counts[bisect_left(self._bucket_bounds, seconds)] += 1
         series.total_seconds += seconds
 
@@ -166,6 +161,12 @@ class Metrics:
         self.event_loop_lag = Histogram(
             "askd_event_loop_lag_seconds",
             "Delay of a timer on the main event loop.",
+            buckets=LAG_BUCKETS,
+            registry=self.registry,
+        )
+        self.accept_delay = Histogram(
+            "askd_connection_accept_delay_seconds",
+            "Time that a connection with its first bytes waited in the kernel: a sample for each loop iteration.",
             buckets=LAG_BUCKETS,
             registry=self.registry,
         )

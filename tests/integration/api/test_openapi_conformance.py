@@ -11,18 +11,17 @@ from urllib.request import urlopen
 
 import pytest
 import schemathesis
-from aiohttp import web
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 from schemathesis.config import SchemathesisConfig
 
 from askd.answerers import registry
 from askd.api import openapi, rendering
-from askd.app import CONNECTIONS, LOAD_TASK, connection_callbacks, create_app, request_line_limit
+from askd.app import LOAD_TASK, create_app, create_server
 from askd.config import Settings
-from askd.httpserver.server import HttpServerRunner
 from tests.support import documented_function
 from tests.support.log_capture import LogCapture
+from tests.support.raw_http import open_loopback_listener
 
 
 class ThreadedServer:
@@ -46,20 +45,15 @@ class ThreadedServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         app = create_app(self._settings)
-        runner = HttpServerRunner(
-            app,
-            app[CONNECTIONS],
-            **connection_callbacks(app),
-            handler_cancellation=True,
-            max_line_size=request_line_limit(app),
-        )
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        server = create_server(app, shutdown_timeout=0.1)
+        await server.start()
+        listener = open_loopback_listener()
+        self.url = "http://{}:{}".format(*listener.getsockname()) + self._settings.prefix
+        server.listen(listener)
         await app[LOAD_TASK]
-        self.url = "http://{}:{}".format(*runner.addresses[0]) + self._settings.prefix
         self._started.set()
         await self._stop.wait()
-        await runner.cleanup()
+        await server.close()
 
     def __enter__(self) -> str:
         self._thread.start()

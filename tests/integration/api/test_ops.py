@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestServer
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as families
@@ -15,7 +14,7 @@ from askd.app import HEALTH, LOAD_TASK, create_app, create_ops_app
 from askd.config import Settings
 from askd.guards.health import Health
 from askd.telemetry.metrics import CombinedCollector, Metrics
-from tests.support.app_fixtures import Client, Log, ServeApp
+from tests.support.app_fixtures import AskdTestServer, Client, Log, ServeApp
 from tests.support.fakes import Clock, UppercaseAnswerer
 
 StartOpsApp = Callable[[], Awaitable[tuple[Client, Health, Clock]]]
@@ -32,7 +31,7 @@ def start_ops_app(aiohttp_client: Callable[..., Awaitable[Client]]) -> StartOpsA
         clock = Clock()
         health = Health(30.0, clock=clock)
         app = create_ops_app(Settings(), health, Metrics([1.0]))
-        return await aiohttp_client(TestServer(app)), health, clock
+        return await aiohttp_client(AskdTestServer(app)), health, clock
 
     return start
 
@@ -240,7 +239,7 @@ async def test_main_app_uses_the_given_health(aiohttp_client: Callable[..., Awai
     clock = Clock()
     health = Health(30.0, clock=clock)
     app = create_app(Settings(), answerer=UppercaseAnswerer(), health=health)
-    client = await aiohttp_client(TestServer(app))
+    client = await aiohttp_client(AskdTestServer(app))
     assert app[HEALTH] is health
     await app[LOAD_TASK]
     health.set_draining()

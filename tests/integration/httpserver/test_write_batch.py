@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from askd.httpserver.connections import CloseReason
-from askd.httpserver.fast_path_connection import WriteBatch
+from askd.httpserver.write_batch import WriteBatch
 from tests.support.app_fixtures import Log
 from tests.support.fake_transport import FakeTransport
 from tests.support.fakes import UppercaseAnswerer
@@ -27,7 +27,6 @@ async def test_responses_are_written_at_the_end_of_the_iteration_in_order() -> N
     batch = WriteBatch(loop)
     first, lost, last = (FakeSender(FakeTransport(written)) for _ in range(3))
     for sender in (first, lost, last):
-        batch.schedule_flush()
         batch.add(sender, b"%d" % id(sender))
     lost.transport = None
     assert (written, first.has_batched_response) == ([], True)
@@ -35,7 +34,6 @@ async def test_responses_are_written_at_the_end_of_the_iteration_in_order() -> N
     loop.call_soon(lambda: written_at_next_callback.set_result(list(written)))
     assert await written_at_next_callback == [b"%d" % id(first), b"%d" % id(last)]
     assert not first.has_batched_response
-    batch.schedule_flush()
     batch.add(last, b"again")
     batch.flush()
     assert written[-1] == b"again"
@@ -60,7 +58,7 @@ async def test_write_error_does_not_affect_other_connections(log: Log) -> None:
     assert len(log.lines("response_write_failed")) == 1
 
 
-@pytest.mark.parametrize("method", ["close", "force_close", "close_with_reason"])
+@pytest.mark.parametrize("method", ["close", "close_with_reason"])
 async def test_response_is_written_before_its_connection_closes(start_server: StartServer, method: str) -> None:
     """A batched response is written even if its connection is closed in the same loop iteration."""
     server = await start_server(UppercaseAnswerer())
@@ -73,5 +71,5 @@ async def test_response_is_written_before_its_connection_closes(start_server: St
         if method == "close_with_reason":
             connection.close_with_reason(CloseReason.IDLE)
         else:
-            getattr(connection, method)()
+            connection.close()
         assert (await client.read_response()).status == 200

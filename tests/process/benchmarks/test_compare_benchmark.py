@@ -174,6 +174,7 @@ def sample(outcomes: dict[str, int], *, p99: float, lag: float) -> samples.Sampl
     """Return a sample of one second of load."""
     offered = sum(outcomes.values())
     return samples.Sample(
+        p99_shed=-1.0,
         seconds=1,
         offered=offered,
         outcomes=outcomes,

@@ -30,7 +30,6 @@ class FakeConnection:
     written_bytes: int = 0
     buffered_bytes: int = 0
     deadline: float | None = None
-    opened_at: float = 0.0
     expires_at: float = 0.0
     idle_since: float | None = None
     close_after_response_reason: CloseReason | None = None

@@ -11,13 +11,12 @@ import structlog
 from askd.context import RequestContext, escape_path, request_context_var
 from askd.models import StageTimings
 from askd.telemetry import log_config
-from askd.telemetry.access_log import MAX_DETAIL_LENGTH, AccessLog, format_request_fields
+from askd.telemetry.access_log import MAX_DETAIL_LENGTH, AccessLog
 from askd.telemetry.console import MAX_LINE_WIDTH
 from tests.support.log_capture import LogCapture, TerminalStream
 from tests.support.log_keys import STATUS
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
-COMPACT_ID = "compact"
 
 
 def make_context(**changes: Any) -> RequestContext:
@@ -37,12 +36,6 @@ def make_context(**changes: Any) -> RequestContext:
     context = RequestContext(**fields)
     request_context_var.set(context)
     return context
-
-
-def write_compact(access_log: AccessLog, status: int = 200) -> None:
-    """Log a request without a context."""
-    fields = format_request_fields("/ask", "GET", status)
-    access_log.write_compact((fields, COMPACT_ID, "", "0.100", "", "10.0.0.1"))
 
 
 async def test_line_has_the_documented_keys() -> None:
@@ -109,18 +102,6 @@ async def test_keys_have_a_fixed_order() -> None:
         "parameter",
         "detail",
     ]
-
-
-async def test_compact_lines_have_the_same_schema() -> None:
-    """A compact line has the keys of an ordinary line, in the same order."""
-    context = make_context(stages=StageTimings(cache=0.001, render=0.0))
-    with LogCapture() as log:
-        access_log = AccessLog(sample_ratio=0.999999999)
-        access_log.write(context, 0.3)
-        fields = format_request_fields("/ask", "GET", 200)
-        access_log.write_compact((fields, context.request_id, TRACE_ID, "300.000", "1.000", "10.0.0.1"))
-        ordinary, compact = log.lines()
-    assert [*compact.items()][1:] == [*ordinary.items()][1:]
 
 
 async def test_first_keys_are_those_of_all_lines() -> None:
@@ -201,23 +182,20 @@ async def test_only_200s_are_sampled() -> None:
             context = make_context(status=status)
             for _ in range(400):
                 access_log.write(context, 0.3)
-                write_compact(access_log, status)
         lines = log.lines()
-    for request_id in (context.request_id, COMPACT_ID):
-        counts = Counter(line[STATUS] for line in lines if line["request_id"] == request_id)
-        assert 70 < counts.pop(200) < 130
-        assert counts == {304: 400, 404: 400, 500: 400}
+    counts = Counter(line[STATUS] for line in lines)
+    assert 70 < counts.pop(200) < 130
+    assert counts == {304: 400, 404: 400, 500: 400}
     assert {line[STATUS]: line.get("sample_ratio") for line in lines} == {200: 0.25, 304: None, 404: None, 500: None}
 
 
-@pytest.mark.parametrize(("sample_ratio", "expected"), [(0.0, 0), (1.0, 20)])
+@pytest.mark.parametrize(("sample_ratio", "expected"), [(0.0, 0), (1.0, 10)])
 async def test_sample_ratio_of_zero_or_one(sample_ratio: float, expected: int) -> None:
     """A ratio of 0 logs no 200; a ratio of 1 logs all, and is not in the lines."""
     access_log = AccessLog(sample_ratio=sample_ratio)
     with LogCapture() as log:
         for _ in range(10):
             access_log.write(make_context(), 0.3)
-            write_compact(access_log)
         lines = log.lines()
     assert (len(lines), any("sample_ratio" in line for line in lines)) == (expected, False)
 
@@ -226,10 +204,8 @@ async def test_terminal_line_has_time_method_path_status_duration_and_id() -> No
     """On a terminal a request is one line in a fixed order, with the first 8 characters of its id."""
     with LogCapture(log_format="console") as log:
         AccessLog().write(make_context(), 0.3)
-        write_compact(AccessLog())
-        lines = log.text.splitlines()
-    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} GET +/ask +200 +300\.0 ms  3f9c2d71", lines[0])
-    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} GET +/ask +200 +0\.1 ms  compact", lines[1])
+        (line,) = log.text.splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} GET +/ask +200 +300\.0 ms  3f9c2d71", line)
 
 
 async def test_terminal_line_shows_problem_or_question() -> None:

@@ -68,7 +68,9 @@ class ConcurrencyLimiter:
         if 0.0 < gap < MAX_ARRIVAL_GAP:
             self.accept_seconds += gap
         # CoDel is only asked if no slot is free, so that an idle server does not pay for it.
-        if slots.waiting + slots.in_flight >= slots.limit and self._shed_if_overloaded(self._clock()):
+        if slots.waiting + slots.in_flight - slots.pending_releases >= slots.limit and self._shed_if_overloaded(
+            self._clock()
+        ):
             return None
         self._admitted += 1
         slots.waiting += 1
@@ -162,7 +164,7 @@ class ConcurrencyLimiter:
         slots = self._slots
         if slots.leaked:
             slots.reclaim_leaked(now)
-        excess = slots.waiting + slots.in_flight - slots.limit
+        excess = slots.waiting + slots.in_flight - slots.pending_releases - slots.limit
         if excess < 0:  # reclaiming has freed a slot
             return False
         self._saturated = True  # the adaptive limit only grows if a request found no slot

@@ -21,7 +21,6 @@ class Slots:
 
     __slots__ = (
         "_call_soon",
-        "_pending_releases",
         "_run_seconds_in_iteration",
         "clock",
         "codel",
@@ -36,6 +35,7 @@ class Slots:
         "limit",
         "limit_changed_at",
         "peak_in_flight",
+        "pending_releases",
         "queue_delay_seconds",
         "shed_late",
         "started",
@@ -74,7 +74,8 @@ class Slots:
         self.in_flight_integral = (0.0, self.limit_changed_at, 0)
         """Slot-seconds until a time, that time, and the slots in use since then. One tuple: threads read it whole."""
         self._run_seconds_in_iteration = 0.0
-        self._pending_releases = 0
+        self.pending_releases = 0
+        """Slots of completed calls that become free at the end of the loop iteration."""
 
     def acquire(self, now: float) -> None:
         """Take a free slot for a waiting permit. The caller checks that there is one."""
@@ -104,8 +105,8 @@ class Slots:
             self.release(1, now)
             return
         # From here on released slots would let one iteration run calls without end, and the sockets starve.
-        self._pending_releases += 1
-        if self._pending_releases == 1:
+        self.pending_releases += 1
+        if self.pending_releases == 1:
             self._call_soon(self._release_pending)
 
     def release(self, count: int, now: float) -> None:
@@ -161,5 +162,5 @@ class Slots:
 
     def _release_pending(self) -> None:
         self._run_seconds_in_iteration = 0.0
-        count, self._pending_releases = self._pending_releases, 0
+        count, self.pending_releases = self.pending_releases, 0
         self.release(count, self.clock())

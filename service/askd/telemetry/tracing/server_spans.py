@@ -183,8 +183,10 @@ class OtelRequestTracer:
             target,
             sampled,
             start_time_ns=end_time_ns - int(seconds * 1e9),
-            end_attributes=self._end_attributes(context, ""),
+            end_attributes=self._end_attributes(context, _error_type(context)),
         )
+        if context.status >= 500:
+            span.set_status(StatusCode.ERROR)
         span.end(end_time_ns)
 
     def finish(self, context: RequestContext, seconds: float) -> None:

@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from askd.app import LOAD_TASK, create_app
 from askd.config import Settings
+from tests.support.app_fixtures import AskdTestServer
 from tests.support.fake_langgraph import SSE_HEADERS, FakeLangGraph, ai_message, sse_event
 from tests.support.fakes import UppercaseAnswerer, wait_until
 from tests.support.log_capture import LogCapture
@@ -38,7 +39,7 @@ async def serve_upstream(fake: FakeLangGraph) -> AsyncIterator[Any]:
     async def start(recorder: SpanRecorder, spec: str | None = None) -> TestClient[Any, Any]:
         settings = Settings(answerer=spec or fake.url)  # type: ignore[attr-defined] # as above
         app = create_app(settings, tracer=recorder.tracing)
-        clients.append(TestClient(TestServer(app, handler_cancellation=True)))
+        clients.append(TestClient(AskdTestServer(app)))
         await clients[-1].start_server()
         await app[LOAD_TASK]
         return clients[-1]
@@ -161,7 +162,7 @@ async def test_trace_spans_two_askd_servers(serve_upstream: Any) -> None:
     """A trace continues through an upstream askd: server span, client span, server span."""
     upstream, recorder = SpanRecorder(), SpanRecorder()
     app = create_app(Settings(), answerer=UppercaseAnswerer(), tracer=upstream.tracing)
-    async with TestServer(app, handler_cancellation=True) as server:
+    async with AskdTestServer(app) as server:
         await app[LOAD_TASK]
         client = await serve_upstream(recorder, f"ask+{server.make_url('')}".rstrip("/"))
         assert (await client.get("/ask?q=hello", headers={"traceparent": SAMPLED})).status == 200

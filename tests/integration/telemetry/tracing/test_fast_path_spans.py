@@ -8,6 +8,8 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from askd.api.response_cache import ResponseCache
 from askd.app import INSTRUMENTATION
+from askd.context import RequestContext
+from askd.httpserver.request_parser import RequestHead
 from askd.models import Answerer
 from tests.support.fakes import UppercaseAnswerer, wait_until
 from tests.support.log_capture import LogCapture
@@ -90,18 +92,18 @@ async def test_cached_responses_are_traced_if_sampled(start_server: StartServer,
 async def test_response_cache_is_used_with_tracing(start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """With tracing, repeated requests are served from the response cache, sampled or not."""
     cache_hits: list[bool] = []
-    serve = ResponseCache.serve
+    get = ResponseCache.get
 
-    def recording_serve(*arguments: object) -> bytes | None:
-        data = serve(*arguments)  # type: ignore[arg-type] # passed through
+    def recording_get(cache: ResponseCache, head: RequestHead, context: RequestContext) -> bytes | None:
+        data = get(cache, head, context)
         cache_hits.append(data is not None)
         return data
 
-    monkeypatch.setattr(ResponseCache, "serve", recording_serve)
+    monkeypatch.setattr(ResponseCache, "get", recording_get)
     async with (await start_server(tracing=SpanRecorder(SAMPLE_NONE).tracing)).connect() as connection:
         for headers in ((), (), (UNSAMPLED,), (SAMPLED,), ()):
             await ask(connection, *headers)
-    assert cache_hits == [True] * 4
+    assert cache_hits == [False, *[True] * 4]
 
 
 async def test_shed_requests_are_traced_if_sampled(start_server: StartServer, log: LogCapture) -> None:

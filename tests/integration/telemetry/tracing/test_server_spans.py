@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
@@ -16,6 +16,7 @@ from askd.app import LOAD_TASK, METRICS, create_app
 from askd.config import Settings
 from askd.models import Answer, Answerer, Question
 from askd.telemetry.metrics import REQUEST_DURATION
+from tests.support.app_fixtures import AskdTestServer
 from tests.support.fakes import UppercaseAnswerer, wait_until
 from tests.support.log_capture import LogCapture
 from tests.support.span_recorder import SAMPLE_NONE, SpanRecorder, parent_span_id, span_attributes, trace_and_span_id
@@ -42,7 +43,7 @@ async def serve(log: LogCapture) -> AsyncIterator[Serve]:
             app = create_app(
                 Settings.load(settings, {}), answerer=answerer or UppercaseAnswerer(), tracer=recorder.tracing
             )
-            client = await stack.enter_async_context(TestClient(TestServer(app, handler_cancellation=True)))
+            client = await stack.enter_async_context(TestClient(AskdTestServer(app)))
             await app[LOAD_TASK]
             return client
 
