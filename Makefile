@@ -179,6 +179,8 @@ $(BENCH_VENV)/.installed: pyproject.toml requirements.lock benchmarks/compare/re
 	$(call create,$(BENCH_VENV))
 	$(BENCH_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[otel]' \
 		--requirement benchmarks/compare/requirements.txt
+	@for peer in granian robyn socketify; do \
+		$(BENCH_VENV)/bin/python -m pip install --quiet "$$peer" || echo "skipped: $$peer cannot be installed"; done
 	@touch $@
 
 $(LINT_VENV)/.installed: tests/image/requirements-lint.txt

@@ -23,6 +23,7 @@ from benchmarks.compare import (
     report,
     responses_without_code,
 )
+from benchmarks.compare.optional_peers import installed_peers
 from benchmarks.compare.servers import (
     ASKD,
     ASKD_ONE_PORT,
@@ -67,9 +68,14 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def selected_servers(options: argparse.Namespace) -> list[Server]:
-    """Return askd and the servers to compare it with."""
+def selected_servers(options: argparse.Namespace, folder: Path) -> list[Server]:
+    """Return askd and the servers to compare it with. `folder` is for temporary files."""
     servers = [ASKD, *(PEER_SERVERS[name] for name in options.against or PEER_SERVERS), *options.server]
+    if not options.against:
+        optional, missing = installed_peers(folder)
+        servers += optional
+        if missing:
+            say(f"skipped: {', '.join(missing)}, not installed")
     binary = os.environ.get("BENCH_PODINFO")
     if not binary:
         say("skipped: podinfo, set BENCH_PODINFO to its binary")
@@ -79,7 +85,7 @@ def selected_servers(options: argparse.Namespace) -> list[Server]:
 def run_parts(options: argparse.Namespace, plan: measure.Plan) -> Iterator[tuple[str, Any, list[str]]]:
     """Measure one part after the other. Yields its name, its results, and the lines of its report."""
     if not options.only or "throughput" in options.only:
-        samples = measure.measure_throughput(selected_servers(options), plan)
+        samples = measure.measure_throughput(selected_servers(options, plan.folder), plan)
         yield "throughput", samples, report.throughput(samples)
     for name, (run, lines) in PARTS.items():
         if not options.only or name in options.only:

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from benchmarks.compare import wrk
 from benchmarks.compare.measure import ScrapeResult, StartupSample
+from benchmarks.compare.optional_peers import OPTIONAL_AIMS
 
 PACKAGES: Final = ("askd", "aiohttp", "uvloop", "prometheus-client", "structlog", "fastapi", "uvicorn", "httptools")
-AIMS: Final = {"bare aiohttp": 1.8, "FastAPI": 9.0, "podinfo": 1.6, "raw asyncio protocol": 0.45}
+AIMS: Final = {"bare aiohttp": 1.8, "FastAPI": 9.0, "podinfo": 1.6, "raw asyncio protocol": 0.45, **OPTIONAL_AIMS}
 """Minimum throughput of askd, as a multiple of the other server's."""
-FUNCTION_AIMS: Final = {"bare aiohttp": 0.7}
+FUNCTION_AIMS: Final = {"bare aiohttp": 0.7, "lean aiohttp": 0.85}
 """The same for a trivial function served by askd."""
 START_AIM: Final = 1.5
 """Maximum start-up time and memory of askd, as a multiple of the bare app's."""

@@ -55,14 +55,16 @@ ASKD_ONE_PORT: Final = dataclasses.replace(
 )
 
 
-def _peer_server(name: str, file: str) -> Server:
+def peer_server(name: str, file: str) -> Server:
+    """Return a server of `peers/`, which answers like askd's built-in book."""
     command = f"{shlex.quote(sys.executable)} {PEERS}/{file} {{port}}"
     return dataclasses.replace(ASKD, name=name, command=command, ready="")
 
 
-BARE: Final = _peer_server("bare aiohttp", "bare_aiohttp.py")
-FASTAPI: Final = _peer_server("FastAPI", "fastapi_metrics.py")
-RAW: Final = _peer_server("raw asyncio protocol", "asyncio_protocol.py")
+BARE: Final = peer_server("bare aiohttp", "bare_aiohttp.py")
+LEAN: Final = peer_server("lean aiohttp", "lean_aiohttp.py")
+FASTAPI: Final = peer_server("FastAPI", "fastapi_metrics.py")
+RAW: Final = peer_server("raw asyncio protocol", "asyncio_protocol.py")
 
 
 def function_server(name: str, attribute: str, **variables: str) -> Server:
@@ -73,9 +75,9 @@ def function_server(name: str, attribute: str, **variables: str) -> Server:
 
 FUNCTION_SERVERS: Final = (
     function_server("askd, async function", "asynchronous"),
-    BARE,
+    LEAN,
     function_server("askd, sync function", "synchronous"),
-    _peer_server("bare aiohttp, thread", "bare_aiohttp_thread.py"),
+    peer_server("bare aiohttp, thread", "bare_aiohttp_thread.py"),
 )
 """A trivial function in askd and in a bare app, on the event loop and in a thread."""
 
