@@ -75,6 +75,7 @@ class Ask:
         self._problem_renderer = problem_renderer
         self._stream_responder = stream_responder
         self._cors_enabled = instrumentation.cors_enabled
+        self._admits_everyone = admission.is_noop
         self._serializer = ResponseSerializer(instrumentation, problem_renderer, path)
         self._response_cache = ResponseCache(pipeline)
 
@@ -89,37 +90,39 @@ class Ask:
         if self._client_resolver.trusts_proxies:
             client = self._client_resolver.resolve(client, head.headers)
         context = self._instrumentation.begin(head, _ROUTE, client, connection.arrived_at)
+        may_reuse = not self._cors_enabled and head.keep_alive and connection.close_after_response_reason is None
+        if may_reuse and self._admits_everyone and (data := self._response_cache.get(head, context)) is not None:
+            self._instrumentation.finish(context, head)
+            return data
+        request_context_var.set(context)  # after the response cache, which does not need it: a tenth of its cost
         try:
-            if not self._admission.is_noop:
-                self._admission.check(head.headers, context)
-            use_cache = (
-                context.rate_limit_headers is None
-                and not self._cors_enabled
-                and connection.close_after_response_reason is None
-                and head.keep_alive
-            )
-            if use_cache and (data := self._response_cache.get(head, context)) is not None:
-                self._instrumentation.finish(context, head)
-                return data
-            execution, ask_request = self._begin(context, head)
-            if execution.immediate is None:
-                return PendingAnswer(self, context, head, connection, ask_request=ask_request, execution=execution)
-            rendered = rendering.render_answer(
-                execution,
-                execution.immediate,
-                ask_request.response_options.representation,
-                head.headers,
-                safe_method=True,
-            )
-            data = self.finish(context, rendered, head, connection)
-            if use_cache:
-                self._response_cache.put(head, execution, context, data)
+            return self._handle(context, head, connection, may_reuse=may_reuse)
         except Exception as error:
             return self.finish_failed(context, error, head, connection)
-        else:
-            return data
         finally:
             request_context_var.set(None)  # the next request on this connection runs in the same contextvars context
+
+    def _handle(
+        self, context: RequestContext, head: RequestHead, connection: HttpConnection, *, may_reuse: bool
+    ) -> "bytes | PendingAnswer":
+        """Run the steps from admission on."""
+        if not self._admits_everyone:
+            self._admission.check(head.headers, context)
+            may_reuse = may_reuse and context.rate_limit_headers is None
+            if may_reuse and (data := self._response_cache.get(head, context)) is not None:
+                self._instrumentation.finish(context, head)
+                return data
+        execution, ask_request = self._begin(context, head)
+        if execution.immediate is None:
+            return PendingAnswer(self, context, head, connection, ask_request=ask_request, execution=execution)
+        representation = ask_request.response_options.representation
+        rendered = rendering.render_answer(
+            execution, execution.immediate, representation, head.headers, safe_method=True
+        )
+        data = self.finish(context, rendered, head, connection)
+        if may_reuse:
+            self._response_cache.put(head, execution, context, data)
+        return data
 
     def _is_for_fast_path(self, head: RequestHead) -> bool:
         target, headers = head.target, head.headers

@@ -89,7 +89,7 @@ class Instrumentation:
     def begin(
         self, head: RequestHead, route: str, client: str, arrived_at: float, *, quiet: bool = False
     ) -> RequestContext:
-        """Create the context of a request and make it the current one.
+        """Create the context of a request. The caller makes it the current one.
 
         Args:
             head: The request.
@@ -109,7 +109,6 @@ class Instrumentation:
             arrived_at=arrived_at,
             quiet=quiet,
         )
-        request_context_var.set(context)
         self.in_flight += 1
         if quiet:
             self._quiet_in_flight += 1

@@ -9,7 +9,7 @@ from aiohttp import web
 from askd.api.auth import AdmissionControl
 from askd.api.instrumentation import Instrumentation
 from askd.api.problems import ProblemRenderer, to_problem
-from askd.context import RequestContext, escape_path
+from askd.context import RequestContext, escape_path, request_context_var
 from askd.errors import Overloaded
 from askd.httpserver import messages
 from askd.httpserver.aiohttp_bridge import AiohttpBridge, bridge_of
@@ -55,6 +55,7 @@ class RequestMiddleware:
             context = self._instrumentation.begin(
                 head, route.template, client, bridge.connection.arrived_at, quiet=route.quiet
             )
+            request_context_var.set(context)
             if route.template == UNMATCHED_ROUTE:
                 context.url_path = escape_path(head.target)
             self._instrumentation.start_trace(context, head)
