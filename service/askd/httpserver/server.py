@@ -10,15 +10,13 @@ from aiohttp import web
 
 from askd.errors import Problem
 from askd.httpserver.acceptor import Acceptor, total_queue_length
-from askd.httpserver.connections import ConnectionManager, PeriodicSweep
+from askd.httpserver.connections import CloseReason, ConnectionManager, PeriodicSweep
 from askd.httpserver.protocol import HttpConnection
 from askd.httpserver.request_parser import MAX_HEAD_SIZE, RequestHead
 from askd.httpserver.write_batch import WriteBatch
 
 KEEPALIVE_DISABLED: Final = 86_400.0 * 365
 """Keep-alive time-out of aiohttp in seconds. The sweep closes idle connections; aiohttp does not see most requests."""
-CLOSE_TIMEOUT: Final = 1.0
-"""Seconds that `close` waits until the connections have closed."""
 
 MalformedRequestCallback = Callable[[int, str], None]
 """Called with the response status and the client address of each malformed request."""
@@ -163,7 +161,7 @@ class HttpServer:
             if isinstance(connection, HttpConnection) and not connection.is_busy:
                 connection.close()
         await self._runner.cleanup()
-        for connection in self.connections.all():
-            if isinstance(connection, HttpConnection):
-                connection.close()
         self._periodic_sweep.stop()
+        for connection in self.connections.all():
+            connection.close_with_reason(CloseReason.DRAIN)
+        await asyncio.sleep(0)  # lets the event loop close the transports
