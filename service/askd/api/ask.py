@@ -25,12 +25,12 @@ from askd.api.response_cache import ResponseCache, response_cache_key
 from askd.api.serializer import ResponseSerializer
 from askd.api.streaming import StreamResponder
 from askd.context import RequestContext, get_request_context, request_context_var
-from askd.errors import BadQuestion, DeadlineExceeded, Overloaded, Problem, RequestTimeout
+from askd.errors import BadQuestion, DeadlineExceeded, NotAcceptable, Overloaded, Problem, RequestTimeout
 from askd.httpserver.aiohttp_bridge import bridge_of
 from askd.httpserver.client_address import ClientAddressResolver
 from askd.httpserver.connections import CloseReason
 from askd.httpserver.messages import RenderedResponse
-from askd.httpserver.negotiation import STREAM, Representation
+from askd.httpserver.negotiation import Representation, negotiate_representation
 from askd.httpserver.protocol import HttpConnection
 from askd.httpserver.request_parser import RequestHead
 from askd.pipeline import Execution, Pipeline
@@ -132,7 +132,7 @@ class Ask:
             and head.version == "1.1"
             and not self._admission.is_async
             and hdrs.EXPECT not in headers
-            and STREAM not in headers.get(hdrs.ACCEPT, "").lower()
+            and not _wants_stream(headers.get(hdrs.ACCEPT, ""))
         )
 
     def _begin(self, context: RequestContext, head: RequestHead) -> tuple[Execution, AskRequest]:
@@ -261,6 +261,13 @@ class Ask:
         if is_overdue:
             context.problem, context.detail = DeadlineExceeded.code, "There was no answer before the deadline."
         self._instrumentation.finish(context, head)
+
+
+def _wants_stream(accept: str) -> bool:
+    try:
+        return bool(accept) and negotiate_representation(accept) is Representation.STREAM
+    except NotAcceptable:
+        return False  # the parser of the question raises it again
 
 
 class PendingAnswer:

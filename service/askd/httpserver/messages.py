@@ -80,6 +80,11 @@ HEADERS_TOO_LARGE: Final = _static_response(
     "Request Header Fields Too Large",
     _problem_json(431, "Headers too large", "The headers are too long, or there are too many. Send fewer of them."),
 )
+METHOD_NOT_IMPLEMENTED: Final = _static_response(
+    501,
+    "Not Implemented",
+    _problem_json(501, "Method not implemented", "This server does not know the method. Send GET or POST."),
+)
 VERSION_NOT_SUPPORTED: Final = _static_response(
     505,
     "HTTP Version Not Supported",

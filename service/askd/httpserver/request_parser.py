@@ -4,10 +4,12 @@ aiohttp never parses bytes that a client sent: it gets each request written anew
 parsers cannot disagree about where a request ends (request smuggling).
 """
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 import httptools
+from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -25,6 +27,9 @@ MAX_CACHED_HEADS: Final = 1024
 MAX_CACHED_HEAD_SIZE: Final = 512
 """Bytes of the longest head that is cached."""
 _HEAD_END: Final = b"\r\n\r\n"
+_LISTS: Final = (hdrs.ACCEPT, hdrs.IF_NONE_MATCH)
+_UNKNOWN_METHOD: Final = re.compile(rb"[\r\n]*[A-Z][A-Z-]{0,30} [/*h]")
+"""The beginning of a request that is well formed but for its method, in contrast to the bytes of another protocol."""
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 
 
@@ -175,6 +180,8 @@ class RequestParser:
             except httptools.HttpParserError as error:
                 if isinstance(error, httptools.HttpParserCallbackError) and self._refusal is None:
                     raise  # a bug in a callback
+                if isinstance(error, httptools.HttpParserInvalidMethodError) and _UNKNOWN_METHOD.match(data):
+                    self._refusal = messages.METHOD_NOT_IMPLEMENTED
                 self._fail()
                 return
         if self.head_started_at is not None:
@@ -226,7 +233,7 @@ class RequestParser:
         """Pass the request on."""
         parser, target = self._parser, self._target.decode()
         version = parser.get_http_version()
-        headers = CIMultiDictProxy(CIMultiDict(self._headers))
+        headers = CIMultiDictProxy(_combine_lists(CIMultiDict(self._headers)))
         if version not in _VERSIONS:
             self._refuse(messages.VERSION_NOT_SUPPORTED)
         if version == "1.1" and len(headers.getall("Host", ())) != 1:
@@ -264,6 +271,15 @@ class RequestParser:
     def _refuse(self, refusal: StaticResponse) -> None:
         self._refusal = refusal
         raise _RefusedError
+
+
+def _combine_lists(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    """Make one header of the repeated headers whose lines are parts of one list (RFC 9110, section 5.3)."""
+    for name in _LISTS:
+        values = headers.getall(name, ())
+        if len(values) > 1:
+            headers[name] = ", ".join(values)
+    return headers
 
 
 def _is_valid_target(target: str) -> bool:

@@ -26,7 +26,7 @@ MALFORMED = {
     "space in the target": get_request("/ask?q=secret secret"),
     "non-ASCII bytes": b"GET /\xff\xfe HTTP/1.1\r\n" + HOST_HEADER + b"\r\n",
     "bad address": get_request("http://[::1/ask?q=secret"),
-    "unknown method": get_request("/ask?q=secret", method="BREW"),
+    "lower-case method": get_request("/ask?q=secret", method="get"),
     "unknown version": get_request("/ask?q=secret", version="1.9"),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(40)),
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -74,6 +74,45 @@ async def test_large_head_is_refused(start_server: StartServer, request_bytes: b
         assert await client.read_until_closed() == b""
     assert (response.status, json.loads(response.body)["status"]) == (status, status)
     assert server.request_count(route="malformed", method="_OTHER", status=status) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (get_request("/ask?q=a", method="BREW"), 501),
+        (get_request("/ask?q=a", version="2.0"), 505),
+        (get_request("/ask?q=a", version="0.9"), 505),
+    ],
+)
+async def test_unknown_method_or_version(start_server: StartServer, request_bytes: bytes, status: int) -> None:
+    """A method that the parser does not know is 501, another version of HTTP is 505."""
+    server = await start_server()
+    async with server.connect() as client:
+        client.send(request_bytes)
+        assert (await client.read_response()).status == status
+        assert await client.read_until_closed() == b""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Accept: Text/Event-Stream",),
+        ("Accept: text/*, text/plain;q=0",),
+        ("Accept: application/json;q=0.1", "Accept: text/event-stream"),
+    ],
+)
+async def test_stream_is_recognized(start_server: StartServer, headers: tuple[str, ...]) -> None:
+    """Media types are case-insensitive, ranges count, and so do all lines of a repeated Accept."""
+    response = await (await start_server()).send_request(get_request("/ask?q=a", *headers, method="HEAD"))
+    assert (response.status, response.headers["content-type"]) == (200, "text/event-stream")
+
+
+async def test_repeated_if_none_match(start_server: StartServer) -> None:
+    """All lines of a repeated If-None-Match count."""
+    server = await start_server()
+    etag = (await server.send_request(get_request("/ask?q=hello"))).headers["etag"]
+    request = get_request("/ask?q=hello", 'If-None-Match: "other"', f"If-None-Match: {etag}")
+    assert (await server.send_request(request)).status == 304
 
 
 async def test_malformed_requests_are_logged_once_per_second(start_server: StartServer, log: Log) -> None:
