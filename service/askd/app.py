@@ -26,7 +26,7 @@ from askd.guards.rate_limit import LocalRateLimiter
 from askd.guards.single_flight import SingleFlight
 from askd.guards.tokens import TokenStore
 from askd.httpserver.client_address import ClientAddressResolver
-from askd.httpserver.connections import ConnectionLimits, ConnectionManager
+from askd.httpserver.connections import ConnectionLimits, ConnectionManager, bounded_by_descriptors
 from askd.httpserver.cors import CorsPolicy
 from askd.httpserver.router import Router
 from askd.httpserver.server import HttpServer
@@ -187,7 +187,7 @@ def request_line_limit(app: web.Application, *, ceiling: int = 1 << 16) -> int:
 def connection_limits(settings: Settings) -> ConnectionLimits:
     """Return the limits of the connections on the main port."""
     return ConnectionLimits(
-        max_connections=settings.max_connections,
+        max_connections=bounded_by_descriptors(settings.max_connections),
         header_timeout=settings.header_timeout,
         write_timeout=settings.write_timeout,
         keepalive_timeout=settings.keepalive_timeout,

@@ -6,8 +6,10 @@ are injected. It is not thread-safe, except for `statistics`.
 """
 
 import asyncio
+import contextlib
 import enum
 import random
+import resource
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
@@ -26,6 +28,26 @@ SWEEP_INTERVAL: Final = 0.25
 """Seconds between two sweeps. A connection may be closed this much too late."""
 IDLE_SCAN_INTERVAL: Final = 0.05
 """Minimum seconds between two scans for idle connections, so that a flood of new connections does not scan for each."""
+
+
+RESERVED_DESCRIPTORS: Final = 128
+"""File descriptors that connections leave to the ops port, the log, Redis and the user's code."""
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of file descriptors of this process to the hard one: many systems start with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit than it reports
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def bounded_by_descriptors(max_connections: int) -> int:
+    """Return how many of these connections the process can open: at least 1."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return max_connections
+    return max(min(max_connections, soft - RESERVED_DESCRIPTORS), 1)
 
 
 class CloseReason(enum.StrEnum):

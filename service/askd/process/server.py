@@ -30,6 +30,7 @@ from askd.app import (
 from askd.config import Settings
 from askd.errors import LoadError
 from askd.httpserver import sockets
+from askd.httpserver.connections import RESERVED_DESCRIPTORS, bounded_by_descriptors, raise_descriptor_limit
 from askd.httpserver.tls import CertificateReloader
 from askd.lifespan import run_in_background
 from askd.process import shutdown
@@ -61,6 +62,10 @@ def run(settings: Settings, *, unknown: Mapping[str, str | None]) -> int:
         StartupError: The settings are unusable, or a port is taken.
     """
     set_up_logging(settings, unknown)
+    raise_descriptor_limit()
+    if (limit := bounded_by_descriptors(settings.max_connections)) < settings.max_connections:
+        hint = f"raise the limit of open files (ulimit -n) to {settings.max_connections + RESERVED_DESCRIPTORS:,}"
+        _log.warning("connection_limit_reduced", limit=limit, max_connections=settings.max_connections, hint=hint)
     app = create_app(settings, tracer=tracing.create_request_tracer(settings))
     return serve(Server(settings, app, open_configured_listeners(settings)))
 
