@@ -92,6 +92,20 @@ async def test_import_that_kills_the_process_is_served_as_503(start: StartAskd, 
     assert (await process.get("/ask?q=x")).status == 503
 
 
+async def test_saved_dotenv_is_read(start: StartAskd, tmp_path: Path) -> None:
+    """`.env` in the working directory is read by the next worker when it is created and when it is saved."""
+    code = "import os\n\ndef answer(text):\n    return os.environ.get('CITY', 'nowhere')\n"
+    process = await start_with_reload(start, tmp_path, code)
+    assert await ask_answer(process) == "nowhere"
+    for number, city in enumerate(("Ulm", "Bonn"), start=1):
+        save_atomically(tmp_path / ".env", f"CITY={city}\n")
+        await process.wait_for_event("code_reloaded", nth=number)
+        assert await ask_answer(process) == city
+    save_atomically(tmp_path / ".env", "CITY='sesame\n")
+    error = (await process.wait_for_event("code_load_failed"))["error"]
+    assert error == ".env:1: invalid variable: expected NAME=value, with closed quotes"
+
+
 @pytest.mark.slow
 async def test_env_file_is_reloaded(start: StartAskd, tmp_path: Path) -> None:
     """A changed --env-file affects settings and code, an invalid line is served as 503; addresses do not change."""

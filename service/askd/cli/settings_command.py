@@ -34,6 +34,8 @@ def find_default_spec(folder: Path) -> str | None:
 
 
 EnvironmentVariables = Mapping[str, str]
+DEVELOPMENT_ENV_FILE: Final = ".env"
+"""File in the working directory that is read under `--reload`, before those of `--env-file`."""
 
 IMPLICIT_SERVE_KEY: Final = "askd.implicit_serve"
 """Key in the context's meta that is true if options were given without a command."""
@@ -87,6 +89,9 @@ class SettingsCommand(click.Command):
             flags["answerer"] = spec
         variables = _load_variables(env_file)
         settings = Settings.load(flags, variables)
+        if settings.reload and Path(DEVELOPMENT_ENV_FILE).is_file():
+            variables = _load_variables([DEVELOPMENT_ENV_FILE, *env_file])
+            settings = Settings.load(flags, variables)
         if settings.answerer is None:
             settings = dataclasses.replace(settings, answerer=find_default_spec(Path()))
         return self._handler(settings, variables, **own)

@@ -52,7 +52,7 @@ class WorkerBootstrap(msgspec.Struct, frozen=True, kw_only=True):
 def supervise(settings: Settings, *, env_files: Sequence[str]) -> int:
     """Supervise workers until a signal arrives. Returns the exit code. Raises ListenError."""
     log_config.configure(settings.log_level, settings.log_format)
-    listeners, files = open_configured_listeners(settings), WatchedFiles(settings.answerer, [".env", *env_files])
+    listeners, files = open_configured_listeners(settings), WatchedFiles(settings.answerer, env_files)
     return asyncio.run(Supervisor(settings, listeners, files).run())
 
 

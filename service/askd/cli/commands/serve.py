@@ -5,7 +5,7 @@ import gc
 import click
 
 from askd import reload
-from askd.cli.settings_command import EnvironmentVariables, SettingsCommand, export_variables
+from askd.cli.settings_command import DEVELOPMENT_ENV_FILE, EnvironmentVariables, SettingsCommand, export_variables
 from askd.config import Settings, unknown_variables
 
 
@@ -13,7 +13,8 @@ def _run_serve(settings: Settings, variables: EnvironmentVariables) -> int:
     if settings.reload and not reload.is_worker():
         from askd.reload.supervisor import supervise  # noqa: PLC0415 - only for --reload
 
-        return supervise(settings, env_files=click.get_current_context().params["env_file"])
+        env_files = click.get_current_context().params["env_file"]
+        return supervise(settings, env_files=[DEVELOPMENT_ENV_FILE, *env_files])
     export_variables(variables)
     gc.disable()  # imports create no garbage; the server enables the collector when it is ready
     if reload.is_worker():
