@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from askd.cli.setting_options import Field, describe_accepted, format_default, is_boolean
+from askd.cli.settings_help import Field, describe_accepted, format_default, is_boolean
 from askd.config import Settings
 from askd.config.environment import flag_name, variable_name
 

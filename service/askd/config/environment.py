@@ -64,7 +64,7 @@ def read_env_file(path: str | Path) -> dict[str, str]:
             be secret.
     """
     from dotenv import dotenv_values  # noqa: PLC0415 - a start without such a file does not need it
-    from dotenv.parser import parse_stream  # noqa: PLC0415
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - as above
 
     try:
         text = Path(path).read_text(encoding="utf-8-sig")

@@ -16,7 +16,7 @@ ERRORS = {
     "main.py has no 'answr': it has answer": "main.py has no 'answr': it has answer",
     "book.yaml:4: no answer\nbook.yaml:9: no question": "book.yaml:4: no answer",
     "it failed:\n  main.py:3: x": "it failed:",
-    "main.py is not in /home/me/app: it has a.py": "main.py is not in app: it has a.py",
+    "main.py is not in /srv/app: it has a.py": "main.py is not in app: it has a.py",
     "m cannot be imported:\n  /opt/lib/m/__init__.py:3\nSyntaxError: x": "__init__.py:3: SyntaxError: x",
     "ask+http://host:80/a/b failed, see '/etc/ssl/cert.pem'": "ask+http://host:80/a/b failed, see 'cert.pem'",
     "x" * 1000: "x" * 500,

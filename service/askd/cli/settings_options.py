@@ -1,4 +1,8 @@
-"""Base class of commands that take settings (`serve`, `check`, `openapi`, `explain`), and shared functions."""
+"""Commands whose options are the settings: `serve`, `check`, `openapi`, `explain`.
+
+click passes the text of an option on unchanged; `Settings.load` validates it together with the variables, so that all
+invalid settings are reported at once.
+"""
 
 import dataclasses
 import os
@@ -7,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
-from askd.cli import commands, settings_help
-from askd.cli.setting_options import env_file_option, setting_options, to_setting_text
+from askd.cli import settings_help
 from askd.config import Settings, environment, unknown_variables
 from askd.config.environment import VARIABLE_PREFIX, is_set
 from askd.errors import SpecError
@@ -71,7 +75,7 @@ class SettingsCommand(click.Command):
         super().__init__(
             name,
             callback=self._run,
-            params=[*own_params, spec, *setting_options(), env_file_option(), help_all],
+            params=[*own_params, spec, *_setting_options(), settings_help.env_file_option(), help_all],
             help=help,
             short_help=short_help,
             context_settings=settings_help.CONTEXT_SETTINGS,
@@ -83,7 +87,7 @@ class SettingsCommand(click.Command):
 
     def _run(self, *, spec: str | None, env_file: Sequence[str], **values: Any) -> int:
         own = {param.name: values.pop(param.name) for param in self.own_params if param.name}
-        flags = {name: to_setting_text(value) for name, value in values.items() if value is not None}
+        flags = {name: _to_setting_text(value) for name, value in values.items() if value is not None}
         if spec is not None:
             _reject_ambiguous_spec(spec, flags)
             flags["answerer"] = spec
@@ -109,7 +113,9 @@ class SettingsCommand(click.Command):
 
 def _reject_ambiguous_spec(spec: str, flags: Mapping[str, str]) -> None:
     if click.get_current_context().meta.get(IMPLICIT_SERVE_KEY):
-        command = spec if spec in commands.COMMAND_NAMES else f"serve {spec}"
+        group = click.get_current_context().find_root()
+        is_command = isinstance(group.command, click.Group) and spec in group.command.list_commands(group)
+        command = spec if is_command else f"serve {spec}"
         raise click.UsageError(f"{spec!r} follows options without a command: did you mean `askd {command} …`?")
     if flags.get("answerer", spec) != spec:
         raise click.UsageError(f"ANSWERER is {spec} but --answerer is {flags['answerer']}: remove one of them")
@@ -141,3 +147,25 @@ def print_to_stderr(message: str) -> None:
     """Write lines to stderr with the prefix `askd: `; indented lines continue the line before and have no prefix."""
     for line in message.splitlines():
         click.echo(line if line[:1].isspace() else f"askd: {line}", err=True)
+
+
+def _setting_options() -> list[click.Option]:
+    """Return an option for each setting, in the order of the fields."""
+    return [_build_option(field) for field in dataclasses.fields(Settings)]
+
+
+def _build_option(field: settings_help.Field) -> click.Option:
+    words = settings_help.choices(field)
+
+    def complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
+    declaration = settings_help.flag_declaration(field)
+    if settings_help.is_boolean(field):
+        return click.Option([declaration], default=None)
+    return click.Option([declaration], metavar=settings_help.metavar(field), shell_complete=complete if words else None)
+
+
+def _to_setting_text(value: str | bool) -> str:  # noqa: FBT001 - click's own value of a flag
+    """Return an option's value as the text that `Settings.load` expects."""
+    return value if isinstance(value, str) else str(value).lower()
