@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://localhost:2024"
 
 
-def client_params(url_help: str, *, default: str | None) -> list[click.Parameter]:
-    """Return the parameters that `ask` and `explain` share; `default` is that of --url."""
+def client_params(url_help: str, *, default: str | None, words: int = 1) -> list[click.Parameter]:
+    """Return the parameters that `ask` and `explain` share.
+
+    Args:
+        url_help: Help of --url.
+        default: Default of --url.
+        words: Number of arguments that make up the question; -1 takes all.
+    """
     return [
-        click.Argument(["question"], metavar="QUESTION", callback=_read_question),
+        click.Argument(["question"], nargs=words, required=True, metavar="QUESTION", callback=_read_question),
         click.Option(["--url"], metavar="URL", default=default, show_default=True, help=url_help),
         click.Option(
             ["--param", "-p", "params"],
@@ -49,9 +55,10 @@ def ca_file_option() -> click.Option:
     )
 
 
-def _read_question(ctx: click.Context, param: click.Parameter, value: str) -> str:  # noqa: ARG001 - as click calls it
+def _read_question(ctx: click.Context, param: click.Parameter, value: str | Sequence[str]) -> str:  # noqa: ARG001 - as click calls it
     """Return the question; `-` reads it from standard input. Raises BadParameter if it is empty."""
-    text = sys.stdin.read().strip() if value == "-" else value
+    text = value if isinstance(value, str) else " ".join(value)
+    text = sys.stdin.read().strip() if text == "-" else text
     if not text.strip():
         raise click.BadParameter("the question is empty.", param_hint="QUESTION")
     return text

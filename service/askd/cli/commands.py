@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from askd import reload
-from askd.cli import client_options
+from askd.cli import client_options, settings_help
 from askd.cli.settings_help import CONTEXT_SETTINGS
 from askd.cli.settings_options import (
     DEVELOPMENT_ENV_FILE,
@@ -48,6 +48,18 @@ def _serve_command() -> click.Command:
     )
 
 
+def _dev_command() -> click.Command:
+    return SettingsCommand(
+        "dev",
+        _serve,
+        "Serve ANSWERER over HTTP, and restart when its code or .env changes: a short form of serve --reload.",
+        short_help="Serve for development: serve --reload.",
+        preset={"reload": "true"},
+        common=[name for name in settings_help.COMMON_SETTINGS if name != "reload"],
+        examples=("askd dev", "askd dev main.py:answer", "askd dev graph.py:graph -p 8080"),
+    )
+
+
 def _serve(settings: Settings, variables: EnvironmentVariables) -> int:
     if settings.reload and not reload.is_worker():
         from askd.reload.supervisor import supervise
@@ -70,11 +82,11 @@ def _ask_command() -> click.Command:
     return click.Command(
         "ask",
         callback=_ask,
-        params=[*client_options.client_params("Server to ask.", default=client_options.DEFAULT_URL), accept],
+        params=[*client_options.client_params("Server to ask.", default=client_options.DEFAULT_URL, words=-1), accept],
         short_help="Ask a running server.",
-        help="Ask a running server, and print the answer. If QUESTION is -, it is read from standard input. Exit "
-        "codes: 1 if the server has no answer, 2 if the question is invalid, 3 if the server cannot be reached or "
-        "fails.",
+        help="Ask a running server, and print the answer. QUESTION may be several words; - reads it from standard "
+        "input. Exit codes: 1 if the server has no answer, 2 if the question is invalid, 3 if the server cannot be "
+        "reached or fails.",
         context_settings=CONTEXT_SETTINGS,
     )
 
@@ -335,6 +347,7 @@ def _init(*, folder: str, image: str, chart: str | None) -> int:
 
 COMMANDS: Final[dict[str, Callable[[], click.Command]]] = {
     "serve": _serve_command,
+    "dev": _dev_command,
     "ask": _ask_command,
     "explain": _explain_command,
     "check": _check_command,

@@ -19,9 +19,9 @@ from askd.cli.settings_options import IMPLICIT_SERVE_KEY, print_to_stderr
 from askd.config.environment import flag_name
 from askd.errors import StartupError
 
-_OWN_FLAGS: Final = {"-h", "--help", settings_help.HELP_ALL_FLAG, "--version"}
+_OWN_FLAGS: Final = {"-h", "--help", settings_help.HELP_ALL_FLAG, "-V", "--version"}
 _EXAMPLES: Final = (
-    "askd serve main.py:answer --reload     serve a function, restart on changes",
+    "askd dev main.py:answer                serve a function, restart on changes",
     "askd serve book.yaml --port 8080       serve a file of questions and answers",
     "askd ask hello                         ask the server on this machine",
 )
@@ -92,7 +92,7 @@ root_command = AskdGroup(
     options_metavar="",
 )
 root_command.params.append(settings_help.help_all_option(root_command.write_all_options))
-click.version_option(__version__, prog_name="askd", message="%(prog)s %(version)s")(root_command)
+click.version_option(__version__, "-V", "--version", prog_name="askd", message="%(prog)s %(version)s")(root_command)
 
 
 def _run_with_reload(run: Callable[[], Any]) -> Any:

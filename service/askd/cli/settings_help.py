@@ -29,6 +29,8 @@ COMMON_SETTINGS: Final = (
     "log_level",
 )
 """Settings in the short help, in this order; --env-file follows."""
+SHORT_FLAGS: Final = {"port": "-p"}
+"""Short options of settings, in commands that do not use them for something else."""
 DOCS_LINK: Final = "Docs: docs/index.md in askd's repository, and /docs on a running server."
 HELP_ALL_FLAG: Final = "--help-all"
 _PRECEDENCE: Final = (
@@ -231,7 +233,8 @@ def _format_short_usage(field: Field) -> str:
         return flag_name(field.name)
     # A list of choices would be wider than the column; it is part of the description instead.
     value = field.name.rpartition("_")[2].upper() if choices(field) else metavar(field)
-    return f"{flag_name(field.name)} {value}"
+    short = f"{SHORT_FLAGS[field.name]}, " if field.name in SHORT_FLAGS else ""
+    return f"{short}{flag_name(field.name)} {value}"
 
 
 def _format_short_help(field: Field) -> str:

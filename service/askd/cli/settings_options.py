@@ -6,8 +6,9 @@ invalid settings are reported at once.
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import click
@@ -55,6 +56,7 @@ class SettingsCommand(click.Command):
         help: Description in the help.
         short_help: Description in the list of commands.
         own_params: Parameters of this command that are not settings; they precede ANSWERER.
+        preset: Settings by name, as text, that options and variables cannot change.
         common: Settings in the short help.
         examples: Example commands in the short help.
     """
@@ -67,6 +69,7 @@ class SettingsCommand(click.Command):
         *,
         short_help: str,
         own_params: Sequence[click.Parameter] = (),
+        preset: Mapping[str, str] = MappingProxyType({}),
         common: Sequence[str] = settings_help.COMMON_SETTINGS,
         examples: Sequence[str] = (),
     ) -> None:
@@ -75,19 +78,21 @@ class SettingsCommand(click.Command):
         super().__init__(
             name,
             callback=self._run,
-            params=[*own_params, spec, *_setting_options(), settings_help.env_file_option(), help_all],
+            params=[*own_params, spec, *_setting_options(own_params), settings_help.env_file_option(), help_all],
             help=help,
             short_help=short_help,
             context_settings=settings_help.CONTEXT_SETTINGS,
         )
-        self.own_params = own_params
+        self._own_params = own_params
+        self._preset = preset
         self._handler = handler
         self._common = common
         self._examples = examples
 
     def _run(self, *, spec: str | None, env_file: Sequence[str], **values: Any) -> int:
-        own = {param.name: values.pop(param.name) for param in self.own_params if param.name}
+        own = {param.name: values.pop(param.name) for param in self._own_params if param.name}
         flags = {name: _to_setting_text(value) for name, value in values.items() if value is not None}
+        flags |= self._preset
         if spec is not None:
             _reject_ambiguous_spec(spec, flags)
             flags["answerer"] = spec
@@ -102,7 +107,7 @@ class SettingsCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options that most users need."""
-        settings_help.write_common_options(ctx, formatter, self._common, self.own_params)
+        settings_help.write_common_options(ctx, formatter, self._common, self._own_params)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples and the link to the documentation."""
@@ -149,21 +154,25 @@ def print_to_stderr(message: str) -> None:
         click.echo(line if line[:1].isspace() else f"askd: {line}", err=True)
 
 
-def _setting_options() -> list[click.Option]:
-    """Return an option for each setting, in the order of the fields."""
-    return [_build_option(field) for field in dataclasses.fields(Settings)]
+def _setting_options(own_params: Sequence[click.Parameter]) -> list[click.Option]:
+    """Return an option for each setting, in the order of the fields. The command's own short options have priority."""
+    taken = {flag for param in own_params for flag in param.opts}
+    return [_build_option(field, taken) for field in dataclasses.fields(Settings)]
 
 
-def _build_option(field: settings_help.Field) -> click.Option:
+def _build_option(field: settings_help.Field, taken: Collection[str]) -> click.Option:
     words = settings_help.choices(field)
 
     def complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
-    declaration = settings_help.flag_declaration(field)
+    short_flag = settings_help.SHORT_FLAGS.get(field.name)
+    declarations = [settings_help.flag_declaration(field)]
+    if short_flag and short_flag not in taken:
+        declarations.append(short_flag)
     if settings_help.is_boolean(field):
-        return click.Option([declaration], default=None)
-    return click.Option([declaration], metavar=settings_help.metavar(field), shell_complete=complete if words else None)
+        return click.Option(declarations, default=None)
+    return click.Option(declarations, metavar=settings_help.metavar(field), shell_complete=complete if words else None)
 
 
 def _to_setting_text(value: str | bool) -> str:  # noqa: FBT001 - click's own value of a flag

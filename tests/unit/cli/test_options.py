@@ -96,8 +96,8 @@ def test_range(name: str, shown: str | None) -> None:
 
 
 def test_version(capsys: Capture) -> None:
-    """--version prints name and version, also after other options."""
-    assert main(["--version"]) == main(["--port", "1", "--version"]) == 0
+    """--version and -V print name and version, also after other options."""
+    assert main(["-V"]) == main(["-p", "1", "--version"]) == 0
     assert capsys.readouterr().out == f"askd {__version__}\n" * 2
 
 
