@@ -4,6 +4,8 @@ import codecs
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from askd.client import errors
 from askd.client.errors import EXIT_UNREACHABLE, RequestFailed
 from askd.client.http_client import MAX_BODY_SIZE, Response, Session, decode_json_or_none
@@ -36,9 +38,10 @@ def print_response_body(target: ServerTarget, request: OutgoingRequest, write: T
 
 
 def _extract_answer(content: Any) -> str:
-    if not isinstance(content, Mapping) or not isinstance(content.get("answer"), str):
+    answer = content.get("answer") if isinstance(content, Mapping) else None
+    if answer is None:
         raise errors.unexpected_response(200, "the response contains no answer")
-    return str(content["answer"])
+    return answer if isinstance(answer, str) else msgspec.json.encode(answer).decode()
 
 
 def _print_stream(response: Response, target: ServerTarget, write: TextWriter) -> None:

@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -44,7 +43,8 @@ class WorkerBootstrap(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     """The settings that the supervisor started with."""
     changed_at: float | None
-    """Monotonic time in seconds of the change that this worker is started for. None for the first worker."""
+    """Monotonic time in seconds of the change that this worker is started for. None until a worker has served: it
+    announces the address, and its errors end the start."""
     load_error: str
     """The error to serve instead of the user's code, in one line. Empty to load the code."""
 
@@ -120,21 +120,21 @@ class Supervisor:
             _log.error("worker_start_failed", error=str(error), hint="save a file to try again")
             ours.close()
         else:
-            self._workers[self._active_pid] = asyncio.create_task(self._follow_worker(ours))
+            task = self._workers[self._active_pid] = asyncio.create_task(self._follow_worker(ours))
+            task.add_done_callback(lambda _task: ours.close())  # also if it is cancelled before it begins
         theirs.close()
 
     async def _follow_worker(self, channel: socket.socket) -> None:
         """Watch the folders that the worker reports. As long as the channel is open, the worker serves."""
-        with channel:
-            channel.setblocking(False)
-            report = b""
-            while data := await self._loop.sock_recv(channel, 1 << 16):
-                report += data
-            if report:
-                self._has_served, folders = True, json.loads(report)
-                self._watcher.add(self._files.add_folders(folders))
-                _log.debug("folders_watched", folders=folders)
-            await asyncio.Event().wait()  # until the worker has exited
+        channel.setblocking(False)
+        report = b""
+        while data := await self._loop.sock_recv(channel, 1 << 16):
+            report += data
+        if report:
+            self._has_served, folders = True, json.loads(report)
+            self._watcher.add(self._files.add_folders(folders))
+            _log.debug("folders_watched", folders=folders)
+        await asyncio.Event().wait()  # until the worker has exited
 
     def _stop_worker(self) -> None:
         """Let the active worker stop accepting, finish its requests and exit."""
@@ -146,7 +146,7 @@ class Supervisor:
         """Replace the worker. One that is still loading has old code."""
         if self._is_stopping:
             return
-        _log.info("code_reloading", paths=[_display_path(path) for path in paths])
+        _log.info("code_reloading", paths=[os.path.relpath(path) for path in paths])
         self._stop_worker()
         self._start_worker(changed_at=time.monotonic())
 
@@ -191,7 +191,7 @@ class Supervisor:
         load_error = f"The worker {_describe_exit(code)}. Save a file to restart it."
         _log.error("worker_exited", error=load_error)
         if not self._serves_error:  # one that fails even to serve an error would fail again
-            self._start_worker(load_error=load_error)
+            self._start_worker(changed_at=time.monotonic() if self._has_served else None, load_error=load_error)
 
     def _finish_if_stopped(self) -> None:
         if self._is_stopping and not self._workers and not self._exit_code.done():
@@ -206,9 +206,3 @@ def _describe_exit(code: int) -> str:
         return f"was killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"was killed by signal {-code}"
-
-
-def _display_path(file: str) -> str:
-    """Return the path relative to the working directory if the file is below it."""
-    working_directory = Path.cwd()
-    return os.path.relpath(file, working_directory) if Path(file).is_relative_to(working_directory) else file

@@ -150,13 +150,14 @@ class Worker(Server):
 
     def _announce(self) -> None:
         """Announce the first worker only."""
-        if self._changed_at is None:
+        if self._changed_at is None and not _bootstrap().load_error:
             super()._announce()
 
     def _should_keep_serving(self, load_error: BaseException | None) -> bool:
         """Serve in any case; a load error is served as 503."""
         if load_error is not None:
-            log_load_failure(load_error)
+            if not _bootstrap().load_error:  # else the supervisor has logged it
+                log_load_failure(load_error)
             if load_error.__cause__ is not None:
                 _log.error("code_load_traceback", exc_info=load_error.__cause__)
             error, fallback = describe_error(load_error), "503 until the code loads"
