@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from askd.config import Settings
 from askd.httpserver.sockets import Listeners
 from askd.reload.supervisor import Supervisor
 from askd.reload.watched_files import WatchedFiles
-from tests.support.fakes import wait_until
+
+TIMEOUT = 20.0
+"""Seconds after which a missing event fails the test."""
 
 SERVING = """
 trap 'echo TERM >> signals; exit 0' TERM
@@ -24,6 +26,13 @@ echo "$_ASKD_WORKER" >> workers
 while :; do read -t 0.05 _ < fifo; done
 """
 HANGING = SERVING.replace("; exit 0", "")
+
+
+async def wait_until(condition: Callable[[], object]) -> None:
+    """Poll the condition, which depends on other processes. They need the processor meanwhile."""
+    async with asyncio.timeout(TIMEOUT):
+        while not condition():  # noqa: ASYNC110 - processes set no event
+            await asyncio.sleep(0.01)
 
 
 def crashing(exit_command: str) -> str:
