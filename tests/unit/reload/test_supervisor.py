@@ -20,24 +20,30 @@ TIMEOUT = 20.0
 """Seconds after which a missing event fails the test."""
 
 SERVING = """
-trap 'echo TERM >> signals; exit 0' TERM
-trap 'echo USR1 >> signals' USR1
+trap 'echo TERM >> signals; echo > notify; exit 0' TERM
+trap 'echo USR1 >> signals; echo > notify' USR1
 echo "$_ASKD_WORKER" >> workers
+echo > notify
 while :; do read -t 0.05 _ < fifo; done
 """
 HANGING = SERVING.replace("; exit 0", "")
 
 
-async def wait_until(condition: Callable[[], object]) -> None:
-    """Poll the condition, which depends on other processes. They need the processor meanwhile."""
-    async with asyncio.timeout(TIMEOUT):
-        while not condition():  # noqa: ASYNC110 - processes set no event
-            await asyncio.sleep(0.01)
-
-
 def crashing(exit_command: str) -> str:
     """Return a worker that ends at once."""
-    return f'echo "$_ASKD_WORKER" >> workers\n{exit_command}\n'
+    return f'echo "$_ASKD_WORKER" >> workers\necho > notify\n{exit_command}\n'
+
+
+class NotifyingSupervisor(Supervisor):
+    """Supervisor that sets an event when it has reaped processes."""
+
+    def __init__(self, notified: asyncio.Event) -> None:
+        super().__init__(Settings(), Listeners([], None, ""), WatchedFiles("main.py", ()))
+        self._notified = notified
+
+    def _reap_children(self) -> None:
+        super()._reap_children()
+        self._notified.set()
 
 
 class Setup:
@@ -45,8 +51,28 @@ class Setup:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.supervisor = Supervisor(Settings(), Listeners([], None, ""), WatchedFiles("main.py", ()))
+        self._notified = asyncio.Event()
+        self.supervisor = NotifyingSupervisor(self._notified)
         self._running: asyncio.Task[int] | None = None
+        os.mkfifo(folder / "notify")
+        self._notify_fd = os.open(folder / "notify", os.O_RDWR | os.O_NONBLOCK)
+        asyncio.get_running_loop().add_reader(self._notify_fd, self._on_notification)
+
+    def _on_notification(self) -> None:
+        os.read(self._notify_fd, 4096)
+        self._notified.set()
+
+    def close(self) -> None:
+        """Stop waiting for notifications of the workers."""
+        asyncio.get_running_loop().remove_reader(self._notify_fd)
+        os.close(self._notify_fd)
+
+    async def wait_until(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition holds; it is evaluated after each notification."""
+        async with asyncio.timeout(TIMEOUT):
+            while not condition():
+                await self._notified.wait()
+                self._notified.clear()
 
     @property
     def exit_code(self) -> "asyncio.Task[int]":
@@ -77,7 +103,7 @@ class Setup:
 
     async def wait_for_workers(self, count: int) -> None:
         """Wait until so many workers were started."""
-        await wait_until(lambda: len(self.workers()) == count)
+        await self.wait_until(lambda: len(self.workers()) == count)
 
     def save(self) -> None:
         """Change a watched file."""
@@ -99,6 +125,7 @@ async def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
     await setup.exit_code
+    setup.close()
     os.close(fifo)
 
 
@@ -107,7 +134,7 @@ async def test_change_replaces_the_worker(setup: Setup) -> None:
     await setup.start(SERVING)
     setup.save()
     await setup.wait_for_workers(2)
-    await wait_until(lambda: setup.signals() == ["TERM"])
+    await setup.wait_until(lambda: setup.signals() == ["TERM"])
     first, second = setup.workers()
     assert first["changed_at"] is None
     assert second["changed_at"] > 0
@@ -118,7 +145,7 @@ async def test_crashed_worker_is_replaced_once(setup: Setup) -> None:
     await setup.start(crashing("kill -SEGV $$"), count=2)
     errors = [worker["load_error"] for worker in setup.workers()]
     assert errors == ["", "The worker was killed by SIGSEGV. Save a file to restart it."]
-    await wait_until(lambda: not setup.supervisor._workers)
+    await setup.wait_until(lambda: not setup.supervisor._workers)
     setup.write_worker(SERVING)
     setup.save()
     await setup.wait_for_workers(3)
@@ -145,7 +172,7 @@ async def test_second_signal_kills_the_workers(setup: Setup) -> None:
     setup.save()
     await setup.wait_for_workers(2)
     os.kill(os.getpid(), signal.SIGINT)
-    await wait_until(lambda: setup.signals() == ["TERM", "TERM"])
+    await setup.wait_until(lambda: setup.signals() == ["TERM", "TERM"])
     os.kill(os.getpid(), signal.SIGINT)
     assert await setup.exit_code == 128 + signal.SIGINT
 
@@ -154,12 +181,12 @@ async def test_diagnostic_signals_are_passed_on(setup: Setup) -> None:
     """SIGUSR1 (stack dump) is passed on to the worker."""
     await setup.start(SERVING)
     os.kill(os.getpid(), signal.SIGUSR1)
-    await wait_until(lambda: setup.signals() == ["USR1"])
+    await setup.wait_until(lambda: setup.signals() == ["USR1"])
 
 
 async def test_orphans_are_reaped(setup: Setup) -> None:
     """Every exited child is reaped, even if it is not a worker, because the supervisor may be process 1."""
     await setup.start(SERVING)
     pid = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 7"], os.environ)  # noqa: ASYNC221 - it only starts one
-    await wait_until(lambda: not Path(f"/proc/{pid}").exists())
+    await setup.wait_until(lambda: not Path(f"/proc/{pid}").exists())
     assert len(setup.workers()) == 1
