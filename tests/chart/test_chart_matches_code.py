@@ -10,7 +10,7 @@ from aiohttp import web
 from askd import __version__
 from askd.answerers import registry
 from askd.app import create_ops_app
-from askd.cli import settings_command
+from askd.cli import settings_options
 from askd.config import Settings
 from askd.config.environment import variable_name
 from askd.guards.health import Health
@@ -179,7 +179,7 @@ def test_answerer_files_are_in_the_working_directory() -> None:
 def test_default_files_match_the_code() -> None:
     """The chart and the code look for the same default files, in the same order."""
     template = (CHART_FOLDER / "templates" / "_times.tpl").read_text("utf-8")
-    assert "list " + " ".join(f'"{name}"' for name in settings_command.DEFAULT_SPEC_FILES) in template
+    assert "list " + " ".join(f'"{name}"' for name in settings_options.DEFAULT_SPEC_FILES) in template
 
 
 def test_default_image_has_the_version_of_the_package() -> None:

@@ -25,6 +25,19 @@ async def test_saved_code_is_served(start: StartAskd, tmp_path: Path) -> None:
     assert await process.stop() == 0
 
 
+async def test_request_during_a_reload_waits_for_the_new_code(
+    start: StartAskd, tmp_path: Path, gate: NamedPipeGate
+) -> None:
+    """A request that arrives while the new code is loading is answered by the new code."""
+    process = await start_with_reload(start, tmp_path)
+    waiting_code = WAITING_CODE + "\nwait('importing')\n"
+    save_atomically(tmp_path / "main.py", waiting_code + code_answering("new"))
+    await process.wait_for_event("importing")
+    pending = asyncio.create_task(ask_answer(process))
+    gate.release()
+    assert (await pending).startswith("new ")
+
+
 async def test_without_reload_there_is_no_supervisor(start: StartAskd, tmp_path: Path) -> None:
     """Without --reload, the process itself serves."""
     (tmp_path / "main.py").write_text(code_answering("old"))
@@ -114,7 +127,7 @@ async def test_stream_is_finished_by_the_old_worker(start: StartAskd, tmp_path: 
     assert (await ask_answer(process)).startswith("new ")
     gate.release()
     assert 'event: answer\ndata: {"answer":"ab"}' in (await pending).text
-    await process.wait_for_event("worker_replaced")
+    await process.wait_for_event("worker_stopped")
     assert await process.stop() == 0
 
 
@@ -164,21 +177,19 @@ async def test_worker_exits_with_its_supervisor(start: StartAskd, tmp_path: Path
     """If the supervisor is killed, the worker shuts down and releases the port."""
     process = await start_with_reload(start, tmp_path)
     assert await process.stop(signal.SIGKILL) == -signal.SIGKILL  # until the worker closes the log as well
-    assert process.events("stopped")
+    assert process.events("worker_stopped")
 
 
 @pytest.mark.slow
-async def test_worker_exits_if_its_messages_were_not_read(
-    start: StartAskd, tmp_path: Path, gate: NamedPipeGate
-) -> None:
-    """If the supervisor is killed with unread messages, the channel is reset, and the worker shuts down."""
+async def test_worker_exits_if_its_report_was_not_read(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
+    """If the supervisor is killed before it has read the worker's report, the worker shuts down."""
     (tmp_path / "main.py").write_text(WAITING_CODE + "wait('importing')\n\ndef answer(text):\n    return text\n")
     process = await start("serve", "main.py:answer", "--reload")
     await process.wait_for_event("importing")
     process.send_signal(signal.SIGSTOP)
     gate.release()
     await process.wait_for_event("ready")
-    assert (await process.get("/ask?q=x")).status == 200  # by now, the worker has sent its messages
+    assert (await process.get("/ask?q=x")).status == 200  # by now, the worker has sent its report
     assert await process.stop(signal.SIGKILL) == -signal.SIGKILL
-    assert process.events("stopped")
+    assert process.events("worker_stopped")
     assert not process.events("uncaught_event_loop_exception")

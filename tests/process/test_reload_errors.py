@@ -56,7 +56,9 @@ async def test_removed_file_is_served_again_when_it_is_back(start: StartAskd, tm
     process = await start_with_reload(start, tmp_path)
     (tmp_path / "main.py").unlink()
     await process.wait_for_event("code_load_failed")
-    assert "main.py is not in " in (await process.get("/ask?q=x")).text
+    text = (await process.get("/ask?q=x")).text
+    assert "main.py is not in " in text
+    assert str(tmp_path) not in text
     save_atomically(tmp_path / "main.py", code_answering("back"))
     await process.wait_for_event("code_reloaded")
     assert (await ask_answer(process)).startswith("back ")
@@ -88,6 +90,20 @@ async def test_import_that_kills_the_process_is_served_as_503(start: StartAskd, 
     save_atomically(tmp_path / "main.py", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
     assert "SIGKILL" in (await process.wait_for_event("code_load_failed"))["error"]
     assert (await process.get("/ask?q=x")).status == 503
+
+
+async def test_saved_dotenv_is_read(start: StartAskd, tmp_path: Path) -> None:
+    """`.env` in the working directory is read by the next worker when it is created and when it is saved."""
+    code = "import os\n\ndef answer(text):\n    return os.environ.get('CITY', 'nowhere')\n"
+    process = await start_with_reload(start, tmp_path, code)
+    assert await ask_answer(process) == "nowhere"
+    for number, city in enumerate(("Ulm", "Bonn"), start=1):
+        save_atomically(tmp_path / ".env", f"CITY={city}\n")
+        await process.wait_for_event("code_reloaded", nth=number)
+        assert await ask_answer(process) == city
+    save_atomically(tmp_path / ".env", "CITY='sesame\n")
+    error = (await process.wait_for_event("code_load_failed"))["error"]
+    assert error == ".env:1: invalid variable: expected NAME=value, with closed quotes"
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import json
 import textwrap
 from typing import Any, Final
 
-from askd.cli import setting_options
+from askd.cli import settings_help
 from askd.config import Settings
 
 Field = dataclasses.Field[Any]
@@ -78,12 +78,12 @@ def yaml_default(field: Field) -> Any:
     """Return the default as a user would write it in YAML: durations and sizes are text with a unit."""
     reader = _reader_name(field)
     if reader == "bucket_bounds":
-        return (setting_options.format_default(field) or "").split(",")
+        return (settings_help.format_default(field) or "").split(",")
     if isinstance(field.default, tuple):
         return list(field.default)
     if reader == "fraction":
-        return json.loads(setting_options.format_default(field) or "null")
-    return setting_options.format_default(field) if reader in {"duration", "size"} else field.default
+        return json.loads(settings_help.format_default(field) or "null")
+    return settings_help.format_default(field) if reader in {"duration", "size"} else field.default
 
 
 def field_schema(field: Field) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def field_schema(field: Field) -> dict[str, Any]:
 
 
 def _value_schema(field: Field) -> dict[str, Any]:
-    if words := setting_options.choices(field):
+    if words := settings_help.choices(field):
         return {"type": "string", "enum": words}
     schema = dict(_SCHEMA_BY_READER[_reader_name(field)])
     if bounds := _bounds(field.metadata["read"]):
@@ -126,7 +126,7 @@ def bounds_template() -> str:
         bounds = _bounds(field.metadata["read"])
         if bounds and _reader_name(field) == "duration":
             low, high = (min(seconds * 1000, _MAX_MILLISECONDS) for seconds in bounds)
-            table[camel_case(field.name)] = [low, high, setting_options.describe_accepted(field)]
+            table[camel_case(field.name)] = [low, high, settings_help.describe_accepted(field)]
     rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in table.items())
     return (
         "{{/* Generated from service/askd/config/ by `make chart-files`. The schema bounds durations that are\n"

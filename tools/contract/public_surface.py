@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from askd import __version__
-from askd.client.explain import serve_in_process
+from askd.client.in_process_server import serve_in_process
 from askd.config import Settings, unknown_variables
 from askd.config.environment import variable_name
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from playwright.async_api import Browser, Page, async_playwright
 
-from askd.client.explain import serve_in_process
+from askd.client.in_process_server import serve_in_process
 from askd.config import Settings
 from tests.browser.conftest import CHROMIUM
 

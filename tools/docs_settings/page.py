@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from askd.cli.setting_options import Field, describe_accepted, format_default, is_boolean
+from askd.cli.settings_help import Field, describe_accepted, format_default, is_boolean
 from askd.config import Settings
 from askd.config.environment import flag_name, variable_name
 
@@ -31,9 +31,10 @@ askd-… are ignored. The settings in effect are logged at startup, and `askd ch
 - **Sizes**: `64KiB`, `1MiB`, `1GiB`, or a number of bytes.
 - **Booleans**: the options `--x` and `--no-x`, or a variable with `true` or `false`, `yes` or `no`, `on` or `off`, `1`
   or `0`.
-- **`--env-file FILE`** reads `NAME=value` lines, as docker does: lines that start with `#` are comments, `export` may
-  precede the name, and values may be quoted. If the option is repeated, the last file wins. Variables other than
-  `ASKD_*` are exported to your code, unless the environment already contains them.
+- **`--env-file FILE`** reads `NAME=value` lines in the syntax of `.env` files: ` #` begins a comment, `export` may
+  precede the name, values may be quoted, and `${NAME}` is replaced by a variable. If the option is repeated, the last
+  file wins. Variables other than `ASKD_*` are exported to your code, unless the environment already contains them.
+  With `--reload`, `.env` in the working directory is read as well.
 """
 
 

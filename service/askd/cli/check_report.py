@@ -13,8 +13,10 @@ from askd import circuit_breaker
 from askd.answerers import registry
 from askd.api import openapi
 from askd.config import Settings
+from askd.errors import ListenError
 from askd.guards import cache
 from askd.guards.tokens import TokenStore
+from askd.httpserver import sockets
 from askd.httpserver.tls import CertificateReloader, validity_problem
 from askd.models import Answerer, Parameter
 from askd.quota import Quota
@@ -92,6 +94,7 @@ def _collect_facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "TLS": _describe_certificate(settings),
         "connections": _describe_connections(settings),
         "address": _format_url(settings.host, settings.main_port, settings.prefix, secure=secure),
+        "port": _describe_port_conflict(settings),
         "metrics": _format_url(
             settings.host,
             settings.main_port if settings.ops_port is None else settings.ops_port,
@@ -190,6 +193,19 @@ def _describe_connections(settings: Settings) -> str:
         f"{settings.body_timeout:g}s, write {settings.write_timeout:g}s, keep-alive {settings.keepalive_timeout:g}s; "
         f"maximum age: {age}"
     )
+
+
+def _describe_port_conflict(settings: Settings) -> str:
+    """Return why `askd serve` could not listen on the configured port, or which one it would use. Empty if it can."""
+    try:
+        listeners = sockets.open_listeners(
+            settings.host, settings.port, settings.ops_port, default_port=settings.main_port
+        )
+    except ListenError as error:
+        return str(error)
+    for listener in (*listeners.main, *(listeners.ops or ())):
+        listener.close()
+    return listeners.port_conflict
 
 
 def _describe_parameter(parameter: Parameter) -> str:

@@ -1,13 +1,14 @@
 """Options, parsing and output that `ask` and `explain` share."""
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from askd.cli.settings_command import print_to_stderr
+from askd.cli.settings_options import print_to_stderr
 from askd.config import fields
 
 if TYPE_CHECKING:
@@ -17,9 +18,16 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://localhost:2024"
 
 
-def client_options(url_help: str, *, default: str | None) -> list[click.Option]:
-    """Return the options of `ask` and `explain`; `default` is that of --url."""
+def client_params(url_help: str, *, default: str | None, words: int = 1) -> list[click.Parameter]:
+    """Return the parameters that `ask` and `explain` share.
+
+    Args:
+        url_help: Help of --url.
+        default: Default of --url.
+        words: Number of arguments that make up the question; -1 takes all.
+    """
     return [
+        click.Argument(["question"], nargs=words, required=True, metavar="QUESTION", callback=_read_question),
         click.Option(["--url"], metavar="URL", default=default, show_default=True, help=url_help),
         click.Option(
             ["--param", "-p", "params"],
@@ -28,9 +36,7 @@ def client_options(url_help: str, *, default: str | None) -> list[click.Option]:
             help="Parameter of the question; repeat the option for several. /docs lists the parameters.",
         ),
         click.Option(["--token-file"], metavar="FILE", type=click.Path(), help="Authenticate with the token in FILE."),
-        click.Option(
-            ["--ca-file"], metavar="FILE", type=click.Path(), help="Trust only the CA certificates in FILE (PEM)."
-        ),
+        ca_file_option(),
         click.Option(
             ["--timeout"],
             metavar="DURATION",
@@ -42,17 +48,20 @@ def client_options(url_help: str, *, default: str | None) -> list[click.Option]:
     ]
 
 
-def read_question(ctx: click.Context, param: click.Parameter, value: str) -> str:  # noqa: ARG001 - as click calls it
+def ca_file_option() -> click.Option:
+    """Return `--ca-file`."""
+    return click.Option(
+        ["--ca-file"], metavar="FILE", type=click.Path(), help="Trust only the CA certificates in FILE (PEM)."
+    )
+
+
+def _read_question(ctx: click.Context, param: click.Parameter, value: str | Sequence[str]) -> str:  # noqa: ARG001 - as click calls it
     """Return the question; `-` reads it from standard input. Raises BadParameter if it is empty."""
-    text = sys.stdin.read().strip() if value == "-" else value
+    text = value if isinstance(value, str) else " ".join(value)
+    text = sys.stdin.read().strip() if text == "-" else text
     if not text.strip():
         raise click.BadParameter("the question is empty.", param_hint="QUESTION")
     return text
-
-
-def question_argument() -> click.Argument:
-    """Return the QUESTION argument."""
-    return click.Argument(["question"], metavar="QUESTION", callback=read_question)
 
 
 def build_target(*, url: str, token_file: str | None, ca_file: str | None, timeout: str) -> "ServerTarget":
@@ -63,13 +72,17 @@ def build_target(*, url: str, token_file: str | None, ca_file: str | None, timeo
         url=_parse_option(target.parse_url, url, "--url"),
         token=_parse_option(target.read_token_file, token_file, "--token-file"),
         ca_file=ca_file,
-        timeout=parse_timeout(timeout),
+        timeout=parse_duration(timeout, "--timeout", low=0.001, high=86400.0),
     )
 
 
-def parse_timeout(text: str) -> float:
-    """Return the timeout in seconds. Raises BadParameter."""
-    return parse_duration(text, "--timeout", low=0.001, high=86400.0)
+@contextlib.contextmanager
+def reject_invalid_ca_file() -> Iterator[None]:
+    """Raise BadParameter if a client session cannot use the CA file."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="--ca-file") from None
 
 
 def parse_duration(text: str, option: str, *, low: float, high: float) -> float:
@@ -100,7 +113,7 @@ def report_failure(failure: "RequestFailed", *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(failure.to_dict(), indent=2, ensure_ascii=False))
     else:
-        from askd.client.terminal import replace_control_characters  # noqa: PLC0415 - not needed for help
+        from askd.client.text import replace_control_characters  # noqa: PLC0415 - not needed for help
 
         print_to_stderr(replace_control_characters(failure.message))
     return failure.exit_code
@@ -109,7 +122,7 @@ def report_failure(failure: "RequestFailed", *, as_json: bool) -> int:
 def write_stdout(text: str) -> None:
     """Write text to standard output without buffering; control characters are replaced on a terminal."""
     if sys.stdout.isatty():
-        from askd.client.terminal import replace_control_characters  # noqa: PLC0415 - not needed for help
+        from askd.client.text import replace_control_characters  # noqa: PLC0415 - not needed for help
 
         text = replace_control_characters(text)
     click.echo(text, nl=False)

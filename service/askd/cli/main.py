@@ -1,4 +1,4 @@
-"""Entry point of the command line: selects the command and returns the exit code. See `askd.cli.commands`."""
+"""Entry point of the command line: selects the command and returns the exit code."""
 
 import difflib
 import functools
@@ -13,14 +13,15 @@ import click
 from click.shell_completion import CompletionItem
 
 from askd import __version__, reload
-from askd.cli import commands, settings_help
-from askd.cli.settings_command import IMPLICIT_SERVE_KEY, print_to_stderr
+from askd.cli import settings_help
+from askd.cli.commands import COMMANDS
+from askd.cli.settings_options import IMPLICIT_SERVE_KEY, print_to_stderr
 from askd.config.environment import flag_name
 from askd.errors import StartupError
 
-_OWN_FLAGS: Final = {"-h", "--help", settings_help.HELP_ALL_FLAG, "--version"}
+_OWN_FLAGS: Final = {"-h", "--help", settings_help.HELP_ALL_FLAG, "-V", "--version"}
 _EXAMPLES: Final = (
-    "askd serve main.py:answer --reload     serve a function, restart on changes",
+    "askd dev main.py:answer                serve a function, restart on changes",
     "askd serve book.yaml --port 8080       serve a file of questions and answers",
     "askd ask hello                         ask the server on this machine",
 )
@@ -38,12 +39,12 @@ class AskdGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return the command, or return None if no command has this name."""
-        return commands.load_command(cmd_name) if cmd_name in commands.COMMAND_NAMES else None
+        """Build and return the command, or return None if no command has this name."""
+        return COMMANDS[cmd_name]() if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Resolve the command. If the first word is an answerer or a typo, the error suggests a command line."""
-        if args and args[0] not in commands.COMMAND_NAMES and not ctx.resilient_parsing:
+        if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
             raise click.UsageError(_unknown_command_message(args[0]))
         return super().resolve_command(ctx, args)
 
@@ -52,13 +53,13 @@ class AskdGroup(click.Group):
         items = super().shell_complete(ctx, incomplete)
         if incomplete.startswith("-"):
             own = {item.value for item in items}
-            serve = commands.load_command("serve")
+            serve = COMMANDS["serve"]()
             items += [item for item in serve.shell_complete(ctx, incomplete) if item.value not in own]
         return items
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of the help."""
-        return list(commands.COMMAND_NAMES)
+        return list(COMMANDS)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands, the examples, and the names of common options of `serve`."""
@@ -76,10 +77,10 @@ class AskdGroup(click.Group):
 
 
 def _unknown_command_message(word: str) -> str:
-    similar = difflib.get_close_matches(word, commands.COMMAND_NAMES, n=1)
+    similar = difflib.get_close_matches(word, COMMANDS, n=1)
     if any(sign in word for sign in ":/.") or (Path(word).exists() and not similar):
         similar = [f"serve {word}"]
-    hint = f"did you mean `askd {similar[0]}`?" if similar else f"use one of {', '.join(commands.COMMAND_NAMES)}"
+    hint = f"did you mean `askd {similar[0]}`?" if similar else f"use one of {', '.join(COMMANDS)}"
     return f"unknown command {word!r}: {hint}"
 
 
@@ -91,7 +92,7 @@ root_command = AskdGroup(
     options_metavar="",
 )
 root_command.params.append(settings_help.help_all_option(root_command.write_all_options))
-click.version_option(__version__, prog_name="askd", message="%(prog)s %(version)s")(root_command)
+click.version_option(__version__, "-V", "--version", prog_name="askd", message="%(prog)s %(version)s")(root_command)
 
 
 def _run_with_reload(run: Callable[[], Any]) -> Any:

@@ -1,65 +1,54 @@
 """`askd ask`: prints the answer to one question, streamed on a terminal."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Final
+import codecs
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-import aiohttp
+import msgspec
 
 from askd.client import errors
 from askd.client.errors import EXIT_UNREACHABLE, RequestFailed
-from askd.client.session import MAX_BODY_SIZE, Session
+from askd.client.http_client import MAX_BODY_SIZE, Response, Session, decode_json_or_none
 from askd.client.target import OutgoingRequest, ServerTarget
-from askd.client.terminal import decode_json_or_none
 from askd.sse import EventTooLong, ServerSentEvent, SSEParser
-
-EVENT_STREAM_TYPE: Final = "text/event-stream"
 
 TextWriter = Callable[[str], None]
 
 
-async def print_answer(target: ServerTarget, request: OutgoingRequest, write: TextWriter) -> None:
+def print_answer(target: ServerTarget, request: OutgoingRequest, write: TextWriter) -> None:
     """Send the question and write the text of the answer, piece by piece if it is streamed. Raises RequestFailed."""
-    async with Session(target) as session, session.ask(request) as response:
-        if _is_event_stream(response):
-            await _print_stream(response, target, write)
-            return
-        content = decode_json_or_none(await _read_successful_body(session, response, target))
-        write(_extract_answer(content) + "\n")
+    with Session(target) as session:
+        response = session.ask(request)
+        if response.is_event_stream:
+            _print_stream(response, target, write)
+        else:
+            write(_extract_answer(decode_json_or_none(response.read_successful())) + "\n")
 
 
-async def print_response_body(target: ServerTarget, request: OutgoingRequest, write: TextWriter) -> None:
+def print_response_body(target: ServerTarget, request: OutgoingRequest, write: TextWriter) -> None:
     """Send the question and write the response body unchanged. Raises RequestFailed."""
-    async with Session(target) as session, session.ask(request) as response:
-        if _is_event_stream(response):
-            async for chunk in response.content.iter_any():
-                write(chunk.decode(errors="replace"))
+    with Session(target) as session:
+        response = session.ask(request)
+        if response.is_event_stream:
+            for text in codecs.iterdecode(response.iter_chunks(), "utf-8", errors="replace"):
+                write(text)
             return
-        text = (await _read_successful_body(session, response, target)).decode(errors="replace")
+        text = response.read_successful().decode(errors="replace")
         write(text if text.endswith("\n") else f"{text}\n")
 
 
-def _is_event_stream(response: aiohttp.ClientResponse) -> bool:
-    return response.status == 200 and response.content_type == EVENT_STREAM_TYPE
-
-
-async def _read_successful_body(session: Session, response: aiohttp.ClientResponse, target: ServerTarget) -> bytes:
-    body = await session.read_body(response)
-    if response.status != 200:
-        raise errors.failure_from_response(response.status, response.headers, decode_json_or_none(body), target)
-    return body
-
-
 def _extract_answer(content: Any) -> str:
-    if not isinstance(content, Mapping) or not isinstance(content.get("answer"), str):
+    answer = content.get("answer") if isinstance(content, Mapping) else None
+    if answer is None:
         raise errors.unexpected_response(200, "the response contains no answer")
-    return str(content["answer"])
+    return answer if isinstance(answer, str) else msgspec.json.encode(answer).decode()
 
 
-async def _print_stream(response: aiohttp.ClientResponse, target: ServerTarget, write: TextWriter) -> None:
+def _print_stream(response: Response, target: ServerTarget, write: TextWriter) -> None:
     """Write the deltas, and then the answer if it differs from the concatenated deltas."""
     written = ""
-    async for event in _read_events(response):
-        data = decode_json_or_none(event.data.encode())
+    for event in _read_events(response):
+        data = decode_json_or_none(event.data)
         if event.name == "delta" and isinstance(data, str):
             written += data
             write(data)
@@ -78,11 +67,10 @@ async def _print_stream(response: aiohttp.ClientResponse, target: ServerTarget, 
     )
 
 
-async def _read_events(response: aiohttp.ClientResponse) -> AsyncIterator[ServerSentEvent]:
+def _read_events(response: Response) -> Iterator[ServerSentEvent]:
     parser = SSEParser(MAX_BODY_SIZE)
     try:
-        async for chunk in response.content.iter_any():
-            for event in parser.feed(chunk):
-                yield event
+        for chunk in response.iter_chunks():
+            yield from parser.feed(chunk)
     except EventTooLong as error:
         raise errors.unexpected_response(200, str(error)) from None

@@ -1,15 +1,13 @@
 """Failed requests of the client: the step that failed, the error, a hint for the user, and the exit code."""
 
-import errno
+import http.client
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import aiohttp
 from yarl import URL
 
-from askd.client.step_timings import RequestTimings
 from askd.client.target import DEFAULT_URL, ServerTarget
 from askd.errors import AskdError
 from askd.httpserver import sockets
@@ -73,30 +71,37 @@ class RequestFailed(AskdError):
         return failure if self.problem is None else {**failure, "problem": self.problem}
 
 
-def failure_from_exception(error: Exception, target: ServerTarget, timings: RequestTimings) -> RequestFailed:  # noqa: PLR0911 - one return for each class
-    """Return the failure for an exception of aiohttp. Subclasses are matched before their base classes."""
+def failure_from_exception(  # noqa: PLR0911 - one return for each class
+    error: Exception, target: ServerTarget, step: str, addresses: Sequence[str]
+) -> RequestFailed:
+    """Return the failure for an exception. Subclasses are matched before their base classes.
+
+    Args:
+        error: An exception of a socket, of `ssl` or of `http.client`.
+        target: The server.
+        step: The step in which it was raised.
+        addresses: Addresses of the server, if they are known.
+    """
     url = target.url
     server = f"{url.host}:{url.port}"
-    step = timings.current_step
     match error:
-        case aiohttp.ClientConnectorDNSError():
-            return _unreachable("name", f"{url.host} does not resolve ({_os_error_reason(error.os_error)})", _DNS_HINT)
-        case aiohttp.ClientConnectorCertificateError():
-            return _certificate_failure(error.certificate_error, server)
-        case aiohttp.ClientSSLError():
-            return _tls_failure(error, url)
-        case aiohttp.ClientConnectorError():
-            return _connect_failure(error.os_error, url, timings)
-        case TimeoutError() if timings.request_sent_at is None:
+        case socket.gaierror():
+            return _unreachable("name", f"{url.host} does not resolve ({_os_error_reason(error)})", _DNS_HINT)
+        case TimeoutError() if step in {"name", "connect", "TLS"}:
             return _unreachable(step, f"the connection to {server} timed out", _PACKETS_DROPPED_HINT)
         case TimeoutError():
             hint = "increase --timeout, or check the server's load with `askd top`"
             return _unreachable(step, f"no complete response within {target.timeout:g} s", hint)
-        case aiohttp.ClientResponseError() | ValueError():
-            return _unreachable("answer", f"{server} does not speak HTTP", _other_scheme_hint(url))
-    return _unreachable(
-        step, f"{server} closed the connection before the response was complete", _other_scheme_hint(url)
-    )
+        case ssl.SSLCertVerificationError():
+            return _certificate_failure(error, server)
+        case OSError() if step == "TLS":
+            return _tls_failure(error, url)
+        case OSError() if step == "connect":
+            return _connect_failure(error, url, addresses)
+        case OSError() | http.client.IncompleteRead():  # the server may speak another protocol
+            closed = f"{server} closed the connection before the response was complete"
+            return _unreachable(step, closed, _other_scheme_hint(url))
+    return _unreachable("answer", f"{server} does not speak HTTP", _other_scheme_hint(url))
 
 
 def unexpected_response(status: int, error: str) -> RequestFailed:
@@ -158,29 +163,27 @@ def _os_error_reason(error: OSError) -> str:
     return str(error.strerror or error).rstrip(".").lower()
 
 
-def _certificate_failure(error: Exception, server: str) -> RequestFailed:
-    reason = getattr(error, "verify_message", "") or str(error)
-    host_mismatch = getattr(error, "verify_code", None) in _HOST_MISMATCH_CODES
-    hint = "use a host name that the certificate is valid for" if host_mismatch else _CA_FILE_HINT
-    return _unreachable("TLS", f"the certificate of {server} is not trusted ({reason.rstrip('.')})", hint)
+def _certificate_failure(error: ssl.SSLCertVerificationError, server: str) -> RequestFailed:
+    hint = _CA_FILE_HINT
+    if error.verify_code in _HOST_MISMATCH_CODES:
+        hint = "use a host name that the certificate is valid for"
+    return _unreachable("TLS", f"the certificate of {server} is not trusted ({error.verify_message.rstrip('.')})", hint)
 
 
-def _tls_failure(error: aiohttp.ClientSSLError, url: URL) -> RequestFailed:
-    cause = error.os_error
-    reason = cause.reason if isinstance(cause, ssl.SSLError) and cause.reason else str(cause)
-    if reason in _PLAIN_HTTP_REASONS:
+def _tls_failure(error: OSError, url: URL) -> RequestFailed:
+    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
+        return _unreachable("TLS", f"{url.host}:{url.port} closed the connection during the TLS handshake")
+    if error.reason in _PLAIN_HTTP_REASONS:
         plain_url = str(url.with_scheme("http")).rstrip("/")
         return _unreachable("TLS", f"port {url.port} of {url.host} does not use TLS", f"use {plain_url}")
-    reason = reason.lower().replace("_", " ")
+    reason = (error.reason or str(error)).lower().replace("_", " ")
     return _unreachable("TLS", f"the TLS handshake with {url.host}:{url.port} failed ({reason})")
 
 
-def _connect_failure(error: OSError, url: URL, timings: RequestTimings) -> RequestFailed:
-    address = f"port {url.port} of {url.host}" + (f" ({', '.join(timings.addresses)})" if timings.addresses else "")
-    if isinstance(error, ConnectionRefusedError) or f"Errno {errno.ECONNREFUSED}]" in str(error):
+def _connect_failure(error: OSError, url: URL, addresses: Sequence[str]) -> RequestFailed:
+    address = f"port {url.port} of {url.host}" + (f" ({', '.join(addresses)})" if [*addresses] != [url.host] else "")
+    if isinstance(error, ConnectionRefusedError):
         return _unreachable("connect", f"nothing listens on {address}", _listener_hint(url))
-    if timings.tls_started_at is not None:
-        return _unreachable("TLS", f"{url.host}:{url.port} closed the connection during the TLS handshake")
     return _unreachable("connect", f"{address} cannot be reached ({_os_error_reason(error)})", _PACKETS_DROPPED_HINT)
 
 

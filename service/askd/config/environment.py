@@ -1,12 +1,7 @@
-r"""Environment variables of settings, and variables from an `--env-file`.
-
-A line of an env file is `NAME=value`, a comment that starts with `#`, or empty, as for `docker run --env-file`. In
-addition, `export` may precede the name, and the value may be quoted: single quotes keep the text as it is, double
-quotes replace the escapes \n, \t, \" and \\. A `#` in an unquoted value belongs to the value. A name without `=` sets
-nothing. The last line for a name wins.
-"""
+"""Environment variables of settings, and variables from files such as `.env`."""
 
 import difflib
+import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,11 +12,6 @@ from askd.errors import SettingsError
 VARIABLE_PREFIX: Final = "ASKD_"
 _INJECTED_NAME_PATTERN: Final = re.compile(r"ASKD_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_\w+)")
 _SERVICE_LINK_PATTERN: Final = re.compile(r"(tcp|udp|sctp)://")
-_NAME_PATTERN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_SINGLE_QUOTED_PATTERN: Final = re.compile(r"'([^']*)'\s*(#.*)?")
-_DOUBLE_QUOTED_PATTERN: Final = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(#.*)?')
-_ESCAPE_PATTERN: Final = re.compile(r"\\(.)")
-_ESCAPED_CHARACTERS: Final = {"n": "\n", "t": "\t", '"': '"', "\\": "\\"}
 
 
 def flag_name(field: str) -> str:
@@ -63,62 +53,31 @@ def find_unknown_variables(environ: Mapping[str, str], known: Sequence[str]) -> 
     return unknown
 
 
-def read_env_file(path: str) -> dict[str, str]:
-    """Return the variables of an env file.
+def read_env_file(path: str | Path) -> dict[str, str]:
+    """Return the variables of a file in the syntax of python-dotenv, which LangGraph and docker compose use as well.
+
+    `${NAME}` and `${NAME:-default}` in a value are replaced by the variable from the lines above or the environment.
+    The last line for a name wins; a name without `=` sets nothing.
 
     Raises:
-        SettingsError: The file cannot be read, or one line for each invalid line in it.
+        SettingsError: The file cannot be read, or one line for each invalid line in it, without its value, which may
+            be secret.
     """
-    variables: dict[str, str] = {}
-    errors: list[str] = []
-    for number, line in enumerate(_read_lines(path), start=1):
-        try:
-            variable = _parse_line(line)
-        except ValueError as error:
-            errors.append(f"{path}:{number}: {error}")
-            continue
-        if variable:
-            variables[variable[0]] = variable[1]
+    from dotenv import dotenv_values  # noqa: PLC0415 - a start without such a file does not need it
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - as above
+
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise SettingsError([f"{path}: invalid UTF-8: save the file as UTF-8"]) from None
+    except (OSError, ValueError) as error:
+        raise SettingsError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+    errors = [
+        f"{path}:{binding.original.line}: invalid variable: expected NAME=value, with closed quotes"
+        for binding in parse_stream(io.StringIO(text))
+        if binding.error or "\0" in binding.original.string
+    ]
     if errors:
         raise SettingsError(errors)
-    return variables
-
-
-def _read_lines(path: str) -> list[str]:
-    try:
-        content = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise SettingsError([f"--env-file={path}: cannot be read: {reason}"]) from None
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        raise SettingsError([f"{path}:{number}: invalid UTF-8: save the file as UTF-8"]) from None
-    return text.split("\n")  # not splitlines(), which would split values at U+2028 and similar characters
-
-
-def _parse_line(line: str) -> tuple[str, str] | None:
-    """Return name and value, or None if the line sets nothing. Raises ValueError."""
-    line = line.strip()
-    if not line or line.startswith("#"):
-        return None
-    name, equals, value = re.sub(r"^export\s+", "", line).partition("=")
-    if not _NAME_PATTERN.fullmatch(name):
-        # Only the part before "=" is quoted: the rest may be a secret.
-        shown = line.partition("=")[0].strip()[:40]
-        raise ValueError(f"invalid variable name {shown!r}: expected NAME=value without spaces around the =")
-    if "\0" in value:
-        raise ValueError(f"the value of {name} contains a NUL character, which no variable can hold: remove it")
-    return (name, _unquote(name, value.strip())) if equals else None
-
-
-def _unquote(name: str, value: str) -> str:
-    if value[:1] not in {"'", '"'}:
-        return value
-    match = (_SINGLE_QUOTED_PATTERN if value[0] == "'" else _DOUBLE_QUOTED_PATTERN).fullmatch(value)
-    if not match:
-        raise ValueError(f"the value of {name} starts with {value[0]} but does not end with it: close the quotes")
-    if value[0] == "'":
-        return match[1]
-    return _ESCAPE_PATTERN.sub(lambda escape: _ESCAPED_CHARACTERS.get(escape[1], escape[0]), match[1])
+    values = dotenv_values(stream=io.StringIO(text))
+    return {name: value for name, value in values.items() if value is not None}

@@ -21,7 +21,7 @@ import msgspec
 import structlog
 
 from askd.errors import StartupError
-from askd.file_watcher import ChangeDetector, FileSnapshot, poll_forever, take_file_snapshot
+from askd.file_watcher import FileWatcher, Snapshot, take_snapshot
 
 TOKEN_PREFIX: Final = "askd_"  # noqa: S105 - not a secret
 """Prefix of all tokens, by which people and secret scanners recognize them."""
@@ -92,13 +92,13 @@ class Caller:
 class TokenStore:
     """The tokens of one file or directory. Raises StartupError if it has errors.
 
-    For one event loop. `reload_if_changed` and `statistics` may be called from any thread, because the table is
-    replaced and never modified.
+    For one event loop. The file watcher and `statistics` may be called from any thread, because the table is replaced
+    and never modified.
     """
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
-        self._file_changes = ChangeDetector(self._take_snapshot)
+        self.file_watcher = FileWatcher(self._take_snapshot, lambda _paths: self._reload())
         try:
             entries = read_tokens(self.path)
         except TokenFileError as error:
@@ -112,7 +112,7 @@ class TokenStore:
     async def watch(self) -> None:
         """Reload the tokens whenever the file changes, until cancelled."""
         self._warn_if_empty()
-        await poll_forever(self.reload_if_changed)
+        await self.file_watcher.run()
 
     def authenticate(self, token: str) -> Caller | None:
         """Return the caller with this token and count the request, or return None if the token is unknown."""
@@ -127,10 +127,8 @@ class TokenStore:
         """Count a rejected request; `reason` is `missing` or `unknown`."""
         self._rejected[reason] += 1
 
-    def reload_if_changed(self) -> None:
-        """Reload the tokens if the file has changed. If it has errors, log them once and keep the old tokens."""
-        if not self._file_changes.has_settled_change():
-            return
+    def _reload(self) -> None:
+        """Read the changed file. If it has errors, log them once and keep the old tokens."""
         try:
             entries = read_tokens(self.path)
         except TokenFileError as error:
@@ -173,11 +171,11 @@ class TokenStore:
             hint = "all requests are rejected until the file has a token: askd token NAME"
             _log.warning("tokens_empty", path=str(self.path), hint=hint)
 
-    def _take_snapshot(self) -> FileSnapshot:
+    def _take_snapshot(self) -> Snapshot:
         try:
-            return take_file_snapshot(list_token_files(self.path))
+            return take_snapshot(list_token_files(self.path))
         except TokenFileError:
-            return take_file_snapshot([self.path])
+            return take_snapshot([self.path])
 
 
 def generate_token(name: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from askd.errors import StartupError
-from askd.file_watcher import ChangeDetector, poll_forever, take_file_snapshot
+from askd.file_watcher import FileWatcher, take_snapshot
 
 MAX_FILE_BYTES: Final = 1 << 20
 """Bytes of a file that are read at most."""
@@ -139,7 +139,7 @@ class CertificateReloader:
 
     def __init__(self, cert: str, key: str) -> None:
         self._cert, self._key = Path(cert), Path(key)
-        self._changes = ChangeDetector(lambda: take_file_snapshot((self._cert, self._key)))
+        self.file_watcher = FileWatcher(lambda: take_snapshot((self._cert, self._key)), lambda _paths: self._reload())
         self._cert_key_pair = load_cert_key_pair(self._cert, self._key)
         self.context = ReloadingContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.current = self._cert_key_pair.context
@@ -154,12 +154,10 @@ class CertificateReloader:
     async def watch(self) -> None:
         """Reload the certificate whenever a file changes, until cancelled."""
         self._warn_if_not_valid()
-        await poll_forever(self.reload_if_changed)
+        await self.file_watcher.run()
 
-    def reload_if_changed(self) -> None:
-        """Reload the certificate if a file has changed. If that fails, log a warning and keep the old certificate."""
-        if not self._changes.has_settled_change():
-            return
+    def _reload(self) -> None:
+        """Read the changed files. If that fails, log a warning and keep the old certificate."""
         try:
             self._cert_key_pair = load_cert_key_pair(self._cert, self._key)
         except StartupError as error:

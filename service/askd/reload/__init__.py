@@ -1,12 +1,13 @@
-"""`--reload`, for development: a supervisor process that starts and replaces worker processes.
+"""`--reload`, for development: a supervisor process that restarts a worker process when files change.
 
-    supervisor   owns the listening sockets, watches the files, starts and replaces workers; never imports user code
-        │ control channel: a socket pair; the worker reports its state, the supervisor sends commands
-    worker       the normal server, on the inherited sockets; if the user's code is broken, it responds with 503
+    supervisor   holds the listening sockets, watches the files, starts and stops workers; never imports user code
+        │ signals; a socket pair on which a worker reports the folders that it imported from
+    worker       the normal server on the inherited sockets, which accepts connections when its load has ended;
+                 if the code is broken, it responds with 503
 
-A new worker starts to accept connections when its load has succeeded or failed. Only then does the old worker stop
-accepting; it exits after its last response. If a worker crashes, the supervisor starts one that serves the error.
-Either side exits when the other end of the channel closes.
+After a change, the old worker stops accepting at once and exits after its last response. New connections wait in the
+kernel's accept queue until the new worker has loaded. If the supervisor exits, the socket pair closes, and so do the
+workers.
 """
 
 import os

@@ -17,7 +17,7 @@ from askd.telemetry.console import format_clock_time
 from askd.telemetry.log_output import format_timestamp, log_output
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_LIBRARY_LEVELS = {"asyncio": logging.WARNING, "watchfiles": logging.WARNING}
+_LIBRARY_LEVELS = {"asyncio": logging.WARNING}
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
 EventDict = MutableMapping[str, Any]

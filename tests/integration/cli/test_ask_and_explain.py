@@ -34,8 +34,9 @@ def test_ask_prints_the_answer(url: str, capsys: Capture) -> None:
     """The text of the answer is printed, or the whole response with --json or --accept."""
     assert main(["ask", "field", "--url", url]) == 0
     assert main(["ask", "field", "--url", url, "--json"]) == 0
-    assert main(["ask", "a b", "--url", url, "--accept", "text/event-stream"]) == 0
+    assert main(["ask", "a", "b", "--url", url, "--accept", "text/event-stream"]) == 0
     text, whole, stream = capsys.readouterr().out.split("\n", 2)
+    assert 'data: {"answer":"a b "' in stream
     assert (text, json.loads(whole)) == ("FIELD", {"answer": "FIELD", "more": 1})
     assert "event: delta" in stream
 

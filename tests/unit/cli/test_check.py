@@ -1,6 +1,7 @@
 """`askd check` and `askd openapi` with real answerers."""
 
 import json
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def test_report_for_a_book(capsys: Capture) -> None:
     """The report for a book includes its number of entries, its version and every limit."""
     report = run_check(capsys, "book.yaml")
     assert report.pop("version")
+    report.pop("port", None)  # the default port may be taken on this machine
     assert report == {
         "answerer": "book.yaml (book)",
         "entries": "2",
@@ -68,6 +70,16 @@ def test_report_for_a_book(capsys: Capture) -> None:
         "shutdown": "2s drain delay, 15s for requests in flight, 5s to close the answerer, 2s to flush logs and "
         "traces; set the platform's grace period to 29s",
     }
+
+
+def test_taken_port(capsys: Capture) -> None:
+    """The report says which process uses the port, and how to choose another one; it has no such line otherwise."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        taken = run_check(capsys, "book.yaml", "-p", str(port))["port"]
+    assert taken.startswith(f"port {port} of 127.0.0.1 is in use by ")
+    assert "pass --port=" in taken
+    assert "port" not in run_check(capsys, "book.yaml", "-p", "0")
 
 
 def test_report_for_a_function(capsys: Capture) -> None:

@@ -71,6 +71,21 @@ def test_options_without_command_belong_to_serve(server: FakeServer, command: tu
     assert load_settings(server, *command, "--port", "1", "--log-format=json") == Settings(port=1, log_format="json")
 
 
+def test_short_option_of_the_port(server: FakeServer) -> None:
+    """`-p` is `--port`, with and without a command."""
+    assert load_settings(server, "-p", "1") == load_settings(server, "serve", "-p1") == Settings(port=1)
+
+
+def test_dev_is_serve_with_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`askd dev` starts the supervisor with the same settings as `askd serve --reload`."""
+    calls: list[object] = []
+    monkeypatch.setattr("askd.reload.supervisor.supervise", lambda *args, **options: calls.append((args, options)))
+    for command in (["dev"], ["serve", "--reload"]):
+        assert main([*command, "main.py", "-p", "1", "--env-file", os.devnull]) == 0
+    settings = Settings(answerer="main.py", port=1, reload=True)
+    assert calls == [((settings,), {"env_files": [".env", os.devnull]})] * 2
+
+
 def test_answerer_is_an_argument_or_an_option(server: FakeServer) -> None:
     """ANSWERER and --answerer are equivalent, and override the variable."""
     os.environ["ASKD_ANSWERER"] = "other.py"
@@ -116,7 +131,7 @@ def test_all_invalid_values_are_reported(server: FakeServer, capsys: Capture) ->
         (["chekc"], "unknown command 'chekc': did you mean `askd check`?"),
         (
             ["frobnicate"],
-            "unknown command 'frobnicate': use one of serve, ask, explain, check, openapi, top, token, init",
+            "unknown command 'frobnicate': use one of serve, dev, ask, explain, check, openapi, top, token, init",
         ),
         (["--port", "1", "check"], "'check' follows options without a command: did you mean `askd check …`?"),
         (["--port", "1", "a.md"], "'a.md' follows options without a command: did you mean `askd serve a.md …`?"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from askd import __version__
-from askd.cli import setting_options
+from askd.cli import settings_help
 from askd.cli.main import main
 from askd.config import Settings
 from askd.config.environment import variable_name
@@ -24,7 +24,7 @@ SETTINGS_COMMANDS = ("serve", "check", "openapi", "explain")
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_default_round_trips(field: Field) -> None:
     """The default in the help is a valid value, which results in the default."""
-    shown = setting_options.format_default(field)
+    shown = settings_help.format_default(field)
     assert shown or not field.default
     assert shown is None or field.metadata["read"](shown) == field.default
 
@@ -48,7 +48,7 @@ def test_default_round_trips(field: Field) -> None:
 )
 def test_default_is_readable(name: str, shown: str | None) -> None:
     """Sizes and durations use the largest unit that gives a whole number; unset settings have no default."""
-    assert setting_options.format_default(BY_NAME[name]) == shown
+    assert settings_help.format_default(BY_NAME[name]) == shown
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,13 @@ def test_default_is_readable(name: str, shown: str | None) -> None:
 )
 def test_metavar(name: str, shown: str) -> None:
     """The placeholder for a value shows its type or its choices."""
-    assert setting_options.metavar(BY_NAME[name]) == shown
+    assert settings_help.metavar(BY_NAME[name]) == shown
 
 
 def test_accepted_text_comes_from_the_reader() -> None:
     """The reader describes the text it accepts; any text is None."""
-    assert setting_options.describe_accepted(BY_NAME["port"]) == "a whole number from 0 to 65535"
-    assert setting_options.describe_accepted(BY_NAME["host"]) is None
+    assert settings_help.describe_accepted(BY_NAME["port"]) == "a whole number from 0 to 65535"
+    assert settings_help.describe_accepted(BY_NAME["host"]) is None
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def test_accepted_text_comes_from_the_reader() -> None:
 )
 def test_range(name: str, shown: str | None) -> None:
     """Numbers, durations and sizes have a range."""
-    assert setting_options.describe_range(BY_NAME[name]) == shown
+    assert settings_help.describe_range(BY_NAME[name]) == shown
 
 
 def test_version(capsys: Capture) -> None:
-    """--version prints name and version, also after other options."""
-    assert main(["--version"]) == main(["--port", "1", "--version"]) == 0
+    """--version and -V print name and version, also after other options."""
+    assert main(["-V"]) == main(["-p", "1", "--version"]) == 0
     assert capsys.readouterr().out == f"askd {__version__}\n" * 2
 
 

@@ -25,7 +25,8 @@ def test_every_event_is_listed() -> None:
         for row in re.findall(r"^\| (`.*?) \| (?:debug|info|warning|error) \|", PAGE, re.MULTILINE)
         for event in re.findall(r"`(\w+)`", row)
     }
-    computed = {"listening", "ready", "stopped", "trace_export_failed", "opentelemetry_warning"}  # names in variables
+    # Their names are in variables.
+    computed = {"listening", "ready", "stopped", "worker_stopped", "trace_export_failed", "opentelemetry_warning"}
     assert len(logged) > 50
     assert listed == logged | computed
 

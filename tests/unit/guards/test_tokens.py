@@ -50,8 +50,8 @@ def token_file(tmp_path: Path) -> Path:
 def change_and_reload(store: TokenStore, change: Callable[[], object]) -> None:
     """Change the file, and poll until the change has settled."""
     change()
-    store.reload_if_changed()
-    store.reload_if_changed()
+    store.file_watcher.check()
+    store.file_watcher.check()
 
 
 def test_generated_token_matches_its_line(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_half_written_file_is_not_read(token_file: Path) -> None:
     """A content that only one poll sees is never used."""
     store = TokenStore(str(token_file))
     token_file.write_text("")
-    store.reload_if_changed()
+    store.file_watcher.check()
     assert caller_name(store, SECRET) == "alice"
     change_and_reload(store, lambda: token_file.write_text(token_line("alice") + token_line("bob", "b")))
     assert (caller_name(store, SECRET), caller_name(store, "b")) == ("alice", "bob")
@@ -204,7 +204,7 @@ def test_failed_reload_keeps_the_old_tokens(token_file: Path, break_file: Callab
     store = TokenStore(str(token_file))
     with LogCapture() as log:
         change_and_reload(store, lambda: break_file(token_file))
-        store.reload_if_changed()
+        store.file_watcher.check()
         (record,) = log.lines("tokens_reload_failed")
         assert SECRET not in log.text
     assert str(token_file) in record["errors"][0]

@@ -153,9 +153,9 @@ def test_renewed_certificate_is_used_for_new_connections(
     assert served_serial_number(tls) == serial_number(old)
     in_progress = InMemoryConnection(tls, client_context())
     mount_as_secret(tmp_path, 2, new)
-    tls.reload_if_changed()
+    tls.file_watcher.check()
     assert served_serial_number(tls) == serial_number(old)
-    tls.reload_if_changed()
+    tls.file_watcher.check()
     assert in_progress.do_handshake().serial_number == serial_number(old)
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         connection = InMemoryConnection(tls, client_context(maximum_version=version))
@@ -171,18 +171,18 @@ def test_failed_reload_keeps_the_old_certificate(tmp_path: Path) -> None:
     with LogCapture() as log:
         files.cert.write_bytes(new.cert_chain_pems[0].bytes())
         for _ in range(4):
-            tls.reload_if_changed()
+            tls.file_watcher.check()
         (line,) = log.lines("tls_certificate_reload_failed")
         assert f"--tls-key={files.key}: does not match" in line["error"]
         assert served_serial_number(tls) == serial_number(old)
         files.key.unlink()
         for _ in range(2):
-            tls.reload_if_changed()
+            tls.file_watcher.check()
         assert (tls.statistics().reloads, tls.statistics().reload_failures) == (0, 2)
         assert tls.statistics().reload_failing
         write_certificate(tmp_path, new)
         for _ in range(2):
-            tls.reload_if_changed()
+            tls.file_watcher.check()
         assert log.lines("tls_certificate_reloaded")
     assert (served_serial_number(tls), tls.statistics().reload_failing) == (serial_number(new), False)
 
@@ -193,7 +193,7 @@ def test_expiry_is_in_the_statistics(tmp_path: Path) -> None:
     assert tls.statistics().expires_at == utc_date(2030).timestamp()
     write_certificate(tmp_path, issue_certificate(not_after=utc_date(2031)))
     for _ in range(2):
-        tls.reload_if_changed()
+        tls.file_watcher.check()
     assert tls.statistics().expires_at == utc_date(2031).timestamp()
 
 
@@ -203,7 +203,7 @@ def test_expired_certificate_is_used_with_a_warning(tmp_path: Path) -> None:
     files = write_certificate(tmp_path, issue_certificate(not_before=utc_date(2019), not_after=utc_date(2020)))
     with LogCapture() as log:
         for _ in range(2):
-            tls.reload_if_changed()
+            tls.file_watcher.check()
         (line,) = log.lines("tls_certificate_not_valid")
         assert (line["reason"], line["path"]) == ("expired on 2020-01-01", str(files.cert))
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):

@@ -1,230 +1,192 @@
-"""Supervisor: which workers it starts and stops, whatever they report and however they exit."""
+"""Supervisor of --reload: crashed workers, signals and exit codes. Shell scripts take the place of workers."""
 
+import asyncio
+import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from askd.reload.supervisor import Supervisor, _reap_children
-from askd.reload.worker_process import SWAP_COMMAND, WorkerMessage
+from askd.config import Settings
+from askd.httpserver.sockets import Listeners
+from askd.reload.supervisor import Supervisor
+from askd.reload.watched_files import WatchedFiles
+
+TIMEOUT = 20.0
+"""Seconds after which a missing event fails the test."""
+
+SERVING = """
+trap 'echo TERM >> signals; echo > notify; exit 0' TERM
+trap 'echo USR1 >> signals; echo > notify' USR1
+echo "$_ASKD_WORKER" >> workers
+echo > notify
+while :; do read -t 0.05 _ < fifo; done
+"""
+HANGING = SERVING.replace("; exit 0", "")
 
 
-class FakeWorker:
-    """A worker that records commands and signals; the test sends its messages."""
-
-    def __init__(
-        self,
-        pid: int,
-        on_message: "Callable[[FakeWorker, WorkerMessage], None]",
-        *,
-        replaces_running_worker: bool,
-        load_error: str | None,
-    ) -> None:
-        self.pid = pid
-        self.replaces_running_worker = replaces_running_worker
-        self.load_error = load_error
-        self.serves_load_error = load_error is not None
-        self.received: list[object] = []
-        self.unread_message: WorkerMessage | None = None
-        """Message that the supervisor reads only after the exit."""
-        self._on_message = on_message
-
-    def send_message(self, event: str, **fields: object) -> None:
-        """Send a message to the supervisor."""
-        self._on_message(self, WorkerMessage(event=event, **fields))  # type: ignore[arg-type] # events of the test
-
-    def send_command(self, command: str) -> None:
-        """Record a command."""
-        self.received.append(command)
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Record a signal."""
-        self.received.append(number)
-
-    def kill(self) -> None:
-        """Record that it was killed."""
-        self.received.append("kill")
-
-    def close(self) -> None:
-        """Deliver the unread message."""
-        if self.unread_message:
-            self._on_message(self, self.unread_message)
+def crashing(exit_command: str) -> str:
+    """Return a worker that ends at once."""
+    return f'echo "$_ASKD_WORKER" >> workers\necho > notify\n{exit_command}\n'
 
 
-class FakeLauncher:
-    """Starts fake workers with increasing process ids, or fails."""
+class NotifyingSupervisor(Supervisor):
+    """Supervisor that sets an event when it has reaped processes."""
 
-    def __init__(self) -> None:
-        self.workers: list[FakeWorker] = []
-        self.fails = False
+    def __init__(self, notified: asyncio.Event) -> None:
+        super().__init__(Settings(), Listeners([], None, ""), WatchedFiles("main.py", ()))
+        self._notified = notified
 
-    def start(
-        self,
-        on_message: Callable[[FakeWorker, WorkerMessage], None],
-        *,
-        replaces_running_worker: bool,
-        load_error: str | None = None,
-    ) -> FakeWorker:
-        """Start a worker."""
-        if self.fails:
-            raise OSError("no more processes")
-        worker = FakeWorker(
-            100 + len(self.workers),
-            on_message,
-            replaces_running_worker=replaces_running_worker,
-            load_error=load_error,
-        )
-        self.workers.append(worker)
-        return worker
+    def _reap_children(self) -> None:
+        super()._reap_children()
+        self._notified.set()
 
 
 class Setup:
-    """A supervisor with fake workers, of which the first has been started."""
+    """A supervisor whose workers run the shell script `worker` in the working directory."""
 
-    def __init__(self) -> None:
-        self.launcher = FakeLauncher()
-        self.watched: list[str] = []
-        self.supervisor = Supervisor(self.launcher, self.watched.extend)  # type: ignore[arg-type] # a fake
-        self.supervisor.start()
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._notified = asyncio.Event()
+        self.supervisor = NotifyingSupervisor(self._notified)
+        self._running: asyncio.Task[int] | None = None
+        os.mkfifo(folder / "notify")
+        self._notify_fd = os.open(folder / "notify", os.O_RDWR | os.O_NONBLOCK)
+        asyncio.get_running_loop().add_reader(self._notify_fd, self._on_notification)
+
+    def _on_notification(self) -> None:
+        os.read(self._notify_fd, 4096)
+        self._notified.set()
+
+    def close(self) -> None:
+        """Stop waiting for notifications of the workers."""
+        asyncio.get_running_loop().remove_reader(self._notify_fd)
+        os.close(self._notify_fd)
+
+    async def wait_until(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition holds; it is evaluated after each notification."""
+        async with asyncio.timeout(TIMEOUT):
+            while not condition():
+                await self._notified.wait()
+                self._notified.clear()
 
     @property
-    def workers(self) -> Sequence[FakeWorker]:
-        """All workers that were started."""
-        return self.launcher.workers
+    def exit_code(self) -> "asyncio.Task[int]":
+        """The running supervisor."""
+        assert self._running
+        return self._running
 
-    def serve(self) -> FakeWorker:
-        """Let the last worker serve."""
-        self.workers[-1].send_message("serving")
-        return self.workers[-1]
+    async def start(self, script: str, count: int = 1) -> None:
+        """Start the supervisor, and wait until so many workers were started."""
+        self.write_worker(script)
+        self._running = asyncio.create_task(self.supervisor.run())
+        await asyncio.sleep(0)  # lets it install its signal handlers
+        await self.wait_for_workers(count)
+
+    def write_worker(self, script: str) -> None:
+        """Let workers that are started from now on run this script."""
+        (self.folder / "worker").write_text(script)
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Return the start parameters of all workers."""
+        file = self.folder / "workers"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def signals(self) -> list[str]:
+        """Return the signals that workers have received."""
+        file = self.folder / "signals"
+        return file.read_text().split() if file.exists() else []
+
+    async def wait_for_workers(self, count: int) -> None:
+        """Wait until so many workers were started."""
+        await self.wait_until(lambda: len(self.workers()) == count)
+
+    def save(self) -> None:
+        """Change a watched file."""
+        (self.folder / "main.py").write_text(f"# {len(self.workers())}")
 
 
 @pytest.fixture
-async def setup() -> Setup:
-    """Supervisor that has started its first worker."""
-    return Setup()
+async def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Setup]:
+    """A supervisor that is not running yet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", "/bin/bash")
+    monkeypatch.setattr(sys, "orig_argv", ["python", "worker"])
+    (tmp_path / "main.py").touch()
+    os.mkfifo(tmp_path / "fifo")
+    fifo = os.open(tmp_path / "fifo", os.O_RDWR)  # reading from it does not block the start of the shell's `read`
+    setup = Setup(tmp_path)
+    yield setup
+    if not setup.exit_code.done():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+    await setup.exit_code
+    setup.close()
+    os.close(fifo)
 
 
-async def test_only_later_workers_wait_for_their_load(setup: Setup) -> None:
-    """The first worker listens at once, the second replaces it when its load is over."""
-    first = setup.serve()
-    setup.supervisor.on_files_changed(["main.py"])
-    assert [worker.replaces_running_worker for worker in setup.workers] == [False, True]
-    assert first.received == []
-    setup.serve()
-    assert first.received == [SWAP_COMMAND]
-
-
-async def test_change_during_a_load_stops_the_loading_worker(setup: Setup) -> None:
-    """A change stops a worker that is still loading, and its exit is not an error."""
-    setup.serve()
-    setup.supervisor.on_files_changed(["main.py"])
-    setup.supervisor.on_files_changed(["main.py"])
-    _, second, third = setup.workers
-    assert (second.received, third.replaces_running_worker) == ([SWAP_COMMAND], True)
-    second.send_message("serving")  # too late
-    third.send_message("serving")
-    assert third.received == []
-    setup.supervisor.on_process_exit(second.pid, 1)
-    assert len(setup.workers) == 3
+async def test_change_replaces_the_worker(setup: Setup) -> None:
+    """After a change, the old worker is stopped and another one started with the time of the change."""
+    await setup.start(SERVING)
+    setup.save()
+    await setup.wait_for_workers(2)
+    await setup.wait_until(lambda: setup.signals() == ["TERM"])
+    first, second = setup.workers()
+    assert first["changed_at"] is None
+    assert second["changed_at"] > 0
 
 
 async def test_crashed_worker_is_replaced_once(setup: Setup) -> None:
-    """A crashed worker is replaced by one that serves the error; if that one crashes too, nothing is started."""
-    setup.serve()
-    setup.supervisor.on_process_exit(setup.workers[0].pid, -signal.SIGSEGV)
-    assert setup.workers[1].load_error == "The worker was killed by SIGSEGV. Save a file to restart it."
-    setup.supervisor.on_process_exit(setup.workers[1].pid, 1)
-    assert len(setup.workers) == 2
-    setup.supervisor.on_files_changed(["main.py"])
-    assert (setup.workers[2].replaces_running_worker, setup.workers[2].load_error) == (False, None)
+    """A worker that serves the error replaces a crashed one; if it crashes too, a change starts the next."""
+    await setup.start(crashing("kill -SEGV $$"), count=2)
+    errors = [worker["load_error"] for worker in setup.workers()]
+    assert errors == ["", "The worker was killed by SIGSEGV. Save a file to restart it."]
+    await setup.wait_until(lambda: not setup.supervisor._workers)
+    setup.write_worker(SERVING)
+    setup.save()
+    await setup.wait_for_workers(3)
+    assert setup.workers()[2]["load_error"] == ""
 
 
-async def test_crash_while_the_next_worker_is_loading(setup: Setup) -> None:
-    """A crashed worker is not replaced if the next one is about to serve."""
-    setup.serve()
-    setup.supervisor.on_files_changed(["main.py"])
-    setup.supervisor.on_process_exit(setup.workers[0].pid, 1)
-    assert len(setup.workers) == 2
+async def test_failed_start_of_the_first_worker(setup: Setup) -> None:
+    """If the first worker exits with 2, so does the supervisor."""
+    await setup.start(crashing("exit 2"))
+    assert await setup.exit_code == 2
 
 
-async def test_start_error_of_the_first_worker_ends_the_supervisor(setup: Setup) -> None:
-    """The supervisor exits with 2 if the first worker cannot start, even if it reads that after the exit."""
-    setup.workers[0].unread_message = WorkerMessage(event="start_failed", error="no such file")
-    setup.supervisor.on_process_exit(setup.workers[0].pid, 2)
-    assert await setup.supervisor.exit_code == 2
-
-
-async def test_start_error_of_a_later_worker_is_served(setup: Setup) -> None:
-    """If a worker cannot start after a change, the next one serves its error."""
-    setup.serve()
-    setup.supervisor.on_files_changed(["vars"])
-    setup.workers[1].send_message("start_failed", error="vars:1: no value")
-    setup.supervisor.on_process_exit(setup.workers[1].pid, 2)
-    assert (setup.workers[2].load_error, setup.workers[2].replaces_running_worker) == ("vars:1: no value", True)
-
-
-async def test_signal_stops_all_workers(setup: Setup) -> None:
-    """The serving worker gets the signal, a loading one is stopped; the exit code is that of the former."""
-    serving = setup.serve()
-    setup.supervisor.on_files_changed(["main.py"])
-    setup.supervisor.on_signal(signal.SIGTERM)
-    setup.supervisor.on_files_changed(["main.py"])
-    assert [worker.received for worker in setup.workers] == [["SIGTERM"], [SWAP_COMMAND]]
-    setup.supervisor.on_process_exit(serving.pid, 3)
-    assert not setup.supervisor.exit_code.done()
-    setup.supervisor.on_process_exit(setup.workers[1].pid, 0)
-    assert await setup.supervisor.exit_code == 3
+async def test_signal_without_a_worker(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no worker can be started, the first signal ends the supervisor."""
+    monkeypatch.setattr(sys, "executable", "/nosuch")
+    await setup.start(SERVING, count=0)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await setup.exit_code == 0
 
 
 async def test_second_signal_kills_the_workers(setup: Setup) -> None:
-    """The second signal kills every worker without waiting."""
-    setup.serve()
-    setup.supervisor.on_signal(signal.SIGINT)
-    setup.supervisor.on_signal(signal.SIGINT)
-    assert setup.workers[0].received == ["SIGINT", "kill"]
-    assert await setup.supervisor.exit_code == 128 + signal.SIGINT
-
-
-async def test_signal_without_a_worker_ends_the_supervisor(setup: Setup) -> None:
-    """If no worker could be started, a change tries again, and the first signal ends the supervisor."""
-    setup.serve()
-    setup.launcher.fails = True
-    setup.supervisor.on_process_exit(setup.workers[0].pid, 1)
-    setup.supervisor.on_files_changed(["main.py"])
-    setup.supervisor.on_signal(signal.SIGTERM)
-    assert await setup.supervisor.exit_code == 0
+    """A second signal kills every worker, also those that have been replaced."""
+    await setup.start(HANGING)
+    setup.save()
+    await setup.wait_for_workers(2)
+    os.kill(os.getpid(), signal.SIGINT)
+    await setup.wait_until(lambda: setup.signals() == ["TERM", "TERM"])
+    os.kill(os.getpid(), signal.SIGINT)
+    assert await setup.exit_code == 128 + signal.SIGINT
 
 
 async def test_diagnostic_signals_are_passed_on(setup: Setup) -> None:
-    """SIGUSR1 (stack dump) and SIGUSR2 (debug log) are passed on to the worker."""
-    setup.supervisor.on_signal(signal.SIGUSR1)
-    setup.supervisor.on_signal(signal.SIGUSR2)
-    assert setup.workers[0].received == [signal.SIGUSR1, signal.SIGUSR2]
-
-
-async def test_imported_folders_are_watched(setup: Setup) -> None:
-    """Folders that a worker has imported from are watched as well."""
-    setup.workers[0].send_message("imported", folders=["elsewhere"])
-    assert setup.watched == ["elsewhere"]
-
-
-def start_zombie() -> int:
-    """Return the process id of a child that has exited and was not reaped."""
-    pid = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 7"], os.environ)
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    return pid
-
-
-def process_exists(pid: int) -> bool:
-    """Whether there is such a process; a zombie counts."""
-    return Path(f"/proc/{pid}").exists()
+    """SIGUSR1 (stack dump) is passed on to the worker."""
+    await setup.start(SERVING)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    await setup.wait_until(lambda: setup.signals() == ["USR1"])
 
 
 async def test_orphans_are_reaped(setup: Setup) -> None:
-    """Every exited child is reaped, even if it is not a worker."""
-    pid = start_zombie()
-    _reap_children(setup.supervisor)
-    assert not process_exists(pid)
-    assert len(setup.workers) == 1
+    """Every exited child is reaped, even if it is not a worker, because the supervisor may be process 1."""
+    await setup.start(SERVING)
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 7"], os.environ)  # noqa: ASYNC221 - it only starts one
+    await setup.wait_until(lambda: not Path(f"/proc/{pid}").exists())
+    assert len(setup.workers()) == 1

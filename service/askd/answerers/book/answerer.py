@@ -9,10 +9,16 @@ from typing import Final, Literal, TypeAlias
 
 import structlog
 
-from askd.answerers.book.loader import FilesChanged, Fingerprint, LoadCancelled, load_snapshot, release_free_memory
+from askd.answerers.book.loader import (
+    FilesChanged,
+    LoadCancelled,
+    load_snapshot,
+    release_free_memory,
+    take_book_snapshot,
+)
 from askd.answerers.book.snapshot import BookSnapshot
-from askd.answerers.book.watcher import BookWatcher
 from askd.errors import LoadError, Unavailable
+from askd.file_watcher import FileWatcher, Snapshot
 from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
 
 __all__ = ["BookAnswerer", "ReloadOutcome"]
@@ -27,6 +33,10 @@ _MAX_INLINE_QUESTIONS: Final = 200_000
 Measured: comparing the candidates takes 0.2 ms at every size and holds the interpreter's lock, so a thread does not
 help. Tantivy releases the lock; its part takes 0.05 ms at this size, as much as the handover to a thread. For a million
 questions it takes up to 2 ms, during which the event loop can answer other requests."""
+_WATCH_INTERVAL: Final = 0.5
+"""Seconds between two scans of the book's files …"""
+_SETTLE_TIME: Final = 0.05
+"""… and after which changed files must be the same to be read."""
 _MAX_LOAD_ATTEMPTS: Final = 20
 _LOAD_RETRY_DELAY: Final = 0.25
 """Seconds between two attempts of the initial load if the files change during the load."""
@@ -52,7 +62,7 @@ class BookAnswerer(Answerer):
         self._reload_failures = 0
         self._reload_failing = False
         self._close_event = threading.Event()
-        self._watcher: BookWatcher | None = None
+        self._watch_task: asyncio.Task[None] | None = None
         self._search_executor: ThreadPoolExecutor | None = None
         self._reload_listeners: list[asyncio.Queue[ReloadOutcome]] = []
 
@@ -61,17 +71,24 @@ class BookAnswerer(Answerer):
         loop = asyncio.get_running_loop()
         loading = loop.run_in_executor(None, self._load_initial, lambda line: _report_progress(loop, progress, line))
         try:
-            snapshot, fingerprint = await asyncio.shield(loading)
+            snapshot, files = await asyncio.shield(loading)
         except asyncio.CancelledError:
             self._close_event.set()
             with contextlib.suppress(LoadCancelled, LoadError):
                 await loading
             raise
         self._activate_snapshot(snapshot)
-        if self._path:
-            self._watcher = BookWatcher(self._path, fingerprint, lambda changed: self._reload(loop, changed))
+        if path := self._path:
+            watcher = FileWatcher(
+                lambda: take_book_snapshot(path),
+                lambda _paths: self._reload(loop),
+                known=files,
+                interval=_WATCH_INTERVAL,
+                settle=_SETTLE_TIME,
+            )
+            self._watch_task = asyncio.create_task(watcher.run())
 
-    def _load_initial(self, progress: ProgressCallback) -> tuple[BookSnapshot, Fingerprint]:
+    def _load_initial(self, progress: ProgressCallback) -> tuple[BookSnapshot, Snapshot]:
         for _ in range(_MAX_LOAD_ATTEMPTS):
             try:
                 return load_snapshot(self._path or _BUILT_IN_BOOK, progress, self._close_event)
@@ -91,7 +108,7 @@ class BookAnswerer(Answerer):
             examples=snapshot.examples,
         )
 
-    def _reload(self, loop: asyncio.AbstractEventLoop, _: Fingerprint) -> None:
+    def _reload(self, loop: asyncio.AbstractEventLoop) -> None:
         """Load the changed book, and replace the snapshot if it is valid. Runs in the watcher's thread."""
         try:
             snapshot, _ = load_snapshot(
@@ -176,8 +193,9 @@ class BookAnswerer(Answerer):
     async def close(self) -> None:
         """Stop watching and searching, and cancel a load in progress."""
         self._close_event.set()
-        if self._watcher:
-            await asyncio.to_thread(self._watcher.stop)
+        if self._watch_task:
+            self._watch_task.cancel()
+            await asyncio.wait({self._watch_task})
         if self._search_executor:
             self._search_executor.shutdown(wait=False, cancel_futures=True)
 

@@ -1,7 +1,7 @@
 """Loads a book: finds its files, parses them and builds a `BookSnapshot`.
 
-A book loads completely or not at all. Fingerprints of the files before and after the load show whether they changed
-in between. Loading holds the interpreter's lock only for a few milliseconds at a time, so that a server can load a
+A book loads completely or not at all. The state of the files before and after the load shows whether they changed in
+between. Loading holds the interpreter's lock only for a few milliseconds at a time, so that a server can load a
 large book in a thread while it answers requests.
 """
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
-from typing import Final, TypeAlias
+from typing import Final
 
 from askd.answerers.book.formats import BookFormatError, Entry, FormatReader, json_file, markdown_file, yaml_file
 from askd.answerers.book.fuzzy_search import FuzzyIndexBuilder
@@ -20,6 +20,7 @@ from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStor
 from askd.answerers.book.snapshot import BookSnapshot
 from askd.answerers.book.text_analysis import normalize, strip_question_lead
 from askd.errors import AskdError, LoadError
+from askd.file_watcher import Snapshot, take_snapshot
 from askd.models import ProgressCallback, ProgressMessage
 
 READERS_BY_SUFFIX: Final[dict[str, FormatReader]] = {
@@ -40,9 +41,6 @@ _YIELD_SLEEP: Final = 0.0001
 """Seconds. After a sleep of zero this thread would take the interpreter's lock back before a waiting thread wakes."""
 _ENTRIES_PER_YIELD: Final = 1000
 """Entries added before other threads may run: about 5 ms of work, the interval at which Python switches threads."""
-
-Fingerprint: TypeAlias = tuple[tuple[str, int, int, int, int], ...]
-"""Path, device, inode, modification time and size of each file of a book."""
 
 
 class LoadCancelled(AskdError):
@@ -93,17 +91,12 @@ def _raise_unreadable_folder(error: OSError) -> None:
     raise LoadError(f"{error.filename}: cannot list the folder ({error.strerror}): make it readable for the server")
 
 
-def compute_fingerprint(book: Path) -> Fingerprint:
-    """Return a value that changes whenever a file of the book changes; empty if the book cannot be found."""
+def take_book_snapshot(book: Path) -> Snapshot:
+    """Return the state of the book's files; empty if the book cannot be found."""
     try:
-        return tuple(_file_signature(path) for path in list_book_files(book))
+        return take_snapshot(list_book_files(book))
     except (LoadError, OSError):
-        return ()
-
-
-def _file_signature(path: Path) -> tuple[str, int, int, int, int]:
-    status = path.stat()
-    return str(path), status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+        return {}
 
 
 def read_book_file(path: Path) -> bytes:
@@ -114,8 +107,8 @@ def read_book_file(path: Path) -> bytes:
         raise LoadError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
 
 
-def load_snapshot(book: Path, progress: ProgressCallback, cancelled: Event) -> tuple[BookSnapshot, Fingerprint]:
-    """Load the book, and return it with the fingerprint of the files that were read.
+def load_snapshot(book: Path, progress: ProgressCallback, cancelled: Event) -> tuple[BookSnapshot, Snapshot]:
+    """Load the book, and return it with the state of the files that were read.
 
     Takes seconds for a large book, so call it in a thread.
 
@@ -129,20 +122,20 @@ def load_snapshot(book: Path, progress: ProgressCallback, cancelled: Event) -> t
         FilesChanged: The files changed during the load.
         LoadCancelled: `cancelled` was set.
     """
-    fingerprint = compute_fingerprint(book)
-    builder = _SnapshotBuilder(progress, cancelled, total_bytes=sum(size for *_, size in fingerprint))
+    files = take_book_snapshot(book)
+    builder = _SnapshotBuilder(progress, cancelled, total_bytes=sum(size for *_, size in files.values()))
     try:
         for path in list_book_files(book):
             builder.add_file(path)
     except LoadError:
-        if compute_fingerprint(book) != fingerprint:
+        if take_book_snapshot(book) != files:
             raise FilesChanged from None
         raise
-    if compute_fingerprint(book) != fingerprint:
+    if take_book_snapshot(book) != files:
         raise FilesChanged
     snapshot = builder.build()
     release_free_memory()
-    return snapshot, fingerprint
+    return snapshot, files
 
 
 def release_free_memory() -> None:

@@ -1,13 +1,7 @@
-r"""LangGraph projects: `langgraph.json`, and the `.env` file next to it.
+"""LangGraph projects: `langgraph.json`, and the variables in the file that its `env` names.
 
 `langgraph.json` is described in LangGraph's documentation, "Application structure" and "LangGraph CLI". askd reads
 `graphs`, `env` and the folders in `dependencies`; installing the packages there is up to the user.
-
-The `.env` file is read as python-dotenv reads it for LangGraph's own tools, which differs from askd's `--env-file`:
-there may be spaces around the `=`, a `#` after white space begins a comment, and `${NAME}` or `${NAME:-default}` is
-replaced by the variable from the environment or, if it is not set there, from the lines above. Quotes around a value
-are removed. In single quotes a backslash escapes \' and \\, in double quotes \n, \t, \r, \" and \\. Multi-line values
-are not supported.
 """
 
 import dataclasses
@@ -19,19 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from askd.errors import LoadError, SpecError
+from askd.config.environment import read_env_file
+from askd.errors import LoadError, SettingsError, SpecError
 
 _PROJECT_SPEC: Final = re.compile(r"(?P<file>(?:.*/)?langgraph\.json|.+\.json(?=#))(?:#(?P<name>.*))?", re.DOTALL)
 _GRAPH_PATH: Final = re.compile(r"(?P<module>[^:]+):(?P<attribute>[^:]+)")
 _JAVASCRIPT_FILE: Final = re.compile(r"\.[cm]?[jt]sx?$")
-
-_VARIABLE_NAME: Final = re.compile(r"\s*(?:export\s+)?([^\s=#'\"]+)\s*(=|(?:#.*)?$)")
-_QUOTED_VALUE: Final = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*(?:#.*)?""")
-_INLINE_COMMENT: Final = re.compile(r"\s+#.*")
-_SINGLE_QUOTE_ESCAPE: Final = re.compile(r"\\(['\\])")
-_DOUBLE_QUOTE_ESCAPE: Final = re.compile(r"\\([ntr\"\\])")
-_ESCAPE_CHARACTERS: Final = {"n": "\n", "t": "\t", "r": "\r"}
-_VARIABLE_REFERENCE: Final = re.compile(r"\$\{([^}:]*)(?::-([^}]*))?\}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +38,10 @@ class Project:
         """Set variables that are not set yet, and make the project's folders importable. Raises LoadError."""
         variables = self.env
         if isinstance(variables, str):
-            variables = read_dotenv(self.folder / variables)
+            try:
+                variables = read_env_file(self.folder / variables)
+            except SettingsError as error:
+                raise LoadError(str(error)) from None
         for name, value in variables.items():
             os.environ.setdefault(name, value)
         for dependency in reversed(self.dependencies):
@@ -140,42 +130,3 @@ def _parse_env(env: Any, file: Path) -> str | Mapping[str, str]:
     if not isinstance(env, dict) or not all(isinstance(value, str | int | float) for value in env.values()):
         raise SpecError(f"{file}: invalid `env`: expected a file name or an object of variables")
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in env.items()}
-
-
-def read_dotenv(file: Path) -> dict[str, str]:
-    """Return the variables in a `.env` file; the last line for a name wins.
-
-    Raises:
-        LoadError: The file cannot be read, or a line is invalid. The message has no values: they may be secrets.
-    """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise LoadError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    variables: dict[str, str] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        name = _VARIABLE_NAME.match(line)
-        value = _parse_value(line[name.end() :]) if name and "\0" not in line else None
-        if name is None or value is None:
-            raise LoadError(f"{file}:{number}: invalid variable: expected NAME=value, with quotes closed on this line")
-        if name[2] == "=":  # a name without a value sets nothing
-            variables[name[1]] = _VARIABLE_REFERENCE.sub(lambda match: _expand_variable(match, variables), value)
-    return variables
-
-
-def _parse_value(text: str) -> str | None:
-    """Return the value in the text after the `=`, or None if it is invalid."""
-    if text.lstrip()[:1] not in {"'", '"'}:
-        return _INLINE_COMMENT.sub("", text).strip()
-    quoted = _QUOTED_VALUE.fullmatch(text.rstrip())
-    if not quoted:
-        return None
-    if quoted[1] is not None:
-        return _SINGLE_QUOTE_ESCAPE.sub(r"\1", quoted[1])
-    return _DOUBLE_QUOTE_ESCAPE.sub(lambda escape: _ESCAPE_CHARACTERS.get(escape[1], escape[1]), quoted[2])
-
-
-def _expand_variable(reference: re.Match[str], variables: dict[str, str]) -> str:
-    return os.environ.get(reference[1], variables.get(reference[1], reference[2] or ""))

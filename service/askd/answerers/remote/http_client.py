@@ -21,6 +21,7 @@ from askd.answerers.remote.outcomes import OutcomeRecorder
 from askd.answerers.remote.response import EVENT_STREAM_MEDIA_TYPE, JSON_MEDIA_TYPE, UpstreamResponse
 from askd.circuit_breaker import Attempt, CircuitBreaker, CircuitState
 from askd.errors import LoadError, LoopDetected, Problem
+from askd.file_watcher import FileWatcher, take_snapshot
 from askd.models import ClientSpan, Question, client_span_var
 
 MAX_KEY_FILE_BYTES: Final = 8192
@@ -36,40 +37,30 @@ class ApiKeyFile:
 
     def __init__(self, path: str | None) -> None:
         self._path = None if path is None else Path(path)
-        self._file_signature: tuple[int, ...] = ()
-        self._api_key = ""
+        self.key = ""
+        """The key, or an empty string without a file. If a changed file is invalid, the old key stays valid."""
+        self.file_watcher = FileWatcher(
+            lambda: {} if self._path is None else take_snapshot([self._path]), lambda _paths: self._reload()
+        )
 
     def load(self) -> None:
         """Read the key. Raises LoadError, whose message never contains the key."""
         if self._path is None:
             return
         try:
-            self._file_signature = self._get_file_signature(self._path)
-            self._api_key = _read_key(self._path)
+            self.key = _read_key(self._path)
         except (OSError, ValueError) as error:
             raise LoadError(
                 f"--upstream-api-key-file={self._path}: {_format_reason(error)}: give a file that contains only the key"
             ) from None
 
-    def get_current(self) -> str:
-        """Return the key, or an empty string without a file. If a changed file is invalid, the old key stays valid."""
-        if self._path is not None:
-            try:
-                if (signature := self._get_file_signature(self._path)) != self._file_signature:
-                    self._file_signature = signature
-                    self._api_key = _read_key(self._path)
-                    _log.info("upstream_api_key_reloaded")
-            except (OSError, ValueError) as error:
-                if self._file_signature:
-                    # Logs the error once, and tries the file again at the next request.
-                    self._file_signature = ()
-                    _log.warning("upstream_api_key_reload_failed", error=_format_reason(error))
-        return self._api_key
-
-    @staticmethod
-    def _get_file_signature(path: Path) -> tuple[int, ...]:
-        status = path.stat()
-        return status.st_mtime_ns, status.st_ino, status.st_size
+    def _reload(self) -> None:
+        try:
+            self.load()
+        except LoadError as error:
+            _log.warning("upstream_api_key_reload_failed", error=str(error))
+        else:
+            _log.info("upstream_api_key_reloaded")
 
 
 def _read_key(path: Path) -> str:
@@ -128,10 +119,13 @@ class UpstreamClient:
         """Detail of the last request's failure; empty if it succeeded."""
         self._api_key_file = key
         self._session: aiohttp.ClientSession | None = None
+        self._key_watch: asyncio.Task[None] | None = None
 
     def open(self) -> None:
         """Create the session; this does not connect yet. Raises LoadError if the API key cannot be read."""
         self._api_key_file.load()
+        if self._api_key_file.key:
+            self._key_watch = asyncio.create_task(self._api_key_file.file_watcher.run())
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),  # cookies would mix the sessions of different clients
@@ -141,6 +135,9 @@ class UpstreamClient:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._key_watch is not None:
+            self._key_watch.cancel()
+            await asyncio.wait({self._key_watch})
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
@@ -242,7 +239,7 @@ class UpstreamClient:
 
     def _build_headers(self, question: Question | None, accept: str) -> dict[str, str]:
         headers = {}
-        if key := self._api_key_file.get_current():
+        if key := self._api_key_file.key:
             headers["x-api-key"] = key
         if accept == EVENT_STREAM_MEDIA_TYPE:
             headers["Accept-Encoding"] = "identity"  # servers that compress a stream delay its events

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -204,23 +204,6 @@ async def test_reload_frees_the_old_snapshot(write: Write, load: Load) -> None:
         gc.enable()
 
 
-async def test_polling_without_file_events(write: Write, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the system is out of inotify watches, a warning is logged and changes are found by polling."""
-
-    def raise_no_space(*_: object, **__: object) -> Iterator[object]:
-        raise OSError(28, "no space left on device")
-
-    monkeypatch.setattr("watchfiles.watch", raise_no_space)
-    folder = write("a.yaml", yaml_book("one"))
-    with capture_logs() as logs:
-        book = await load(folder)
-        outcomes = book.subscribe_reloads()
-        save_by_rename(folder / "a.yaml", yaml_book("two"))
-        await wait_for_outcome(outcomes, "reloaded")
-    assert current_answer(book) == "two"
-    assert [line["log_level"] for line in logs if line["event"] == "file_events_unavailable"] == ["warning"]
-
-
 def test_change_during_the_load_is_detected(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that change during the load raise FilesChanged, whether the result is valid or not."""
     folder = write("a.yaml", yaml_book("one"))
@@ -241,7 +224,7 @@ async def test_initial_load_gives_up_on_changing_files(write: Write, monkeypatch
     """If the files keep changing, the initial load fails after a limited number of attempts."""
     folder, counts = write("a.yaml", yaml_book("one")), iter(range(1000))
     monkeypatch.setattr("askd.answerers.book.answerer._LOAD_RETRY_DELAY", 0)
-    monkeypatch.setattr(loader, "compute_fingerprint", lambda book: ((str(next(counts)), 0, 0, 0, 0),))
+    monkeypatch.setattr(loader, "take_book_snapshot", lambda book: {str(next(counts)): (0, 0, 0, 0, 0, 0)})
     book = BookAnswerer(folder)
     with pytest.raises(LoadError, match="the files keep changing during the load"):
         await book.load(lambda line: None)
@@ -270,21 +253,19 @@ async def test_cancelled_load_stops(write: Write, monkeypatch: pytest.MonkeyPatc
     assert book.statistics().entries == 0
 
 
-async def test_close_stops_the_watcher(write: Write) -> None:
-    """`close` stops the watcher thread, and may be called twice or before `load`."""
+async def test_close_stops_watching(write: Write) -> None:
+    """`close` stops the watcher, and may be called twice or before `load`. The built-in book is not watched."""
+    tasks = asyncio.all_tasks()
     book = BookAnswerer(write("a.yaml", yaml_book("one")))
     await book.load(lambda line: None)
-    assert any(thread.name == "askd-book-watch" for thread in threading.enumerate())
+    assert len(asyncio.all_tasks() - tasks) == 1
     await book.close()
     await book.close()
-    assert not any(thread.name == "askd-book-watch" for thread in threading.enumerate())
     await BookAnswerer(None).close()
-
-
-async def test_built_in_book_is_not_watched(load: Load) -> None:
-    """The built-in book is part of the package, so it is not watched."""
-    book = await load(None)
-    assert book._watcher is None
+    built_in = BookAnswerer(None)
+    await built_in.load(lambda line: None)
+    assert asyncio.all_tasks() == tasks
+    await built_in.close()
 
 
 async def test_circular_links(write: Write, load: Load) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from askd.answerers.graph import GraphAnswerer, project
+from askd.answerers.graph import GraphAnswerer
 from askd.answerers.registry import create_answerer
 from askd.config import Settings
 from askd.errors import LoadError, SpecError
@@ -158,46 +158,10 @@ async def test_other_file_name(folder: Path) -> None:
     assert await ask("project/prod.json#agent") == "from None"
 
 
-@pytest.mark.parametrize(
-    ("line", "value"),
-    [
-        ("A=1", "1"),
-        ("  export A = 1  ", "1"),
-        ("A=one two # three", "one two"),
-        ("A=one#two", "one#two"),
-        ("A=", ""),
-        ("A= # nothing", ""),
-        ("A=#fff", "#fff"),
-        ("A='one # $X'# two", "one # $X"),
-        (r"A='it\'s \n'", r"it's \n"),
-        (r'A="a\tb\"c\\d" # e', 'a\tb"c\\d'),
-        ("X=1\nA=${X}2", "12"),
-        ('A="${ABSENT:-else}"', "else"),
-        ("A=${ABSENT}.", "."),
-        ("A=${HOME_OF_TEST}", "here"),
-        ("A=1\nA=2\r\n", "2"),
-        ("\ufeffA=ü", "ü"),
-        ("A", None),
-        ("# A=1\n\n", None),
-    ],
-)
-def test_dotenv_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, value: str | None) -> None:
-    """Lines are parsed like LangGraph's own tools parse them."""
-    monkeypatch.setenv("HOME_OF_TEST", "here")
-    (tmp_path / ".env").write_text(line, encoding="utf-8", newline="")
-    assert project.read_dotenv(tmp_path / ".env").get("A") == value
-
-
-@pytest.mark.parametrize("line", ["A='open", 'A="open', "=1", "A=1\0", "A B=1"])
-def test_invalid_dotenv_lines(tmp_path: Path, line: str) -> None:
-    """The error for an invalid line has its number, but not its value, which may be a secret."""
-    (tmp_path / ".env").write_text(f"\n{line}")
+async def test_invalid_env_file(folder: Path) -> None:
+    """An invalid line in the project's env file is an error with its number, but without its value."""
+    configure(folder, env=".env")
+    (folder / ".env").write_text("A=1\nB='sesame\n")
     with pytest.raises(LoadError, match=r"\.env:2: invalid variable") as caught:
-        project.read_dotenv(tmp_path / ".env")
-    assert "s3cret" not in str(caught.value)
-
-
-def test_missing_dotenv_file(tmp_path: Path) -> None:
-    """The error for a file that cannot be read has the reason."""
-    with pytest.raises(LoadError, match=r"\.env: cannot be read: No such file"):
-        project.read_dotenv(tmp_path / ".env")
+        await ask()
+    assert "sesame" not in str(caught.value)

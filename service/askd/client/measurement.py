@@ -1,18 +1,15 @@
-"""Measurement of one request: its steps, their durations, and the stages that the server reports."""
+"""Measurement of requests: their steps, and the stages that the server reports."""
 
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import aiohttp
 import msgspec
 
 from askd.client import errors
 from askd.client.errors import RequestFailed
-from askd.client.session import Session
-from askd.client.step_timings import RequestTimings, headers_size
-from askd.client.target import OutgoingRequest
-from askd.client.terminal import decode_json_or_none
+from askd.client.http_client import Session, decode_json_or_none
+from askd.client.target import OutgoingRequest, ServerTarget
 
 TOTAL_STAGE: Final = "total"
 NETWORK_STEP: Final = "network"
@@ -54,53 +51,56 @@ class RequestMeasurement(msgspec.Struct, frozen=True, omit_defaults=True):
     """`Cache-Status` (RFC 9211) of askd and of caches in between."""
 
 
-async def measure_request(
-    session: Session, request: OutgoingRequest
-) -> tuple[RequestMeasurement, RequestFailed | None]:
-    """Send a question and measure it.
+def measure_repeatedly(
+    target: ServerTarget, request: OutgoingRequest, *, repeat: int, keep_alive: bool
+) -> tuple[list[RequestMeasurement], list[RequestFailed]]:
+    """Send the question `repeat` times, one after another, on one connection if `keep_alive`.
 
     Returns:
-        The measurement, and the failure if the status is not 200.
-
-    Raises:
-        RequestFailed: The server sent no response.
+        The measured responses, and the failures: of those with another status than 200, and of requests without a
+        response.
     """
-    async with session.ask(request) as response:
-        body = await session.read_body(response)
-        content, timings = decode_json_or_none(body), session.timings
-        failure = (
-            None
-            if response.status == 200
-            else errors.failure_from_response(response.status, response.headers, content, session.target)
-        )
-        server_timing = parse_server_timing(", ".join(response.headers.getall("Server-Timing", [])))
-        answer = content.get("answer") if isinstance(content, Mapping) and failure is None else None
-        measurement = RequestMeasurement(
-            url=str(response.url),
-            status=response.status,
-            answer=answer if isinstance(answer, str) else None,
-            protocol=describe_protocol(response, timings),
-            address=timings.peer_address,
-            addresses=timings.addresses,
-            served_by=response.headers.get("X-Served-By", ""),
-            id=response.headers.get("X-Request-Id", ""),
-            seconds=(timings.finished_at or timings.started_at) - timings.started_at,
-            sent=timings.sent_bytes,
-            received=_response_head_size(response) + len(body),
-            steps=build_steps(timings.step_spans(), server_timing),
-            server_timing=server_timing,
-            problem=content if failure else None,
-            cache=", ".join(response.headers.getall("Cache-Status", [])),
-        )
+    measurements: list[RequestMeasurement] = []
+    failures: list[RequestFailed] = []
+    with Session(target, keep_alive=keep_alive) as session:
+        for _ in range(repeat):
+            try:
+                measurement, failure = _measure_request(session, request)
+            except RequestFailed as error:
+                failures.append(error)
+                continue
+            measurements.append(measurement)
+            failures += [failure] if failure else []
+    return measurements, failures
+
+
+def _measure_request(session: Session, request: OutgoingRequest) -> tuple[RequestMeasurement, RequestFailed | None]:
+    response = session.ask(request)
+    content, headers, failure = decode_json_or_none(response.read()), response.headers, None
+    if response.status != 200:
+        failure = errors.failure_from_response(response.status, headers, content, session.target)
+    spans = session.stopwatch.spans
+    server_timing = parse_server_timing(response.header_list("Server-Timing"))
+    answer = content.get("answer") if isinstance(content, Mapping) and failure is None else None
+    tls = f" over {session.tls_version.replace('v', ' ')}" if session.tls_version else ""
+    measurement = RequestMeasurement(
+        url=str(response.url),
+        status=response.status,
+        answer=answer if isinstance(answer, str) else None,
+        protocol=f"{response.version}{tls}",
+        address=session.peer_address,
+        addresses=session.addresses,
+        served_by=headers.get("X-Served-By", ""),
+        id=headers.get("X-Request-Id", ""),
+        seconds=max(ended for _, ended in spans.values()),
+        sent=session.sent_bytes,
+        received=response.received_bytes,
+        steps=build_steps(spans, server_timing),
+        server_timing=server_timing,
+        problem=content if failure else None,
+        cache=response.header_list("Cache-Status"),
+    )
     return measurement, failure
-
-
-def describe_protocol(response: aiohttp.ClientResponse, timings: RequestTimings) -> str:
-    """Return `HTTP/1.1`, or `HTTP/1.1 over TLS 1.3`."""
-    version = response.version
-    http = f"HTTP/{version.major}.{version.minor}" if version else "HTTP"
-    tls = timings.ssl_object.version() if timings.ssl_object else None
-    return f"{http} over {tls.replace('v', ' ')}" if tls else http
 
 
 def parse_server_timing(header: str) -> dict[str, float]:
@@ -132,7 +132,3 @@ def _build_server_steps(began: float, waiting: float, server_timing: Mapping[str
         steps.append(TimedStep(name, began, seconds, server=True))
         began += seconds
     return steps
-
-
-def _response_head_size(response: aiohttp.ClientResponse) -> int:
-    return len(f"HTTP/1.1 {response.status} {response.reason}\r\n") + headers_size(response.raw_headers)

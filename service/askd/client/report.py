@@ -1,12 +1,14 @@
-"""Text output of `askd explain`, 79 columns wide: a timeline of one request, or statistics of several."""
+"""Output of `askd explain`: JSON, or text in 79 columns with a timeline of one request or statistics of several."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from askd.client.errors import RequestFailed
-from askd.client.request_measurement import NETWORK_STEP, RequestMeasurement, TimedStep
-from askd.client.terminal import truncate
+from askd.client.measurement import NETWORK_STEP, RequestMeasurement, TimedStep
+from askd.client.text import truncate
 
 LINE_WIDTH: Final = 79
 PERCENTILES: Final = (50, 90, 99, 100)
@@ -21,6 +23,23 @@ _SUMMARY_NAME_WIDTH: Final = 13
 _REPLICA_NAME_WIDTH: Final = 36
 _REPLICA_BAR_WIDTH: Final = 30
 _MAX_REPLICA_LINES: Final = 20
+
+
+def render(question: str, measurements: Sequence[RequestMeasurement], failures: Sequence[RequestFailed]) -> list[str]:
+    """Return the report for the terminal. `failures` are those of requests without a response."""
+    if len(measurements) == 1 and not failures:
+        return [*render_timeline(question, measurements[0])]
+    return [*render_summary(question, measurements, failures)] if measurements else []
+
+
+def to_json(measurements: Sequence[RequestMeasurement], failures: Sequence[RequestFailed]) -> str:
+    """Return the report as JSON: one measurement, a failure, or a summary with all measurements."""
+    report: Any = build_summary(measurements, failures)
+    if not measurements:
+        report = failures[0].to_dict()
+    elif len(measurements) == 1 and not failures:
+        report = measurements[0]
+    return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
 
 
 def render_timeline(question: str, measurement: RequestMeasurement) -> Iterator[str]:
@@ -148,8 +167,6 @@ def render_summary(
     outcomes = count_by_outcome(measurements, failures).most_common()
     listed = ", ".join(f"{number:,} × {outcome}" for outcome, number in outcomes)
     yield truncate(f"{question} → {count:,} requests: {listed}", LINE_WIDTH)
-    if not measurements:
-        return
     steps = [step for measurement in measurements for step in measurement.steps]
     nested = {step.name for step in steps if step.server} | {NETWORK_STEP}
     yield ""

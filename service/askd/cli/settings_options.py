@@ -1,15 +1,20 @@
-"""Base class of commands that take settings (`serve`, `check`, `openapi`, `explain`), and shared functions."""
+"""Commands whose options are the settings: `serve`, `check`, `openapi`, `explain`.
+
+click passes the text of an option on unchanged; `Settings.load` validates it together with the variables, so that all
+invalid settings are reported at once.
+"""
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
-from askd.cli import commands, settings_help
-from askd.cli.setting_options import env_file_option, setting_options, to_setting_text
+from askd.cli import settings_help
 from askd.config import Settings, environment, unknown_variables
 from askd.config.environment import VARIABLE_PREFIX, is_set
 from askd.errors import SpecError
@@ -34,6 +39,8 @@ def find_default_spec(folder: Path) -> str | None:
 
 
 EnvironmentVariables = Mapping[str, str]
+DEVELOPMENT_ENV_FILE: Final = ".env"
+"""File in the working directory that is read under `--reload`, before those of `--env-file`."""
 
 IMPLICIT_SERVE_KEY: Final = "askd.implicit_serve"
 """Key in the context's meta that is true if options were given without a command."""
@@ -49,6 +56,7 @@ class SettingsCommand(click.Command):
         help: Description in the help.
         short_help: Description in the list of commands.
         own_params: Parameters of this command that are not settings; they precede ANSWERER.
+        preset: Settings by name, as text, that options and variables cannot change.
         common: Settings in the short help.
         examples: Example commands in the short help.
     """
@@ -61,6 +69,7 @@ class SettingsCommand(click.Command):
         *,
         short_help: str,
         own_params: Sequence[click.Parameter] = (),
+        preset: Mapping[str, str] = MappingProxyType({}),
         common: Sequence[str] = settings_help.COMMON_SETTINGS,
         examples: Sequence[str] = (),
     ) -> None:
@@ -69,31 +78,36 @@ class SettingsCommand(click.Command):
         super().__init__(
             name,
             callback=self._run,
-            params=[*own_params, spec, *setting_options(), env_file_option(), help_all],
+            params=[*own_params, spec, *_setting_options(own_params), settings_help.env_file_option(), help_all],
             help=help,
             short_help=short_help,
             context_settings=settings_help.CONTEXT_SETTINGS,
         )
-        self.own_params = own_params
+        self._own_params = own_params
+        self._preset = preset
         self._handler = handler
         self._common = common
         self._examples = examples
 
     def _run(self, *, spec: str | None, env_file: Sequence[str], **values: Any) -> int:
-        own = {param.name: values.pop(param.name) for param in self.own_params if param.name}
-        flags = {name: to_setting_text(value) for name, value in values.items() if value is not None}
+        own = {param.name: values.pop(param.name) for param in self._own_params if param.name}
+        flags = {name: _to_setting_text(value) for name, value in values.items() if value is not None}
+        flags |= self._preset
         if spec is not None:
             _reject_ambiguous_spec(spec, flags)
             flags["answerer"] = spec
         variables = _load_variables(env_file)
         settings = Settings.load(flags, variables)
+        if settings.reload and Path(DEVELOPMENT_ENV_FILE).is_file():
+            variables = _load_variables([DEVELOPMENT_ENV_FILE, *env_file])
+            settings = Settings.load(flags, variables)
         if settings.answerer is None:
             settings = dataclasses.replace(settings, answerer=find_default_spec(Path()))
         return self._handler(settings, variables, **own)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options that most users need."""
-        settings_help.write_common_options(ctx, formatter, self._common, self.own_params)
+        settings_help.write_common_options(ctx, formatter, self._common, self._own_params)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples and the link to the documentation."""
@@ -104,7 +118,9 @@ class SettingsCommand(click.Command):
 
 def _reject_ambiguous_spec(spec: str, flags: Mapping[str, str]) -> None:
     if click.get_current_context().meta.get(IMPLICIT_SERVE_KEY):
-        command = spec if spec in commands.COMMAND_NAMES else f"serve {spec}"
+        group = click.get_current_context().find_root()
+        is_command = isinstance(group.command, click.Group) and spec in group.command.list_commands(group)
+        command = spec if is_command else f"serve {spec}"
         raise click.UsageError(f"{spec!r} follows options without a command: did you mean `askd {command} …`?")
     if flags.get("answerer", spec) != spec:
         raise click.UsageError(f"ANSWERER is {spec} but --answerer is {flags['answerer']}: remove one of them")
@@ -136,3 +152,29 @@ def print_to_stderr(message: str) -> None:
     """Write lines to stderr with the prefix `askd: `; indented lines continue the line before and have no prefix."""
     for line in message.splitlines():
         click.echo(line if line[:1].isspace() else f"askd: {line}", err=True)
+
+
+def _setting_options(own_params: Sequence[click.Parameter]) -> list[click.Option]:
+    """Return an option for each setting, in the order of the fields. The command's own short options have priority."""
+    taken = {flag for param in own_params for flag in param.opts}
+    return [_build_option(field, taken) for field in dataclasses.fields(Settings)]
+
+
+def _build_option(field: settings_help.Field, taken: Collection[str]) -> click.Option:
+    words = settings_help.choices(field)
+
+    def complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
+    short_flag = settings_help.SHORT_FLAGS.get(field.name)
+    declarations = [settings_help.flag_declaration(field)]
+    if short_flag and short_flag not in taken:
+        declarations.append(short_flag)
+    if settings_help.is_boolean(field):
+        return click.Option(declarations, default=None)
+    return click.Option(declarations, metavar=settings_help.metavar(field), shell_complete=complete if words else None)
+
+
+def _to_setting_text(value: str | bool) -> str:  # noqa: FBT001 - click's own value of a flag
+    """Return an option's value as the text that `Settings.load` expects."""
+    return value if isinstance(value, str) else str(value).lower()

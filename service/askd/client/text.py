@@ -1,9 +1,7 @@
 """Text from a server, made safe for a terminal, which would obey control characters in it."""
 
 import re
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -11,14 +9,6 @@ _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def replace_control_characters(text: str) -> str:
     """Replace control characters except tab and line feed by `�`; CR LF becomes a line feed."""
     return _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
-
-
-def decode_json_or_none(body: bytes) -> Any:
-    """Return the decoded JSON, or None if the body is not valid JSON."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def truncate(text: str, width: int) -> str:
