@@ -26,6 +26,7 @@ def test_every_event_is_listed() -> None:
         for event in re.findall(r"`(\w+)`", row)
     }
     computed = {"listening", "ready", "stopped", "trace_export_failed", "opentelemetry_warning"}  # names in variables
+    computed |= {"book_files_left_out", "book_question_twice", "book_questions_twice"}
     assert len(logged) > 50
     assert listed == logged | computed
 

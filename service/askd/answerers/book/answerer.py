@@ -9,7 +9,8 @@ from typing import Final, Literal, TypeAlias
 
 import structlog
 
-from askd.answerers.book.loader import FilesChanged, Fingerprint, LoadCancelled, load_snapshot, release_free_memory
+from askd.answerers.book.formats.book_files import Fingerprint
+from askd.answerers.book.loader import FilesChanged, LoadCancelled, load_snapshot, release_free_memory
 from askd.answerers.book.snapshot import BookSnapshot
 from askd.answerers.book.watcher import BookWatcher
 from askd.errors import LoadError, Unavailable
@@ -38,14 +39,17 @@ class BookAnswerer(Answerer):
 
     Args:
         path: File or folder of the book. None selects the built-in book, which is not watched for changes.
+        refuse_duplicates: Whether two different answers to one question are an error.
     """
 
     kind = "book"
     deterministic = True
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, refuse_duplicates: bool = False) -> None:
         self.name = str(path) if path else "built-in book"
         self._path = path
+        self._refuse_duplicates = refuse_duplicates
+        self._reported: set[str] = set()
         self._snapshot: BookSnapshot | None = None
         self._recent_answers: dict[str, Answer] = {}
         self._reload_count = 0
@@ -74,11 +78,27 @@ class BookAnswerer(Answerer):
     def _load_initial(self, progress: ProgressCallback) -> tuple[BookSnapshot, Fingerprint]:
         for _ in range(_MAX_LOAD_ATTEMPTS):
             try:
-                return load_snapshot(self._path or _BUILT_IN_BOOK, progress, self._close_event)
+                return self._load_snapshot(progress)
             except FilesChanged:
                 if self._close_event.wait(_LOAD_RETRY_DELAY):
                     raise LoadCancelled from None
         raise LoadError(f"{self.name}: the files keep changing during the load: start again when they are complete")
+
+    def _load_snapshot(self, progress: ProgressCallback) -> tuple[BookSnapshot, Fingerprint]:
+        return load_snapshot(
+            self._path or _BUILT_IN_BOOK,
+            progress,
+            self._close_event,
+            report=self._report,
+            refuse_duplicates=self._refuse_duplicates,
+        )
+
+    def _report(self, event: str, fields: dict[str, str]) -> None:
+        """Log a warning about the book once, not again at each reload."""
+        key = repr((event, fields))
+        if key not in self._reported:
+            self._reported.add(key)
+            _log.warning(event, **fields)
 
     def _activate_snapshot(self, snapshot: BookSnapshot) -> None:
         """Replace the snapshot. Must run on the event loop, so that no request sees parts of two snapshots."""
@@ -94,9 +114,7 @@ class BookAnswerer(Answerer):
     def _reload(self, loop: asyncio.AbstractEventLoop, _: Fingerprint) -> None:
         """Load the changed book, and replace the snapshot if it is valid. Runs in the watcher's thread."""
         try:
-            snapshot, _ = load_snapshot(
-                self._path or _BUILT_IN_BOOK, lambda line: _log.debug("book_loading", progress=line), self._close_event
-            )
+            snapshot, _ = self._load_snapshot(lambda line: _log.debug("book_loading", progress=line))
         except LoadCancelled:
             return
         except FilesChanged:

@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from askd.answerers.book import loader
-from askd.answerers.book.loader import Fingerprint
+from askd.answerers.book.formats import book_files
+from askd.answerers.book.formats.book_files import Fingerprint
 
 _log: Final = structlog.get_logger("askd.book")
 _RESCAN_INTERVAL_MS: Final = 500
@@ -91,7 +91,7 @@ class BookWatcher:
     def _check_for_changes(self) -> float:
         """Compare the fingerprint with the last one. Returns the duration of the comparison in seconds."""
         started_at = time.monotonic()
-        fingerprint = loader.compute_fingerprint(self._book_path)
+        fingerprint = book_files.compute_fingerprint(self._book_path)
         duration = time.monotonic() - started_at
         if fingerprint != self._last_fingerprint:
             self._last_fingerprint = fingerprint
