@@ -17,9 +17,9 @@ from typing import Final, TypeAlias
 
 from askd.answerers.book.formats import BookFormatError, Entry
 from askd.answerers.book.formats.book_files import (
-    READERS_BY_SUFFIX,
     Fingerprint,
     compute_fingerprint,
+    get_reader,
     list_book_files,
     looks_like_book,
     read_book_file,
@@ -143,7 +143,7 @@ class _SnapshotBuilder:
             report("book_files_left_out", {"files": names, "hint": "to serve one of them, add faq to its name"})
 
     def _add_file(self, path: Path, data: bytes) -> None:
-        reader = READERS_BY_SUFFIX[path.suffix.lower()]
+        reader = get_reader(path)
         first_entry = self._store.entry_count
         self._paths.append(path)
         self._first_entry_numbers.append(first_entry)
@@ -282,7 +282,7 @@ class _SnapshotBuilder:
 
 def _find_entry_lines(path: Path, entries: set[int]) -> dict[int, int]:
     try:
-        return READERS_BY_SUFFIX[path.suffix.lower()].find_entry_lines(read_book_file(path), entries)
+        return get_reader(path).find_entry_lines(read_book_file(path), entries)
     except (LoadError, BookFormatError):
         return {}  # the file has changed since it was read
 
