@@ -36,6 +36,7 @@ async def test_folder_reads_only_books(write: Write, load: Load) -> None:
     write("e.tsv", "question\tanswer\ne\ttsv")
     write("f.mdx", "## Why f?\nmdx\n")
     write("my-faq.md", "## g\nmd\n")
+    write("faq-index.md", "+++\ntitle = x\n+++\nSee above.\n")
     write("README.md", "## Why h?\nnothing\n")
     write("package.json", '{"name": "x", "scripts": {"query": "y"}}')
     write("prices.csv", "date,price\n1,2\n")
@@ -50,7 +51,7 @@ async def test_folder_reads_only_books(write: Write, load: Load) -> None:
     assert texts == ["changed", "json", "jsonl", "csv", "tsv", "mdx", "md"]
     assert exact(book, "Why h?") is None
     left_out = [log["files"] for log in logs if log["event"] == "book_files_left_out"]
-    assert left_out == ["README.md, package.json, prices.csv, sub/guide.md"]
+    assert left_out == ["README.md, faq-index.md, package.json, prices.csv, sub/guide.md"]
 
 
 async def test_left_out_file_is_served_by_its_path(write: Write, load: Load) -> None:

@@ -191,6 +191,12 @@ def test_tables(delimiter: str) -> None:
     assert table_file.READER.is_book(text.encode())
 
 
+def test_tables_with_forgotten_quotes() -> None:
+    """A comma with a space after it does not begin a cell if the row has too many; unnamed columns are ignored."""
+    text = "id,question,answer,\n1,Why a, b?,One, two.,x\n"
+    assert read_entries(table_file.READER, text) == [Entry("Why a, b?", "One, two.", [], {"id": "1"})]
+
+
 def read_markdown(text: str) -> list[tuple[str, str]]:
     """Return the questions and answers of a Markdown file."""
     return read_pairs(markdown_file.READER, text)
@@ -293,8 +299,9 @@ __Q: and c__
 
 **A:** Three.
 
-Q: Why d?
-A: Four.
+**Q**. Why d?
+
+**A**. Four.
 ```
 **Why code?**
 ```

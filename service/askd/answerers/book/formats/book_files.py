@@ -87,12 +87,13 @@ def looks_like_book(path: Path, data: bytes) -> bool:
         return False
     if not data.strip():
         return True  # perhaps half saved: its error must stop the load, not its absence go unnoticed
-    if _BOOK_NAME.search(path.stem):
-        return True
+    reader = get_reader(path)
     try:
-        return get_reader(path).is_book(data)
-    except BookFormatError:  # not UTF-8
-        return True
+        if _BOOK_NAME.search(path.stem):
+            return any(reader.read_entries(data))
+        return reader.is_book(data)
+    except BookFormatError:
+        return True  # its error must be seen
 
 
 def compute_fingerprint(book: Path) -> Fingerprint:

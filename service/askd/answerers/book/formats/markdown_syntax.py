@@ -28,7 +28,7 @@ _LABELLED_LINE: Final = re.compile(
     _LIST_MARKER + r"(?:\*\*|__)?Q(?:uestion)?[ \t]*\d*[ \t]*(?:[:.)]|\*\*[:.]?)(?:\*\*|__)?[ \t]*(?P<text>.*\S)"
 )
 _ANSWER_LABEL: Final = re.compile(
-    r"(?:\*\*|__)?A(?:nswer|ns)?[ \t]*\d*[ \t]*(?::|(?:\*\*|__):)(?:\*\*|__)?[ \t]*(?=\S|$)"
+    r"(?:A(?:nswer|ns)?[ \t]*\d*[ \t]*:|(\*\*|__)A(?:nswer|ns)?[ \t]*\d*[ \t]*(?:[:.]\1|\1[:.]?))[ \t]*(?=\S|$)"
 )
 
 _IMAGE: Final = re.compile(r"!\[[^\]]*\]\([^)]*\)")
@@ -138,10 +138,11 @@ def clean_title(text: str) -> str:
 
 
 def _count_front_matter_lines(lines: list[str]) -> int:
-    """Return the number of lines of a leading block between two `---`, or 0."""
-    if lines and lines[0].rstrip() == "---":
+    """Return the number of lines of a leading block between two `---` (YAML) or `+++` (TOML), or 0."""
+    mark = lines[0].rstrip() if lines else ""
+    if mark in {"---", "+++"}:
         for number, line in enumerate(lines[1:], 2):
-            if line.rstrip() in {"---", "..."}:
+            if line.rstrip() in {mark, "..."}:
                 return number
     return 0
 

@@ -48,6 +48,7 @@ def _parse_rows(text: str) -> Iterator[tuple[int, Entry]]:
             if names is None:
                 names = _parse_header(row, row_line)
                 continue
+            row = _join_cells(row, delimiter, len(names))  # noqa: PLW2901 the row as meant
             if any(map(str.strip, row[len(names) :])):
                 raise BookFormatError(
                     row_line,
@@ -55,13 +56,27 @@ def _parse_rows(text: str) -> Iterator[tuple[int, Entry]]:
                     "into double quotes",
                 )
             try:
-                entry = parse_record(dict(zip(names, row, strict=False)))
+                entry = parse_record({name: cell for name, cell in zip(names, row, strict=False) if name})
             except StructureError as error:
                 raise BookFormatError(row_line, error.message) from None
             if entry:
                 yield row_line, entry
     except csv.Error as error:
         raise BookFormatError(line, f"not valid CSV ({error}): fix the quotes of this row") from None
+
+
+def _join_cells(row: list[str], delimiter: str, width: int) -> list[str]:
+    """Return a row with too many cells with those joined that begin with a space, if the result fits the columns.
+
+    People forget to quote a text with a comma, and the space after it shows that the text goes on.
+    """
+    cells: list[str] = []
+    for cell in row if len(row) > width else ():
+        if cells and cell.startswith(" "):
+            cells[-1] += delimiter + cell
+        else:
+            cells.append(cell)
+    return cells if len(cells) == width else row
 
 
 def _parse_header(names: list[str], line: int) -> list[str]:
