@@ -50,6 +50,7 @@ YAML = [
     ("- ask: &a [b]\n  answer: *a\n", "2: `*a` does not refer to a text"),
     ("- ask: a\n  answer: \x01\n", "2: "),
     ("- <<: a\n  ask: b\n  answer: c\n", "1: a key is a merge key"),
+    ("[" * 2000 + "]" * 2000, "1: nested too deeply"),
     ("# nothing\n", "1: the file contains no questions"),
 ]
 
@@ -70,6 +71,7 @@ JSON = [
     ("", "1: the file is empty"),
     ("[ ]", "1: the file contains no questions"),
     ("[\n" + "[" * 100_000, "2: "),
+    ("[\n" + "[" * 5000 + "]" * 5000 + "]", "2: nested too deeply"),
     ('[\n"a"]', "2: a text is not an entry"),
     ('[{"ask": "a", "answer": "b"},\n{"ask": ["c", " "], "answer": "b"}]', "2: a question is blank"),
 ]

@@ -104,10 +104,10 @@ def _decode_entries(json_list: bytes, data: bytes, position: int) -> list[Entry]
             return entries
     except _DECODE_ERRORS:
         pass  # the slow parser knows more shapes, and the line of an error
-    lines_before = line_number_at(data, position) - 1
     try:
         return [entry for _, entry in _find_located_entries(decode_utf8(json_list))]
     except BookFormatError as error:
+        lines_before = line_number_at(data, position) - 1
         raise type(error)(lines_before + error.line, error.message) from None
 
 
@@ -120,6 +120,8 @@ def _find_located_entries(text: str) -> Iterator[tuple[Callable[[], int], Entry]
                 yield functools.partial(locate, entry_path), entry
         except StructureError as error:
             raise BookFormatError(locate(error.path), error.message) from None
+        except RecursionError:
+            raise BookFormatError(locate(path), "nested too deeply: an entry is an object of texts") from None
 
 
 def _find_line(text: str, start: int, start_path: Path, path: Path) -> int:

@@ -4,10 +4,11 @@ Known shapes: a list of entries; entries in groups or below a key such as `faqs`
 conversations as in ChatterBot's corpus; intents with `patterns` and `responses`; schema.org's FAQPage.
 """
 
+import functools
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from askd.answerers.book.formats import Entry, is_question
 
@@ -57,10 +58,12 @@ def find_entries(value: Any, path: Path = ()) -> Iterator[tuple[Path, Entry]]:
 
 
 def _find_mapping_entries(value: dict[str, Any], path: Path) -> Iterator[tuple[Path, Entry]]:
-    groups = [key for key, item in value.items() if _is_container(item) and contains_entries(item)]
-    if is_record(value) and not (groups and "title" in _lower_keys(value)):
-        entry = parse_record(value, path)
-        if entry:
+    groups: list[str] = []
+    is_entry = is_record(value)
+    if not is_entry or _get_layout(tuple(value)).by_title:  # a group may have a title and a description
+        groups = [key for key, item in value.items() if isinstance(item, (list, dict)) and contains_entries(item)]
+    if is_entry and not groups:
+        if entry := parse_record(value, path):
             yield path, entry
     elif groups:
         for key in groups:
@@ -89,7 +92,7 @@ def contains_entries(value: Any) -> bool:
         return any(
             contains_entries(item)
             or (isinstance(item, list) and _is_conversation(item))
-            or (isinstance(item, dict) and not _lower_keys(item).keys().isdisjoint({"ask", "question"}))
+            or (isinstance(item, dict) and any(key.strip().lower() in {"ask", "question"} for key in item))
             for item in value
         )
     if not isinstance(value, dict):
@@ -97,7 +100,7 @@ def contains_entries(value: Any) -> bool:
     return (
         is_record(value)
         or _is_question_map(value, ("",))
-        or any(contains_entries(item) for item in value.values() if _is_container(item))
+        or any(contains_entries(item) for item in value.values() if isinstance(item, (list, dict)))
     )
 
 
@@ -107,65 +110,64 @@ def parse_record(record: Mapping[str, Any], path: Path = ()) -> Entry | None:
     Raises:
         StructureError: A value has the wrong type.
     """
-    names = _lower_keys(record)
-    question_key = _question_key(names)
-    answer_key = _answer_key(names)
-    keyword_key = next((names[key] for key in _KEYWORD_KEYS if key in names), None)
+    question_key, answer_key, keyword_key, field_keys, _ = _get_layout(tuple(record))
     if question_key is None or answer_key is None:
         raise StructureError(path, _describe_missing(record, path))
-    if "patterns" in names and not (_filled(record[question_key]) and _filled(record[answer_key])):
+    question, answer = record[question_key], record[answer_key]
+    if question_key.strip().lower() == "patterns" and not (_filled(question) and _filled(answer)):
         return None
-    used_keys = {question_key, answer_key, keyword_key}
     return Entry(
-        _parse_question(record[question_key], (*path, question_key), question_key),
-        _parse_answer(record[answer_key], (*path, answer_key), answer_key),
-        _parse_keywords(record[keyword_key], (*path, keyword_key)) if keyword_key else [],
-        {
-            key: item
-            for key, item in record.items()
-            if key not in used_keys and key.lower() not in _RESERVED_FIELDS and _filled(item)
-        },
+        _parse_question(question, (*path, question_key), question_key),
+        _parse_answer(answer, (*path, answer_key), answer_key),
+        _parse_keywords(record[keyword_key], (*path, keyword_key)) if keyword_key and keyword_key in record else [],
+        {key: record[key] for key in field_keys if key in record and _filled(record[key])},
     )
 
 
-def _lower_keys(record: Mapping[str, Any]) -> dict[str, str]:
-    return {key.strip().lower(): key for key in reversed(list(record))}
+class _Layout(NamedTuple):
+    """The keys of an object or a row by their meaning; None if it lacks one."""
+
+    question: str | None
+    answer: str | None
+    keywords: str | None
+    fields: tuple[str, ...]
+    by_title: bool
+    """Whether the question is a title, which a group may have as well."""
 
 
-def _question_key(names: Mapping[str, str]) -> str | None:
-    key = next((key for key in _QUESTION_KEYS if key in names), None)
-    if key is None and "title" in names and any(key in names for key in _TITLE_ANSWER_KEYS):
-        key = "title"
-    if key is None and "name" in names and "acceptedanswer" in names:
-        key = "name"
-    return names[key] if key else None
+@functools.lru_cache(maxsize=256)
+def _get_layout(keys: tuple[str, ...]) -> _Layout:
+    """Return the layout of objects with these keys. Cached, because all entries of a file are alike."""
+    names = {key.strip().lower(): key for key in reversed(keys)}
 
+    def find(candidates: tuple[str, ...]) -> str | None:
+        return next((names[name] for name in candidates if name in names), None)
 
-def _answer_key(names: Mapping[str, str]) -> str | None:
-    keys: tuple[str, ...] = _ANSWER_KEYS
-    if "title" in names and not any(key in names for key in (*_QUESTION_KEYS, *_ANSWER_KEYS)):
-        keys = _TITLE_ANSWER_KEYS
-    key = next((key for key in keys if key in names), None)
-    return names[key] if key else None
+    question, answer, keywords = find(_QUESTION_KEYS), find(_ANSWER_KEYS), find(_KEYWORD_KEYS)
+    by_title = question is None and "title" in names and (answer is None or "text" in names)
+    if by_title:
+        answer = find(_TITLE_ANSWER_KEYS)
+        question = names["title"] if answer else None
+    elif question is None and "acceptedanswer" in names:
+        question = names.get("name")
+    used = {question, answer, keywords}
+    fields = tuple(key for key in keys if key not in used and key.strip().lower() not in _RESERVED_FIELDS)
+    return _Layout(question, answer, keywords, fields, by_title)
 
 
 def _has_question(value: Mapping[str, Any]) -> bool:
-    key = _question_key(_lower_keys(value))
+    key = _get_layout(tuple(value)).question
     # `questions` may also be the name of a group.
     return key is not None and not (isinstance(value[key], list) and any(isinstance(item, dict) for item in value[key]))
 
 
 def _has_answer(value: Mapping[str, Any]) -> bool:
-    return _answer_key(_lower_keys(value)) is not None
+    return _get_layout(tuple(value)).answer is not None
 
 
 def is_record(value: Mapping[str, Any]) -> bool:
     """Return whether an object or a row has the keys of an entry."""
     return _has_question(value) and _has_answer(value)
-
-
-def _is_container(value: Any) -> bool:
-    return isinstance(value, (list, dict))
 
 
 def _is_conversation(value: list[Any]) -> bool:
@@ -236,7 +238,7 @@ def _parse_keywords(value: Any, path: Path) -> list[str]:
 
 
 def _wrong_type(value: Any, name: str, expected: str) -> str:
-    quotes = "" if _is_container(value) else ', in quotes ("42", "yes")'
+    quotes = "" if isinstance(value, (list, dict)) else ', in quotes ("42", "yes")'
     return f"`{name}` is {describe_type(value)}: write {expected}{quotes}"
 
 

@@ -44,8 +44,11 @@ class _Sequence(list[Any]):
 def read_entries(data: bytes) -> Iterator[list[Entry]]:
     """Yield the entries in batches. Raises BookFormatError."""
     entries = (entry for _, entry in _DocumentParser(decode_utf8(data)).parse_entries())
-    while batch := list(itertools.islice(entries, BATCH_SIZE)):
-        yield batch
+    try:
+        while batch := list(itertools.islice(entries, BATCH_SIZE)):
+            yield batch
+    except RecursionError:
+        raise BookFormatError(1, "nested too deeply: an entry is a mapping of texts") from None
 
 
 def find_entry_lines(data: bytes, indexes: Collection[int]) -> dict[int, int]:
