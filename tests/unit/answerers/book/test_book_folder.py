@@ -86,7 +86,7 @@ async def test_keywords_are_further_questions(write: Write, load: Load) -> None:
     book = await load(write("b.csv", 'question,answer,keywords\nc d,2,"both, two"\n'))
     texts = [answer.text if (answer := exact(book, name)) else None for name in ("one", "TWO!", "c d", "both")]
     assert texts == ["1", "2", "2", None]
-    assert (await book.answer(Question(text="what does one mean"))).text == "1"
+    assert exact(book, "What is one?") == Answer("1")
 
 
 async def test_extra_fields_are_part_of_the_answer(write: Write, load: Load) -> None:
@@ -94,9 +94,11 @@ async def test_extra_fields_are_part_of_the_answer(write: Write, load: Load) -> 
     text = "- {ask: reset my password, answer: see below, category: Accounts, tags: [x]}\n- {ask: other, answer: b}\n"
     book = await load(write("a.yaml", text))
     version = book.version
-    expected = Answer("see below", {"category": "Accounts", "tags": ["x"]})
-    assert exact(book, "Reset my password?") == expected
-    assert await book.answer(Question(text="how to reset the password")) == expected
+    fields = {"category": "Accounts", "tags": ["x"]}
+    assert exact(book, "Reset my password?") == Answer("see below", fields)
+    similar = await book.answer(Question(text="how to reset the password"))
+    assert similar.text == "see below"
+    assert similar.fields.items() >= fields.items()
     assert exact(book, "other") == Answer("b")
     outcomes = book.subscribe_reloads()
     write("a.yaml", text.replace("Accounts", "Passwords"))

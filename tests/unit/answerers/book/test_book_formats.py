@@ -151,6 +151,12 @@ def test_extra_fields_and_keywords() -> None:
     assert read_entries(yaml_file.READER, text) == [Entry(["a", "b"], "c", ["d"], fields)]
 
 
+def test_language_of_a_group() -> None:
+    """A group's `language` is a field of all its entries that have no other one."""
+    text = "language: de\nfaqs:\n- {q: a, a: b}\n- {q: c, a: d, language: en}\n"
+    assert [entry.fields for entry in read_entries(yaml_file.READER, text)] == [{"language": "de"}, {"language": "en"}]
+
+
 JSON_VALUE = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), TEXT),
     lambda value: st.one_of(st.lists(value, max_size=3), st.dictionaries(TEXT, value, max_size=3)),

@@ -66,8 +66,12 @@ def _find_mapping_entries(value: dict[str, Any], path: Path) -> Iterator[tuple[P
         if entry := parse_record(value, path):
             yield path, entry
     elif groups:
+        language = value.get("language")
         for key in groups:
-            yield from find_entries(value[key], (*path, key))
+            for entry_path, entry in find_entries(value[key], (*path, key)):
+                if isinstance(language, str):
+                    entry.fields.setdefault("language", language)
+                yield entry_path, entry
     elif _is_question_map(value, path):
         for question, answer in value.items():
             yield (*path, question), Entry(question, _parse_answer(answer, (*path, question), question))
