@@ -85,20 +85,24 @@ class BookAnswerer(Answerer):
         raise LoadError(f"{self.name}: the files keep changing during the load: start again when they are complete")
 
     def _load_snapshot(self, progress: ProgressCallback) -> tuple[BookSnapshot, Fingerprint]:
-        return load_snapshot(
+        """Load the book. Warnings that the previous load also had are not logged again."""
+        reported: set[str] = set()
+
+        def report(event: str, fields: dict[str, str]) -> None:
+            warning = repr((event, fields))
+            if warning not in self._reported:
+                _log.warning(event, **fields)
+            reported.add(warning)
+
+        result = load_snapshot(
             self._path or _BUILT_IN_BOOK,
             progress,
             self._close_event,
-            report=self._report,
+            report=report,
             refuse_duplicates=self._refuse_duplicates,
         )
-
-    def _report(self, event: str, fields: dict[str, str]) -> None:
-        """Log a warning about the book once, not again at each reload."""
-        key = repr((event, fields))
-        if key not in self._reported:
-            self._reported.add(key)
-            _log.warning(event, **fields)
+        self._reported = reported
+        return result
 
     def _activate_snapshot(self, snapshot: BookSnapshot) -> None:
         """Replace the snapshot. Must run on the event loop, so that no request sees parts of two snapshots."""

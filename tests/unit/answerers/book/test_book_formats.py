@@ -146,6 +146,11 @@ def test_extra_fields_and_keywords() -> None:
         [{"id": 7, "question": "a?", "answer": "b", "keywords": "c, d e;", "tags": ["f"], "note": "", "score": 1}]
     """
     assert read_entries(json_file.READER, text) == [Entry("a?", "b", ["c", "d e"], {"id": 7, "tags": ["f"]})]
+    text = (
+        '[{"ask": "a", "answer": "b", "keywords": ["c"]}, {"ask": "d", "answer": "e", "extra fields": {"answer": "f"}}]'
+    )
+    expected = [Entry("a", "b", ["c"]), Entry("d", "e", [], {"extra fields": {"answer": "f"}})]
+    assert read_entries(json_file.READER, text) == expected
     text = "- ask: [a, b]\n  answer: c\n  keyword: [d]\n  date: 2024-01-02\n  weight: 1.5\n  open: yes\n"
     fields = {"date": "2024-01-02", "weight": 1.5, "open": True}
     assert read_entries(yaml_file.READER, text) == [Entry(["a", "b"], "c", ["d"], fields)]

@@ -100,7 +100,8 @@ def _decode_entries(json_list: bytes, data: bytes, position: int) -> list[Entry]
     """
     try:
         entries = _LIST_DECODER.decode(json_list)
-        if json_list.count(b'"ask"') == json_list.count(b'"answer"') == len(entries):
+        has_fields = b'"extra fields"' in json_list  # they must not have reserved names
+        if not has_fields and json_list.count(b'"ask"') == json_list.count(b'"answer"') == len(entries):
             return entries
     except _DECODE_ERRORS:
         pass  # the slow parser knows more shapes, and the line of an error

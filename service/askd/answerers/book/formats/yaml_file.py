@@ -23,8 +23,14 @@ from askd.answerers.book.formats import (
 from askd.answerers.book.formats.structure import Path, StructureError, find_entries
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_TAG_PREFIX: Final = "tag:yaml.org,2002:"
 _CONSTRUCTOR: Final[Any] = yaml.constructor.SafeConstructor()
+_CONSTRUCTORS: Final = {
+    "tag:yaml.org,2002:null": _CONSTRUCTOR.construct_yaml_null,
+    "tag:yaml.org,2002:bool": _CONSTRUCTOR.construct_yaml_bool,
+    "tag:yaml.org,2002:int": _CONSTRUCTOR.construct_yaml_int,
+    "tag:yaml.org,2002:float": _CONSTRUCTOR.construct_yaml_float,
+}
+"""Scalars of these types are no texts, unless they are quoted. All others, such as dates, are."""
 
 YamlEvent: TypeAlias = Any  # the type stubs lack most attributes of events
 
@@ -140,12 +146,7 @@ class _DocumentParser:
 
     def _build_scalar(self, event: YamlEvent) -> Any:
         tag = event.tag or self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
-        construct = {
-            "null": _CONSTRUCTOR.construct_yaml_null,
-            "bool": _CONSTRUCTOR.construct_yaml_bool,
-            "int": _CONSTRUCTOR.construct_yaml_int,
-            "float": _CONSTRUCTOR.construct_yaml_float,
-        }.get(tag.removeprefix(_TAG_PREFIX))
+        construct = _CONSTRUCTORS.get(tag)
         return construct(yaml.ScalarNode(tag, event.value)) if construct else str(event.value)
 
 
