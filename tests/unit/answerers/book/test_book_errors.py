@@ -95,6 +95,7 @@ MARKDOWN = [
     ("## a\n\n## b\nc\n", "1: `a` lacks an answer"),
     ("# t\n\n## a\n", "3: `a` lacks an answer"),
     ("##\nb\n", "1: the heading is empty"),
+    ("# t\n<details><summary>a?</summary>\nb\n## c\nd\n", "2: the block is not closed"),
     ("# only a title\ntext\n", "1: the file contains no questions"),
     ("# t\n**Why a?**\n\n**Why b?**\nc\n", "2: `Why a?` lacks an answer"),
 ]

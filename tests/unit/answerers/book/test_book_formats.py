@@ -266,6 +266,15 @@ def test_markdown_deeper_headings_belong_to_a_question() -> None:
     ]
 
 
+def test_markdown_headings_of_levels_five_and_six() -> None:
+    """They belong to the answer, unless they read as questions."""
+    text = "## Topic\nUse `<details>`.\n##### Detail\nOne.\n##### Why?\nTwo.\n"
+    assert read_markdown(text) == [("Why?", "Two.")]
+    assert read_markdown("## Topic\nUse `<details>`.\n##### Detail\nOne.\n") == [
+        ("Topic", "Use `<details>`.\n##### Detail\nOne.")
+    ]
+
+
 def test_markdown_details() -> None:
     """A `<details>` block is a question, unless it is part of the answer to a heading."""
     text = """

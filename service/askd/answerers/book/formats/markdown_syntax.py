@@ -5,8 +5,10 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from askd.answerers.book.formats import is_question
+from askd.answerers.book.formats import BookFormatError, is_question
 
+_MAX_LEVEL: Final = 4
+"""Maximum level of headings that need not read as questions; deeper ones belong to the answer."""
 _ATX_HEADING: Final = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
 _SETEXT_UNDERLINE: Final = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _PARAGRAPH: Final = re.compile(r" {0,3}(?![-*+>|#=<]|\d+[.)])(?=\S)(.*\S)[ \t]*")
@@ -20,6 +22,9 @@ _PAGE_LINK_LINE: Final = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+\[.*\]\(\s*#[^)]*\)
 _BACK_LINK_LINE: Final = re.compile(r"\W*\[[^\]]*\b(?:top|back)\b[^\]]*\]\(#[^)]*\)\W*", re.IGNORECASE)
 
 _OPEN_BLOCK: Final = re.compile(r"\s*<(details|Accordion|AccordionItem|Expandable)\b([^<>]*)>", re.IGNORECASE)
+_BLOCK_START: Final = re.compile(r"<(?:details|Accordion|AccordionItem|Expandable)\b[^<>]*(?<!/)>", re.IGNORECASE)
+_BLOCK_END: Final = re.compile(r"</(?:details|Accordion|AccordionItem|Expandable)\s*>", re.IGNORECASE)
+_INLINE_CODE: Final = re.compile(r"`[^`]*`")
 _BLOCK_TITLE: Final = re.compile(r"""\b(?:title|question|header|label)=(?:\{?(["'`])(.*?)\1\}?)""", re.DOTALL)
 _SUMMARY: Final = re.compile(r"\s*<summary\b[^>]*>(.*?)</summary>", re.IGNORECASE | re.DOTALL)
 _LIST_MARKER: Final = r" {0,3}(?:[-*+][ \t]+|\d+[.)][ \t]+)?"
@@ -159,7 +164,8 @@ def _update_fence(line: str, fence: str) -> str:
 def _parse_heading(line: str, number: int, body: list[str]) -> Section | None:
     """Return the section that begins at this line, whose heading may be the last line of the body."""
     if atx_heading := _ATX_HEADING.fullmatch(line):
-        return Section(number, len(atx_heading[1]), clean_title(atx_heading[2] or ""), line, [])
+        level, title = len(atx_heading[1]), clean_title(atx_heading[2] or "")
+        return Section(number, level, title, line, []) if level <= _MAX_LEVEL or is_question(title) else None
     underline = _SETEXT_UNDERLINE.fullmatch(line)
     if not underline or not body or (len(body) > 1 and body[-2].strip()):
         return None
@@ -171,8 +177,9 @@ def _parse_heading(line: str, number: int, body: list[str]) -> Section | None:
 
 
 def _count_opened_blocks(line: str) -> int:
-    opened = sum(1 for _ in re.finditer(r"<(?:details|Accordion|AccordionItem|Expandable)\b[^<>]*(?<!/)>", line))
-    return opened - len(re.findall(r"</(?:details|Accordion|AccordionItem|Expandable)\s*>", line))
+    """Return how many blocks the line opens, less those that it closes. Inline code is no block."""
+    markup = _INLINE_CODE.sub("", line)
+    return len(_BLOCK_START.findall(markup)) - len(_BLOCK_END.findall(markup))
 
 
 def _match_question_line(line: str, previous_line: str) -> tuple[str, str] | None:
@@ -219,12 +226,12 @@ def _read_block(number: int, line: str, lines: Iterator[tuple[int, str]]) -> Par
     while depth > 0:
         _, next_line = next(lines, (0, None))
         if next_line is None:
-            break
+            raise BookFormatError(number, "the block is not closed: add its end tag, such as </details>")
         source += f"\n{next_line}"
         depth += _count_opened_blocks(next_line)
     opening = _OPEN_BLOCK.match(source)
     content = source[opening.end() :] if opening else source
-    content = re.sub(r"</(?:details|Accordion|AccordionItem|Expandable)\s*>\s*\Z", "", content, flags=re.IGNORECASE)
+    content = re.sub(rf"{_BLOCK_END.pattern}\s*\Z", "", content, flags=re.IGNORECASE)
     if summary := _SUMMARY.match(content):
         title, content = summary[1], content[summary.end() :]
     elif opening and (attribute := _BLOCK_TITLE.search(opening[2])):
