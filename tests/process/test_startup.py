@@ -171,7 +171,7 @@ async def test_invalid_book_ends_the_process(start: StartAskd, tmp_path: Path) -
     process = await start("serve", "book.yaml")
     assert await process.wait_for_exit() == 2
     (failure,) = process.events("answerer_load_failed")
-    assert "book.yaml:4" in failure["error"]
+    assert "book.yaml:3" in failure["error"]
 
 
 async def test_invalid_settings_end_the_process(start: StartAskd) -> None:

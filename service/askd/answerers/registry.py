@@ -19,7 +19,8 @@ from askd.models import Answerer
 AnswererFactory = Callable[[str, Settings], Answerer | None]
 """Returns the answerer for a spec, or None if the spec does not have the shape of this kind."""
 
-BOOK_SUFFIXES: Final = (".yaml", ".yml", ".json", ".md")
+BOOK_SUFFIXES: Final = (".yaml", ".yml", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".md", ".markdown", ".mdx")
+_SUFFIX_LIST: Final = ".yaml, .json, .jsonl, .csv, .tsv, .md or .mdx"
 BOOK_DEADLINE: Final = 10.0
 """Default deadline of a book, in seconds: a thousand times the duration of a search."""
 CODE_DEADLINE: Final = 60.0
@@ -32,7 +33,8 @@ BOOK_QUESTION_LENGTH: Final = 1000
 _MAX_SCANNED_FILES: Final = 10_000
 _MAX_LISTED_NAMES: Final = 6
 _ACCEPTED_SPECS: Final = (
-    "a book (file or folder of .yaml, .json, .md), package.module:name, path/to/file.py:name, langgraph.json, or a URL"
+    "a book (file or folder of .yaml, .json, .csv, .md), package.module:name, path/to/file.py:name, langgraph.json, or "
+    "a URL"
 )
 _DOTTED_NAME: Final = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _FILE_SPEC: Final = re.compile(rf"(?P<file>.+\.py)(:{_DOTTED_NAME})?")
@@ -50,7 +52,7 @@ def create_answerer(settings: Settings) -> Answerer:
     """
     spec = settings.answerer
     if spec is None:
-        return _create_book(None)
+        return _create_book(None, settings)
     for factory in FACTORIES if spec else ():
         answerer = factory(spec, settings)
         if answerer is not None:
@@ -93,19 +95,19 @@ def contains_book(folder: Path) -> bool:
     return any(Path(name).suffix.lower() in BOOK_SUFFIXES for name in _scanned_files(folder))
 
 
-def _create_book(path: Path | None) -> Answerer:
+def _create_book(path: Path | None, settings: Settings) -> Answerer:
     from askd.answerers.book.answerer import BookAnswerer  # noqa: PLC0415 loads the search library, which only books need
 
-    return BookAnswerer(path)
+    return BookAnswerer(path, refuse_duplicates=settings.book_refuse_duplicates)
 
 
-def _book_factory(spec: str, _: Settings) -> Answerer | None:
+def _book_factory(spec: str, settings: Settings) -> Answerer | None:
     path = Path(spec)
     try:
         is_book = contains_book(path) if path.is_dir() else path.is_file() and path.suffix.lower() in BOOK_SUFFIXES
     except (OSError, ValueError):  # no access, name too long, NUL in the name: spec_not_found_message gives the reason
         return None
-    return _create_book(path) if is_book else None
+    return _create_book(path, settings) if is_book else None
 
 
 def _project_factory(spec: str, settings: Settings) -> Answerer | None:
@@ -195,14 +197,14 @@ def _folder_reason(path: Path) -> str:
         return f"the folder contains no book, but {_join_first(modules)}: use {path / modules[0]}:NAME"
     names = sorted(file.name for file in path.iterdir())
     contents = f"it contains {_join_first(names)}" if names else "it is empty"
-    return f"the folder contains no {_join_with_or(BOOK_SUFFIXES)} file; {contents}"
+    return f"the folder contains no {_SUFFIX_LIST} file; {contents}"
 
 
 def _file_reason(path: Path) -> str:
     if not path.is_file():
         return "it is neither a file nor a folder"
     suffix = f"unsupported suffix {path.suffix}" if path.suffix else "missing suffix"
-    return f"{suffix}. A book is {_join_with_or(BOOK_SUFFIXES)}, code is path/to/file.py:name"
+    return f"{suffix}. A book is {_SUFFIX_LIST}, code is path/to/file.py:name"
 
 
 def _module_attribute_reason(module: str, attribute: str) -> str:
@@ -267,7 +269,3 @@ def _visible_files(folder: Path) -> Iterator[str]:
 
 def _join_first(names: list[str]) -> str:
     return ", ".join(names[:_MAX_LISTED_NAMES]) + (", …" if len(names) > _MAX_LISTED_NAMES else "")
-
-
-def _join_with_or(words: tuple[str, ...]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"

@@ -15,10 +15,17 @@ class AnsweringSettings:
     answerer: str | None = setting(
         None,
         fields.string,
-        "Answerer to serve: a book (file or folder of .yaml, .json or .md), Python code or a graph "
+        "Answerer to serve: a book (file or folder of .yaml, .json, .csv or .md), Python code or a graph "
         "(package.module:attr, path/to/file.py:attr, langgraph.json), a LangGraph server (http://host:port#assistant) "
         "or another askd (ask+http://host:port). Unset: answer.py, langgraph.json or book.yaml (.json, .md) in the "
         "working directory, otherwise the built-in book.",
+        group="Answerer",
+    )
+    book_refuse_duplicates: bool = setting(
+        False,
+        fields.boolean,
+        "Refuse a book with two different answers to one question. Otherwise the first answer is used, and a warning "
+        "names both places.",
         group="Answerer",
     )
     deterministic: bool | None = setting(

@@ -71,9 +71,9 @@ def test_code(spec: str) -> None:
 ERRORS = {
     "": "the spec is empty. Use a book",
     "code": "the folder contains no book, but main.py, util.py: use code/main.py:NAME",
-    "empty": "the folder contains no .yaml, .yml, .json or .md file; it is empty",
-    "hidden": "the folder contains no .yaml, .yml, .json or .md file; it contains .git",
-    "notes.txt": "unsupported suffix .txt. A book is .yaml, .yml, .json or .md, code is path/to/file.py:name",
+    "empty": "the folder contains no .yaml, .json, .jsonl, .csv, .tsv, .md or .mdx file; it is empty",
+    "hidden": "the folder contains no .yaml, .json, .jsonl, .csv, .tsv, .md or .mdx file; it contains .git",
+    "notes.txt": "unsupported suffix .txt. A book is .yaml, .json, .jsonl, .csv, .tsv, .md or .mdx, code is path/to/",
     "Makefile": "missing suffix",
     "notes.txt:answer": "notes.txt is not a Python file, so it cannot contain answer",
     "/dev/null": "it is neither a file nor a folder",

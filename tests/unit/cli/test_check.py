@@ -175,7 +175,7 @@ def test_addresses(capsys: Capture) -> None:
     [
         (["main.py:anwser"], "main.py does not contain 'anwser'"),
         (["absent.py:answer"], "absent.py"),
-        (["broken.yaml"], "broken.yaml:2"),
+        (["broken.yaml"], "broken.yaml:1"),
         (["--port", "x"], "--port='x'"),
     ],
 )

@@ -9,13 +9,8 @@ from typing import Final, Literal, TypeAlias
 
 import structlog
 
-from askd.answerers.book.loader import (
-    FilesChanged,
-    LoadCancelled,
-    load_snapshot,
-    release_free_memory,
-    take_book_snapshot,
-)
+from askd.answerers.book.formats.book_files import take_book_snapshot
+from askd.answerers.book.loader import FilesChanged, LoadCancelled, load_snapshot, release_free_memory
 from askd.answerers.book.snapshot import BookSnapshot
 from askd.errors import LoadError, Unavailable
 from askd.file_watcher import FileWatcher, Snapshot
@@ -48,14 +43,17 @@ class BookAnswerer(Answerer):
 
     Args:
         path: File or folder of the book. None selects the built-in book, which is not watched for changes.
+        refuse_duplicates: Whether two different answers to one question are an error.
     """
 
     kind = "book"
     deterministic = True
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, refuse_duplicates: bool = False) -> None:
         self.name = str(path) if path else "built-in book"
         self._path = path
+        self._refuse_duplicates = refuse_duplicates
+        self._reported: set[str] = set()
         self._snapshot: BookSnapshot | None = None
         self._recent_answers: dict[str, Answer] = {}
         self._reload_count = 0
@@ -91,11 +89,31 @@ class BookAnswerer(Answerer):
     def _load_initial(self, progress: ProgressCallback) -> tuple[BookSnapshot, Snapshot]:
         for _ in range(_MAX_LOAD_ATTEMPTS):
             try:
-                return load_snapshot(self._path or _BUILT_IN_BOOK, progress, self._close_event)
+                return self._load_snapshot(progress)
             except FilesChanged:
                 if self._close_event.wait(_LOAD_RETRY_DELAY):
                     raise LoadCancelled from None
         raise LoadError(f"{self.name}: the files keep changing during the load: start again when they are complete")
+
+    def _load_snapshot(self, progress: ProgressCallback) -> tuple[BookSnapshot, Snapshot]:
+        """Load the book. Warnings that the previous load also had are not logged again."""
+        reported: set[str] = set()
+
+        def report(event: str, fields: dict[str, str]) -> None:
+            warning = repr((event, fields))
+            if warning not in self._reported:
+                _log.warning(event, **fields)
+            reported.add(warning)
+
+        result = load_snapshot(
+            self._path or _BUILT_IN_BOOK,
+            progress,
+            self._close_event,
+            report=report,
+            refuse_duplicates=self._refuse_duplicates,
+        )
+        self._reported = reported
+        return result
 
     def _activate_snapshot(self, snapshot: BookSnapshot) -> None:
         """Replace the snapshot. Must run on the event loop, so that no request sees parts of two snapshots."""
@@ -111,9 +129,7 @@ class BookAnswerer(Answerer):
     def _reload(self, loop: asyncio.AbstractEventLoop) -> None:
         """Load the changed book, and replace the snapshot if it is valid. Runs in the watcher's thread."""
         try:
-            snapshot, _ = load_snapshot(
-                self._path or _BUILT_IN_BOOK, lambda line: _log.debug("book_loading", progress=line), self._close_event
-            )
+            snapshot, _ = self._load_snapshot(lambda line: _log.debug("book_loading", progress=line))
         except LoadCancelled:
             return
         except FilesChanged:

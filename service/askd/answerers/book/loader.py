@@ -7,32 +7,34 @@ large book in a thread while it answers requests.
 
 import bisect
 import ctypes
-import os
+import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Final
 
-from askd.answerers.book.formats import BookFormatError, Entry, FormatReader, json_file, markdown_file, yaml_file
+from askd.answerers.book.formats import BookFormatError, Entry
+from askd.answerers.book.formats.book_files import (
+    get_reader,
+    list_book_files,
+    looks_like_book,
+    read_book_file,
+    take_book_snapshot,
+)
 from askd.answerers.book.fuzzy_search import FuzzyIndexBuilder
 from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStore
 from askd.answerers.book.snapshot import BookSnapshot
 from askd.answerers.book.text_analysis import normalize, strip_question_lead
 from askd.errors import AskdError, LoadError
-from askd.file_watcher import Snapshot, take_snapshot
+from askd.file_watcher import Snapshot
 from askd.models import ProgressCallback, ProgressMessage
-
-READERS_BY_SUFFIX: Final[dict[str, FormatReader]] = {
-    ".yaml": yaml_file.READER,
-    ".yml": yaml_file.READER,
-    ".json": json_file.READER,
-    ".md": markdown_file.READER,
-}
-_SUPPORTED_SUFFIXES: Final = ".yaml, .yml, .json or .md"
 
 _RULES_VERSION: Final = b"askd book 1"
 """Part of the book's version. Increase the number if normalization, terms, thresholds or ranking change."""
+_MAX_NAMED_DUPLICATES: Final = 20
+_MAX_NAMED_FILES: Final = 10
 _PROGRESS_INTERVAL: Final = 0.1
 """Minimum number of seconds between two progress messages."""
 _READ_PROGRESS_SHARE: Final = 0.8
@@ -41,6 +43,9 @@ _YIELD_SLEEP: Final = 0.0001
 """Seconds. After a sleep of zero this thread would take the interpreter's lock back before a waiting thread wakes."""
 _ENTRIES_PER_YIELD: Final = 1000
 """Entries added before other threads may run: about 5 ms of work, the interval at which Python switches threads."""
+
+ReportCallback = Callable[[str, dict[str, str]], None]
+"""Called with the name and the fields of a warning about the book. It need not be an error, such as a duplicate."""
 
 
 class LoadCancelled(AskdError):
@@ -51,63 +56,14 @@ class FilesChanged(AskdError):
     """The files changed during the load, so the result may mix old and new content."""
 
 
-def list_book_files(book: Path) -> list[Path]:
-    """Return the book's files, sorted by path.
-
-    Raises:
-        LoadError: The path does not exist, has an unsupported extension, or is a folder without book files.
-    """
-    if book.is_dir():
-        paths = sorted(_walk_folder(book), key=lambda path: path.relative_to(book).parts)
-        if not paths:
-            raise LoadError(
-                f"{book}: the folder contains no {_SUPPORTED_SUFFIXES} file: add one (dotfiles are ignored)"
-            )
-        return paths
-    if not book.exists():
-        raise LoadError(f"{book}: no such file or folder: give the path of a book ({_SUPPORTED_SUFFIXES}, or a folder)")
-    if book.suffix.lower() not in READERS_BY_SUFFIX:
-        reason = f"unsupported file extension {book.suffix}" if book.suffix else "missing file extension"
-        raise LoadError(f"{book}: {reason}: give a file that ends in {_SUPPORTED_SUFFIXES}, or a folder")
-    return [book]
-
-
-def _walk_folder(folder: Path) -> Iterator[Path]:
-    """Yield the folder's book files. Follows links, as in a mounted ConfigMap, but visits each folder once."""
-    visited: set[tuple[int, int]] = set()
-    for root, folders, names in os.walk(folder, followlinks=True, onerror=_raise_unreadable_folder):
-        status = Path(root).stat()
-        if (status.st_dev, status.st_ino) in visited:
-            folders.clear()
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in READERS_BY_SUFFIX:
-                yield Path(root, name)
-
-
-def _raise_unreadable_folder(error: OSError) -> None:
-    raise LoadError(f"{error.filename}: cannot list the folder ({error.strerror}): make it readable for the server")
-
-
-def take_book_snapshot(book: Path) -> Snapshot:
-    """Return the state of the book's files; empty if the book cannot be found."""
-    try:
-        return take_snapshot(list_book_files(book))
-    except (LoadError, OSError):
-        return {}
-
-
-def read_book_file(path: Path) -> bytes:
-    """Return the content of the file. Raises LoadError if it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LoadError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
-
-
-def load_snapshot(book: Path, progress: ProgressCallback, cancelled: Event) -> tuple[BookSnapshot, Snapshot]:
+def load_snapshot(
+    book: Path,
+    progress: ProgressCallback,
+    cancelled: Event,
+    *,
+    report: ReportCallback = lambda *_: None,
+    refuse_duplicates: bool = False,
+) -> tuple[BookSnapshot, Snapshot]:
     """Load the book, and return it with the state of the files that were read.
 
     Takes seconds for a large book, so call it in a thread.
@@ -116,6 +72,8 @@ def load_snapshot(book: Path, progress: ProgressCallback, cancelled: Event) -> t
         book: File or folder of the book.
         progress: Called in this thread with progress messages.
         cancelled: Set this event from another thread to stop the load.
+        report: Called in this thread with warnings: files that were left out, questions that stand twice.
+        refuse_duplicates: Whether two different answers to one question are an error; otherwise the first one counts.
 
     Raises:
         LoadError: The book is invalid; the message has the file and the line.
@@ -125,15 +83,14 @@ def load_snapshot(book: Path, progress: ProgressCallback, cancelled: Event) -> t
     files = take_book_snapshot(book)
     builder = _SnapshotBuilder(progress, cancelled, total_bytes=sum(size for *_, size in files.values()))
     try:
-        for path in list_book_files(book):
-            builder.add_file(path)
+        builder.add_book(book, report)
     except LoadError:
         if take_book_snapshot(book) != files:
             raise FilesChanged from None
         raise
     if take_book_snapshot(book) != files:
         raise FilesChanged
-    snapshot = builder.build()
+    snapshot = builder.build(report, refuse_duplicates=refuse_duplicates)
     release_free_memory()
     return snapshot, files
 
@@ -162,10 +119,31 @@ class _SnapshotBuilder:
         self._last_progress_at = time.monotonic()
         self._paths: list[Path] = []
         self._first_entry_numbers: list[int] = []
+        self._keywords: dict[str, tuple[str, int] | None] = {}
+        """Keyword as written and its entry, by its normalized form; None if several entries have it."""
+        self._duplicates: list[tuple[int, int]] = []
+        self._duplicate_count = 0
+        self._first_keyword = 0
+        """Number of the first question that is a keyword."""
 
-    def add_file(self, path: Path) -> None:
-        data = read_book_file(path)
-        reader = READERS_BY_SUFFIX[path.suffix.lower()]
+    def add_book(self, book: Path, report: ReportCallback) -> None:
+        """Add all files of the book; of a folder, those that look like books."""
+        left_out: list[str] = []
+        is_folder = book.is_dir()
+        for path in list_book_files(book):
+            data = read_book_file(path)
+            if is_folder and not looks_like_book(path, data):
+                left_out.append(str(path.relative_to(book)))
+            else:
+                self._add_file(path, data)
+        names = _abbreviate(left_out)
+        if not self._paths:
+            raise LoadError(f"{book}: no file of the folder looks like a book ({names}): serve one of them by its path")
+        if left_out:
+            report("book_files_left_out", {"files": names, "hint": "to serve one of them, add faq to its name"})
+
+    def _add_file(self, path: Path, data: bytes) -> None:
+        reader = get_reader(path)
         first_entry = self._store.entry_count
         self._paths.append(path)
         self._first_entry_numbers.append(first_entry)
@@ -174,7 +152,7 @@ class _SnapshotBuilder:
                 for start in range(0, len(batch), _ENTRIES_PER_YIELD):
                     self._add_entries(
                         batch[start : start + _ENTRIES_PER_YIELD],
-                        lambda index: reader.find_entry_line(data, index),
+                        lambda index: reader.find_entry_lines(data, {index})[index],
                         first_entry,
                     )
             if self._store.entry_count == first_entry:
@@ -203,31 +181,52 @@ class _SnapshotBuilder:
         questions = entry.questions
         answer = entry.answer.strip()
         if not answer:
-            return "`answer` is blank: write the answer"
+            return "the answer is blank: write the answer"
         if not questions:
-            return "`ask` is an empty list: write at least one question"
-        self._store.add(questions, answer)
+            return "the list of questions is empty: write at least one question"
+        self._store.add(questions, answer, entry.fields)
         for number, question in enumerate(questions, question_number):
             normalized = normalize(question)
             if not normalized:
-                return "`ask` is blank: write the question"
-            self._exact_index.add(normalized, number)
-            subject = strip_question_lead(normalized)
-            if subject != normalized:
-                self._subject_index.add(subject, number)
-            self._fuzzy_index_builder.add(normalized)
+                return "a question is blank: write the question"
+            self._index_question(normalized, number)
+        for keyword in entry.keywords:
+            self._add_keyword(keyword, self._store.entry_count - 1)
         return None
+
+    def _index_question(self, normalized: str, number: int) -> None:
+        self._exact_index.add(normalized, number)
+        subject = strip_question_lead(normalized)
+        if subject != normalized:
+            self._subject_index.add(subject, number)
+        self._fuzzy_index_builder.add(normalized)
+
+    def _add_keyword(self, keyword: str, entry: int) -> None:
+        normalized = normalize(keyword)
+        known = self._keywords.setdefault(normalized, (keyword, entry))
+        if known and known[1] != entry:
+            self._keywords[normalized] = None
+
+    def _index_keywords(self) -> None:
+        """Add the keywords that only one entry has as further questions. They come last, so that questions win."""
+        for normalized, owner in self._keywords.items():
+            if normalized and owner:
+                self._index_question(normalized, self._store.question_count)
+                self._store.add_question(*owner)
 
     def _yield_to_threads(self) -> None:
         if self._cancelled.is_set():
             raise LoadCancelled
         time.sleep(_YIELD_SLEEP)
 
-    def build(self) -> BookSnapshot:
-        """Build the indexes. Raises LoadError if two entries answer the same question differently."""
+    def build(self, report: ReportCallback, *, refuse_duplicates: bool) -> BookSnapshot:
+        """Build the indexes. Raises LoadError if two entries answer the same question and duplicates are refused."""
         message = f"read {self._store.entry_count:,} entries, building the index"
         self._progress(ProgressMessage.with_fraction(message, _READ_PROGRESS_SHARE))
-        self._exact_index.build(self._reject_contradiction, self._yield_to_threads)
+        self._first_keyword = self._store.question_count
+        self._index_keywords()
+        self._exact_index.build(self._record_duplicate, self._yield_to_threads)
+        self._report_duplicates(report, refuse=refuse_duplicates)
         self._subject_index.build(self._record_ambiguity, self._yield_to_threads)
         return BookSnapshot(
             store=self._store,
@@ -242,25 +241,52 @@ class _SnapshotBuilder:
         if not self._store.has_same_answer(first, second):
             self._ambiguous_questions.add(first)
 
-    def _reject_contradiction(self, first: int, second: int) -> None:
-        if not self._store.has_same_answer(first, second):
-            raise LoadError(
-                f"{self._format_location(second)}: `{self._store.get_question(second)}` has a different answer at "
-                f"{self._format_location(first)} (`{self._store.get_question(first)}`): both are the same question, "
-                "so keep one of the answers"
-            )
+    def _record_duplicate(self, first: int, second: int) -> None:
+        if second < self._first_keyword and not self._store.has_same_answer(first, second):
+            self._duplicate_count += 1
+            if len(self._duplicates) < _MAX_NAMED_DUPLICATES:
+                self._duplicates.append((first, second))
 
-    def _format_location(self, question: int) -> str:
-        """Return the file and line of a question's entry.
+    def _report_duplicates(self, report: ReportCallback, *, refuse: bool) -> None:
+        locations = self._find_locations(set(itertools.chain.from_iterable(self._duplicates)))
+        for first, second in self._duplicates:
+            get_question = self._store.get_question
+            if refuse:
+                raise LoadError(
+                    f"{locations[second]}: `{get_question(second)}` has a different answer at {locations[first]} "
+                    f"(`{get_question(first)}`): both are the same question, so keep one of the answers"
+                )
+            fields = {"question": get_question(second), "used": locations[first], "ignored": locations[second]}
+            report("book_question_twice", {**fields, "hint": "keep one of the answers"})
+        if more := self._duplicate_count - len(self._duplicates):
+            report("book_questions_twice", {"more": f"{more:,}", "hint": "keep one answer to each question"})
 
-        Reads the file again: storing the lines of all entries would take memory that only errors need.
+    def _find_locations(self, questions: set[int]) -> dict[int, str]:
+        """Return the file and line of the entries of these questions.
+
+        Reads the files again: storing the lines of all entries would take memory that only few of them need.
         """
-        entry = self._store.get_entry_number(question)
-        file_index = bisect.bisect_right(self._first_entry_numbers, entry) - 1
-        path = self._paths[file_index]
-        reader = READERS_BY_SUFFIX[path.suffix.lower()]
-        try:
-            line = reader.find_entry_line(read_book_file(path), entry - self._first_entry_numbers[file_index])
-        except (LoadError, BookFormatError, StopIteration):
-            return str(path)  # the file has changed since it was read
-        return f"{path}:{line}"
+        entries_by_file: dict[int, dict[int, int]] = defaultdict(dict)
+        for question in questions:
+            entry = self._store.get_entry_number(question)
+            file_index = bisect.bisect_right(self._first_entry_numbers, entry) - 1
+            entries_by_file[file_index][question] = entry - self._first_entry_numbers[file_index]
+        locations = {}
+        for file_index, entries in entries_by_file.items():
+            path = self._paths[file_index]
+            lines = _find_entry_lines(path, set(entries.values()))
+            for question, entry in entries.items():
+                locations[question] = f"{path}:{lines[entry]}" if entry in lines else str(path)
+        return locations
+
+
+def _find_entry_lines(path: Path, entries: set[int]) -> dict[int, int]:
+    try:
+        return get_reader(path).find_entry_lines(read_book_file(path), entries)
+    except (LoadError, BookFormatError):
+        return {}  # the file has changed since it was read
+
+
+def _abbreviate(names: list[str]) -> str:
+    shown = ", ".join(names[:_MAX_NAMED_FILES])
+    return shown + (f" and {len(names) - _MAX_NAMED_FILES} more" if len(names) > _MAX_NAMED_FILES else "")

@@ -1,6 +1,6 @@
 """Compact in-memory storage for books with up to millions of questions.
 
-`PackedEntryStore` keeps all texts in two UTF-8 blobs with arrays of offsets, without a Python object per text.
+`PackedEntryStore` keeps all texts in three UTF-8 blobs with arrays of offsets, without a Python object per text.
 
 `CompactHashTable` maps texts to numbers without storing the texts. It takes 20 to 28 bytes per key; a dict of a million
 questions takes some 250 MB. It is an open-addressed table (linear probing, at most half full: Knuth, TAOCP 3, 6.4,
@@ -9,8 +9,10 @@ algorithm L) of 64-bit hashes. Keys with equal hashes are compared as texts, whi
 
 import hashlib
 from array import array
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
 
 _KEYS_PER_YIELD: Final = 500
 """Number of keys that are inserted before other threads may run."""
@@ -25,8 +27,10 @@ class PackedEntryStore:
     def __init__(self) -> None:
         self._question_data = bytearray()
         self._answer_data = bytearray()
+        self._field_data = bytearray()
         self._question_offsets = array("Q", [0])
         self._answer_offsets = array("Q", [0])
+        self._field_offsets = array("Q", [0])
         self._entry_numbers = array("I")
 
     @property
@@ -42,17 +46,24 @@ class PackedEntryStore:
     @property
     def total_bytes(self) -> int:
         """Size of all texts in bytes of UTF-8."""
-        return len(self._question_data) + len(self._answer_data)
+        return len(self._question_data) + len(self._answer_data) + len(self._field_data)
 
-    def add(self, questions: Sequence[str], answer: str) -> None:
-        """Append one entry."""
+    def add(self, questions: Sequence[str], answer: str, fields: Mapping[str, Any] | None = None) -> None:
+        """Append one entry with the extra fields of its answer."""
         entry = len(self._answer_offsets) - 1
         self._answer_data += answer.encode()
         self._answer_offsets.append(len(self._answer_data))
+        if fields:
+            self._field_data += msgspec.json.encode(fields)
+        self._field_offsets.append(len(self._field_data))
         for question in questions:
-            self._question_data += question.encode()
-            self._question_offsets.append(len(self._question_data))
-            self._entry_numbers.append(entry)
+            self.add_question(question, entry)
+
+    def add_question(self, question: str, entry: int) -> None:
+        """Append one more wording of the question of an entry that was added before."""
+        self._question_data += question.encode()
+        self._question_offsets.append(len(self._question_data))
+        self._entry_numbers.append(entry)
 
     def get_question(self, number: int) -> str:
         """Return the question as written in the book."""
@@ -66,6 +77,14 @@ class PackedEntryStore:
         """Return the answer to the question with this number."""
         entry = self._entry_numbers[question]
         return self._answer_data[self._answer_offsets[entry] : self._answer_offsets[entry + 1]].decode()
+
+    def get_fields(self, question: int) -> Mapping[str, Any]:
+        """Return the extra fields of the answer to the question with this number."""
+        if not self._field_data:
+            return {}
+        entry = self._entry_numbers[question]
+        data = self._field_data[self._field_offsets[entry] : self._field_offsets[entry + 1]]
+        return msgspec.json.decode(data, type=dict[str, Any]) if data else {}
 
     def has_same_answer(self, first: int, second: int) -> bool:
         """Return whether two questions have equal answers, even if they belong to different entries."""
@@ -82,6 +101,8 @@ class PackedEntryStore:
             self._entry_numbers,
             self._question_data,
             self._answer_data,
+            self._field_offsets,
+            self._field_data,
         ):
             digest.update(len(part).to_bytes(8, "little"))
             digest.update(part)

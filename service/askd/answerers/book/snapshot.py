@@ -63,8 +63,8 @@ class BookSnapshot:
         number = self._find_exact_number(normalize(text))
         if number is None:
             return None
-        answer = Answer(self._store.get_answer(number))
-        if len(text) + len(answer.text) <= _MAX_RECENT_ANSWER_LENGTH:
+        answer = Answer(self._store.get_answer(number), self._store.get_fields(number))
+        if len(text) + len(answer.text) + 64 * len(answer.fields) <= _MAX_RECENT_ANSWER_LENGTH:
             if len(self.recent_answers) >= _MAX_RECENT_ANSWERS:
                 self.recent_answers.clear()
             self.recent_answers[text] = answer
@@ -99,7 +99,7 @@ class BookSnapshot:
         hits = self._fuzzy_index.search(normalized)
         best_match = self._fuzzy_index.select_answer(hits)
         if best_match is not None:
-            return Answer(self._store.get_answer(best_match))
+            return Answer(self._store.get_answer(best_match), self._store.get_fields(best_match))
         suggestions: dict[int, str] = {}
         for number in self._fuzzy_index.select_suggestions(hits, normalized):
             if len(suggestions) < _MAX_SUGGESTIONS:

@@ -5,17 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from askd.answerers.book.answerer import BookAnswerer
 from askd.answerers.book.formats import json_file
 from askd.errors import LoadError
+from askd.models import Answer, Question
 
 Write = Callable[[str, str], Path]
 
 
-async def load_error(path: Path) -> str:
+async def load_error(path: Path, *, refuse_duplicates: bool = False) -> str:
     """Load an invalid book and return the error message, with relative paths."""
-    book = BookAnswerer(path)
+    book = BookAnswerer(path, refuse_duplicates=refuse_duplicates)
     with pytest.raises(LoadError) as caught:
         await book.load(lambda line: None)
     await book.close()
@@ -25,59 +27,85 @@ async def load_error(path: Path) -> str:
 
 YAML = [
     ("- ask: a\n  answer: b\n- ask: c\n", "3: the entry lacks `answer`"),
-    ("- ask: a\n  answer: b\n  anwser: c\n", "3: unknown key `anwser`"),
+    ("- ask: a\n  anwser: c\n", "1: the entry lacks `answer` (it has `ask`, `anwser`)"),
+    ("- asks: a\n  anwser: c\n", "1: an entry with `asks`, `anwser` is unknown: an entry has a question"),
     ("- ask: a\n  ask: b\n  answer: c\n", "2: duplicate key `ask`"),
-    ("- ask: a\n  answer: 42\n", "2: `answer` is a number"),
-    ("- ask: yes\n  answer: b\n", "1: `ask` is a boolean"),
+    ("- ask: a\n  answer: 42\n", "2: `answer` is a number: write a text, in quotes"),
+    ("- question: yes\n  answer: b\n", "1: `question` is a boolean"),
     ("- ask: a\n  answer:\n", "2: `answer` is empty"),
-    ("- ask: a\n  answer: {b: c}\n", "2: `answer` is not a text: write a text"),
-    ("- ask: [a, [b]]\n  answer: c\n", "1: `ask` is not a text: write a text or a list"),
-    ("- ask: ' '\n  answer: c\n", "1: `ask` is blank"),
-    ("- ask: a\n  answer: ' '\n", "1: `answer` is blank"),
-    ("- ask: []\n  answer: a\n", "1: `ask` is an empty list"),
-    ("ask: a\nanswer: b\n", "1: expected a list but found a mapping"),
-    ("just text\n", "1: expected a list but found a scalar"),
-    ("- just text\n", "1: not an entry"),
+    ("- ask: a\n  answer: {b: c}\n", "2: `answer` is a mapping: write a text"),
+    ("- ask: [a, [b]]\n  answer: c\n", "1: `ask` is a list: write a text or a list of texts"),
+    ("- ask: a\n  answer: b\n  keywords: 7\n", "3: `keywords` is a number: write a list of texts"),
+    ("- ask: ' '\n  answer: c\n", "1: a question is blank"),
+    ("- ask: a\n  answer: ' '\n", "1: the answer is blank"),
+    ("- ask: []\n  answer: a\n", "1: the list of questions is empty"),
+    ("just text\n", "1: a text is not an entry: an entry has a question"),
+    ("- just text\n", "1: a text is not an entry"),
+    ("faqs:\n  - title: a\n    text: b\n  - ask: c\n", "4: the entry lacks `answer`"),
+    ("faqs:\n  - {name: a, url: b}\n", "1: no entries below `faqs`"),
     ("- ask: a\n  answer: b\n---\n- ask: c\n  answer: d\n", "3: the file has a second document"),
     ("- ask: a\n  answer: b: c\n", "2: not valid YAML ("),
     ("- ask: 'a\n", ": not valid YAML ("),
     ("- ask: *a\n  answer: b\n", "1: "),
+    ("- ask: &a [b]\n  answer: *a\n", "2: `*a` does not refer to a text"),
     ("- ask: a\n  answer: \x01\n", "2: "),
     ("- <<: a\n  ask: b\n  answer: c\n", "1: a key is a merge key"),
+    ("[" * 2000 + "]" * 2000, "1: nested too deeply"),
     ("# nothing\n", "1: the file contains no questions"),
 ]
 
 JSON = [
-    ('[\n{"ask": "a", "answer": "b"},\n{"ask": "a"}\n]', "3: object missing required field `answer`"),
-    ('[\n{"ask": "a", "answer": "b", "x": 1}\n]', "2: object contains unknown field `x`"),
-    ('[\n{"ask": 1, "answer": "b"}\n]', "2: expected `str | array`, got `int` in `ask`"),
-    ('[\n{"ask": "a", "answer": null}\n]', "2: expected `str`, got `null`"),
+    ('[\n{"ask": "a", "answer": "b"},\n{"ask": "a"}\n]', "3: the entry lacks `answer` (it has `ask`)"),
+    ('[\n{"answer": "b", "x": 1}\n]', "2: the entry lacks `ask` (it has `answer`, `x`)"),
+    ('[\n{"ask": 1, "answer": "b"}\n]', "2: `ask` is a number: write a text or a list of texts"),
+    ('[{"ask": "a",\n"answer": null}]', "2: `answer` is empty: write a text"),
+    ('{"faqs": [\n{"q": "a", "a": "b"},\n{"q": "c", "a":\n[1]}]}', "4: `a` is a list: write a text"),
     ('[\n{"ask": "a", "answer": "b"},\n]', "2: not valid JSON (trailing comma before ]"),
     ('[\n{"ask": "a", "answer": "b"}\n{"ask": "c", "answer": "d"}]', "3: not valid JSON (a comma or ] is missing)"),
     ('[\n{"ask": "a", "answer": "b"}]\n\nmore', ": not valid JSON (text after the end of the list)"),
+    ('{"ask": "a", "answer": "b"}\n{}', ": not valid JSON (text after the end"),
     ('[\n{"ask": "a",\n "answer": "b', "3: not valid JSON (unterminated string"),
-    ('\n{"ask": "a", "answer": "b"}', "2: expected a list but found an object"),
     ('[{"ask": "ask", "answer": "answer"},\n{"ask": "a", "ask": "b", "answer": "c"}]', "2: duplicate key `ask`"),
-    ("null", "1: expected a list but found null"),
-    ("what", "1: expected a list but found invalid JSON"),
+    ("null", "1: empty is not an entry"),
+    ("what", "1: not valid JSON ("),
     ("", "1: the file is empty"),
     ("[ ]", "1: the file contains no questions"),
     ("[\n" + "[" * 100_000, "2: "),
-    ('[\n"a"]', "2: expected `object`, got `str`"),
-    ('[{"ask": "a", "answer": "b"},\n{"ask": ["c", " "], "answer": "b"}]', "2: `ask` is blank"),
+    ("[\n" + "[" * 5000 + "]" * 5000 + "]", "2: nested too deeply"),
+    ('[\n"a"]', "2: a text is not an entry"),
+    ('[{"ask": "a", "answer": "b"},\n{"ask": ["c", " "], "answer": "b"}]', "2: a question is blank"),
+]
+
+JSON_LINES = [
+    ('{"q": "a", "a": "b"}\n\n{"q": "c"}\n', "3: the entry lacks `answer`"),
+    ('{"q": "a", "a": "b"}\n{"q": "c"\n', "2: not valid JSON ("),
+    ('{"q": "a", "a": "b"}\n{"q": "c", "a": " "}\n', "2: the answer is blank"),
+]
+
+CSV = [
+    ("question,answer\na,b\n\nc,d,e\n", "4: the row has 3 cells but the header 2: put texts that contain ','"),
+    ('question,answer\na,"b\nc"\nd,"e', "4: not valid CSV ("),
+    ("frage,antwort\na,b\n", "1: the first line names no question and answer (it has `frage`, `antwort`)"),
+    ("question,answer,answer\na,b,c\n", "1: the header has the column `answer` twice"),
+    ("question;answer\na;b\nc; \n", "3: the answer is blank"),
+    ("question,answer\na\n", "2: the entry lacks `answer`"),
 ]
 
 MARKDOWN = [
     ("## a\n\n## b\nc\n", "1: `a` lacks an answer"),
     ("# t\n\n## a\n", "3: `a` lacks an answer"),
     ("##\nb\n", "1: the heading is empty"),
+    ("# t\n<details><summary>a?</summary>\nb\n## c\nd\n", "2: the block is not closed"),
     ("# only a title\ntext\n", "1: the file contains no questions"),
+    ("# t\n**Why a?**\n\n**Why b?**\nc\n", "2: `Why a?` lacks an answer"),
 ]
 
-CASES = [("book.yaml", *case) for case in YAML] + [("book.json", *case) for case in JSON]
+CASES = {"book.yaml": YAML, "book.json": JSON, "book.jsonl": JSON_LINES, "book.csv": CSV, "book.md": MARKDOWN}
 
 
-@pytest.mark.parametrize(("name", "text", "message"), CASES + [("book.md", *case) for case in MARKDOWN])
+@pytest.mark.parametrize(
+    ("name", "text", "message"), [(name, *case) for name, cases in CASES.items() for case in cases]
+)
 async def test_invalid_file_is_rejected(tmp_path: Path, name: str, text: str, message: str) -> None:
     """The error message begins with the file and the line and contains the reason."""
     (tmp_path / name).write_text(text, encoding="utf-8")
@@ -92,7 +120,9 @@ async def test_line_number_in_a_large_file(write: Write, monkeypatch: pytest.Mon
     monkeypatch.setattr(json_file, "SLICE_BYTES", size)
     lines = [json.dumps({"ask": f"}},{{ {number}", "answer": "}, {"}) for number in range(100)]
     lines[70] = '{"ask": "a", "answer": 5}'
-    assert (await load_error(write("a.json", "[" + ",\n".join(lines) + "]"))).startswith("a.json:71: expected `str`")
+    assert (await load_error(write("a.json", "[" + ",\n".join(lines) + "]"))).startswith(
+        "a.json:71: `answer` is a number"
+    )
 
 
 @pytest.mark.parametrize("name", ["book.yaml", "book.json", "book.md"])
@@ -103,10 +133,39 @@ async def test_non_utf8_file_is_rejected(tmp_path: Path, name: str) -> None:
     assert await load_error(tmp_path / name) == f"{name}:2: the byte 0xe4 is not UTF-8: save the file as UTF-8"
 
 
-async def test_contradicting_entries_are_rejected(write: Write) -> None:
-    """The error message has both locations and both spellings, even in different files and formats."""
+def write_duplicates(write: Write) -> Path:
+    """Write two files with different answers to one question."""
     write("a.json", '[{"ask": "x", "answer": "y"},\n {"ask": ["y", "What is\\na Port?"], "answer": "one"}]')
-    error = await load_error(write("b/c.md", "# t\n\n## what is a port\ntwo\n"))
+    return write("b/c.md", "# t\n\n## what is a port\ntwo\n")
+
+
+async def test_first_of_two_answers_counts(write: Write) -> None:
+    """The first answer to a question is used, and one warning names both places, even in different formats."""
+    folder = write_duplicates(write)
+    book = BookAnswerer(folder)
+    with capture_logs() as logs:
+        await book.load(lambda line: None)
+    await book.close()
+    answer = book.try_immediate(Question(text="what is a port?"))
+    assert answer == Answer("one")
+    assert [(log["event"], log["question"], log["used"], log["ignored"]) for log in logs] == [
+        ("book_question_twice", "what is a port", f"{folder}/a.json:2", f"{folder}/b/c.md:3")
+    ]
+
+
+async def test_many_duplicates_are_counted(write: Write) -> None:
+    """Twenty duplicates are named, the others counted."""
+    book = BookAnswerer(write("a.csv", "q,a\n" + "".join(f"a{n},b{m}\n" for m in range(2) for n in range(25))))
+    with capture_logs() as logs:
+        await book.load(lambda line: None)
+    await book.close()
+    assert [log["event"] for log in logs] == ["book_question_twice"] * 20 + ["book_questions_twice"]
+    assert logs[-1]["more"] == "5"
+
+
+async def test_contradicting_entries_are_refused(write: Write) -> None:
+    """If duplicates are refused, the error message has both locations and both spellings."""
+    error = await load_error(write_duplicates(write), refuse_duplicates=True)
     assert error.startswith("b/c.md:3: `what is a port` has a different answer at a.json:2 (`What is\na Port?`)")
 
 

@@ -1,31 +1,41 @@
-"""Markdown books: each heading of level 2 to 4 is a question, and the text up to the next heading is its answer.
+"""Markdown and MDX books: a question is a heading, a `<details>` block or a bold line; its answer is the text below.
 
-Headings follow CommonMark: `## text` with optional closing hashes, or a line of dashes below a paragraph of one line.
-A heading of level 1 is a title and ends an answer. Headings of levels 5 and 6 are part of the answer. A heading that is
-directly followed by a deeper heading is a section title. Front matter is ignored.
+The headings are those of CommonMark. A file is cut into sections at its headings, and a section into parts at the
+`<details>` blocks and bold lines in it. A heading is a title, not a question, if
+
+- it is of level 1 and neither a question itself nor one of several with text of their own,
+- the questions are further down: deeper headings, `<details>` blocks or bold lines that read as questions,
+- it names a section such as "Contents", or its text is only a list of links within the page.
+
+Deeper headings that do not read as questions belong to the answer of a heading that does.
 """
 
+import functools
 import itertools
-import re
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterator
+from typing import Final
 
-from askd.answerers.book.formats import BATCH_SIZE, BookFormatError, Entry, FormatReader, decode_utf8
+from askd.answerers.book.formats import (
+    BATCH_SIZE,
+    BookFormatError,
+    Entry,
+    FormatReader,
+    decode_utf8,
+    find_lines,
+    is_question,
+)
+from askd.answerers.book.formats.markdown_syntax import Part, Section, clean_answer, is_link_list, split_sections
 
-_ATX_HEADING: Final = re.compile(r" {0,3}(#{1,4})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
-_SETEXT_UNDERLINE: Final = re.compile(r" {0,3}(=+|-+)[ \t]*")
-_PARAGRAPH: Final = re.compile(r" {0,3}(?![-*+>|#=]|\d+[.)])(?=\S)(.*\S)[ \t]*")
-_FENCE: Final = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
-_LINK: Final = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-_ANCHOR: Final = re.compile(r"[ \t]*\{#[\w-]+\}$")
-_END_OF_FILE_LEVEL: Final = 5
-
-
-class _Heading(NamedTuple):
-    line: int
-    level: int
-    """1 to 4, or `_END_OF_FILE_LEVEL`."""
-    text: str
+_LEFT_OUT_TITLES: Final = frozenset(
+    {
+        *("contents", "content", "table of contents", "toc", "index", "on this page", "see also", "further reading"),
+        *("references", "links", "license", "licence", "changelog", "contributing", "credits", "acknowledgements"),
+        *("acknowledgments", "translations", "inhalt", "inhaltsverzeichnis", "sommaire", "table des matières"),
+        *("índice", "indice", "目录", "目錄", "目次", "목차"),
+    }
+)
+_MIN_QUESTION_SHARE: Final = 0.3
+"""Minimum share of entries that read as questions in a file of a folder that is a book."""
 
 
 def read_entries(data: bytes) -> Iterator[list[Entry]]:
@@ -35,84 +45,90 @@ def read_entries(data: bytes) -> Iterator[list[Entry]]:
         yield batch
 
 
-def find_entry_line(data: bytes, index: int) -> int:
-    """Return the line of the entry's heading."""
-    return next(itertools.islice(_parse_entries(decode_utf8(data)), index, None))[0]
+def find_entry_lines(data: bytes, indexes: Collection[int]) -> dict[int, int]:
+    """Return the lines of the questions of these entries."""
+    entries = _parse_entries(decode_utf8(data))
+    return find_lines((functools.partial(int, line) for line, _ in entries), indexes)
+
+
+def _is_book(data: bytes) -> bool:
+    """Return whether enough entries read as questions; a page of documentation has headings too."""
+    try:
+        questions = [entry.questions[0] for _, entry in _parse_entries(decode_utf8(data))]
+    except BookFormatError:
+        return any(is_question(section.title) for section in split_sections(decode_utf8(data)) if section.level > 1)
+    return sum(map(is_question, questions)) > _MIN_QUESTION_SHARE * len(questions)
 
 
 def _parse_entries(text: str) -> Iterator[tuple[int, Entry]]:
-    lines = text.replace("\r\n", "\n").split("\n")
-    for (heading, body), (next_heading, _) in itertools.pairwise(_split_sections(lines)):
-        answer = "\n".join(body).strip()
-        is_section_title = not answer and heading.level < next_heading.level < _END_OF_FILE_LEVEL
-        if heading.level == 1 or is_section_title:
+    """Yield each entry with the line of its question."""
+    sections = list(split_sections(text))
+    top_level_is_title = _is_top_level_title(sections)
+    has_questions = any(is_question(section.title) for section in sections)
+    index = 0
+    while index < len(sections):
+        section = sections[index]
+        descendants = _descendants(sections, index)
+        index += 1
+        asks = is_question(section.title)
+        if section.level == 0 or (section.level == 1 and top_level_is_title):
+            yield from _parse_parts(section.split_parts())
             continue
-        if not heading.text:
-            raise BookFormatError(heading.line, "the heading is empty: write the question after the hashes")
+        if asks and descendants and not any(is_question(child.title) or child.split_parts() for child in descendants):
+            yield section.line, _build_entry(section, [section.text, *(child.source for child in descendants)])
+            index += len(descendants)
+            continue
+        parts = [] if asks and section.has_text_before_parts() else section.split_parts()
+        if parts:
+            yield from _parse_parts(parts)
+            continue
+        has_questions_below = any(is_question(child.title) or child.split_parts() for child in descendants)
+        is_title = (descendants and not section.text.strip()) or (has_questions_below and not asks)
+        if is_title or _is_left_out(section) or (has_questions and not asks and not section.text.strip()):
+            continue
+        yield section.line, _build_entry(section, [section.text])
+
+
+def _is_top_level_title(sections: list[Section]) -> bool:
+    """Return whether the headings of level 1 are titles: questions have text and no questions below them."""
+    leaves = [
+        section
+        for number, section in enumerate(sections)
+        if section.level == 1
+        and section.text.strip()
+        and not section.split_parts()
+        and not any(is_question(child.title) for child in _descendants(sections, number))
+    ]
+    return len(leaves) < 2 and not any(is_question(section.title) for section in leaves)
+
+
+def _descendants(sections: list[Section], index: int) -> list[Section]:
+    """Return the deeper sections that follow this one directly."""
+    following = itertools.islice(sections, index + 1, None)
+    return list(itertools.takewhile(lambda section: section.level > sections[index].level, following))
+
+
+def _is_left_out(section: Section) -> bool:
+    return section.title.casefold().strip(" :*") in _LEFT_OUT_TITLES or is_link_list(section.text)
+
+
+def _parse_parts(parts: list[Part]) -> Iterator[tuple[int, Entry]]:
+    for part in parts:
+        answer = clean_answer(part.text)
         if not answer:
-            raise BookFormatError(
-                heading.line, f"`{heading.text}` lacks an answer: write it below the heading, or remove the heading"
-            )
-        yield heading.line, Entry(heading.text, answer)
+            raise BookFormatError(part.line, f"`{part.question}` lacks an answer: write it below, or remove the line")
+        yield part.line, Entry(part.question, answer)
 
 
-def _split_sections(lines: list[str]) -> Iterator[tuple[_Heading, list[str]]]:
-    """Yield each heading with the lines below it, then an artificial heading for the end of the file."""
-    heading = _Heading(1, 1, "")
-    body: list[str] = []
-    fence = ""
-    for index in range(_count_front_matter_lines(lines), len(lines)):
-        line = lines[index]
-        fence = _update_fence(line, fence)
-        next_heading = None if fence else _parse_heading(line, index + 1, body)
-        if not next_heading:
-            body.append(line)
-            continue
-        if _is_setext_heading(next_heading, line):
-            body.pop()
-        yield heading, body
-        heading, body = next_heading, []
-    yield heading, body
-    yield _Heading(len(lines), _END_OF_FILE_LEVEL, ""), []
+def _build_entry(section: Section, texts: list[str]) -> Entry:
+    if not section.title:
+        raise BookFormatError(section.line, "the heading is empty: write the question after the hashes")
+    answer = clean_answer("\n".join(texts))
+    if not answer:
+        raise BookFormatError(
+            section.line, f"`{section.title}` lacks an answer: write it below the heading, or remove the heading"
+        )
+    return Entry(section.title, answer)
 
 
-def _count_front_matter_lines(lines: list[str]) -> int:
-    """Return the number of lines of a leading block between two `---`, or 0."""
-    if lines and lines[0].rstrip() == "---":
-        for number, line in enumerate(lines[1:], 2):
-            if line.rstrip() in {"---", "..."}:
-                return number
-    return 0
-
-
-def _update_fence(line: str, fence: str) -> str:
-    """Return the code fence that is open after this line, or an empty string. Code blocks cannot contain headings."""
-    fence_match = _FENCE.match(line)
-    if not fence:
-        return fence_match[1] if fence_match else ""
-    closed = fence_match and fence_match[1].startswith(fence) and line.strip() == fence_match[1]
-    return "" if closed else fence
-
-
-def _parse_heading(line: str, number: int, body: list[str]) -> _Heading | None:
-    if atx_heading := _ATX_HEADING.fullmatch(line):
-        return _Heading(number, len(atx_heading[1]), _strip_links_and_anchor(atx_heading[2] or ""))
-    underline = _SETEXT_UNDERLINE.fullmatch(line)
-    if not underline or not body or (len(body) > 1 and body[-2].strip()):
-        return None
-    paragraph = _PARAGRAPH.fullmatch(body[-1])
-    if not paragraph:
-        return None
-    return _Heading(number - 1, 1 if underline[1][0] == "=" else 2, _strip_links_and_anchor(paragraph[1]))
-
-
-def _is_setext_heading(heading: _Heading, line: str) -> bool:
-    return not line.lstrip().startswith("#") and heading.level < 3
-
-
-def _strip_links_and_anchor(text: str) -> str:
-    """Remove link targets and the anchor of a heading, which are not part of the question."""
-    return _ANCHOR.sub("", _LINK.sub(r"\1", text)).strip()
-
-
-READER: Final = FormatReader(read_entries, find_entry_line)
+READER: Final = FormatReader(read_entries, find_entry_lines, _is_book)

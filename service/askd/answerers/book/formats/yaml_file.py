@@ -1,11 +1,12 @@
-"""YAML books: a list of `{ask: text or [texts], answer: text}`, read event by event.
+"""YAML books, read event by event.
 
 `yaml.load` is not used because events have line numbers, show duplicate keys, do not expand aliases, and let other
-threads run in between, which a single call of the C parser would not.
+threads run in between, which a single call of the C parser would not. The elements of a list are built one at a time.
 """
 
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final, TypeAlias
 
 import yaml
@@ -16,34 +17,50 @@ from askd.answerers.book.formats import (
     Entry,
     FormatReader,
     decode_utf8,
-    not_a_list_message,
+    find_lines,
+    has_book_content,
 )
+from askd.answerers.book.formats.structure import Path, StructureError, find_entries
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_STRING_TAG: Final = "tag:yaml.org,2002:str"
-_TYPE_NAMES: Final = {
-    "int": "a number",
-    "float": "a number",
-    "bool": "a boolean",
-    "null": "empty",
-    "timestamp": "a date",
-    "merge": "a merge key",
-    "value": "a default value key",
+_CONSTRUCTOR: Final[Any] = yaml.constructor.SafeConstructor()
+_CONSTRUCTORS: Final = {
+    "tag:yaml.org,2002:null": _CONSTRUCTOR.construct_yaml_null,
+    "tag:yaml.org,2002:bool": _CONSTRUCTOR.construct_yaml_bool,
+    "tag:yaml.org,2002:int": _CONSTRUCTOR.construct_yaml_int,
+    "tag:yaml.org,2002:float": _CONSTRUCTOR.construct_yaml_float,
 }
+"""Scalars of these types are no texts, unless they are quoted. All others, such as dates, are."""
 
 YamlEvent: TypeAlias = Any  # the type stubs lack most attributes of events
+
+
+class _Mapping(dict[str, Any]):
+    """A mapping that knows the lines of its values."""
+
+    lines: dict[str | int, int]
+
+
+class _Sequence(list[Any]):
+    """A list that knows the lines of its items."""
+
+    lines: dict[str | int, int]
 
 
 def read_entries(data: bytes) -> Iterator[list[Entry]]:
     """Yield the entries in batches. Raises BookFormatError."""
     entries = (entry for _, entry in _DocumentParser(decode_utf8(data)).parse_entries())
-    while batch := list(itertools.islice(entries, BATCH_SIZE)):
-        yield batch
+    try:
+        while batch := list(itertools.islice(entries, BATCH_SIZE)):
+            yield batch
+    except RecursionError:
+        raise BookFormatError(1, "nested too deeply: an entry is a mapping of texts") from None
 
 
-def find_entry_line(data: bytes, index: int) -> int:
-    """Return the line where the entry begins."""
-    return next(itertools.islice(_DocumentParser(decode_utf8(data)).parse_entries(), index, None))[0]
+def find_entry_lines(data: bytes, indexes: Collection[int]) -> dict[int, int]:
+    """Return the lines where these entries begin."""
+    entries = _DocumentParser(decode_utf8(data)).parse_entries()
+    return find_lines((functools.partial(int, line) for line, _ in entries), indexes)
 
 
 class _DocumentParser:
@@ -52,7 +69,7 @@ class _DocumentParser:
     def __init__(self, text: str) -> None:
         self._events = self._parse_events(text)
         self._resolver: Any = yaml.resolver.Resolver()
-        self._text_by_anchor: dict[str, str] = {}
+        self._scalar_by_anchor: dict[str, Any] = {}
 
     @staticmethod
     def _parse_events(text: str) -> Iterator[YamlEvent]:
@@ -78,69 +95,77 @@ class _DocumentParser:
             return
         root = next(self._events)
         if isinstance(root, yaml.SequenceStartEvent):
+            index = itertools.count()
             while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-                yield _line_number(event), self._parse_entry(event)
+                yield from _find_located_entries(self._build(event), (next(index),), _line_number(event))
         elif not (isinstance(root, yaml.ScalarEvent) and not root.value):
-            raise BookFormatError(
-                _line_number(root),
-                not_a_list_message("a mapping" if isinstance(root, yaml.MappingStartEvent) else "a scalar"),
-            )
+            yield from _find_located_entries(self._build(root), (), _line_number(root))
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 raise BookFormatError(
                     _line_number(event), "the file has a second document: move its entries to the first and remove ---"
                 )
 
-    def _parse_entry(self, event: YamlEvent) -> Entry:
-        if not isinstance(event, yaml.MappingStartEvent):
-            raise BookFormatError(_line_number(event), "not an entry: an entry has the keys `ask` and `answer`")
-        fields: dict[str, Any] = {}
-        while not isinstance(key := next(self._events), yaml.MappingEndEvent):
-            name = self._parse_text(key, "a key")
-            if name not in {"ask", "answer"}:
+    def _build(self, event: YamlEvent) -> Any:
+        """Return the value that begins with this event. Only scalars may have aliases."""
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._build_mapping()
+        if isinstance(event, yaml.SequenceStartEvent):
+            sequence = _Sequence()
+            sequence.lines = {}
+            while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
+                sequence.lines[len(sequence)] = _line_number(item)
+                sequence.append(self._build(item))
+            return sequence
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in self._scalar_by_anchor:
                 raise BookFormatError(
-                    _line_number(key), f"unknown key `{name}`: an entry has the keys `ask` and `answer`"
+                    _line_number(event), f"`*{event.anchor}` does not refer to a text: write out what it stands for"
                 )
-            if name in fields:
-                raise BookFormatError(
-                    _line_number(key), f"duplicate key `{name}` in one entry: write several texts as a list"
-                )
-            fields[name] = self._parse_value(next(self._events), name)
-        for name in ("ask", "answer"):
-            if name not in fields:
-                raise BookFormatError(_line_number(event), f"the entry lacks `{name}`: add it")
-        return Entry(**fields)
-
-    def _parse_value(self, event: YamlEvent, name: str) -> str | list[str]:
-        if name != "ask" or not isinstance(event, yaml.SequenceStartEvent):
-            return self._parse_text(event, f"`{name}`")
-        texts = []
-        while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
-            texts.append(self._parse_text(item, "`ask`"))
-        return texts
-
-    def _parse_text(self, event: YamlEvent, name: str) -> str:
-        if isinstance(event, yaml.AliasEvent) and event.anchor in self._text_by_anchor:
-            return self._text_by_anchor[event.anchor]
-        if not isinstance(event, yaml.ScalarEvent):
-            raise BookFormatError(
-                _line_number(event),
-                f"{name} is not a text: write a text" + (" or a list of texts" if name == "`ask`" else ""),
-            )
-        tag = event.tag or self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
-        if tag != _STRING_TAG:
-            type_name = _TYPE_NAMES.get(tag.rpartition(":")[2], "not a text")
-            raise BookFormatError(
-                _line_number(event),
-                f"{name} is {type_name}: write a text, in quotes if YAML would read it as another type",
-            )
+            return self._scalar_by_anchor[event.anchor]
+        value = self._build_scalar(event)
         if event.anchor:
-            self._text_by_anchor[event.anchor] = event.value
-        return str(event.value)
+            self._scalar_by_anchor[event.anchor] = value
+        return value
+
+    def _build_mapping(self) -> _Mapping:
+        mapping = _Mapping()
+        mapping.lines = {}
+        while not isinstance(key := next(self._events), yaml.MappingEndEvent):
+            if not isinstance(key, yaml.ScalarEvent) or (key.value == "<<" and key.implicit[0]):
+                kind = "a merge key" if isinstance(key, yaml.ScalarEvent) else "not a text"
+                raise BookFormatError(_line_number(key), f"a key is {kind}: write a text")
+            if key.value in mapping:
+                raise BookFormatError(
+                    _line_number(key), f"duplicate key `{key.value}` in one entry: write several texts as a list"
+                )
+            event = next(self._events)
+            mapping[key.value] = self._build(event)
+            mapping.lines[key.value] = _line_number(event)
+        return mapping
+
+    def _build_scalar(self, event: YamlEvent) -> Any:
+        tag = event.tag or self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
+        construct = _CONSTRUCTORS.get(tag)
+        return construct(yaml.ScalarNode(tag, event.value)) if construct else str(event.value)
+
+
+def _find_located_entries(value: Any, start_path: Path, line: int) -> Iterator[tuple[int, Entry]]:
+    try:
+        for path, entry in find_entries(value, start_path):
+            yield _find_line(value, path[len(start_path) :], line), entry
+    except StructureError as error:
+        raise BookFormatError(_find_line(value, error.path[len(start_path) :], line), error.message) from None
+
+
+def _find_line(value: Any, path: Path, line: int) -> int:
+    for step in path:
+        line, value = value.lines[step], value[step]
+    return line
 
 
 def _line_number(event: YamlEvent) -> int:
     return int(event.start_mark.line) + 1
 
 
-READER: Final = FormatReader(read_entries, find_entry_line)
+READER: Final = FormatReader(read_entries, find_entry_lines, functools.partial(has_book_content, read_entries))
