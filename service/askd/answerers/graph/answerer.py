@@ -19,7 +19,7 @@ from askd.answerers.graph import introspection, results
 from askd.answerers.graph.loader import GraphLoader
 from askd.answerers.graph.project import Project
 from askd.answerers.graph.threads import GraphThreads, RunnableConfig
-from askd.answerers.langchain_messages import StreamedNodes, TokenStream
+from askd.answerers.token_stream import StreamedNodes, TokenStream
 from askd.answerers.user_code.module import UserModule, code_fingerprint
 from askd.answerers.user_code.thread_pool import ThreadPool, to_exception
 from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question

@@ -17,8 +17,12 @@ from yarl import URL
 
 from askd import __version__
 from askd.answerers.remote import errors
-from askd.answerers.remote.outcomes import OutcomeRecorder
-from askd.answerers.remote.response import EVENT_STREAM_MEDIA_TYPE, JSON_MEDIA_TYPE, UpstreamResponse
+from askd.answerers.remote.response import (
+    EVENT_STREAM_MEDIA_TYPE,
+    JSON_MEDIA_TYPE,
+    OutcomeRecorder,
+    UpstreamResponse,
+)
 from askd.circuit_breaker import Attempt, CircuitBreaker, CircuitState
 from askd.errors import LoadError, LoopDetected, Problem
 from askd.models import ClientSpan, Question, client_span_var

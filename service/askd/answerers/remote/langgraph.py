@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from askd.answerers import langchain_messages
-from askd.answerers.langchain_messages import StreamedNodes, TokenStream
 from askd.answerers.remote import errors
 from askd.answerers.remote.address import RemoteAddress
 from askd.answerers.remote.base import DISCOVERY_TIMEOUT, RemoteAnswerer
@@ -21,6 +20,7 @@ from askd.answerers.remote.response import (
     UpstreamResponse,
     decode_json_or_none,
 )
+from askd.answerers.token_stream import StreamedNodes, TokenStream
 from askd.errors import Interrupted, LoadError, NoAnswer, RecursionLimit, UpstreamFailed
 from askd.models import Answer, Contract, Question
 
