@@ -1,11 +1,13 @@
 """Token streams: which model messages of a graph's run to stream, and their deltas.
 
-Several nodes may call a model, and only the final state shows whose text is the answer. At
-first the nodes that lead to the end of the graph are streamed. After each run, a node whose text was not the answer is
-no longer streamed, and one whose text was the answer is. The complete answer at the end corrects a wrong guess.
+Several nodes may call a model, and only the final state shows whose text is the answer. At first the nodes that lead to
+the end of the graph are streamed, except text that looks like JSON: it is most likely the structured output of a model
+that routes or plans. After each run, a node whose text was not the answer is no longer streamed, and one whose text was
+the answer is. The complete answer at the end corrects a wrong guess.
 """
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +15,8 @@ from askd.answerers.langchain_messages import CHUNK_TYPE, get_field, get_message
 
 MESSAGE_SEPARATOR: Final = "\n\n"
 """Streamed between the texts of two messages."""
+_STRUCTURED_TEXT: Final = re.compile(r'\s*(\{|\[\s*([\[{"]|$)|$)')
+"""The beginning of a JSON object or list, or of a text that may still become one."""
 
 NodePath = tuple[str, ...]
 """The names of the subgraphs that contain a node, outermost first, and the node's name."""
@@ -32,6 +36,10 @@ class StreamedNodes:
     def is_streamed(self, node: NodePath) -> bool:
         """Return whether to stream the tokens of this node."""
         return self._produced_answer.get(node, self._final_nodes is None or node[0] in self._final_nodes)
+
+    def has_outcome(self, node: NodePath) -> bool:
+        """Return whether an earlier run has shown if the node produces the answer."""
+        return node in self._produced_answer
 
     def record_outcome(self, texts: Mapping[NodePath, Sequence[str]], answer: str) -> None:
         """Record which nodes produced the answer. Surrounding white space is ignored, because graphs may strip it."""
@@ -75,6 +83,8 @@ class TokenStream:
         node_message = self._messages.setdefault(get_field(message, "id") or node, _Message(node))
         node_message.parts.append(text)
         if not self._streamed_nodes.is_streamed(node) or self._current not in {None, node_message}:
+            return ""
+        if not self._streamed_nodes.has_outcome(node) and _STRUCTURED_TEXT.match(node_message.text):
             return ""
         return self._emit(node_message, text)
 
