@@ -4,6 +4,7 @@ Shared by graphs in this process and on a LangGraph server. A message is a mappi
 compiled graph) with the same names: `type`, `content`, `id`.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -61,6 +62,15 @@ def _messages_after_question(messages: Sequence[Any], text: str) -> Sequence[Any
         if get_message_type(messages[index]) in _HUMAN_TYPES and get_message_text(messages[index]) == text:
             return messages[index + 1 :]
     return messages
+
+
+def parse_reply(text: str) -> Any:
+    """Return the reply to an interrupt: the JSON object or list in the text, or the text itself."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, dict | list) else text
 
 
 def get_interrupts(state: Any) -> list[Any] | None:

@@ -1,7 +1,8 @@
 r"""LangGraph projects: `langgraph.json`, and the `.env` file next to it.
 
 `langgraph.json` is described in LangGraph's documentation, "Application structure" and "LangGraph CLI". askd reads
-`graphs`, `env` and the folders in `dependencies`; installing the packages there is up to the user.
+`graphs`, `env` and the folders in `dependencies`; installing the packages there is up to the user. What changes a
+running server and is not supported, such as `http`, is a warning.
 
 The `.env` file is read as python-dotenv reads it for LangGraph's own tools, which differs from askd's `--env-file`:
 there may be spaces around the `=`, a `#` after white space begins a comment, and `${NAME}` or `${NAME:-default}` is
@@ -34,6 +35,15 @@ _ESCAPE_CHARACTERS: Final = {"n": "\n", "t": "\t", "r": "\r"}
 _VARIABLE_REFERENCE: Final = re.compile(r"\$\{([^}:]*)(?::-([^}]*))?\}")
 
 
+_UNSUPPORTED_KEYS: Final = {
+    "http": "its app and routes are not served, and its middleware does not run",
+    "ui": "its components are not served",
+    "webhooks": "no webhooks are sent",
+    "encryption": "what the checkpointer and the store save is not encrypted",
+}
+"""Keys of `langgraph.json` that LangGraph's server uses and askd does not, with the consequence."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Project:
     """One graph of a project."""
@@ -46,18 +56,27 @@ class Project:
     """A file of variables, relative to the folder, or the variables."""
     dependencies: tuple[str, ...]
     description: str = ""
+    warnings: tuple[str, ...] = ()
 
     def apply_environment(self) -> None:
-        """Set variables that are not set yet, and make the project's folders importable. Raises LoadError."""
+        """Set variables that are not set yet, and make the project's folders importable. Raises LoadError.
+
+        The folders are appended to `sys.path`, so that no file of the project hides a package.
+        """
         variables = self.env
         if isinstance(variables, str):
             variables = read_dotenv(self.folder / variables)
         for name, value in variables.items():
             os.environ.setdefault(name, value)
-        for dependency in reversed(self.dependencies):
-            path = str((self.folder / dependency).resolve())
-            if Path(path).is_dir() and path not in sys.path:
-                sys.path.insert(0, path)
+        for folder in self.importable_folders():
+            if str(folder) not in sys.path:
+                sys.path.append(str(folder))
+
+    def importable_folders(self) -> list[Path]:
+        """Return the project's root, the folders of `dependencies`, and `src` in each of these."""
+        folders = [(self.folder / dependency).resolve() for dependency in (".", *self.dependencies)]
+        folders += [folder / "src" for folder in folders]
+        return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 
 def resolve_project(spec: str) -> Project | None:
@@ -121,25 +140,41 @@ def _create_project(name: str, graph: Any, config: dict[str, Any], file: Path) -
         if not _is_file(module):
             raise SpecError(f"{file}: the file {module} of the graph {name!r} does not exist")
     description = options.get("description")
+    env, missing_env = _parse_env(config.get("env"), file)
     return Project(
         spec=f"{module}:{match['attribute']}",
         folder=file.parent,
-        env=_parse_env(config.get("env"), file),
+        env=env,
         dependencies=tuple(item for item in config.get("dependencies") or () if isinstance(item, str)),
         description=description if isinstance(description, str) else "",
+        warnings=(*missing_env, *_unsupported_options(config, file)),
     )
 
 
-def _parse_env(env: Any, file: Path) -> str | Mapping[str, str]:
+def _unsupported_options(config: Mapping[str, Any], file: Path) -> list[str]:
+    warnings = [
+        f"{file}: `{key}` is not supported: {consequence}"
+        for key, consequence in _UNSUPPORTED_KEYS.items()
+        if config.get(key)
+    ]
+    for key in ("checkpointer", "store"):
+        options = config.get(key)
+        if isinstance(options, dict) and options.get("ttl"):
+            warnings.append(f"{file}: `{key}.ttl` is not supported: nothing is deleted by age")
+    return warnings
+
+
+def _parse_env(env: Any, file: Path) -> tuple[str | Mapping[str, str], list[str]]:
+    """Return the file or the variables, and warnings."""
     if isinstance(env, str):
         if not _is_file(str(file.parent / env)):
-            raise SpecError(f"{file}: `env` names {file.parent / env}, which does not exist: create it or remove `env`")
-        return env
+            return {}, [f"{file}: `env` names {file.parent / env}, which does not exist: no variables are set"]
+        return env, []
     if env is None:
-        return {}
+        return {}, []
     if not isinstance(env, dict) or not all(isinstance(value, str | int | float) for value in env.values()):
         raise SpecError(f"{file}: invalid `env`: expected a file name or an object of variables")
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in env.items()}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in env.items()}, []
 
 
 def read_dotenv(file: Path) -> dict[str, str]:
