@@ -38,13 +38,26 @@ class AnsweringSettings:
         False, fields.boolean, "Restart when the answerer's code changes (for development).", group="Answerer"
     )
     graph_input_key: str | None = setting(
-        None, fields.string, "State key of a graph that receives the question. Unset: messages.", group="Answerer"
+        None,
+        fields.string,
+        "State key of a graph that receives the question. Unset: messages, else the first required text, else the "
+        "first field.",
+        group="Answerer",
     )
     graph_output_key: str | None = setting(
         None,
         fields.string,
-        "State key of a graph that holds the answer. Unset: the last AI message.",
+        "State key of a graph that holds the answer. Unset: the last AI message, or for a graph without messages the "
+        "field answer, response or output, or its last field with text.",
         group="Answerer",
+    )
+    graph_memory: str | None = setting(
+        None,
+        fields.graph_memory,
+        "Memory for a graph that was compiled without a checkpointer or a store: memory, sqlite:PATH or the URL of a "
+        "Postgres database. Unset: the graph keeps no threads.",
+        group="Answerer",
+        secret=True,
     )
     upstream_api_key_file: str | None = setting(
         None,

@@ -18,6 +18,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from askd.answerers import langchain_messages
 from askd.answerers.graph import introspection, results
 from askd.answerers.graph.loader import ContextHolder, FactoryArguments, GraphLoader
+from askd.answerers.graph.memory import GraphMemory, MemoryOpener
 from askd.answerers.graph.parameters import create_parameters, parse_parameters
 from askd.answerers.graph.project import Project
 from askd.answerers.graph.threads import GraphThreads, RunnableConfig
@@ -97,6 +98,7 @@ class GraphAnswerer(Answerer):
         deterministic: Whether answers may be cached.
         input_key: The state key for the question; None chooses one.
         output_key: The state key of the answer; None chooses one.
+        memory: The memory for a graph without a checkpointer, as in `ASKD_GRAPH_MEMORY`; None adds none.
         user_module: The module, if it is already resolved; None creates one.
         project: The project that defines the graph, if the spec is a `langgraph.json`.
     """
@@ -111,6 +113,7 @@ class GraphAnswerer(Answerer):
         deterministic: bool | None = None,
         input_key: str | None = None,
         output_key: str | None = None,
+        memory: str | None = None,
         user_module: UserModule | None = None,
         project: Project | None = None,
     ) -> None:
@@ -123,6 +126,8 @@ class GraphAnswerer(Answerer):
         self._executor = GraphExecutor(self._pool)
         self._contexts = ContextHolder(self._user_module)
         self._loader = GraphLoader(self._user_module, self._contexts)
+        self._memory_opener = MemoryOpener(memory, project, self._contexts, self._user_module)
+        self._memory = GraphMemory()
         self._threads: GraphThreads | None = None
         self._warnings: list[str] = []
 
@@ -136,8 +141,11 @@ class GraphAnswerer(Answerer):
         asyncio.get_running_loop().set_default_executor(self._executor)
         progress(f"creating {self.name}")
         with graph_context():
-            graph = await self._loader.load(target, declared_as_graph=self._project is not None)
-        self._inspect_graph(graph, target.name)
+            self._memory = await self._memory_opener.open()
+            graph = await self._loader.load(
+                target, declared_as_graph=self._project is not None, store=self._memory.store
+            )
+        self._inspect_graph(self._memory.attach(graph), target.name)
         if self.deterministic:
             self.version = code_fingerprint(target.module, target.root)
 
@@ -168,7 +176,8 @@ class GraphAnswerer(Answerer):
         if "thread" in values and not self.supports_threads:
             raise BadQuestion(
                 "thread",
-                "This graph has no memory, so it cannot continue a thread. Compile it with a checkpointer.",
+                "This graph has no memory, so it cannot continue a thread. Compile it with a checkpointer, or set "
+                "ASKD_GRAPH_MEMORY on the server, such as to `memory` or `sqlite:threads.db`.",
             )
         return parse_parameters(self._parameters, values, from_strings=from_strings)
 
@@ -222,8 +231,9 @@ class GraphAnswerer(Answerer):
         async with self._threads.acquire(question.thread_id) as thread_id:
             configurable = {**context, "thread_id": thread_id}
             config: RunnableConfig = {"configurable": configurable}
-            arguments = FactoryArguments(config, context)
-            async with self._loader.open_graph(arguments) as graph:
+            arguments = FactoryArguments(config, context, self._memory.store)
+            async with self._loader.open_graph(arguments) as loaded_graph:
+                graph = self._memory.attach(loaded_graph)
                 options = {"context": context} if self._takes_context else {}
                 interrupt = await self._threads.find_interrupt(graph, question, config)
                 if interrupt is None:
@@ -266,6 +276,8 @@ class GraphAnswerer(Answerer):
         self._warnings = introspection.checkpointer_warnings(checkpointer)
         if self._project:
             self._warnings += self._project.warnings
+            if checkpointer is None:
+                self._warnings.append(introspection.NO_MEMORY_WARNING)
 
     def _inspect_schemas(self, graph: Any, name: str) -> None:
         """Choose the keys of question and answer. All other fields of input and context become parameters."""

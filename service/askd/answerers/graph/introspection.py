@@ -13,6 +13,10 @@ _START_NODE: Final = "__start__"
 _END_NODE: Final = "__end__"
 _MIDDLEWARE_HOOKS: Final = (".before_agent", ".before_model", ".after_model", ".after_agent")
 """Ends of the names that `langchain.agents.create_agent` gives to the nodes of middleware."""
+NO_MEMORY_WARNING: Final = (
+    "the graph has no memory, which LangGraph's server would add: to keep threads and answer interrupts, set "
+    "ASKD_GRAPH_MEMORY to memory, sqlite:PATH or the URL of a Postgres database"
+)
 _USUAL_OUTPUT_KEYS: Final = (MESSAGES_KEY, "answer", "response", "output")
 _ROOT_CHANNEL: Final = "__root__"
 """The only channel of a state that is not a mapping."""

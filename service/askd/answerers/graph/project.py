@@ -1,8 +1,8 @@
 r"""LangGraph projects: `langgraph.json`, and the `.env` file next to it.
 
 `langgraph.json` is described in LangGraph's documentation, "Application structure" and "LangGraph CLI". askd reads
-`graphs`, `env` and the folders in `dependencies`; installing the packages there is up to the user. What changes a
-running server and is not supported, such as `http`, is a warning.
+`graphs`, `env`, `auth`, `checkpointer`, `store` and the folders in `dependencies`; installing the packages there is up
+to the user. What changes a running server and is not supported, such as `http`, is a warning.
 
 The `.env` file is read as python-dotenv reads it for LangGraph's own tools, which differs from askd's `--env-file`:
 there may be spaces around the `=`, a `#` after white space begins a comment, and `${NAME}` or `${NAME:-default}` is
@@ -45,6 +45,16 @@ _UNSUPPORTED_KEYS: Final = {
 
 
 @dataclasses.dataclass(frozen=True)
+class ProjectObject:
+    """An object of the project's code that `langgraph.json` names in `path`, with other options beside it."""
+
+    spec: str
+    """The object, as `package.module:attr` or `file.py:attr`; empty if there are only options."""
+    folder: Path
+    options: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class Project:
     """One graph of a project."""
 
@@ -56,6 +66,8 @@ class Project:
     """A file of variables, relative to the folder, or the variables."""
     dependencies: tuple[str, ...]
     description: str = ""
+    checkpointer: ProjectObject | None = None
+    store: ProjectObject | None = None
     warnings: tuple[str, ...] = ()
 
     def apply_environment(self) -> None:
@@ -141,6 +153,7 @@ def _create_project(name: str, graph: Any, config: dict[str, Any], file: Path) -
             raise SpecError(f"{file}: the file {module} of the graph {name!r} does not exist")
     description = options.get("description")
     env, missing_env = _parse_env(config.get("env"), file)
+    objects = {key: _parse_object(config.get(key), key, file) for key in ("checkpointer", "store")}
     return Project(
         spec=f"{module}:{match['attribute']}",
         folder=file.parent,
@@ -148,7 +161,30 @@ def _create_project(name: str, graph: Any, config: dict[str, Any], file: Path) -
         dependencies=tuple(item for item in config.get("dependencies") or () if isinstance(item, str)),
         description=description if isinstance(description, str) else "",
         warnings=(*missing_env, *_unsupported_options(config, file)),
+        **objects,
     )
+
+
+def _parse_object(options: Any, key: str, file: Path) -> ProjectObject | None:
+    """Return the object that a key names. `auth` without a path is an error: the server must not be open by mistake.
+
+    Raises:
+        SpecError: The path is invalid.
+    """
+    if options is None:
+        return None
+    path = options.get("path") if isinstance(options, dict) else options
+    match = _GRAPH_PATH.fullmatch(path) if isinstance(path, str) else None
+    if not match and (path is not None or key == "auth"):
+        raise SpecError(f'{file}: invalid path of `{key}`: use "./{key}.py:{key}" or "package.module:{key}"')
+    if match and _JAVASCRIPT_FILE.search(match["module"]):
+        raise SpecError(f"{file}: `{key}` is JavaScript, {match['module']}: askd runs only Python")
+    spec = ""
+    if match:
+        module = match["module"]
+        is_path = module.endswith(".py") or "/" in module
+        spec = f"{file.parent / module if is_path else module}:{match['attribute']}"
+    return ProjectObject(spec, file.parent, options if isinstance(options, dict) else {})
 
 
 def _unsupported_options(config: Mapping[str, Any], file: Path) -> list[str]:

@@ -208,11 +208,11 @@ async def test_message_state(serve_graph: LoadGraph) -> None:
 
 
 async def test_thread_without_memory(serve_graph: LoadGraph) -> None:
-    """A thread without any memory is a BadQuestion that says how to get one."""
+    """A thread without any memory is a BadQuestion that names the setting."""
     graph = await serve_graph(sequential_graph(count=count_messages).compile())
     parameter, message = await error_message(graph, thread="a")
     assert parameter == "thread"
-    assert "Compile it with a checkpointer" in message
+    assert "ASKD_GRAPH_MEMORY" in message
 
 
 async def test_nodes_find_a_thread_id(serve_graph: LoadGraph) -> None:

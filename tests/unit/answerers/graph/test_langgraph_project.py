@@ -116,7 +116,7 @@ async def test_root_is_importable_after_installed_packages(folder: Path) -> None
 
 
 async def test_warnings(folder: Path) -> None:
-    """A missing `.env` and options that are not supported are warnings."""
+    """A missing `.env`, options that are not supported, and missing memory are warnings."""
     configure(
         folder,
         env=".missing",
@@ -125,10 +125,11 @@ async def test_warnings(folder: Path) -> None:
     )
     graph = create_answerer(Settings(answerer="project/langgraph.json"))
     await graph.load(lambda line: None)
-    env, http, ttl = graph.warnings()
+    env, http, ttl, memory = graph.warnings()
     assert "`env` names project/.missing, which does not exist" in env
     assert "`http` is not supported: its app and routes are not served" in http
     assert "`checkpointer.ttl` is not supported" in ttl
+    assert "set ASKD_GRAPH_MEMORY" in memory
     await graph.close()
 
 
@@ -154,6 +155,7 @@ INVALID: list[tuple[str, str]] = [
     ('{"graphs": {"a": {"description": "x"}}}', "invalid path of the graph 'a'"),
     ('{"graphs": {"a": "./agent.ts:graph"}}', "is JavaScript, ./agent.ts: askd serves only Python"),
     ('{"graphs": {"a": "./nowhere.py:graph"}}', "the file project/nowhere.py of the graph 'a' does not exist"),
+    ('{"graphs": {"a": "m:graph"}, "checkpointer": {"path": "x"}}', "invalid path of `checkpointer`"),
     ('{"graphs": {"a": "m:graph"}, "env": ["A=1"]}', "invalid `env`: expected a file name or an object of variables"),
 ]
 
