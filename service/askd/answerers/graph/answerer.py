@@ -15,8 +15,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
+import msgspec
+
 from askd.answerers import langchain_messages
 from askd.answerers.graph import introspection, results
+from askd.answerers.graph.auth import GraphAuth, load_auth
 from askd.answerers.graph.loader import ContextHolder, FactoryArguments, GraphLoader
 from askd.answerers.graph.memory import GraphMemory, MemoryOpener
 from askd.answerers.graph.parameters import create_parameters, parse_parameters
@@ -25,7 +28,7 @@ from askd.answerers.graph.threads import GraphThreads, RunnableConfig
 from askd.answerers.token_stream import StreamedNodes, TokenStream
 from askd.answerers.user_code.module import UserModule, code_fingerprint
 from askd.answerers.user_code.thread_pool import ThreadPool, to_exception
-from askd.errors import BadQuestion, Problem
+from askd.errors import BadQuestion, LoadError, Problem
 from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
 
 P = ParamSpec("P")
@@ -128,6 +131,7 @@ class GraphAnswerer(Answerer):
         self._loader = GraphLoader(self._user_module, self._contexts)
         self._memory_opener = MemoryOpener(memory, project, self._contexts, self._user_module)
         self._memory = GraphMemory()
+        self._auth: GraphAuth | None = None
         self._threads: GraphThreads | None = None
         self._warnings: list[str] = []
 
@@ -137,6 +141,10 @@ class GraphAnswerer(Answerer):
             await self._user_module.run_in_thread(self._project.apply_environment)
         progress(f"importing {self.name}")
         target = await self._user_module.resolve()
+        if self._project and self._project.auth:
+            self._auth = await load_auth(self._project.auth, self._user_module)
+            if self.deterministic:
+                raise LoadError(f"{self.name} cannot be deterministic: its `auth` decides about each request")
         await self._user_module.start()
         asyncio.get_running_loop().set_default_executor(self._executor)
         progress(f"creating {self.name}")
@@ -188,6 +196,7 @@ class GraphAnswerer(Answerer):
             NoAnswer: The graph produced no message.
             Interrupted: The graph waits for input.
             BadQuestion: The graph cannot use the question, or the reply to what it asked for.
+            Unauthorized: The project's authentication rejected the request; Refused with another status than 401.
             RecursionLimit: The graph reached its recursion limit.
             Refused: A node raised an HTTP exception with a 4xx status.
             Exception: Any other exception of the graph.
@@ -224,14 +233,17 @@ class GraphAnswerer(Answerer):
 
     @contextlib.asynccontextmanager
     async def _open_run(self, question: Question) -> AsyncIterator[GraphRun]:
-        """Acquire the thread, and yield what the graph is called with."""
+        """Authenticate the request, acquire its thread, and yield what the graph is called with."""
         if self._threads is None:
             raise RuntimeError("the graph is not loaded")
+        user = await self._auth.authenticate(question) if self._auth else None
+        if user and question.thread_id is not None:
+            question = msgspec.structs.replace(question, thread_id=user.scope_thread(question.thread_id))
         context = {name: question.parameters[name] for name in self._context_names if name in question.parameters}
         async with self._threads.acquire(question.thread_id) as thread_id:
-            configurable = {**context, "thread_id": thread_id}
+            configurable = {**context, **(user.configurable() if user else {}), "thread_id": thread_id}
             config: RunnableConfig = {"configurable": configurable}
-            arguments = FactoryArguments(config, context, self._memory.store)
+            arguments = FactoryArguments(config, context, self._memory.store, user)
             async with self._loader.open_graph(arguments) as loaded_graph:
                 graph = self._memory.attach(loaded_graph)
                 options = {"context": context} if self._takes_context else {}

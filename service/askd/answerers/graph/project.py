@@ -66,6 +66,7 @@ class Project:
     """A file of variables, relative to the folder, or the variables."""
     dependencies: tuple[str, ...]
     description: str = ""
+    auth: ProjectObject | None = None
     checkpointer: ProjectObject | None = None
     store: ProjectObject | None = None
     warnings: tuple[str, ...] = ()
@@ -153,7 +154,7 @@ def _create_project(name: str, graph: Any, config: dict[str, Any], file: Path) -
             raise SpecError(f"{file}: the file {module} of the graph {name!r} does not exist")
     description = options.get("description")
     env, missing_env = _parse_env(config.get("env"), file)
-    objects = {key: _parse_object(config.get(key), key, file) for key in ("checkpointer", "store")}
+    objects = {key: _parse_object(config.get(key), key, file) for key in ("auth", "checkpointer", "store")}
     return Project(
         spec=f"{module}:{match['attribute']}",
         folder=file.parent,

@@ -155,6 +155,8 @@ INVALID: list[tuple[str, str]] = [
     ('{"graphs": {"a": {"description": "x"}}}', "invalid path of the graph 'a'"),
     ('{"graphs": {"a": "./agent.ts:graph"}}', "is JavaScript, ./agent.ts: askd serves only Python"),
     ('{"graphs": {"a": "./nowhere.py:graph"}}', "the file project/nowhere.py of the graph 'a' does not exist"),
+    ('{"graphs": {"a": "m:graph"}, "auth": {}}', "invalid path of `auth`: use"),
+    ('{"graphs": {"a": "m:graph"}, "auth": {"path": "./auth.ts:auth"}}', "`auth` is JavaScript, ./auth.ts"),
     ('{"graphs": {"a": "m:graph"}, "checkpointer": {"path": "x"}}', "invalid path of `checkpointer`"),
     ('{"graphs": {"a": "m:graph"}, "env": ["A=1"]}', "invalid `env`: expected a file name or an object of variables"),
 ]
