@@ -65,6 +65,13 @@ class AnsweringSettings:
         "File with the API key that is sent to a LangGraph server as x-api-key. Unset: no key is sent.",
         group="Answerer",
     )
+    upstream_authorization: str | None = setting(
+        None,
+        fields.string,
+        "File with the Authorization header for the upstream server, a token or a scheme and a token; forward passes "
+        "the client's own header on. Unset: no header is sent.",
+        group="Answerer",
+    )
     readiness_requires_upstream: bool = setting(
         False, fields.boolean, "Fail the readiness check while a remote answerer is failing.", group="Answerer"
     )

@@ -36,10 +36,15 @@ class ApiKeyFile:
 
     Args:
         path: Path of the file; None means that requests are sent without a key.
+        option: The option that names the file, for messages.
+        allows_scheme: Whether a scheme such as `Bearer` and a space may precede the key.
     """
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(
+        self, path: str | None, *, option: str = "--upstream-api-key-file", allows_scheme: bool = False
+    ) -> None:
         self._path = None if path is None else Path(path)
+        self._option, self._allows_scheme = option, allows_scheme
         self._file_signature: tuple[int, ...] = ()
         self._api_key = ""
 
@@ -49,10 +54,10 @@ class ApiKeyFile:
             return
         try:
             self._file_signature = self._get_file_signature(self._path)
-            self._api_key = _read_key(self._path)
+            self._api_key = self._read_key(self._path)
         except (OSError, ValueError) as error:
             raise LoadError(
-                f"--upstream-api-key-file={self._path}: {_format_reason(error)}: give a file that contains only the key"
+                f"{self._option}={self._path}: {_format_reason(error)}: give a file that contains only the key"
             ) from None
 
     def get_current(self) -> str:
@@ -61,7 +66,7 @@ class ApiKeyFile:
             try:
                 if (signature := self._get_file_signature(self._path)) != self._file_signature:
                     self._file_signature = signature
-                    self._api_key = _read_key(self._path)
+                    self._api_key = self._read_key(self._path)
                     _log.info("upstream_api_key_reloaded")
             except (OSError, ValueError) as error:
                 if self._file_signature:
@@ -75,25 +80,53 @@ class ApiKeyFile:
         status = path.stat()
         return status.st_mtime_ns, status.st_ino, status.st_size
 
+    def _read_key(self, path: Path) -> str:
+        """Raises OSError if the file cannot be read, and ValueError if its content cannot be a key."""
+        with path.open("rb") as file:
+            content = file.read(MAX_KEY_FILE_BYTES + 1)
+        if len(content) > MAX_KEY_FILE_BYTES:
+            raise ValueError(f"the file is longer than {MAX_KEY_FILE_BYTES} bytes")
+        key = content.decode("ascii", "replace").strip()
+        if not key:
+            raise ValueError("the file is empty")
+        scheme, space, rest = key.partition(" ")
+        characters = scheme + rest if space and self._allows_scheme else key
+        if not all("!" <= character <= "~" for character in characters):
+            raise ValueError("the key contains whitespace or characters that are not allowed in a header")
+        return key
 
-def _read_key(path: Path) -> str:
-    """Raises OSError if the file cannot be read, and ValueError if its content cannot be a key."""
-    with path.open("rb") as file:
-        content = file.read(MAX_KEY_FILE_BYTES + 1)
-    if len(content) > MAX_KEY_FILE_BYTES:
-        raise ValueError(f"the file is longer than {MAX_KEY_FILE_BYTES} bytes")
-    key = content.decode("ascii", "replace").strip()
-    if not key:
-        raise ValueError("the file is empty")
-    if not all("!" <= character <= "~" for character in key):
-        raise ValueError("the key contains whitespace or characters that are not allowed in a header")
-    return key
+
+class UpstreamAuthorization:
+    """The `Authorization` header of requests to the upstream server.
+
+    Args:
+        setting: `forward` passes the client's header on, another text is the path of a file, None sends none.
+    """
+
+    def __init__(self, setting: str | None = None) -> None:
+        self.is_forwarded = setting == FORWARD_AUTHORIZATION
+        self._file = ApiKeyFile(
+            None if self.is_forwarded else setting, option="--upstream-authorization", allows_scheme=True
+        )
+
+    def load(self) -> None:
+        """Read the file. Raises LoadError, whose message never contains the key."""
+        self._file.load()
+
+    def get_header(self, question: Question | None) -> str | None:
+        """Return the value of the header, or None. askd's own requests, without a question, have no client."""
+        if self.is_forwarded:
+            return question.headers.get("Authorization") if question else None
+        key = self._file.get_current()
+        return f"Bearer {key}" if key and " " not in key else key or None
 
 
 def _format_reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+FORWARD_AUTHORIZATION: Final = "forward"
+"""Value of `--upstream-authorization` that passes the client's `Authorization` on."""
 HOPS_HEADER: Final = "X-Askd-Hops"
 """Request header that counts how often a question was forwarded, to detect loops."""
 MAX_HOPS: Final = 5
@@ -110,7 +143,7 @@ KEEPALIVE_TIMEOUT: Final = 3.0
 uvicorn closes idle connections after 5 s. A question that is sent at that moment is lost and must not be repeated, so
 this client closes them first."""
 TRACE_HEADERS: Final = ("traceparent", "tracestate")
-"""Request headers that are forwarded if askd does not trace. `Authorization` and cookies are never forwarded."""
+"""Request headers that are forwarded if askd does not trace. Cookies are never forwarded."""
 
 _log = structlog.get_logger("askd.upstream")
 
@@ -121,21 +154,31 @@ class UpstreamClient:
     Args:
         base: URL of the server without a trailing slash.
         key: File with the API key.
+        authorization: The `Authorization` header; None sends none.
         deadline: Deadline in seconds of questions without one.
     """
 
-    def __init__(self, base: str, key: ApiKeyFile, *, deadline: float = DEFAULT_DEADLINE) -> None:
+    def __init__(
+        self,
+        base: str,
+        key: ApiKeyFile,
+        *,
+        authorization: UpstreamAuthorization | None = None,
+        deadline: float = DEFAULT_DEADLINE,
+    ) -> None:
         self.base_url = base
         self.deadline = deadline
         self.circuit_breaker = CircuitBreaker(on_state_change=self._log_circuit_change)
         self.last_error = ""
         """Detail of the last request's failure; empty if it succeeded."""
         self._api_key_file = key
+        self.authorization = authorization or UpstreamAuthorization()
         self._session: aiohttp.ClientSession | None = None
 
     def open(self) -> None:
         """Create the session; this does not connect yet. Raises LoadError if the API key cannot be read."""
         self._api_key_file.load()
+        self.authorization.load()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),  # cookies would mix the sessions of different clients
@@ -174,6 +217,7 @@ class UpstreamClient:
 
         Raises:
             Problem: No response arrived. If the circuit is open, this is raised at once.
+            Unauthorized: The server rejected the client's own `Authorization` with 401; Refused with 403.
         """
         if self._session is None:
             raise errors.unreachable()
@@ -191,7 +235,7 @@ class UpstreamClient:
                 response = await _send_with_retry(partial(send, allow_redirects=False))
         failed = recorder.record_status(response.status, response.content_type, response.headers)
         self.last_error = errors.problem_from_status(response.status, response.headers).detail if failed else ""
-        return UpstreamResponse(
+        upstream_response = UpstreamResponse(
             response,
             deadline_at=deadline_at,
             event_timeout=self._get_event_timeout(question) if accept == EVENT_STREAM_MEDIA_TYPE else None,
@@ -199,6 +243,10 @@ class UpstreamClient:
             outcome_recorder=recorder,
             log_failure=self.log_failure,
         )
+        if question is not None and self.authorization.is_forwarded and response.status in {401, 403}:
+            async with upstream_response:
+                raise errors.denied(response.status, response.headers)
+        return upstream_response
 
     def deadline_after(self, seconds: float) -> float:
         """Return the event-loop time in `seconds` from now."""
@@ -248,6 +296,8 @@ class UpstreamClient:
         headers = {}
         if key := self._api_key_file.get_current():
             headers["x-api-key"] = key
+        if authorization := self.authorization.get_header(question):
+            headers["Authorization"] = authorization
         if accept == EVENT_STREAM_MEDIA_TYPE:
             headers["Accept-Encoding"] = "identity"  # servers that compress a stream delay its events
         if question is None:
