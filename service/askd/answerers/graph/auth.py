@@ -15,6 +15,7 @@ from http.cookies import CookieError, SimpleCookie
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import quote
+from uuid import NAMESPACE_URL, uuid5
 
 from askd.answerers.graph.project import ProjectObject
 from askd.answerers.user_code.importer import resolve_target
@@ -22,6 +23,8 @@ from askd.answerers.user_code.module import UserModule
 from askd.errors import AnswererFailed, LoadError, Problem, Refused, Unauthorized
 from askd.models import Question
 
+_THREAD_NAMESPACE: Final = uuid5(NAMESPACE_URL, "tag:askd,user-thread")
+"""Namespace of the thread ids of users. Changing it loses all conversations."""
 _METHOD: Final = "POST"
 """The method that handlers see, as for the creation of a run: a `GET /ask` runs the graph as well."""
 _HANDLER_KEYS: Final = (("threads", "create_run"), ("threads", "*"), ("*", "create_run"), ("*", "*"))
@@ -67,8 +70,8 @@ class AuthUser(Mapping[str, Any]):
         return len(self._fields)
 
     def scope_thread(self, thread_id: str) -> str:
-        """Return the id of the user's own thread of this name."""
-        return f"{quote(self.identity, safe='')}/{thread_id}"
+        """Return the id of the user's own thread of this name: a UUID, as on LangGraph's server."""
+        return str(uuid5(_THREAD_NAMESPACE, f"{quote(self.identity, safe='')}/{thread_id}"))
 
     def configurable(self) -> dict[str, Any]:
         """Return the values that nodes find in the `configurable` of their config."""

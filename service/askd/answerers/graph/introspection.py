@@ -17,6 +17,7 @@ NO_MEMORY_WARNING: Final = (
     "the graph has no memory, which LangGraph's server would add: to keep threads and answer interrupts, set "
     "ASKD_GRAPH_MEMORY to memory, sqlite:PATH or the URL of a Postgres database"
 )
+_LIBRARIES: Final = frozenset({"langchain", "langgraph"})
 _USUAL_OUTPUT_KEYS: Final = (MESSAGES_KEY, "answer", "response", "output")
 _ROOT_CHANNEL: Final = "__root__"
 """The only channel of a state that is not a mapping."""
@@ -120,13 +121,14 @@ def get_output_keys(graph: Any) -> list[str]:
 
 
 def get_output_fields(graph: Any, question_key: str) -> list[str]:
-    """Return the keys of an output schema that differs from the state, so that all its fields are meant for clients.
+    """Return the keys of an output schema of the author, so that all its fields are meant for clients.
 
-    Messages and the question are left out.
+    Messages and the question are left out. A schema that is the state, or that LangChain made for an agent, has
+    internal fields as well.
     """
     builder = getattr(graph, "builder", None)
     output, state = getattr(builder, "output_schema", None), getattr(builder, "state_schema", None)
-    if output is None or output is state:
+    if output is None or output is state or output.__module__.partition(".")[0] in _LIBRARIES:
         return []
     return [key for key in get_output_keys(graph) if key not in {MESSAGES_KEY, question_key}]
 

@@ -19,9 +19,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  
 AGENT: Final = """
 import os
 from dataclasses import dataclass
+from typing import NotRequired
 
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware
+from langchain.agents.middleware import AgentMiddleware, AgentState, HumanInTheLoopMiddleware
 from langchain.chat_models import init_chat_model
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
@@ -41,8 +42,12 @@ def add(a: int, b: int) -> int:
 
 class Note(AgentMiddleware):
     def after_agent(self, state, runtime):
-        return None
+        return {"note_path": "/internal/note"}
 
+class NoteState(AgentState):
+    note_path: NotRequired[str]
+
+Note.state_schema = NoteState
 agent = create_agent(os.environ["MODEL"], tools=[add], middleware=[Note()])
 careful_agent = create_agent(
     os.environ["MODEL"], tools=[add], middleware=[HumanInTheLoopMiddleware(interrupt_on={"add": True})]
@@ -136,7 +141,7 @@ async def test_agent_with_middleware_streams(serve: ServeApp, provider: ModelPro
 
 
 async def test_tool_call(serve: ServeApp, provider: ModelProvider, agents: Path) -> None:
-    """An agent calls its tool and answers with the model's next message."""
+    """An agent calls its tool and answers with the model's next message, without the state of its middleware."""
     client = await serve_agent(serve, agents, "agent")
     provider.replies = [Reply(tool_calls=[("add", {"a": 2, "b": 3})]), Reply("It is 5.")]
     response = await client.get("/ask", params={"q": "2 + 3?"})
