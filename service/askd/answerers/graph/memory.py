@@ -71,8 +71,13 @@ class MemoryOpener:
         """Connect, and create missing tables. Raises LoadError, whose message does not contain the URL."""
         try:
             return GraphMemory(await self._open_checkpointer(), await self._open_store())
+        except LoadError:
+            raise
         except ModuleNotFoundError as error:
             raise LoadError(_missing_package_message(error)) from error
+        except Exception as error:
+            message = f"ASKD_GRAPH_MEMORY: the database cannot be used: {type(error).__name__}: {error}"
+            raise LoadError(_without_url(message, self._setting)) from error
 
     async def _open_checkpointer(self) -> Any:
         if self._checkpointer and self._checkpointer.spec:
@@ -81,10 +86,10 @@ class MemoryOpener:
             return None
         if self._setting.startswith(SQLITE_PREFIX):
             saver = _import("langgraph.checkpoint.sqlite.aio", "AsyncSqliteSaver")
-            return await self._open_database(partial(saver.from_conn_string, self._sqlite_path()))
+            return await self._open_database(saver.from_conn_string(self._sqlite_path()))
         if self._setting.startswith(POSTGRES_PREFIXES):
             saver = _import("langgraph.checkpoint.postgres.aio", "AsyncPostgresSaver")
-            pool = await self._open_database(partial(_create_postgres_pool, self._setting))
+            pool = await self._open_database(_create_postgres_pool(self._setting))
             checkpointer = saver(pool)
             await self._set_up(checkpointer)
             return checkpointer
@@ -100,11 +105,11 @@ class MemoryOpener:
         setting = self._setting or "memory"
         if setting.startswith(SQLITE_PREFIX):
             store = _import("langgraph.store.sqlite.aio", "AsyncSqliteStore")
-            return await self._open_database(partial(store.from_conn_string, self._sqlite_path(), index=index))
+            return await self._open_database(store.from_conn_string(self._sqlite_path(), index=index))
         if setting.startswith(POSTGRES_PREFIXES):
             store = _import("langgraph.store.postgres.aio", "AsyncPostgresStore")
             pool = {"min_size": 1, "max_size": _POOL_SIZE}
-            return await self._open_database(partial(store.from_conn_string, setting, pool_config=pool, index=index))
+            return await self._open_database(store.from_conn_string(setting, pool_config=pool, index=index))
         return _import("langgraph.store.memory", "InMemoryStore")(index=index)
 
     async def _store_index(self) -> dict[str, Any] | None:
@@ -132,16 +137,10 @@ class MemoryOpener:
             ) from error
         return value
 
-    async def _open_database(self, create: Any) -> Any:
+    async def _open_database(self, manager: Any) -> Any:
         """Enter the context of a connection, and create missing tables."""
-        try:
-            value = await self._contexts.enter(create())
-            await self._set_up(value)
-        except (ModuleNotFoundError, LoadError):
-            raise
-        except Exception as error:
-            message = f"ASKD_GRAPH_MEMORY: the database cannot be used: {type(error).__name__}: {error}"
-            raise LoadError(_without_url(message, self._setting)) from error
+        value = await self._contexts.enter(manager)
+        await self._set_up(value)
         return value
 
     async def _set_up(self, value: Any) -> None:
