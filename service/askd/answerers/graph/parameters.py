@@ -5,6 +5,7 @@ if it is imported; without it, all values are accepted.
 """
 
 import dataclasses
+import difflib
 import json
 import sys
 import typing
@@ -101,14 +102,28 @@ def create_parameters(fields: Sequence[SchemaField]) -> list[GraphParameter]:
 def parse_parameters(
     parameters: Sequence[GraphParameter], values: Mapping[str, Any], *, from_strings: bool
 ) -> dict[str, Any]:
-    """Return the validated values of the parameters that the request has. Raises BadQuestion."""
+    """Return the validated values of the parameters that the request has.
+
+    Raises:
+        BadQuestion: A parameter is missing, invalid or unknown.
+    """
     result = {}
+    _check_names([parameter.name for parameter in parameters], values)
     for parameter in parameters:
         if parameter.name in values:
             result[parameter.name] = parameter.parse(values[parameter.name], from_strings=from_strings)
         elif parameter.contract_entry.required:
             raise BadQuestion(parameter.name, f"`{parameter.name}` is missing.")
     return result
+
+
+def _check_names(names: Sequence[str], values: Mapping[str, Any]) -> None:
+    for name in values:
+        if name not in names:
+            similar = difflib.get_close_matches(name, names, n=1)
+            known = ", ".join(f"`{known}`" for known in ("q", *names))
+            hint = f"did you mean `{similar[0]}`?" if similar else f"use {known}."
+            raise BadQuestion(name, f"`{name[:_MAX_SHOWN_CHARACTERS]}` is not a parameter: {hint}")
 
 
 def schema_fields(schema: Any) -> list[SchemaField]:

@@ -105,6 +105,8 @@ async def test_invalid_context_parameters(serve_graph: LoadGraph) -> None:
         "`model`: input should be 'small' or 'large', got 'huge'.",
     )
     assert await error_message(graph) == ("model", "`model` is missing.")
+    assert await error_message(graph, limits=1) == ("limits", "`limits` is not a parameter: did you mean `limit`?")
+    assert await error_message(graph, x=1) == ("x", "`x` is not a parameter: use `q`, `model`, `limit`.")
     with pytest.raises(BadQuestion, match="`limit` is given 2 times"):
         graph.parse_parameters({"model": ["small"], "limit": ["1", "2"]}, from_strings=True)
 
