@@ -58,6 +58,8 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
             "threads": 1,
             "graphInputKey": "q",
             "graphOutputKey": "a",
+            "graphMemory": "sqlite:/data/threads.db",
+            "upstreamAuthorization": "/etc/askd/authorization",
             "readinessRequiresUpstream": True,
             "questionMaxLength": 1000000,
             "bodyMaxSize": 1048576,

@@ -8,7 +8,14 @@ from typing import Any
 
 from aiohttp import web
 
-from askd.answerers.remote import ApiKeyFile, AskdAnswerer, LangGraphAnswerer, RemoteAddress, UpstreamClient
+from askd.answerers.remote import (
+    ApiKeyFile,
+    AskdAnswerer,
+    LangGraphAnswerer,
+    RemoteAddress,
+    UpstreamAuthorization,
+    UpstreamClient,
+)
 from askd.models import Question
 
 ASSISTANT: Mapping[str, Any] = {
@@ -108,10 +115,21 @@ class FakeLangGraph:
 
 
 def langgraph_answerer(
-    base: str, *, assistant: str = "", key: Path | None = None, deadline: float = 30.0, **options: Any
+    base: str,
+    *,
+    assistant: str = "",
+    key: Path | None = None,
+    authorization: str | None = None,
+    deadline: float = 30.0,
+    **options: Any,
 ) -> LangGraphAnswerer:
     """Return an answerer for a LangGraph server. It is not loaded."""
-    upstream = UpstreamClient(base, ApiKeyFile(str(key) if key else None), deadline=deadline)
+    upstream = UpstreamClient(
+        base,
+        ApiKeyFile(str(key) if key else None),
+        authorization=UpstreamAuthorization(authorization),
+        deadline=deadline,
+    )
     return LangGraphAnswerer(RemoteAddress(is_askd=False, base_url=base, assistant=assistant), upstream, **options)
 
 

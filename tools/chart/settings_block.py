@@ -32,6 +32,7 @@ _SCHEMA_BY_READER: Final[dict[str, dict[str, Any]]] = {
     "boolean": {"type": "boolean"},
     "fraction": {"type": "number", "minimum": 0, "maximum": 1},
     "string": {"type": "string"},
+    "graph_memory": {"type": "string", "pattern": r"^(memory|sqlite:.+)?$"},  # a URL has a password: from a Secret
     "rate": {"type": "string", "pattern": r"^[1-9][0-9]{0,8}\s*/\s*[smh]$"},
     "path": {"type": "string", "pattern": r"^((/[A-Za-z0-9._~-]+)+)?$"},
     "networks": {"type": "array", "items": {"type": "string", "pattern": r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"}},

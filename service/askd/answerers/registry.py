@@ -126,6 +126,7 @@ def _project_factory(spec: str, settings: Settings) -> Answerer | None:
         deterministic=settings.deterministic,
         input_key=settings.graph_input_key,
         output_key=settings.graph_output_key,
+        memory=settings.graph_memory,
         project=project,
     )
 

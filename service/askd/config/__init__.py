@@ -66,6 +66,16 @@ class Settings(ServerSettings, AnsweringSettings):
             conflicts.append(
                 "--docs-require-token requires --tokens-file: set --tokens-file, or remove --docs-require-token"
             )
+        if self.upstream_authorization == "forward" and self.tokens_file is not None:
+            conflicts.append(
+                "--upstream-authorization=forward and --tokens-file both need the client's Authorization header: "
+                "use only one of them"
+            )
+        if self.upstream_authorization == "forward" and self.deterministic:
+            conflicts.append(
+                "--upstream-authorization=forward with --deterministic would answer clients from the cache whom the "
+                "upstream server rejects: use only one of them"
+            )
         if self.debug and self.ops_port is None:
             conflicts.append("--debug serves /debug/stacks on the ops port only: set --ops-port, or remove --debug")
         if self.stall_dump_after >= self.stall_timeout:

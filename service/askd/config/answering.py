@@ -45,18 +45,38 @@ class AnsweringSettings:
         False, fields.boolean, "Restart when the answerer's code changes (for development).", group="Answerer"
     )
     graph_input_key: str | None = setting(
-        None, fields.string, "State key of a graph that receives the question. Unset: messages.", group="Answerer"
+        None,
+        fields.string,
+        "State key of a graph that receives the question. Unset: messages, else the first required text, else the "
+        "first field.",
+        group="Answerer",
     )
     graph_output_key: str | None = setting(
         None,
         fields.string,
-        "State key of a graph that holds the answer. Unset: the last AI message.",
+        "State key of a graph that holds the answer. Unset: the last AI message, or for a graph without messages the "
+        "field answer, response or output, or its last field with text.",
         group="Answerer",
+    )
+    graph_memory: str | None = setting(
+        None,
+        fields.graph_memory,
+        "Memory for a graph that was compiled without a checkpointer or a store: memory, sqlite:PATH or the URL of a "
+        "Postgres database. Unset: the graph keeps no threads.",
+        group="Answerer",
+        secret=True,
     )
     upstream_api_key_file: str | None = setting(
         None,
         fields.string,
         "File with the API key that is sent to a LangGraph server as x-api-key. Unset: no key is sent.",
+        group="Answerer",
+    )
+    upstream_authorization: str | None = setting(
+        None,
+        fields.string,
+        "File with the Authorization header for the upstream server, a token or a scheme and a token; forward passes "
+        "the client's own header on. Unset: no header is sent.",
         group="Answerer",
     )
     readiness_requires_upstream: bool = setting(

@@ -120,6 +120,16 @@ def string(text: str) -> str:
     return text.strip()
 
 
+def graph_memory(text: str) -> str:
+    """Read `memory`, `sqlite:PATH`, or the URL of a Postgres database."""
+    stripped = text.strip()
+    is_url = stripped.startswith(("postgres://", "postgresql://"))
+    is_file = stripped.startswith("sqlite:") and bool(stripped.removeprefix("sqlite:").strip("/"))
+    if stripped != "memory" and not is_file and not is_url:
+        raise ValueError("memory, sqlite:PATH or a URL such as postgresql://user:password@host/database")
+    return stripped
+
+
 def path(text: str) -> str:
     """Read a URL path, without the trailing slash; `/` becomes the empty path."""
     stripped = text.strip().rstrip("/")

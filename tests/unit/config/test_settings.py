@@ -239,6 +239,11 @@ def test_password_in_url_is_hidden() -> None:
         ({"stall_dump_after": "40s"}, "--stall-dump-after=40s is not below --stall-timeout=30s"),
         ({"rate_burst": "9"}, "--rate-burst=9 requires --rate-limit: set"),
         ({"docs_require_token": "on"}, "--docs-require-token requires --tokens-file: set"),
+        (
+            {"upstream_authorization": "forward", "tokens_file": "tokens"},
+            "--tokens-file both need the client's Authorization header: use only one",
+        ),
+        ({"upstream_authorization": "forward", "deterministic": "on"}, "would answer clients from the cache"),
         ({"tls_key": "key.pem"}, "--tls-key is set without --tls-cert: set both"),
         ({"deadline": "9s", "drain_timeout": "5s"}, "--drain-timeout=5s is shorter than --deadline=9s"),
     ],

@@ -1,7 +1,8 @@
 """LangGraph projects: `langgraph.json`, and the variables in the file that its `env` names.
 
 `langgraph.json` is described in LangGraph's documentation, "Application structure" and "LangGraph CLI". askd reads
-`graphs`, `env` and the folders in `dependencies`; installing the packages there is up to the user.
+`graphs`, `env`, `auth`, `checkpointer`, `store` and the folders in `dependencies`; installing the packages there is up
+to the user. What changes a running server and is not supported, such as `http`, is a warning.
 """
 
 import dataclasses
@@ -21,6 +22,25 @@ _GRAPH_PATH: Final = re.compile(r"(?P<module>[^:]+):(?P<attribute>[^:]+)")
 _JAVASCRIPT_FILE: Final = re.compile(r"\.[cm]?[jt]sx?$")
 
 
+_UNSUPPORTED_KEYS: Final = {
+    "http": "its app and routes are not served, and its middleware does not run",
+    "ui": "its components are not served",
+    "webhooks": "no webhooks are sent",
+    "encryption": "what the checkpointer and the store save is not encrypted",
+}
+"""Keys of `langgraph.json` that LangGraph's server uses and askd does not, with the consequence."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ProjectObject:
+    """An object of the project's code that `langgraph.json` names in `path`, with other options beside it."""
+
+    spec: str
+    """The object, as `package.module:attr` or `file.py:attr`; empty if there are only options."""
+    folder: Path
+    options: Mapping[str, Any]
+
+
 @dataclasses.dataclass(frozen=True)
 class Project:
     """One graph of a project."""
@@ -33,9 +53,16 @@ class Project:
     """A file of variables, relative to the folder, or the variables."""
     dependencies: tuple[str, ...]
     description: str = ""
+    auth: ProjectObject | None = None
+    checkpointer: ProjectObject | None = None
+    store: ProjectObject | None = None
+    warnings: tuple[str, ...] = ()
 
     def apply_environment(self) -> None:
-        """Set variables that are not set yet, and make the project's folders importable. Raises LoadError."""
+        """Set variables that are not set yet, and make the project's folders importable. Raises LoadError.
+
+        The folders are appended to `sys.path`, so that no file of the project hides a package.
+        """
         variables = self.env
         if isinstance(variables, str):
             try:
@@ -44,10 +71,15 @@ class Project:
                 raise LoadError(str(error)) from None
         for name, value in variables.items():
             os.environ.setdefault(name, value)
-        for dependency in reversed(self.dependencies):
-            path = str((self.folder / dependency).resolve())
-            if Path(path).is_dir() and path not in sys.path:
-                sys.path.insert(0, path)
+        for folder in self.importable_folders():
+            if str(folder) not in sys.path:
+                sys.path.append(str(folder))
+
+    def importable_folders(self) -> list[Path]:
+        """Return the project's root, the folders of `dependencies`, and `src` in each of these."""
+        folders = [(self.folder / dependency).resolve() for dependency in (".", *self.dependencies)]
+        folders += [folder / "src" for folder in folders]
+        return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 
 def resolve_project(spec: str) -> Project | None:
@@ -111,22 +143,62 @@ def _create_project(name: str, graph: Any, config: dict[str, Any], file: Path) -
         if not _is_file(module):
             raise SpecError(f"{file}: the file {module} of the graph {name!r} does not exist")
     description = options.get("description")
+    env, missing_env = _parse_env(config.get("env"), file)
+    objects = {key: _parse_object(config.get(key), key, file) for key in ("auth", "checkpointer", "store")}
     return Project(
         spec=f"{module}:{match['attribute']}",
         folder=file.parent,
-        env=_parse_env(config.get("env"), file),
+        env=env,
         dependencies=tuple(item for item in config.get("dependencies") or () if isinstance(item, str)),
         description=description if isinstance(description, str) else "",
+        warnings=(*missing_env, *_unsupported_options(config, file)),
+        **objects,
     )
 
 
-def _parse_env(env: Any, file: Path) -> str | Mapping[str, str]:
+def _parse_object(options: Any, key: str, file: Path) -> ProjectObject | None:
+    """Return the object that a key names. `auth` without a path is an error: the server must not be open by mistake.
+
+    Raises:
+        SpecError: The path is invalid.
+    """
+    if options is None:
+        return None
+    path = options.get("path") if isinstance(options, dict) else options
+    match = _GRAPH_PATH.fullmatch(path) if isinstance(path, str) else None
+    if not match and (path is not None or key == "auth"):
+        raise SpecError(f'{file}: invalid path of `{key}`: use "./{key}.py:{key}" or "package.module:{key}"')
+    if match and _JAVASCRIPT_FILE.search(match["module"]):
+        raise SpecError(f"{file}: `{key}` is JavaScript, {match['module']}: askd runs only Python")
+    spec = ""
+    if match:
+        module = match["module"]
+        is_path = module.endswith(".py") or "/" in module
+        spec = f"{file.parent / module if is_path else module}:{match['attribute']}"
+    return ProjectObject(spec, file.parent, options if isinstance(options, dict) else {})
+
+
+def _unsupported_options(config: Mapping[str, Any], file: Path) -> list[str]:
+    warnings = [
+        f"{file}: `{key}` is not supported: {consequence}"
+        for key, consequence in _UNSUPPORTED_KEYS.items()
+        if config.get(key)
+    ]
+    for key in ("checkpointer", "store"):
+        options = config.get(key)
+        if isinstance(options, dict) and options.get("ttl"):
+            warnings.append(f"{file}: `{key}.ttl` is not supported: nothing is deleted by age")
+    return warnings
+
+
+def _parse_env(env: Any, file: Path) -> tuple[str | Mapping[str, str], list[str]]:
+    """Return the file or the variables, and warnings."""
     if isinstance(env, str):
         if not _is_file(str(file.parent / env)):
-            raise SpecError(f"{file}: `env` names {file.parent / env}, which does not exist: create it or remove `env`")
-        return env
+            return {}, [f"{file}: `env` names {file.parent / env}, which does not exist: no variables are set"]
+        return env, []
     if env is None:
-        return {}
+        return {}, []
     if not isinstance(env, dict) or not all(isinstance(value, str | int | float) for value in env.values()):
         raise SpecError(f"{file}: invalid `env`: expected a file name or an object of variables")
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in env.items()}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in env.items()}, []

@@ -8,7 +8,7 @@ This package is only imported if the spec is a URL, because importing aiohttp's 
 
 from askd.answerers.remote.address import RemoteAddress, parse_address
 from askd.answerers.remote.askd import AskdAnswerer
-from askd.answerers.remote.http_client import DEFAULT_DEADLINE, ApiKeyFile, UpstreamClient
+from askd.answerers.remote.http_client import DEFAULT_DEADLINE, ApiKeyFile, UpstreamAuthorization, UpstreamClient
 from askd.answerers.remote.langgraph import LangGraphAnswerer
 from askd.config import Settings
 from askd.models import Answerer
@@ -18,6 +18,7 @@ __all__ = [
     "AskdAnswerer",
     "LangGraphAnswerer",
     "RemoteAddress",
+    "UpstreamAuthorization",
     "UpstreamClient",
     "create_remote_answerer",
 ]
@@ -27,7 +28,12 @@ def create_remote_answerer(spec: str, settings: Settings) -> Answerer:
     """Return the answerer for a URL; it does not connect yet. Raises SpecError if the URL is invalid."""
     address = parse_address(spec, settings)
     deadline = settings.deadline or DEFAULT_DEADLINE
-    upstream = UpstreamClient(address.base_url, ApiKeyFile(settings.upstream_api_key_file), deadline=deadline)
+    upstream = UpstreamClient(
+        address.base_url,
+        ApiKeyFile(settings.upstream_api_key_file),
+        authorization=UpstreamAuthorization(settings.upstream_authorization),
+        deadline=deadline,
+    )
     if address.is_askd:
         return AskdAnswerer(address, upstream, readiness_requires_upstream=settings.readiness_requires_upstream)
     return LangGraphAnswerer(

@@ -80,6 +80,14 @@ def unavailable(retry_after: str | None, detail: str = "") -> Unavailable:
     return problem
 
 
+def denied(status: int, headers: Mapping[str, str]) -> Problem:
+    """Return the problem for a client whose own `Authorization` the upstream server rejected with 401 or 403."""
+    if status == 401:
+        detail = "The upstream server does not accept this Authorization header."
+        return errors.Unauthorized(detail, challenge=headers.get("WWW-Authenticate", "Bearer"))
+    return errors.Refused(status, "The upstream server does not allow this client to ask.")
+
+
 def problem_from_status(status: int, headers: Mapping[str, str]) -> Problem:
     """Return the problem for an error status. Lookups in `headers` must be case-insensitive."""
     if status in {429, 503}:

@@ -17,8 +17,12 @@ from yarl import URL
 
 from askd import __version__
 from askd.answerers.remote import errors
-from askd.answerers.remote.outcomes import OutcomeRecorder
-from askd.answerers.remote.response import EVENT_STREAM_MEDIA_TYPE, JSON_MEDIA_TYPE, UpstreamResponse
+from askd.answerers.remote.response import (
+    EVENT_STREAM_MEDIA_TYPE,
+    JSON_MEDIA_TYPE,
+    OutcomeRecorder,
+    UpstreamResponse,
+)
 from askd.circuit_breaker import Attempt, CircuitBreaker, CircuitState
 from askd.errors import LoadError, LoopDetected, Problem
 from askd.file_watcher import FileWatcher, take_snapshot
@@ -33,10 +37,15 @@ class ApiKeyFile:
 
     Args:
         path: Path of the file; None means that requests are sent without a key.
+        option: The option that names the file, for messages.
+        allows_scheme: Whether a scheme such as `Bearer` and a space may precede the key.
     """
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(
+        self, path: str | None, *, option: str = "--upstream-api-key-file", allows_scheme: bool = False
+    ) -> None:
         self._path = None if path is None else Path(path)
+        self._option, self._allows_scheme = option, allows_scheme
         self.key = ""
         """The key, or an empty string without a file. If a changed file is invalid, the old key stays valid."""
         self.file_watcher = FileWatcher(
@@ -48,10 +57,10 @@ class ApiKeyFile:
         if self._path is None:
             return
         try:
-            self.key = _read_key(self._path)
+            self.key = self._read_key(self._path)
         except (OSError, ValueError) as error:
             raise LoadError(
-                f"--upstream-api-key-file={self._path}: {_format_reason(error)}: give a file that contains only the key"
+                f"{self._option}={self._path}: {_format_reason(error)}: give a file that contains only the key"
             ) from None
 
     def _reload(self) -> None:
@@ -62,25 +71,53 @@ class ApiKeyFile:
         else:
             _log.info("upstream_api_key_reloaded")
 
+    def _read_key(self, path: Path) -> str:
+        """Raises OSError if the file cannot be read, and ValueError if its content cannot be a key."""
+        with path.open("rb") as file:
+            content = file.read(MAX_KEY_FILE_BYTES + 1)
+        if len(content) > MAX_KEY_FILE_BYTES:
+            raise ValueError(f"the file is longer than {MAX_KEY_FILE_BYTES} bytes")
+        key = content.decode("ascii", "replace").strip()
+        if not key:
+            raise ValueError("the file is empty")
+        scheme, space, rest = key.partition(" ")
+        characters = scheme + rest if space and self._allows_scheme else key
+        if not all("!" <= character <= "~" for character in characters):
+            raise ValueError("the key contains whitespace or characters that are not allowed in a header")
+        return key
 
-def _read_key(path: Path) -> str:
-    """Raises OSError if the file cannot be read, and ValueError if its content cannot be a key."""
-    with path.open("rb") as file:
-        content = file.read(MAX_KEY_FILE_BYTES + 1)
-    if len(content) > MAX_KEY_FILE_BYTES:
-        raise ValueError(f"the file is longer than {MAX_KEY_FILE_BYTES} bytes")
-    key = content.decode("ascii", "replace").strip()
-    if not key:
-        raise ValueError("the file is empty")
-    if not all("!" <= character <= "~" for character in key):
-        raise ValueError("the key contains whitespace or characters that are not allowed in a header")
-    return key
+
+class UpstreamAuthorization:
+    """The `Authorization` header of requests to the upstream server.
+
+    Args:
+        setting: `forward` passes the client's header on, another text is the path of a file, None sends none.
+    """
+
+    def __init__(self, setting: str | None = None) -> None:
+        self.is_forwarded = setting == FORWARD_AUTHORIZATION
+        self.file = ApiKeyFile(
+            None if self.is_forwarded else setting, option="--upstream-authorization", allows_scheme=True
+        )
+
+    def load(self) -> None:
+        """Read the file. Raises LoadError, whose message never contains the key."""
+        self.file.load()
+
+    def get_header(self, question: Question | None) -> str | None:
+        """Return the value of the header, or None. askd's own requests, without a question, have no client."""
+        if self.is_forwarded:
+            return question.headers.get("Authorization") if question else None
+        key = self.file.key
+        return f"Bearer {key}" if key and " " not in key else key or None
 
 
 def _format_reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+FORWARD_AUTHORIZATION: Final = "forward"
+"""Value of `--upstream-authorization` that passes the client's `Authorization` on."""
 HOPS_HEADER: Final = "X-Askd-Hops"
 """Request header that counts how often a question was forwarded, to detect loops."""
 MAX_HOPS: Final = 5
@@ -97,7 +134,7 @@ KEEPALIVE_TIMEOUT: Final = 3.0
 uvicorn closes idle connections after 5 s. A question that is sent at that moment is lost and must not be repeated, so
 this client closes them first."""
 TRACE_HEADERS: Final = ("traceparent", "tracestate")
-"""Request headers that are forwarded if askd does not trace. `Authorization` and cookies are never forwarded."""
+"""Request headers that are forwarded if askd does not trace. Cookies are never forwarded."""
 
 _log = structlog.get_logger("askd.upstream")
 
@@ -108,24 +145,35 @@ class UpstreamClient:
     Args:
         base: URL of the server without a trailing slash.
         key: File with the API key.
+        authorization: The `Authorization` header; None sends none.
         deadline: Deadline in seconds of questions without one.
     """
 
-    def __init__(self, base: str, key: ApiKeyFile, *, deadline: float = DEFAULT_DEADLINE) -> None:
+    def __init__(
+        self,
+        base: str,
+        key: ApiKeyFile,
+        *,
+        authorization: UpstreamAuthorization | None = None,
+        deadline: float = DEFAULT_DEADLINE,
+    ) -> None:
         self.base_url = base
         self.deadline = deadline
         self.circuit_breaker = CircuitBreaker(on_state_change=self._log_circuit_change)
         self.last_error = ""
         """Detail of the last request's failure; empty if it succeeded."""
         self._api_key_file = key
+        self.authorization = authorization or UpstreamAuthorization()
         self._session: aiohttp.ClientSession | None = None
-        self._key_watch: asyncio.Task[None] | None = None
+        self._key_watches: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
         """Create the session; this does not connect yet. Raises LoadError if the API key cannot be read."""
         self._api_key_file.load()
-        if self._api_key_file.key:
-            self._key_watch = asyncio.create_task(self._api_key_file.file_watcher.run())
+        self.authorization.load()
+        for file in (self._api_key_file, self.authorization.file):
+            if file.key:
+                self._key_watches.append(asyncio.create_task(file.file_watcher.run()))
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),  # cookies would mix the sessions of different clients
@@ -135,9 +183,9 @@ class UpstreamClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._key_watch is not None:
-            self._key_watch.cancel()
-            await asyncio.wait({self._key_watch})
+        for watch in self._key_watches:
+            watch.cancel()
+            await asyncio.wait({watch})
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
@@ -167,6 +215,7 @@ class UpstreamClient:
 
         Raises:
             Problem: No response arrived. If the circuit is open, this is raised at once.
+            Unauthorized: The server rejected the client's own `Authorization` with 401; Refused with 403.
         """
         if self._session is None:
             raise errors.unreachable()
@@ -184,7 +233,7 @@ class UpstreamClient:
                 response = await _send_with_retry(partial(send, allow_redirects=False))
         failed = recorder.record_status(response.status, response.content_type, response.headers)
         self.last_error = errors.problem_from_status(response.status, response.headers).detail if failed else ""
-        return UpstreamResponse(
+        upstream_response = UpstreamResponse(
             response,
             deadline_at=deadline_at,
             event_timeout=self._get_event_timeout(question) if accept == EVENT_STREAM_MEDIA_TYPE else None,
@@ -192,6 +241,10 @@ class UpstreamClient:
             outcome_recorder=recorder,
             log_failure=self.log_failure,
         )
+        if question is not None and self.authorization.is_forwarded and response.status in {401, 403}:
+            async with upstream_response:
+                raise errors.denied(response.status, response.headers)
+        return upstream_response
 
     def deadline_after(self, seconds: float) -> float:
         """Return the event-loop time in `seconds` from now."""
@@ -241,6 +294,8 @@ class UpstreamClient:
         headers = {}
         if key := self._api_key_file.key:
             headers["x-api-key"] = key
+        if authorization := self.authorization.get_header(question):
+            headers["Authorization"] = authorization
         if accept == EVENT_STREAM_MEDIA_TYPE:
             headers["Accept-Encoding"] = "identity"  # servers that compress a stream delay its events
         if question is None:

@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from askd.answerers import langchain_messages
-from askd.answerers.langchain_messages import StreamedNodes, TokenStream
 from askd.answerers.remote import errors
 from askd.answerers.remote.address import RemoteAddress
 from askd.answerers.remote.base import DISCOVERY_TIMEOUT, RemoteAnswerer
@@ -21,6 +20,7 @@ from askd.answerers.remote.response import (
     UpstreamResponse,
     decode_json_or_none,
 )
+from askd.answerers.token_stream import StreamedNodes, TokenStream
 from askd.errors import Interrupted, LoadError, NoAnswer, RecursionLimit, UpstreamFailed
 from askd.models import Answer, Contract, Question
 
@@ -85,7 +85,10 @@ class LangGraphAnswerer(RemoteAnswerer):
         ) as response:
             body = await response.read_body()
         if response.status in {401, 403}:
-            raise LoadError(f"{base_url} denied access: give a valid API key in a file with --upstream-api-key-file")
+            if self.upstream.authorization.is_forwarded and self.address.assistant:
+                self.name = self.address.assistant  # the server decides with the Authorization of each client
+                return
+            raise LoadError(f"{base_url} denied access: {self._access_hint()}")
         if 400 <= response.status < 500 and response.status != 429:
             hint = f": to use an askd server, give ask+{base_url}" if response.headers.get("Server") == "askd" else ""
             raise LoadError(
@@ -98,6 +101,14 @@ class LangGraphAnswerer(RemoteAnswerer):
             self._streamed_nodes = StreamedNodes(None)
         self._assistant_id, self.name = assistant.id, assistant.name
         self.contract = Contract(summary=assistant.summary or Contract().summary)
+
+    def _access_hint(self) -> str:
+        if self.upstream.authorization.is_forwarded:
+            return f"name the assistant, such as {self.upstream.base_url}#agent, because clients have the authorization"
+        return (
+            "give a valid API key in a file with --upstream-api-key-file, or a token in a file with "
+            "--upstream-authorization"
+        )
 
     async def answer(self, question: Question) -> Answer:
         """Run the assistant and return the answer from its final state. Raises NoAnswer and other problems."""
@@ -132,8 +143,9 @@ class LangGraphAnswerer(RemoteAnswerer):
         deadline_at = self.upstream.deadline_for(question)
         await self.ensure_discovered()
         thread = None if question.thread_id is None else derive_thread_uuid(question.thread_id)
-        if thread is not None and await self._is_interrupted(thread, question, deadline_at):
-            run_input: dict[str, Any] = {"command": {"resume": question.text}}
+        interrupts = [] if thread is None else await self._get_interrupts(thread, question, deadline_at)
+        if interrupts:
+            run_input: dict[str, Any] = {"command": {"resume": build_resume_value(question.text, interrupts)}}
         else:
             run_input = {"input": langchain_messages.build_input(question, self._input_key)}
         body = build_run_request(self._assistant_id, run_input, has_thread=thread is not None, stream=mode == "stream")
@@ -149,17 +161,22 @@ class LangGraphAnswerer(RemoteAnswerer):
             raise errors.invalid_response()
         raise errors.problem_from_status(response.status, response.headers)
 
-    async def _is_interrupted(self, thread: UUID, question: Question, deadline_at: float) -> bool:
-        """Return whether the graph waits for a reply in this thread; the question is that reply then."""
+    async def _get_interrupts(self, thread: UUID, question: Question, deadline_at: float) -> list[Any]:
+        """Return the interrupts that wait for a reply in this thread; the question is that reply then."""
         path = f"/threads/{thread}"
         async with await self.upstream.send("GET", path, question=question, deadline_at=deadline_at) as response:
             if response.status == 404:
-                return False
+                return []
             if response.status != 200:
                 self.upstream.log_failure("thread_state_unavailable", status=response.status)
                 raise errors.problem_from_status(response.status, response.headers)
             state = await response.read_json()
-        return isinstance(state, dict) and bool(state.get("interrupts"))
+        by_task = state.get("interrupts") if isinstance(state, dict) else None
+        if isinstance(by_task, dict):
+            return [
+                interrupt for interrupts in by_task.values() if isinstance(interrupts, list) for interrupt in interrupts
+            ]
+        return by_task if isinstance(by_task, list) else []
 
     async def _handle_rejection(self, response: UpstreamResponse) -> None:
         """Log the reason. If the assistant may have been deleted, repeat the discovery before the next question."""
@@ -238,6 +255,18 @@ def _get_display_name(assistant: Mapping[str, Any]) -> str:
 def _get_summary(assistant: Mapping[str, Any]) -> str:
     description = assistant.get("description")
     return description.strip() if isinstance(description, str) else ""
+
+
+def build_resume_value(text: str, interrupts: Sequence[Any]) -> Any:
+    """Return the reply in the text, as LangGraph takes it.
+
+    A mapping and a reply to one of several interrupts need the id of the interrupt, because LangGraph reads a mapping
+    as replies by id.
+    """
+    reply = langchain_messages.parse_reply(text)
+    interrupt_id = langchain_messages.get_field(interrupts[0], "id")
+    needs_id = isinstance(reply, dict) or len(interrupts) > 1
+    return {interrupt_id: reply} if needs_id and isinstance(interrupt_id, str) else reply
 
 
 def build_run_request(

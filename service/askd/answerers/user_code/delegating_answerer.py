@@ -56,6 +56,7 @@ class UserCodeAnswerer(Answerer):
             deterministic=settings.deterministic,
             input_key=settings.graph_input_key,
             output_key=settings.graph_output_key,
+            memory=settings.graph_memory,
             user_module=self._user_module,
         )
 

@@ -24,6 +24,7 @@ from askd.answerers.user_code import exceptions
 from askd.errors import LoadError
 
 _HOOK_NAMES: Final = frozenset({"startup", "shutdown", "ready"})
+_FACTORY_PARAMETERS: Final = frozenset({"config", "runtime"})
 _NON_GRAPH_ANNOTATIONS: Final = frozenset({"str", "dict", "Question", "None"})
 """Annotations of `config` or of the return value that rule out a graph factory."""
 
@@ -56,7 +57,7 @@ def is_graph_builder(value: object) -> bool:
 
 
 def is_graph_factory(value: object) -> bool:
-    """Return whether the object is probably a graph factory: it takes no argument or only `config`, so no text."""
+    """Return whether the object is probably a graph factory: it takes no text, but nothing, `config` or `runtime`."""
     if inspect.isclass(value):
         return callable(getattr(value, "ainvoke", None))
     try:
@@ -65,11 +66,10 @@ def is_graph_factory(value: object) -> bool:
         return False
     if _rules_out_graph(signature.return_annotation):
         return False
-    parameters = list(signature.parameters.values())
-    if not parameters:
-        return True
-    first = parameters[0]
-    return len(parameters) == 1 and first.name == "config" and not _rules_out_graph(first.annotation)
+    return all(
+        parameter.name in _FACTORY_PARAMETERS and not _rules_out_graph(parameter.annotation)
+        for parameter in signature.parameters.values()
+    )
 
 
 def _rules_out_graph(annotation: Any) -> bool:

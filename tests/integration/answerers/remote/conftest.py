@@ -9,6 +9,8 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from askd.answerers.remote import LangGraphAnswerer
+from askd.app import ASK
+from tests.support.app_fixtures import AskdTestServer
 from tests.support.fake_langgraph import FakeLangGraph, ignore_progress, langgraph_answerer
 
 StartServer = Callable[[web.Application], Awaitable[str]]
@@ -24,7 +26,7 @@ async def start() -> AsyncIterator[StartServer]:
     servers: list[TestServer] = []
 
     async def start(app: web.Application) -> str:
-        servers.append(TestServer(app, handler_cancellation=True))
+        servers.append(AskdTestServer(app) if ASK in app else TestServer(app, handler_cancellation=True))
         await servers[-1].start_server()
         return str(servers[-1].make_url("")).rstrip("/")
 

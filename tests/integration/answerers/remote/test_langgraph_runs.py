@@ -148,6 +148,24 @@ async def test_reply_to_an_interrupt(fake: FakeLangGraph, load: LoadAnswerer) ->
     assert "command" not in fake.bodies[1]
 
 
+REPLIES = [
+    ('[{"type": "accept"}]', ["1"], [{"type": "accept"}]),
+    ('{"approve": true}', ["1"], {"1": {"approve": True}}),
+    ("yes", ["1", "2"], {"1": "yes"}),
+    ("7", ["1"], "7"),
+]
+
+
+@pytest.mark.parametrize(("text", "ids", "resume"), REPLIES)
+async def test_structured_reply(
+    fake: FakeLangGraph, load: LoadAnswerer, text: str, ids: list[str], resume: object
+) -> None:
+    """A JSON object or list in the text is sent as such; an object, and one of several replies, with an id."""
+    fake.thread = {"interrupts": {f"task-{number}": [{"id": number, "value": "sure?"}] for number in ids}}
+    await (await load()).answer(make_question(text, thread_id="t"))
+    assert fake.bodies[0]["command"] == {"resume": resume}
+
+
 @pytest.mark.parametrize(
     ("response", "problem", "retry_after"),
     [

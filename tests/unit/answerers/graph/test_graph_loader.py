@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import structlog
+from langgraph_sdk.runtime import ServerRuntime
 
 from askd.answerers.graph import GraphAnswerer
 from askd.errors import LoadError
 from askd.models import Answer, Question
 from tests.support.fakes import cancelled_on_exit
-from tests.support.langgraph_graphs import LoadGraph, count_messages, sequential_graph
+from tests.support.langgraph_graphs import LoadGraph, constant_node, count_messages, sequential_graph
 
 HELLO = Question(text="hello")
 ONE = Answer("1 messages")
@@ -26,7 +27,7 @@ def compiled() -> Any:
 
 def configured(config: dict[str, Any]) -> Any:
     """Return a graph: a factory with a config."""
-    assert config == {"configurable": {}}
+    assert set(config["configurable"]) <= {"thread_id"}
     return compiled()
 
 
@@ -37,8 +38,8 @@ def positional(config: Any, /) -> Any:
 
 def optional(config: Any = None, *args: Any, **kwargs: Any) -> Any:
     """Return a graph: a factory with optional parameters."""
-    assert (config, args, kwargs) == (None, (), {})
-    return compiled()
+    assert (args, kwargs) == ((), {})
+    return configured(config)
 
 
 async def async_factory() -> Any:
@@ -96,9 +97,9 @@ INVALID = [
     ),
     (
         lambda config, store: None,
-        "shop:graph requires `store`: a graph factory is called with `config` and nothing else",
+        "shop:graph requires `store`: a graph factory takes `config`, `runtime` or nothing",
     ),
-    (lambda runtime: None, "shop:graph requires `runtime`"),
+    (lambda runtime: None, "shop:graph returned NoneType"),
     (7, r"shop:graph is int, which is not a graph: name the result of `compile\(\)`"),
 ]
 
@@ -205,3 +206,62 @@ async def test_not_loaded() -> None:
         await graph.answer(HELLO)
     await graph.close()
     await graph.close()
+
+
+def named_graph(name: Any) -> Any:
+    """Return a graph that answers with a name."""
+    return sequential_graph(say=constant_node(str(name))).compile()
+
+
+async def test_factory_that_depends_on_the_question(serve_graph: LoadGraph) -> None:
+    """A factory with `config` is called for each question, with the thread and the context of the question."""
+    calls: list[Any] = []
+
+    def make_graph(config: dict[str, Any]) -> Any:
+        calls.append(config["configurable"])
+        return named_graph(config["configurable"].get("thread_id", "")[:5])
+
+    graph = await serve_graph(make_graph)
+    assert await graph.answer(HELLO) == Answer("askd-")
+    assert await graph.answer(HELLO) == Answer("askd-")
+    assert calls[0] == {}
+    assert calls[1]["thread_id"] != calls[2]["thread_id"]
+
+
+async def test_context_of_a_factory_ends_with_the_question(serve_graph: LoadGraph) -> None:
+    """The context manager of a factory with `config` is entered and left for each question."""
+    events: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def make_graph(config: dict[str, Any]) -> AsyncIterator[Any]:
+        events.append("enter")
+        yield compiled()
+        events.append("leave")
+
+    graph = await serve_graph(make_graph)
+    assert await graph.answer(HELLO) == ONE
+    assert events == ["enter", "leave"] * 2
+
+
+async def test_factory_with_a_runtime(serve_graph: LoadGraph) -> None:
+    """A factory with LangGraph's ServerRuntime gets one of a run; `config` may stand beside it in any order."""
+
+    def make_graph(runtime: "ServerRuntime[Any]", config: dict[str, Any]) -> Any:
+        execution = runtime.execution_runtime
+        assert execution is not None
+        return named_graph((runtime.access_context, runtime.user, execution.context, len(config)))
+
+    graph = await serve_graph(make_graph)
+    assert await graph.answer(HELLO) == Answer("('threads.create_run', None, {}, 1)")
+
+
+async def test_factory_that_fails_for_a_question(serve_graph: LoadGraph) -> None:
+    """An exception of a factory during a question reaches the caller, as one of a node does."""
+
+    def make_graph(config: dict[str, Any]) -> Any:
+        if config["configurable"]:
+            raise OSError("no model")
+        return compiled()
+
+    with pytest.raises(OSError, match="no model"):
+        await (await serve_graph(make_graph)).answer(HELLO)

@@ -91,16 +91,12 @@ async def test_state_that_is_not_a_mapping(serve_graph: LoadGraph) -> None:
 
 
 async def test_unknown_state_keys(serve_graph: LoadGraph) -> None:
-    """A missing state key is a LoadError that lists the keys and names the setting."""
+    """A configured state key that is missing is a LoadError that lists the keys and names the setting."""
     graph = reply_graph(TypedDictState, "it is")
-    with pytest.raises(
-        LoadError, match=r"does not contain 'messages' \(question, reply\): set ASKD_GRAPH_INPUT_KEY to the key"
-    ):
-        await serve_graph(graph)
-    with pytest.raises(
-        LoadError, match=r"does not contain 'answer' \(question, reply\): set ASKD_GRAPH_OUTPUT_KEY to the key"
-    ):
-        await serve_graph(graph, input_key="question", output_key="answer")
+    for key, setting in (("input_key", "ASKD_GRAPH_INPUT_KEY"), ("output_key", "ASKD_GRAPH_OUTPUT_KEY")):
+        message = rf"does not contain 'answer' \(question, reply\): set {setting} to the key"
+        with pytest.raises(LoadError, match=message):
+            await serve_graph(graph, **{key: "answer"})
 
 
 class ConstantGraph:
@@ -142,13 +138,34 @@ async def test_no_message_is_no_answer(serve_graph: LoadGraph, value: Any) -> No
         await (await serve_graph(ConstantGraph({"messages": value}))).answer(HELLO)
 
 
-@pytest.mark.parametrize("value", [7, {"a": 1}, object()])
-async def test_value_that_is_not_text(serve_graph: LoadGraph, value: Any) -> None:
-    """A value that is not text is an AnswererFailed whose cause names the type."""
+VALUES = [
+    (7, Answer("7")),
+    (["a", "b"], Answer('["a", "b"]')),
+    ({"name": "Ada", "age": 36}, Answer('{"name": "Ada", "age": 36}', {"name": "Ada", "age": 36})),
+    ({"answer": "Ada", "age": 36}, Answer("Ada", {"age": 36})),
+    (
+        DataclassState("who?", "Ada"),
+        Answer('{"question": "who?", "reply": "Ada"}', {"question": "who?", "reply": "Ada"}),
+    ),
+    (PydanticState(question="who?"), Answer('{"question": "who?", "reply": ""}', {"question": "who?", "reply": ""})),
+]
+
+
+@pytest.mark.parametrize(("value", "answer"), VALUES)
+async def test_value_that_is_not_text(serve_graph: LoadGraph, value: Any, answer: Answer) -> None:
+    """The fields of a mapping or an object become fields of the answer; other values are JSON."""
     graph = await serve_graph(ConstantGraph({"reply": value}), output_key="reply")
-    with pytest.raises(AnswererFailed) as caught:
-        await graph.answer(HELLO)
-    assert f"{type(value).__name__} under 'reply'" in str(caught.value.__cause__)
+    assert await graph.answer(HELLO) == answer
+
+
+async def test_structured_response_of_an_agent(serve_graph: LoadGraph) -> None:
+    """The structured output of an agent is a field beside its last message, or the answer if there is no message."""
+    structured = {"name": "Ada"}
+    message = {"type": "ai", "content": "She is Ada."}
+    graph = await serve_graph(ConstantGraph({"messages": [message], "structured_response": structured}))
+    assert await graph.answer(HELLO) == Answer("She is Ada.", {"structured_response": structured})
+    graph = await serve_graph(ConstantGraph({"messages": [], "structured_response": structured}))
+    assert await graph.answer(HELLO) == Answer('{"name": "Ada"}', structured)
 
 
 async def test_earlier_messages_are_not_answers(serve_graph: LoadGraph) -> None:

@@ -92,6 +92,30 @@ async def test_wrong_guess_is_corrected(serve_graph: LoadGraph) -> None:
     assert await collect_stream(graph) == ["three", " ", "four", Answer("three four")]
 
 
+@pytest.mark.parametrize("plan", ['{"steps": 3}', '[{"step": 1}]', '["a", "b"]', " "])
+async def test_structured_output_is_not_streamed(serve_graph: LoadGraph, plan: str) -> None:
+    """JSON of a final node that does not answer is not streamed, not even by the first stream."""
+    builder: StateGraph[Any, Any, Any, Any] = StateGraph(MessagesState)
+    builder.add_node("route", silent_model_node(plan, plan))
+    builder.add_node("answer", model_node("one two", "three four"))
+    builder.add_edge(START, "route")
+    builder.add_conditional_edges("route", lambda state: "answer", ["answer", END])
+    builder.add_edge("answer", END)
+    graph = await serve_graph(builder.compile())
+    assert await collect_stream(graph) == ["one", " ", "two", Answer("one two")]
+    assert await collect_stream(graph) == ["three", " ", "four", Answer("three four")]
+
+
+async def test_answer_that_is_json(serve_graph: LoadGraph) -> None:
+    """JSON that turns out to be the answer comes in one piece at first, and as tokens from then on."""
+    texts = ['{"a": 1}', "[ {} ]", "[1] is a source", "[link](x) one"]
+    graph = await serve_graph(sequential_graph(a=model_node(*texts[:2], *texts[:2])).compile())
+    assert await collect_stream(graph) == [texts[0], Answer(texts[0])]
+    assert await collect_stream(graph) == ["[", " ", "{}", " ", "]", Answer(texts[1])]
+    graph = await serve_graph(sequential_graph(a=model_node(*texts[2:])).compile())
+    assert deltas(await collect_stream(graph))[0] == "[1]"
+
+
 async def test_node_with_two_messages(serve_graph: LoadGraph) -> None:
     """The text before a tool call is streamed as a separate paragraph; the answer is the last text."""
     builder: StateGraph[Any, Any, Any, Any] = StateGraph(MessagesState)

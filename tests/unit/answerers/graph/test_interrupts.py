@@ -13,7 +13,7 @@ from langgraph.types import interrupt
 
 from askd.answerers.graph import GraphAnswerer
 from askd.answerers.graph.results import to_json_value
-from askd.errors import Interrupted
+from askd.errors import BadQuestion, Interrupted
 from askd.models import Answer, Question
 from tests.support.langgraph_graphs import LoadGraph, collect_stream, model_node, sequential_graph
 
@@ -167,3 +167,82 @@ def test_json_values(value: Any, json_value: Any) -> None:
 def test_nested_pydantic_models() -> None:
     """Pydantic models in a mapping are JSON objects."""
     assert to_json_value({"draft": AIMessage("x", id="1")})["draft"]["content"] == "x"
+
+
+def picky_node(errors: list[Exception] | None = None) -> Any:
+    """Return a node that needs a mapping as the reply, and then raises the errors, one for each run."""
+
+    async def node(state: MessagesState) -> dict[str, Any]:
+        reply = interrupt({"approve": "bool"})
+        text = f"approved: {reply['approve']}"
+        if errors:
+            raise errors.pop()
+        return {"messages": [AIMessage(text)]}
+
+    return node
+
+
+def nested_graph(node: Any) -> Any:
+    """Return a graph with the node in a subgraph."""
+    return sequential_graph(inner=sequential_graph(ask=node).compile())
+
+
+def flat_graph(node: Any) -> Any:
+    """Return a graph with the node."""
+    return sequential_graph(ask=node)
+
+
+@pytest.mark.parametrize("make_graph", [flat_graph, nested_graph])
+@pytest.mark.parametrize("method", ["answer", "stream"])
+async def test_reply_that_the_graph_cannot_use(serve_graph: LoadGraph, make_graph: Any, method: str) -> None:
+    """A reply of the wrong shape is a BadQuestion with what the graph asked for, and the thread waits for another."""
+    graph = await serve_graph(make_graph(picky_node()).compile(checkpointer=InMemorySaver()))
+    await catch_interrupt(graph, thread_id="a")
+    for reply in ("yes", "[1]", "no"):
+        question = Question(text=reply, thread_id="a")
+        with pytest.raises(BadQuestion, match="cannot use this reply") as caught:
+            await graph.answer(question) if method == "answer" else await collect_stream(graph, reply, thread_id="a")
+        assert caught.value.extensions == {"parameter": "q", "interrupt": {"approve": "bool"}}
+    assert await graph.answer(Question(text='{"approve": true}', thread_id="a")) == Answer("approved: True")
+    await catch_interrupt(graph, thread_id="a")
+
+
+@pytest.mark.parametrize("make_graph", [flat_graph, nested_graph])
+async def test_failure_after_a_reply(serve_graph: LoadGraph, make_graph: Any) -> None:
+    """Another failure of the node that got the reply is not the reply's, and the thread waits for a reply again."""
+    graph = await serve_graph(make_graph(picky_node([OSError("no model")])).compile(checkpointer=InMemorySaver()))
+    await catch_interrupt(graph, thread_id="a")
+    with pytest.raises(OSError, match="no model"):
+        await graph.answer(Question(text='{"approve": 1}', thread_id="a"))
+    assert await graph.answer(Question(text='{"approve": 2}', thread_id="a")) == Answer("approved: 2")
+
+
+async def test_earlier_replies_of_the_same_node_are_kept(serve_graph: LoadGraph) -> None:
+    """If a node asks twice, a bad second reply does not remove the first one."""
+
+    async def node(state: MessagesState) -> dict[str, Any]:
+        name = interrupt("name?")
+        return {"messages": [AIMessage(f"{name} is {int(interrupt('age?'))}")]}
+
+    graph = await serve_graph(sequential_graph(ask=node).compile(checkpointer=InMemorySaver()))
+    await catch_interrupt(graph, thread_id="a")
+    assert (await catch_interrupt(graph, "Ada", thread_id="a")).extensions["interrupt"] == "age?"
+    with pytest.raises(BadQuestion) as caught:
+        await graph.answer(Question(text="old", thread_id="a"))
+    assert caught.value.extensions["interrupt"] == "age?"
+    assert await graph.answer(Question(text="36", thread_id="a")) == Answer("Ada is 36")
+
+
+async def test_bad_reply_to_one_of_several_interrupts(serve_graph: LoadGraph) -> None:
+    """A bad reply to the first of several interrupts leaves the others open, and the replies go on in their order."""
+    builder: StateGraph[Any, Any, Any, Any] = StateGraph(MessagesState)
+    for name in ("a", "b"):
+        builder.add_node(name, picky_node())
+        builder.add_edge(START, name)
+    graph = await serve_graph(builder.compile(checkpointer=InMemorySaver()))
+    await catch_interrupt(graph, thread_id="a")
+    with pytest.raises(BadQuestion) as caught:
+        await graph.answer(Question(text="bad", thread_id="a"))
+    assert caught.value.extensions["interrupt"] == [{"approve": "bool"}] * 2
+    await catch_interrupt(graph, '{"approve": 1}', thread_id="a")
+    assert await graph.answer(Question(text='{"approve": 2}', thread_id="a")) == Answer("approved: 2")

@@ -60,14 +60,23 @@ def test_final_nodes() -> None:
     assert introspection.get_final_nodes(builder.compile()) == frozenset({"left", "right", "check"})
 
 
+def test_final_nodes_before_middleware() -> None:
+    """If the end is reached through hooks of middleware, the node before them is a final node as well."""
+    nodes = dict.fromkeys(("plan", "model", "Guard.after_model", "Summary.after_agent"), count_messages)
+    final_nodes = introspection.get_final_nodes(sequential_graph(**nodes).compile())
+    assert final_nodes == frozenset({"model", "Guard.after_model", "Summary.after_agent"})
+
+
 @pytest.mark.parametrize("value", [object(), 7])
 def test_other_objects(value: object) -> None:
     """Nothing is known about other objects than LangGraph's graphs, and no check fails."""
     assert introspection.get_final_nodes(value) is None
-    assert introspection.get_stream_parameters(value) == frozenset()
+    assert introspection.get_parameter_names(getattr(value, "astream", None)) == frozenset()
+    assert introspection.get_input_fields(value) == introspection.get_context_fields(value) == []
     assert introspection.get_checkpointer(value, "x") is None
     assert not introspection.has_breakpoints(value)
-    introspection.check_state_keys(value, "x", "anything", None)
+    assert introspection.choose_input_key([], "anything", "x") == "anything"
+    assert introspection.choose_output_key(value, None, "x") == "messages"
 
 
 def test_state_without_declared_keys() -> None:
@@ -75,4 +84,6 @@ def test_state_without_declared_keys() -> None:
     builder: StateGraph[Any, Any, Any, Any] = StateGraph(dict)
     builder.add_node("say", lambda state: {"reply": "x"})
     builder.add_edge(START, "say")
-    introspection.check_state_keys(builder.compile(), "x", None, "reply")
+    graph = builder.compile()
+    assert introspection.choose_input_key(introspection.get_input_fields(graph), None, "x") == "messages"
+    assert introspection.choose_output_key(graph, "reply", "x") == "reply"

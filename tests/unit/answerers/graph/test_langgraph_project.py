@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from askd.answerers.graph import GraphAnswerer
+from askd.answerers.graph.project import resolve_project
 from askd.answerers.registry import create_answerer
 from askd.config import Settings
 from askd.errors import LoadError, SpecError
@@ -102,6 +103,36 @@ async def test_module_and_description(folder: Path) -> None:
     await graph.close()
 
 
+async def test_root_is_importable_after_installed_packages(folder: Path) -> None:
+    """The project's root, the folders of its dependencies, and the `src` of each are appended to sys.path."""
+    configure(folder)
+    before = list(sys.path)
+    project = resolve_project("project/langgraph.json")
+    assert project is not None
+    project.apply_environment()
+    added = [path for path in sys.path if path not in before]
+    assert added == [str(folder), str(folder / "lib"), str(folder / "src")]
+    assert sys.path[: len(before)] == before
+
+
+async def test_warnings(folder: Path) -> None:
+    """A missing `.env`, options that are not supported, and missing memory are warnings."""
+    configure(
+        folder,
+        env=".missing",
+        http={"app": "./app.py:app"},
+        checkpointer={"ttl": {"default_ttl": 60}},
+    )
+    graph = create_answerer(Settings(answerer="project/langgraph.json"))
+    await graph.load(lambda line: None)
+    env, http, ttl, memory = graph.warnings()
+    assert "`env` names project/.missing, which does not exist" in env
+    assert "`http` is not supported: its app and routes are not served" in http
+    assert "`checkpointer.ttl` is not supported" in ttl
+    assert "set ASKD_GRAPH_MEMORY" in memory
+    await graph.close()
+
+
 async def test_several_graphs(folder: Path) -> None:
     """If a project has several graphs, the error lists their specs."""
     configure(folder, graphs={"a": "./src/shop_agent.py:graph", "b": "./src/shop_agent.py:graph"})
@@ -124,7 +155,9 @@ INVALID: list[tuple[str, str]] = [
     ('{"graphs": {"a": {"description": "x"}}}', "invalid path of the graph 'a'"),
     ('{"graphs": {"a": "./agent.ts:graph"}}', "is JavaScript, ./agent.ts: askd serves only Python"),
     ('{"graphs": {"a": "./nowhere.py:graph"}}', "the file project/nowhere.py of the graph 'a' does not exist"),
-    ('{"graphs": {"a": "m:graph"}, "env": ".missing"}', "`env` names project/.missing, which does not exist"),
+    ('{"graphs": {"a": "m:graph"}, "auth": {}}', "invalid path of `auth`: use"),
+    ('{"graphs": {"a": "m:graph"}, "auth": {"path": "./auth.ts:auth"}}', "`auth` is JavaScript, ./auth.ts"),
+    ('{"graphs": {"a": "m:graph"}, "checkpointer": {"path": "x"}}', "invalid path of `checkpointer`"),
     ('{"graphs": {"a": "m:graph"}, "env": ["A=1"]}', "invalid `env`: expected a file name or an object of variables"),
 ]
 
