@@ -11,7 +11,7 @@ FOUR_REPLICAS = {
     "replicaCount": 4,
     "resources": {"requests": {"cpu": "10m"}, "limits": {"memory": "384Mi"}},
 }
-HPA = {**FOUR_REPLICAS, "autoscaling": {"type": "hpa", "minReplicas": 2, "maxReplicas": 6}}
+HPA = {**FOUR_REPLICAS, "autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 6}}
 EXTERNAL_SCALER = {**FOUR_REPLICAS, "replicaCount": None}
 
 

@@ -1,4 +1,8 @@
-"""Reader of chart/values.yaml. Each value has a description in the comment above it, which may add to the schema."""
+"""Reader of chart/values.yaml.
+
+Each value has a description in the comment above it, which begins with `--` for helm-docs. Lines that begin with `@`
+add to the schema.
+"""
 
 import re
 from collections.abc import Iterator
@@ -11,6 +15,7 @@ CHART_FOLDER: Final = Path(__file__).parents[2] / "chart"
 VALUES_FILE: Final = CHART_FOLDER / "values.yaml"
 _COMMENT: Final = re.compile(r"\s*#\s?(.*)")
 _DIRECTIVE_PREFIX: Final = "@ "
+_DESCRIPTION_PREFIX: Final = "-- "
 
 
 class Value(NamedTuple):
@@ -66,4 +71,5 @@ def _comment_above(lines: list[str], line: int) -> tuple[str, dict[str, Any]]:
     for text in comment:
         if text.startswith(_DIRECTIVE_PREFIX):
             schema |= yaml.safe_load(text.removeprefix(_DIRECTIVE_PREFIX))
-    return " ".join(text for text in comment if not text.startswith((_DIRECTIVE_PREFIX, "BEGIN "))), schema
+    words = [text for text in comment if not text.startswith((_DIRECTIVE_PREFIX, "BEGIN "))]
+    return " ".join(text.removeprefix(_DESCRIPTION_PREFIX) for text in words), schema
