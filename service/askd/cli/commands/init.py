@@ -15,7 +15,7 @@ from askd.cli.settings_help import CONTEXT_SETTINGS
 )
 @click.argument("folder", default=".", metavar="[DIR]", type=click.Path())
 @click.option("--image", default="askd", show_default=True, help="Base image of the project's Dockerfile.")
-@click.option("--chart", help="askd's Helm chart: a folder or an oci:// URL.  [default: chart/ of the checkout]")
+@click.option("--chart", help="askd's Helm chart: a folder or an oci:// URL.  [default: a copy of it in chart/]")
 def command(*, folder: str, image: str, chart: str | None) -> int:
     """Create a project."""
     from askd import scaffold  # noqa: PLC0415 - not needed for help
