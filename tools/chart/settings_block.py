@@ -76,7 +76,7 @@ def settings_block() -> str:
         "settings:",
     ]
     for field in chart_fields():
-        lines.append(f"  # @ {json.dumps(field_schema(field))}")
+        lines += ["  # @schema", f"  # {json.dumps(field_schema(field))}", "  # @schema"]
         lines += textwrap.wrap(field.metadata["help"], 116, initial_indent="  # -- ", subsequent_indent="  # ")
         lines.append(f"  {camel_case(field.name)}: {json.dumps(yaml_default(field))}")
     return "\n".join(lines)
