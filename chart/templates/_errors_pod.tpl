@@ -2,6 +2,15 @@
 
 {{- define "askd.podErrors" -}}
 {{- $values := .Values -}}
+{{- if not (regexMatch "^([a-z]([a-z0-9-]{0,50}[a-z0-9])?)?$" $values.fullnameOverride) }}
+  - fullnameOverride is {{ $values.fullnameOverride }}, which is no name of a Service: use at most 52 lower-case letters, digits and hyphens, with a letter first
+{{- end }}
+{{- $tag := $values.image.tag }}
+{{- if kindIs "float64" $tag }}
+{{- if ne $tag (floor $tag) }}
+  - image.tag is the number {{ $tag }}, and YAML reads {{ $tag }}0 as the same number: quote the tag that you mean
+{{- end }}
+{{- end }}
 {{- with $values.terminationGracePeriodSeconds }}
 {{- if lt (int64 .) (include "askd.leastGracePeriod" $ | int64) }}
   - terminationGracePeriodSeconds is {{ . }}, but a shutdown may take {{ include "askd.leastGracePeriod" $ }} s, after which requests in flight would be lost: omit it, or use a shorter settings.deadline

@@ -14,7 +14,7 @@ REJECTED_BY_SCHEMA: Final[list[InvalidValues]] = [
     ({"replicaCount": -1}, ("replicaCount",)),
     ({"replicaCount": 1.5}, ("replicaCount", "integer")),
     ({"image": {"tags": "1"}}, ("image", "tags")),
-    ({"image": {"tag": 1.2}}, ("tag", "integer")),
+    ({"image": {"tag": -1}}, ("tag", "-1")),
     ({"image": {"tag": "a b"}}, ("tag", "a b")),
     ({"image": {"digest": "sha256:12"}}, ("digest", "sha256:12")),
     ({"image": {"pullPolicy": "always"}}, ("pullPolicy", "Always")),
@@ -22,8 +22,7 @@ REJECTED_BY_SCHEMA: Final[list[InvalidValues]] = [
     ({"imagePullSecrets": [{"secret": "a"}]}, ("imagePullSecrets", "name")),
     ({"imagePullSecrets": "a"}, ("imagePullSecrets", "array")),
     ({"image": "askd:1"}, ("image", "object")),
-    ({"fullnameOverride": "Upper"}, ("fullnameOverride", "Upper")),
-    ({"fullnameOverride": "a" * 53}, ("fullnameOverride", "52")),
+    ({"fullnameOverride": 1}, ("fullnameOverride", "string")),
     ({"answerer": "answer.py:answer"}, ("answerer", "object")),
     ({"answerer": {"spec": "two words"}}, ("spec", "two words")),
     ({"answerer": {"files": {"sub/answer.py": ""}}}, ("files", "sub/answer.py")),
@@ -83,6 +82,10 @@ REJECTED_BY_SCHEMA: Final[list[InvalidValues]] = [
 """Rejected by the schema; the error names the value."""
 
 REJECTED_BY_TEMPLATE: Final[list[InvalidValues]] = [
+    ({"fullnameOverride": "Upper"}, ("fullnameOverride is Upper", "lower-case")),
+    ({"fullnameOverride": "1st"}, ("fullnameOverride is 1st", "a letter first")),
+    ({"fullnameOverride": "a" * 53}, ("fullnameOverride is aaa", "at most 52")),
+    ({"image": {"tag": 1.2}}, ("image.tag is the number 1.2", "reads 1.20", "quote the tag")),
     ({"settings": {"deadline": "2h"}}, ("settings.deadline is 2h", "at most 3600s")),
     ({"settings": {"stallTimeout": "5s"}}, ("settings.stallTimeout is 5s", "at least 6s")),
     ({"settings": {"drainTimeout": "5s"}}, ("settings.drainTimeout", "at least settings.deadline")),
