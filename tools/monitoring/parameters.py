@@ -52,7 +52,6 @@ class Parameters:
         return f"{name}{{{text}}}" if text else name
 
 
-PLACEHOLDERS: Final = Parameters(
-    **{field.name: f"@{field.name}@" for field in dataclasses.fields(Parameters) if isinstance(field.default, str)}  # type: ignore[arg-type]  # `scale` is not among them
-)
+_TEXT_FIELDS: Final = [field.name for field in dataclasses.fields(Parameters) if isinstance(field.default, str)]
+PLACEHOLDERS: Final = Parameters(**{name: f"@{name}@" for name in _TEXT_FIELDS})  # type: ignore[arg-type]  # none is `scale`
 """Parameters for the chart's files; its templates replace them by values."""
