@@ -143,11 +143,13 @@ wheel: $(VENV)/.installed ## build dist/askd-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/askd-*.whl
 
-image: ## build askd, askd:pip and askd:dev with docker, labelled with this commit
+image: ## build askd, askd:pip and askd:dev with docker, labelled with this commit; askd also with the version as tag
+	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' service/askd/__init__.py); \
 	for target in dev pip runtime; do tag=askd:$$target; docker build --target $$target --tag $${tag%:runtime} \
-		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' service/askd/__init__.py)" \
+		--build-arg VERSION="$$version" \
 		--build-arg REVISION="$$(git rev-parse HEAD)" --build-arg CREATED="$$(git log -1 --format=%cI)" \
-		--build-arg SOURCE="$$(git config --get remote.origin.url || echo unknown)" . || exit; done
+		--build-arg SOURCE="$$(git config --get remote.origin.url || echo unknown)" . || exit; done; \
+	docker tag askd "askd:$$version"
 
 up: ## run askd and Prometheus in a local cluster, created if necessary (needs docker, kubectl, helm, kind or minikube)
 	k8s/up.sh $(ARGS)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make up: create a cluster if necessary, build the image, install askd and Prometheus, print their addresses.
+# make up: create a cluster if necessary, build the images, install askd and Prometheus, print their addresses.
 # Needs docker, kubectl, helm, and kind or minikube. A second call applies changes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -26,13 +26,16 @@ fi
 context=$(context)
 kubectl version >/dev/null 2>&1 || fail "the cluster of context $context does not respond: start it, or remove the context"
 
-say "building the image"
-docker build --tag askd:dev .
+say "building the images"
+# The variants are for projects of `askd init`: `skaffold dev` there builds on askd:dev, whose files can be replaced.
+docker build --quiet --target dev --tag askd:dev .
+docker build --quiet --target pip --tag askd:pip .
+docker build --tag askd .
 # The tag is derived from the content, so that pods are replaced only if the image changed.
-id=$(docker image inspect --format '{{.Id}}' askd:dev)
+id=$(docker image inspect --format '{{.Id}}' askd)
 id=${id#sha256:}
-tag=dev-${id:0:12}
-docker tag askd:dev "askd:$tag"
+tag=built-${id:0:12}
+docker tag askd "askd:$tag"
 
 say "loading the image into the cluster"
 case $context in

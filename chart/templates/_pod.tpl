@@ -41,8 +41,9 @@
   value: {{ quote $text }}
 {{- end }}
 {{- end }}
-{{- with .Values.extraEnv }}
-{{ toYaml . }}
+{{- range .Values.extraEnv }}
+{{- $value := hasKey . "value" | ternary (dict "value" (kindIs "string" .value | ternary .value (include "askd.text" .value))) dict }}
+- {{ toYaml (merge $value .) | nindent 2 | trim }}
 {{- end }}
 {{- end }}
 
@@ -62,6 +63,23 @@
 {{- end }}
 {{- end }}
 
+{{/* The answerer's files by name, as JSON. `--set-file answerer.files.answer.py=…` makes {answer: {py: …}} of a name,
+     so a map is a name's beginning. */}}
+{{- define "askd.files" -}}
+{{- include "askd.flatten" (dict "prefix" "" "files" .Values.answerer.files "into" dict) -}}
+{{- end }}
+
+{{- define "askd.flatten" -}}
+{{- range $name, $text := .files -}}
+{{- if kindIs "map" $text -}}
+{{- $_ := include "askd.flatten" (dict "prefix" (printf "%s%s." $.prefix $name) "files" $text "into" $.into) -}}
+{{- else -}}
+{{- $_ := set $.into (printf "%s%s" $.prefix $name) (toString $text) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson .into -}}
+{{- end }}
+
 {{/* Source of the answerer's files: files, a ConfigMap or a volume. Empty if the image has them or none are needed. */}}
 {{- define "askd.answers" -}}
 {{- with .Values.answerer }}
@@ -78,7 +96,7 @@ configMap:
 {{- end }}
 
 {{- define "askd.filesName" -}}
-{{- printf "%s-files-%s" (include "askd.fullname" .) (toJson .Values.answerer.files | sha256sum | trunc 10) -}}
+{{- printf "%s-files-%s" (include "askd.fullname" .) (include "askd.files" . | sha256sum | trunc 10) -}}
 {{- end }}
 
 {{- define "askd.volumes" -}}
@@ -144,52 +162,79 @@ configMap:
 {{- end }}
 {{- end }}
 
+{{/* The times of a probe. */}}
+{{- define "askd.probeTimes" -}}
+{{- range $name := list "initialDelaySeconds" "periodSeconds" "timeoutSeconds" "failureThreshold" "successThreshold" }}
+{{- with get $ $name }}
+{{ $name }}: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "askd.probes" -}}
 startupProbe:
   httpGet:
     path: /startupz
     port: ops
-  periodSeconds: 1
-  timeoutSeconds: 1
-  failureThreshold: {{ .Values.startup.budget }}
-{{- with .Values.probes.readiness }}
-{{- if .enabled }}
+  {{- include "askd.probeTimes" .Values.startupProbe | nindent 2 }}
+{{- if .Values.readinessProbe.enabled }}
 readinessProbe:
   httpGet:
     path: /readyz
     port: ops
-  periodSeconds: {{ .periodSeconds }}
-  timeoutSeconds: {{ .timeoutSeconds }}
-  failureThreshold: {{ .failureThreshold }}
+  {{- include "askd.probeTimes" .Values.readinessProbe | nindent 2 }}
 {{- end }}
-{{- end }}
-{{- with .Values.probes.liveness }}
-{{- if .enabled }}
+{{- if .Values.livenessProbe.enabled }}
 livenessProbe:
   httpGet:
     path: /livez
     port: ops
-  periodSeconds: {{ .periodSeconds }}
-  timeoutSeconds: {{ .timeoutSeconds }}
-  failureThreshold: {{ .failureThreshold }}
+  {{- include "askd.probeTimes" .Values.livenessProbe | nindent 2 }}
   # A loop that hangs does not hear SIGTERM: it need not be given the whole grace period.
-  terminationGracePeriodSeconds: {{ add $.Values.stop.preStop 1 }}
-{{- end }}
+  terminationGracePeriodSeconds: {{ add (include "askd.preStop" .) 1 }}
 {{- end }}
 {{- end }}
 
+{{/* Hooks of the container: the user's, and the sleep before SIGTERM. */}}
+{{- define "askd.lifecycle" -}}
+{{- $hooks := dict -}}
+{{- with .Values.stop.preStop }}{{ $_ := set $hooks "preStop" (dict "sleep" (dict "seconds" (int64 .))) }}{{ end -}}
+{{- range $name, $hook := .Values.lifecycle }}{{ if $hook }}{{ $_ := set $hooks $name $hook }}{{ end }}{{ end -}}
+{{- with $hooks }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
 {{- define "askd.spread" -}}
+{{- $selector := dict "labelSelector" (dict "matchLabels" (include "askd.selector" . | fromYaml)) }}
 {{- if kindIs "invalid" .Values.topologySpreadConstraints }}
 {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
 - topologyKey: {{ . }}
   maxSkew: 1
   whenUnsatisfiable: ScheduleAnyway
   matchLabelKeys: [pod-template-hash]
-  labelSelector:
-    matchLabels:
-      {{- include "askd.selector" $ | nindent 6 }}
+  {{- toYaml $selector | nindent 2 }}
 {{- end }}
-{{- else if .Values.topologySpreadConstraints }}
-{{ toYaml .Values.topologySpreadConstraints }}
+{{- else }}
+{{- range .Values.topologySpreadConstraints }}
+- {{ toYaml (merge (deepCopy .) $selector) | nindent 2 | trim }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* DNS and names of the pod. */}}
+{{- define "askd.dns" -}}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+{{- $options := list }}
+{{- range .options }}
+{{- $options = append $options (hasKey . "value" | ternary (dict "name" .name "value" (include "askd.text" .value)) .) }}
+{{- end }}
+dnsConfig:
+  {{- toYaml (empty $options | ternary . (merge (dict "options" $options) .)) | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}

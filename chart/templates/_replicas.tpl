@@ -2,7 +2,7 @@
 
 {{/* Non-empty if something else scales the Deployment. */}}
 {{- define "askd.scaledByOthers" -}}
-{{- if or (ne .Values.autoscaling.type "none") (kindIs "invalid" .Values.replicaCount) -}}yes{{- end -}}
+{{- if or .Values.autoscaling.enabled (kindIs "invalid" .Values.replicaCount) -}}yes{{- end -}}
 {{- end }}
 
 {{/* How the live Deployment was deployed, as JSON. `owner` is the field manager that set its selector.
@@ -10,7 +10,7 @@
      updated: client-side, so an upgrade without the number of the last manifest would set it to 1
      Without a cluster (helm template, GitOps) the live state is unknown. */}}
 {{- define "askd.live" -}}
-{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace (include "askd.fullname" .) -}}
+{{- $live := lookup "apps/v1" "Deployment" (include "askd.namespace" .) (include "askd.fullname" .) -}}
 {{- $state := dict "applied" false "updated" false "replicas" 1 -}}
 {{- if $live -}}
 {{- $held := false -}}
@@ -41,7 +41,7 @@
 
 {{/* The guaranteed number of replicas; 0 if something else decides. */}}
 {{- define "askd.certainReplicas" -}}
-{{- if ne .Values.autoscaling.type "none" -}}
+{{- if .Values.autoscaling.enabled -}}
 {{- .Values.autoscaling.minReplicas | int64 -}}
 {{- else -}}
 {{- .Values.replicaCount | default 0 | int64 -}}
@@ -51,7 +51,7 @@
 {{/* Used concurrency in replicas: the mean number of calls in flight (Little's law: call seconds per second), plus shed
      requests times the mean call duration, divided by the limit of one replica. */}}
 {{- define "askd.saturationQuery" -}}
-{{- $pods := printf "namespace=%q,pod=~%q" .Release.Namespace (printf "%s-[a-z0-9]+-[a-z0-9]+" (include "askd.fullname" .)) -}}
+{{- $pods := printf "namespace=%q,pod=~%q" (include "askd.namespace" .) (printf "%s-[a-z0-9]+-[a-z0-9]+" (include "askd.fullname" .)) -}}
 {{- $rate := dict -}}
 {{- range $name := list "in_flight_seconds_total" "shed_total" "answerer_duration_seconds_sum" "answerer_duration_seconds_count" -}}
 {{- $_ := set $rate $name (printf "sum(rate(askd_%s{%s}[%s]))" $name $pods $.Values.autoscaling.saturation.window) -}}

@@ -22,7 +22,7 @@
 {{- define "askd.spec" -}}
 {{- $found := list -}}
 {{- range $name := list "answer.py" "langgraph.json" "book.yaml" "book.yml" "book.json" "book.md" -}}
-{{- if hasKey $.Values.answerer.files $name }}{{ $found = append $found $name }}{{ end -}}
+{{- if hasKey (include "askd.files" $ | fromJson) $name }}{{ $found = append $found $name }}{{ end -}}
 {{- end -}}
 {{- .Values.answerer.spec | default (first $found | default "") -}}
 {{- end }}
@@ -54,15 +54,29 @@
 {{- end -}}
 {{- end }}
 
-{{/* The grace period in seconds: the sum of all shutdown steps, plus 5 s. */}}
-{{- define "askd.gracePeriod" -}}
+{{/* Seconds of the preStop hook: those of the user's sleep, else `stop.preStop`. */}}
+{{- define "askd.preStop" -}}
+{{- dig "preStop" "sleep" "seconds" .Values.stop.preStop .Values.lifecycle | int64 -}}
+{{- end }}
+
+{{/* The least grace period in seconds: the sum of all shutdown steps, plus 5 s. */}}
+{{- define "askd.leastGracePeriod" -}}
 {{- $steps := add
-  (mul .Values.stop.preStop 1000)
+  (mul (include "askd.preStop" .) 1000)
   (include "askd.milliseconds" .Values.settings.drainDelay)
   (include "askd.drainTimeout" .)
   (include "askd.milliseconds" .Values.settings.shutdownTimeout)
   (include "askd.milliseconds" .Values.settings.flushTimeout) -}}
 {{- add (divf $steps 1000 | ceil) 5 -}}
+{{- end }}
+
+{{- define "askd.gracePeriod" -}}
+{{- .Values.terminationGracePeriodSeconds | default (include "askd.leastGracePeriod" .) | int64 -}}
+{{- end }}
+
+{{/* Seconds that the startup probe allows. */}}
+{{- define "askd.startupTime" -}}
+{{- with .Values.startupProbe }}{{ add .initialDelaySeconds (mul .periodSeconds .failureThreshold) }}{{ end -}}
 {{- end }}
 
 {{/* A time-out for a proxy in front of askd, as the Gateway API writes it: 2 s more, so that askd's 504 comes first. */}}

@@ -141,6 +141,7 @@ GRACE_PERIOD_CASES: list[tuple[dict[str, Any], str]] = [
     ({"settings": {"deadline": 1.5, "drainTimeout": "1h"}}, "book"),
     ({**BOOK, "settings": {"drainTimeout": 10}}, "book"),
     ({**BOOK, "stop": {"preStop": 0}, "settings": {"drainDelay": 0, "shutdownTimeout": 0, "flushTimeout": 0}}, "book"),
+    ({**BOOK, "lifecycle": {"preStop": {"sleep": {"seconds": 20}}}}, "book"),
     ({**BOOK, "stop": {"preStop": 60}, "settings": {"drainDelay": "1.5m", "shutdownTimeout": "2500ms"}}, "book"),
 ]
 

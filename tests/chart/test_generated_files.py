@@ -32,9 +32,26 @@ def test_every_value_has_a_comment() -> None:
 
 
 def test_comment_is_split_into_help_and_schema() -> None:
-    """A line that begins with @ adds to the schema, the other lines are the help; a blank line ends a comment."""
-    (value,) = values_file.parse_values("# Ignored.\n\n# Words,\n# more.\n# @ {minimum: 1}\nport: 80\n")
+    """Lines between two @schema add to the schema, the others are the help; a blank line ends a comment."""
+    (value,) = values_file.parse_values(
+        "# Ignored.\n\n# @schema\n# {minimum: 1}\n# @schema\n# -- Words,\n# more.\nport: 80\n"
+    )
     assert (value.help, value.schema, value.default) == ("Words, more.", {"minimum": 1}, 80)
+
+
+def test_missing_values_have_defaults_except_nullable_ones() -> None:
+    """The generated defaults contain each value that null does not give another meaning."""
+    template = generate.defaults_template(
+        '# -- A.\na: 0\n# @schema\n# {type: [string, "null"]}\n# @schema\n# -- B.\nb: x\nc:\n  # -- D.\n  d: [1]\n'
+    )
+    assert '"a": [0],\n  "c": {"d": [[1]]}\n' in template
+
+
+def test_nothing_is_required() -> None:
+    """The schema requires no value, because `helm upgrade --reuse-values` lacks those that a newer chart adds."""
+    schema = json.loads((values_file.CHART_FOLDER / "values.schema.json").read_text("utf-8"))
+    assert "required" not in schema
+    assert not any("required" in child for child in schema["properties"].values())
 
 
 def test_every_setting_is_a_value_or_derived() -> None:

@@ -49,10 +49,24 @@ def test_manifests_are_valid_and_restricted(name: str) -> None:
 
 @needs_kubectl
 def test_plain_manifests_are_independent_of_helm() -> None:
-    """Every object is in the namespace askd, and none has a label of Helm."""
+    """Every object is in the namespace askd, which is not among them, and none has a label of Helm."""
     items = build_kustomization("plain")
-    assert {item["metadata"].get("namespace") for item in items if item["kind"] != "Namespace"} == {"askd"}
+    assert {item["metadata"].get("namespace") for item in items} == {"askd"}
     assert "helm" not in json.dumps(items).lower()
+
+
+@pytest.mark.parametrize("path", ["docs/how-to/deploy-on-kubernetes.md", "chart/README.md"])
+def test_documented_commands_build_the_default_image(path: str) -> None:
+    """The image that the first commands build and load is the one that the chart uses without values."""
+    images = set(re.findall(r"(?:build -t|docker-image|image load) (askd\S*)", (ROOT / path).read_text("utf-8")))
+    assert images == {render_chart({}).askd_container["image"]}
+
+
+def test_development_image_has_one_name() -> None:
+    """`make up` and `make image` give the name askd:dev only to the target that `skaffold dev` of a project needs."""
+    script, makefile = (K8S / "up.sh").read_text("utf-8"), (ROOT / "Makefile").read_text("utf-8")
+    assert re.findall(r".*--tag askd:dev.*", script) == ["docker build --quiet --target dev --tag askd:dev ."]
+    assert "tag=askd:$$target" in makefile
 
 
 def test_local_cluster_maps_the_node_ports() -> None:
@@ -137,6 +151,16 @@ def test_skaffold_configuration_is_valid(profile: str) -> None:
         assert dockerfile.is_file()
         target = artifact["docker"].get("target")
         assert target is None or f"AS {target}\n" in dockerfile.read_text("utf-8")
+
+
+def test_graph_in_memory_has_one_replica() -> None:
+    """The LangGraph profile runs one replica also without `dev`, because its example keeps conversations in memory."""
+    (_, langgraph) = [
+        profile for profile in read_documents(ROOT / "skaffold.yaml")[0]["profiles"] if "answerer.spec" in str(profile)
+    ]
+    (values,) = [patch["value"] for patch in langgraph["patches"] if patch["path"].endswith("/setValues")]
+    assert values == {"answerer.spec": "langgraph.json", "replicaCount": 1}
+    assert "InMemorySaver" in (ROOT / "docs" / "examples" / "langgraph" / "main.py").read_text("utf-8")
 
 
 @needs_skaffold

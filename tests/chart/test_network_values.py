@@ -61,6 +61,35 @@ def test_ingress_rules() -> None:
     assert "host" not in spec["rules"][0]
 
 
+def test_hosts_with_paths() -> None:
+    """A host may have its own paths, and a certificate its own hosts."""
+    spec = render_case("custom routes").only("Ingress")["spec"]
+    paths = {
+        rule["host"]: [(path["path"], path["pathType"]) for path in rule["http"]["paths"]] for rule in spec["rules"]
+    }
+    assert paths == {"a.example.org": [("/ask", "Prefix"), ("/docs", "Exact")], "b.example.org": [("/", "Prefix")]}
+    assert spec["tls"] == [{"secretName": "cert", "hosts": ["a.example.org"]}]
+
+
+def test_rules_and_filters_of_a_route() -> None:
+    """Filters are added to the chart's rules; own rules get the backend, and time-outs unless they have some."""
+    rules = render_case("route filters").only("HTTPRoute")["spec"]["rules"]
+    assert {rule["filters"][0]["type"] for rule in rules} == {"RequestHeaderModifier"}
+    assert {rule["matches"][0]["path"]["value"] for rule in rules} == {"/faq"}
+    rules = render_case("custom routes").only("HTTPRoute")["spec"]["rules"]
+    assert [rule["timeouts"]["request"] for rule in rules] == ["62s", "5s"]
+    assert all(rule["backendRefs"] == [{"name": "askd", "port": 80}] for rule in rules)
+
+
+def test_fields_of_the_service() -> None:
+    """Labels, session affinity and policies reach the Service; a headless one has no address."""
+    service = render_case("service fields").only("Service", "askd")
+    assert service["metadata"]["labels"]["exposed"] == "yes"
+    assert service["spec"]["sessionAffinityConfig"] == {"clientIP": {"timeoutSeconds": 600}}
+    assert (service["spec"]["sessionAffinity"], service["spec"]["internalTrafficPolicy"]) == ("ClientIP", "Local")
+    assert render_case("headless service").only("Service", "askd")["spec"]["clusterIP"] == "None"
+
+
 @pytest.mark.parametrize(("settings", "plain", "stream"), [({}, "62s", "602s"), ({"deadline": "1500ms"}, "4s", "602s")])
 def test_route_timeouts_exceed_the_deadline(settings: KubernetesObject, plain: str, stream: str) -> None:
     """The gateway's time-outs are longer than askd's deadlines, so that askd's 504 comes first; streams have a rule."""
@@ -100,6 +129,18 @@ def test_pods_are_scraped_once(name: str, annotated: bool) -> None:  # noqa: FBT
     """Pods have scrape annotations unless a monitor exists."""
     annotations = render_case(name).deployment_spec["template"]["metadata"]["annotations"]
     assert (annotations.get("prometheus.io/port") == "2025") == annotated
+
+
+def test_monitor_in_another_namespace() -> None:
+    """It selects the release's namespace, and its job has the monitor's, which the alerts use."""
+    rendered = render_case("monitor in another namespace")
+    monitor, rule = rendered.only("PodMonitor"), rendered.only("PrometheusRule")
+    assert (monitor["metadata"]["namespace"], rule["metadata"]["namespace"]) == ("monitoring", "monitoring")
+    assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["here"]}
+    endpoint = monitor["spec"]["podMetricsEndpoints"][0]
+    assert (endpoint["scrapeTimeout"], endpoint["honorLabels"]) == ("5s", True)
+    assert endpoint["metricRelabelings"][0]["action"] == "drop"
+    assert 'namespace="here",job=~"monitoring/askd"' in str(rule["spec"])
 
 
 def test_service_monitor_selects_the_ops_service() -> None:

@@ -41,6 +41,27 @@ def test_dependency_with_alias_and_globals(parent_chart: Path, helm: str) -> Non
     assert all("mirror/askd" in str(deployment) for deployment in rendered.of_kind("Deployment"))
 
 
+def test_aliases_share_no_selector(parent_chart: Path, helm: str) -> None:
+    """Without names of their own, the two have different objects, and no selector matches pods of the other one."""
+    values = {"global": {"commonLabels": {"team": "answers"}}}
+    code, output, errors = run_helm_template(values, helm=helm, release="site", chart=parent_chart)
+    assert code == 0, errors
+    rendered = RenderedChart(item for item in yaml.safe_load_all(output) if item)
+    names = [(item["kind"], item["metadata"]["name"]) for item in rendered]
+    assert len(names) == len(set(names))
+    pods = {
+        item["metadata"]["name"]: item["spec"]["template"]["metadata"]["labels"]
+        for item in rendered.of_kind("Deployment")
+    }
+    assert pods.keys() == {"site-askd", "site-faq"}
+    assert all(labels["team"] == "answers" for labels in pods.values())
+    for item in rendered:
+        if selector := item.get("spec", {}).get("selector"):
+            labels = selector.get("matchLabels", selector).items()
+            matched = {name for name, pod in pods.items() if labels <= pod.items()}
+            assert matched == {item["metadata"]["name"].removesuffix("-ops")}
+
+
 def test_condition_disables_the_dependency(parent_chart: Path, helm: str) -> None:
     """A false condition leaves the dependency out."""
     code, output, errors = run_helm_template({"faq": {"enabled": False}}, helm=helm, release="site", chart=parent_chart)
@@ -51,6 +72,7 @@ def test_condition_disables_the_dependency(parent_chart: Path, helm: str) -> Non
 
 def test_unknown_value_of_the_dependency_is_rejected(parent_chart: Path, helm: str) -> None:
     """The schema also rejects unknown names in a parent chart."""
-    code, _, errors = run_helm_template({"askd": {"replicas": 2}}, helm=helm, release="site", chart=parent_chart)
-    assert code != 0
-    assert "replicas" in errors
+    for name in ("replicas", "replicaCounts"):
+        code, _, errors = run_helm_template({"askd": {name: 2}}, helm=helm, release="site", chart=parent_chart)
+        assert code != 0
+        assert name in errors

@@ -63,20 +63,48 @@ def test_image_reference(name: str, image: str) -> None:
 
 
 def test_pull_secrets_of_both_pods() -> None:
-    """Server and test pod have the same pull Secrets."""
+    """Server and test pod have the same pull Secrets, each once, and those of a parent chart."""
     rendered = render_case("pull secrets")
-    assert rendered.pod_spec["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
+    assert rendered.pod_spec["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}, {"name": "three"}]
     assert rendered.only("Pod")["spec"]["imagePullSecrets"] == rendered.pod_spec["imagePullSecrets"]
 
 
 @pytest.mark.parametrize(
-    ("release", "name"), [("askd", "askd"), ("my-askd", "my-askd"), ("faq", "faq-askd"), ("r" * 53, "r" * 52)]
+    ("release", "name"),
+    [
+        ("askd", "askd"),
+        ("my-askd", "my-askd"),
+        ("faq", "faq-askd"),
+        ("1askd", r"askd-1askd-[0-9a-f]{6}"),
+        ("2024", r"askd-2024-askd-[0-9a-f]{6}"),
+        ("v1.2-askd", r"v1-2-askd-[0-9a-f]{6}"),
+        ("r" * 53, r"r{45}-[0-9a-f]{6}"),
+    ],
 )
 def test_names_contain_the_release(release: str, name: str) -> None:
-    """Names consist of the release and askd, and are at most 63 characters with their suffix."""
-    rendered = render_chart({}, release=release)
-    assert rendered.only("Deployment")["metadata"]["name"] == name
-    assert all(len(item["metadata"]["name"]) <= 63 for item in rendered)
+    """Names consist of the release and askd, are valid, and are at most 63 characters with their suffix."""
+    rendered = render_chart({"grafanaDashboard": {"enabled": True}}, release=release)
+    assert re.fullmatch(name, rendered.only("Deployment")["metadata"]["name"])
+    assert all(re.fullmatch(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", item["metadata"]["name"]) for item in rendered)
+
+
+def test_changed_names_differ() -> None:
+    """Releases whose names differ only in what had to be changed have different objects."""
+    releases = ["r" * 52 + "a", "r" * 52 + "b", "my.askd", "my-askd", "1askd", "askd-1askd"]
+    names = {render_chart({}, release=release).only("Deployment")["metadata"]["name"] for release in releases}
+    assert len(names) == len(releases)
+
+
+@pytest.mark.parametrize(
+    ("tag", "label"),
+    [("v" * 62 + ".9", "v" * 62), ("_private", "private"), (20261130, "20261130"), (1e15, "1000000000000000")],
+)
+def test_tag_as_label(tag: str | float, label: str) -> None:
+    """A tag that is no label is shortened; a number is a tag."""
+    deployment = render_chart({"image": {"tag": tag}}).only("Deployment")
+    assert deployment["metadata"]["labels"]["app.kubernetes.io/version"] == label
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"askd:{tag if isinstance(tag, str) else int(tag)}"
 
 
 def test_name_overrides() -> None:
@@ -105,13 +133,60 @@ def test_replica_count() -> None:
         ({"replicaCount": 1}, False),
         ({"replicaCount": None}, False),
         ({"podDisruptionBudget": {"enabled": False}}, False),
-        ({"autoscaling": {"type": "hpa", "minReplicas": 1}}, False),
-        ({"replicaCount": 1, "autoscaling": {"type": "hpa", "minReplicas": 2}}, True),
+        ({"autoscaling": {"enabled": True, "minReplicas": 1}}, False),
+        ({"replicaCount": 1, "autoscaling": {"enabled": True, "minReplicas": 2}}, True),
     ],
 )
 def test_disruption_budget_needs_two_replicas(values: KubernetesObject, exists: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """A PodDisruptionBudget exists only if there are always two replicas; with one it would block node drains."""
     assert len(render_chart(values).of_kind("PodDisruptionBudget")) == exists
+
+
+def test_disruption_budget_has_one_bound() -> None:
+    """It has maxUnavailable 1, or minAvailable if that is set."""
+    spec = render_case("default").only("PodDisruptionBudget")["spec"]
+    assert (spec["maxUnavailable"], spec["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    spec = render_case("available budget").only("PodDisruptionBudget")["spec"]
+    assert (spec["minAvailable"], spec["unhealthyPodEvictionPolicy"]) == (2, "IfHealthyBudget")
+    assert "maxUnavailable" not in spec
+
+
+def test_strategy() -> None:
+    """Recreate has no rolling update; a rolling update may replace a pod without an additional one."""
+    assert render_case("recreate").deployment_spec["strategy"] == {"type": "Recreate"}
+    rolling_update = render_case("no room for one more pod").deployment_spec["strategy"]["rollingUpdate"]
+    assert rolling_update == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+def test_hooks_and_grace_period() -> None:
+    """An own preStop hook replaces the sleep; a longer grace period is used."""
+    rendered = render_case("hooks")
+    assert rendered.askd_container["lifecycle"]["preStop"] == {"sleep": {"seconds": 20}}
+    assert "postStart" in rendered.askd_container["lifecycle"]
+    assert rendered.pod_spec["terminationGracePeriodSeconds"] == 600
+
+
+def test_fields_of_the_pod() -> None:
+    """DNS, hosts, scheduler, arguments and additional fields reach the pod; option values are texts."""
+    rendered = render_case("pod fields")
+    pod = rendered.pod_spec
+    assert (pod["schedulerName"], pod["dnsPolicy"], pod["shareProcessNamespace"]) == ("batch", "None", True)
+    assert pod["dnsConfig"]["options"] == [{"name": "ndots", "value": "2"}, {"name": "edns0"}]
+    assert pod["hostAliases"][0]["hostnames"] == ["models.example.org"]
+    assert rendered.askd_container["args"] == ["serve", "--env-file", "/etc/more.env"]
+
+
+def test_null_is_the_default() -> None:
+    """Null for a value or a section, as in values of an older chart, means the default."""
+    nothing = {"service": None, "livenessProbe": {"periodSeconds": None}, "minReadySeconds": None, "commonLabels": None}
+    settings = {"settings": {"drainDelay": None, "threads": None}, "strategy": None, "imagePullSecrets": None}
+    assert render_chart({**nothing, **settings}) == render_case("default")
+
+
+def test_files_from_a_command_without_quotes() -> None:
+    """`--set-file answerer.files.answer.py=…` without a backslash makes a map, which is put together again."""
+    nested = {"answerer": {"spec": "answer.py:answer", "files": {"answer": {"py": "def answer(q):\n    return q\n"}}}}
+    assert render_chart(nested) == render_case("files")
 
 
 def test_inline_files_have_an_immutable_config_map() -> None:
@@ -199,12 +274,12 @@ def test_saturation_query_uses_documented_metrics() -> None:
     assert len(names) == 4
 
 
-def test_startup_budget() -> None:
-    """`startup.budget` sets the startup probe, and the rollout fails a minute after it."""
+def test_slow_start() -> None:
+    """The startup probe bounds the time to load, and the rollout fails a minute after it."""
     rendered = render_case("slow start")
     probe = rendered.askd_container["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] == 3600
-    assert rendered.deployment_spec["progressDeadlineSeconds"] == 3600 + 60 + 30
+    assert rendered.deployment_spec["progressDeadlineSeconds"] == 5 + 3600 + 60 + 30
 
 
 def test_probe_settings() -> None:
@@ -241,6 +316,8 @@ def test_service_account(name: str, account: str, created: int) -> None:
 def test_labels_do_not_change_the_selector() -> None:
     """Labels of the user are added, but cannot replace the selector labels."""
     rendered = render_case("labels")
+    assert rendered.only("Service", "askd")["metadata"]["annotations"] == {"owner": "me", "year": "2026"}
+    assert rendered.only("Deployment")["metadata"]["annotations"] == {"a": "b", "owner": "me", "year": "2026"}
     selector = rendered.deployment_spec["selector"]["matchLabels"]
     pod = rendered.deployment_spec["template"]["metadata"]
     assert selector.items() <= pod["labels"].items()
@@ -280,6 +357,8 @@ def test_extra_objects_are_added() -> None:
     """Extra variables, volumes, containers and objects are added; templates in objects are rendered."""
     rendered = render_case("extras")
     assert rendered.environment["OPENAI_BASE_URL"] == "http://models"
+    assert rendered.environment["RETRIES"] == "3"
+    assert rendered.environment["POD"] == {"fieldRef": {"fieldPath": "metadata.name"}}
     assert {"configMapRef": {"name": "more"}} in rendered.askd_container["envFrom"]
     assert {volume["name"] for volume in rendered.pod_spec["volumes"]} == {"tmp", "models"}
     assert [container["name"] for container in rendered.pod_spec["initContainers"]] == ["fetch", "sidecar"]

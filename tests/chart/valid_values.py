@@ -15,6 +15,10 @@ SIDECAR: Final = {
     },
 }
 
+_HEADER_FILTER: Final = {
+    "type": "RequestHeaderModifier",
+    "requestHeaderModifier": {"set": [{"name": "X-Tenant", "value": "a"}]},
+}
 VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
     "default": {},
     "null replicas": {"replicaCount": None},
@@ -26,7 +30,10 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
     },
     "digest": {"image": {"digest": "sha256:" + "0" * 64}},
     "tag and digest": {"image": {"tag": "1.2", "digest": "sha256:" + "0" * 64}},
-    "pull secrets": {"image": {"pullSecrets": ["one", "two"]}},
+    "pull secrets": {
+        "imagePullSecrets": ["one", {"name": "two"}],
+        "global": {"imagePullSecrets": [{"name": "one"}, "three"]},
+    },
     "global registry": {
         "global": {"imageRegistry": "mirror.example.org"},
         "image": {"registry": "ignored.example.org"},
@@ -108,6 +115,15 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
     "dual stack": {"service": {"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6", "IPv4"]}},
     "single stack": {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}},
     "traffic": {"service": {"trafficDistribution": "PreferClose"}},
+    "headless service": {"service": {"clusterIP": "None", "port": 2024}},
+    "service fields": {
+        "service": {
+            "labels": {"exposed": "yes"},
+            "sessionAffinity": "ClientIP",
+            "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 600}},
+            "internalTrafficPolicy": "Local",
+        }
+    },
     "ops": {"ops": {"port": 9090, "annotations": {"a": "b"}}},
     "no resources": {"resources": {"requests": None, "limits": None}},
     "large": {
@@ -115,10 +131,10 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
         "settings": {"cacheSize": "1GiB"},
         "tmp": {"sizeLimit": "1Gi"},
     },
-    "hpa": {"autoscaling": {"type": "hpa"}},
+    "hpa": {"autoscaling": {"enabled": True}},
     "hpa on everything": {
         "autoscaling": {
-            "type": "hpa",
+            "enabled": True,
             "minReplicas": 1,
             "maxReplicas": 4,
             "saturation": {"enabled": True, "target": 0.5},
@@ -131,9 +147,12 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
             ],
         }
     },
-    "hpa without cpu": {"autoscaling": {"type": "hpa", "cpu": {"averageValue": None}, "saturation": {"enabled": True}}},
+    "hpa without cpu": {
+        "autoscaling": {"enabled": True, "cpu": {"averageValue": None}, "saturation": {"enabled": True}}
+    },
     "keda": {
         "autoscaling": {
+            "enabled": True,
             "type": "keda",
             "saturation": {"enabled": True},
             "tolerance": 0,
@@ -144,24 +163,38 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
             },
         }
     },
-    "keda on cpu": {"autoscaling": {"type": "keda"}},
+    "keda on cpu": {"autoscaling": {"enabled": True, "type": "keda"}},
     "slow start": {
-        "startup": {"budget": 3600},
-        "strategy": {"minReadySeconds": 30, "maxSurge": 1, "revisionHistoryLimit": 10},
+        "startupProbe": {"failureThreshold": 3600, "initialDelaySeconds": 5},
+        "strategy": {"rollingUpdate": {"maxSurge": 1}},
+        "minReadySeconds": 30,
+        "revisionHistoryLimit": 10,
     },
     "no preStop": {"stop": {"preStop": 0}},
-    "no probes": {"probes": {"liveness": {"enabled": False}, "readiness": {"enabled": False}}},
+    "hooks": {
+        "lifecycle": {"preStop": {"sleep": {"seconds": 20}}, "postStart": {"exec": {"command": ["true"]}}},
+        "terminationGracePeriodSeconds": 600,
+    },
+    "no probes": {"livenessProbe": {"enabled": False}, "readinessProbe": {"enabled": False}},
     "other probes": {
-        "probes": {"liveness": {"periodSeconds": 20}, "readiness": {"periodSeconds": 1, "failureThreshold": 5}}
+        "livenessProbe": {"periodSeconds": 20},
+        "readinessProbe": {"periodSeconds": 1, "failureThreshold": 5, "successThreshold": 2},
     },
     "no budget": {"podDisruptionBudget": {"enabled": False}},
     "budget in percent": {"replicaCount": 10, "podDisruptionBudget": {"maxUnavailable": "20%"}},
+    "available budget": {
+        "replicaCount": 3,
+        "podDisruptionBudget": {"minAvailable": 2, "unhealthyPodEvictionPolicy": "IfHealthyBudget"},
+    },
+    "recreate": {"strategy": {"type": "Recreate"}},
+    "no room for one more pod": {"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}},
     "named account": {"serviceAccount": {"name": "me", "annotations": {"a": "b"}}},
     "existing account": {"serviceAccount": {"create": False, "name": "other"}},
     "default account": {"serviceAccount": {"create": False}},
     "labels": {
-        "labels": {"team": "answers", "app.kubernetes.io/part-of": "site", "app.kubernetes.io/name": "ignored"},
-        "annotations": {"a": "b"},
+        "commonLabels": {"team": "answers", "app.kubernetes.io/part-of": "site", "app.kubernetes.io/name": "ignored"},
+        "commonAnnotations": {"owner": "me", "year": 2026},
+        "deploymentAnnotations": {"a": "b"},
         "podLabels": {"pod": "yes", "app.kubernetes.io/instance": "ignored"},
         "podAnnotations": {"sidecar": "no", "prometheus.io/port": "1"},
     },
@@ -177,8 +210,22 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
     "custom spread": {
         "topologySpreadConstraints": [{"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]
     },
+    "pod fields": {
+        "schedulerName": "batch",
+        "dnsPolicy": "None",
+        "dnsConfig": {"nameservers": ["192.0.2.1"], "options": [{"name": "ndots", "value": 2}, {"name": "edns0"}]},
+        "hostAliases": [{"ip": "192.0.2.2", "hostnames": ["models.example.org"]}],
+        "extraArgs": ["--env-file", "/etc/more.env"],
+        "podSpecExtra": {"shareProcessNamespace": True, "hostUsers": True},
+        "serviceAccount": {"labels": {"a": "b"}},
+    },
+    "another namespace": {"namespaceOverride": "there"},
     "extras": {
-        "extraEnv": [{"name": "OPENAI_BASE_URL", "value": "http://models"}],
+        "extraEnv": [
+            {"name": "OPENAI_BASE_URL", "value": "http://models"},
+            {"name": "RETRIES", "value": 3},
+            {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ],
         "extraEnvFrom": [{"configMapRef": {"name": "more"}}],
         "extraVolumes": [{"name": "models", "emptyDir": {}}],
         "extraVolumeMounts": [{"name": "models", "mountPath": "/models"}],
@@ -199,7 +246,8 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
             "enabled": True,
             "className": "public",
             "hosts": ["a.example.org", "b.example.org"],
-            "tlsSecret": "cert",
+            "tls": [{"secretName": "cert"}],
+            "labels": {"public": True},
             "annotations": {"a": "b"},
         }
     },
@@ -210,7 +258,29 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
             "parentRefs": [{"name": "public", "namespace": "gateways"}],
             "hostnames": ["a.example.org"],
             "annotations": {"a": "b"},
+            "labels": {"public": True},
         }
+    },
+    "custom routes": {
+        "ingress": {
+            "enabled": True,
+            "hosts": [
+                {"host": "a.example.org", "paths": ["/ask", {"path": "/docs", "pathType": "Exact"}]},
+                {"host": "b.example.org"},
+            ],
+            "tls": [{"secretName": "cert", "hosts": ["a.example.org"]}],
+        },
+        "httpRoute": {
+            "enabled": True,
+            "parentRefs": [{"name": "public"}],
+            "rules": [
+                {"matches": [{"path": {"type": "Exact", "value": "/ask"}}]},
+                {"timeouts": {"request": "5s"}, "filters": [_HEADER_FILTER]},
+            ],
+        },
+    },
+    "route filters": {
+        "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}], "path": "/faq", "filters": [_HEADER_FILTER]}
     },
     "network policy": {"networkPolicy": {"enabled": True}},
     "network policy for redis": {"networkPolicy": {"enabled": True}, "redis": {"existingSecret": "redis"}},
@@ -232,20 +302,30 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
             "egress": [],
         }
     },
-    "pod monitor": {
-        "metrics": {"podMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}}}
+    "pod monitor": {"podMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}}},
+    "service monitor": {"serviceMonitor": {"enabled": True, "interval": "15s"}},
+    "monitor in another namespace": {
+        "podMonitor": {
+            "enabled": True,
+            "namespace": "monitoring",
+            "annotations": {"a": "b"},
+            "scrapeTimeout": "5s",
+            "honorLabels": True,
+            "relabelings": [{"targetLabel": "team", "replacement": "answers"}],
+            "metricRelabelings": [{"action": "drop", "regex": "python_gc_.*", "sourceLabels": ["__name__"]}],
+        },
+        "prometheusRule": {"enabled": True, "namespace": "monitoring"},
     },
-    "service monitor": {"metrics": {"serviceMonitor": {"enabled": True, "interval": "15s"}}},
     "rules": {
-        "metrics": {
-            "rules": {
-                "enabled": True,
-                "job": "askd",
-                "groups": [{"name": "mine", "rules": [{"alert": "Down", "expr": "up == 0"}]}],
-            }
+        "prometheusRule": {
+            "enabled": True,
+            "job": "askd",
+            "groups": [{"name": "mine", "rules": [{"alert": "Down", "expr": "up == 0"}]}],
         }
     },
-    "dashboards": {"metrics": {"dashboards": {"enabled": True, "files": {"mine.json": "{}"}}}},
+    "dashboards": {
+        "grafanaDashboard": {"enabled": True, "annotations": {"grafana_folder": "askd"}, "files": {"mine.json": "{}"}}
+    },
     "tests with a token": {
         "auth": {"existingSecret": "tokens"},
         "tests": {"question": "who?", "tokenSecret": "tester", "tokenKey": "t"},

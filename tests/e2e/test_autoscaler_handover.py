@@ -1,5 +1,7 @@
 """Changing what scales the Deployment keeps its replicas, with Helm 3 and Helm 4."""
 
+import json
+
 import pytest
 
 from tests.e2e.helm_release import CommandFailed, Release, run_command
@@ -11,7 +13,7 @@ FOUR_REPLICAS = {
     "replicaCount": 4,
     "resources": {"requests": {"cpu": "10m"}, "limits": {"memory": "384Mi"}},
 }
-HPA = {**FOUR_REPLICAS, "autoscaling": {"type": "hpa", "minReplicas": 2, "maxReplicas": 6}}
+HPA = {**FOUR_REPLICAS, "autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 6}}
 EXTERNAL_SCALER = {**FOUR_REPLICAS, "replicaCount": None}
 
 
@@ -55,6 +57,20 @@ async def test_replicas_are_kept(release_per_helm: Release, values: dict[str, ob
     await release.wait_for_pod_termination()
     remaining = await release.kubectl("get", "all,horizontalpodautoscalers,poddisruptionbudgets", "--output", "name")
     assert not remaining
+
+
+async def test_limit_range_below_the_target_is_rejected(release_per_helm: Release) -> None:
+    """An autoscaler that a LimitRange would keep from acting is rejected; a lower target is accepted."""
+    release = release_per_helm
+    limits = [{"type": "Container", "default": {"cpu": "300m"}, "defaultRequest": {"cpu": "10m"}}]
+    limit_range = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "small"}, "spec": {"limits": limits}}
+    await release.kubectl("apply", "--filename", "-", stdin=json.dumps(limit_range))
+    autoscaling = {"enabled": True, "minReplicas": 1}
+    with pytest.raises(CommandFailed, match=r"default CPU limit of LimitRange small is 300m.*such as 210m"):
+        await release.install({"autoscaling": autoscaling})
+    await release.install({"autoscaling": {**autoscaling, "cpu": {"averageValue": "210m"}}})
+    await release.kubectl("delete", "limitrange", "small")
+    await release.install({"autoscaling": autoscaling})
 
 
 async def test_manual_scaling_is_a_conflict(release: Release) -> None:

@@ -74,8 +74,8 @@ class AlertCase:
 
 def _burn_rate_cases(alert: str, good: str, bad: str) -> list[AlertCase]:
     """Return the cases of one objective, with the counters of good and bad requests."""
-    fast_page, slow_page = {"severity": "page", "burn": "14.4x"}, {"severity": "page", "burn": "6x"}
-    ticket = {"severity": "ticket", "burn": "1x"}
+    fast_burn, slow_burn = {"severity": "critical", "burn": "14.4x"}, {"severity": "critical", "burn": "6x"}
+    days = {"severity": "warning", "burn": "1x"}
 
     def case(*, fires: bool, at: str, good_values: str, bad_values: str, description: str, **labels: str) -> AlertCase:
         return AlertCase(
@@ -88,14 +88,14 @@ def _burn_rate_cases(alert: str, good: str, bad: str) -> list[AlertCase]:
         )
 
     return [
-        case(fires=True, at="1h", good_values="0+80x120", bad_values="0+20x120", description="fast burn", **fast_page),
+        case(fires=True, at="1h", good_values="0+80x120", bad_values="0+20x120", description="fast burn", **fast_burn),
         case(
             fires=False,
             at="1h",
             good_values="0+9995x120",
             bad_values="0+5x120",
             description="within the objective",
-            **fast_page,
+            **fast_burn,
         ),
         case(
             fires=False,
@@ -103,25 +103,25 @@ def _burn_rate_cases(alert: str, good: str, bad: str) -> list[AlertCase]:
             good_values="0+80x60 4880+100x90",
             bad_values="0+20x60 1200x90",
             description="errors have ended",
-            **fast_page,
+            **fast_burn,
         ),
-        case(fires=True, at="7h", good_values="0+920x500", bad_values="0+80x500", description="slow burn", **slow_page),
+        case(fires=True, at="7h", good_values="0+920x500", bad_values="0+80x500", description="slow burn", **slow_burn),
         case(
             fires=False,
             at="7h",
             good_values="0+9995x500",
             bad_values="0+5x500",
             description="within the objective",
-            **slow_page,
+            **slow_burn,
         ),
-        case(fires=True, at="3d", good_values="0+980x440", bad_values="0+20x440", description="for days", **ticket),
+        case(fires=True, at="3d", good_values="0+980x440", bad_values="0+20x440", description="for days", **days),
         case(
             fires=False,
             at="3d",
             good_values="0+9995x440",
             bad_values="0+5x440",
             description="within the objective",
-            **ticket,
+            **days,
         ),
     ]
 
@@ -161,7 +161,7 @@ ALERT_CASES: Final = [
     AlertCase(
         alert="AskdErrorBudgetBurn",
         fires=True,
-        severity="page",
+        severity="critical",
         burn="14.4x",
         eval_time="1h",
         description="shed requests count",
@@ -268,8 +268,8 @@ ALERT_CASES: Final = [
     *_file_cases("AskdBookNotReloaded", "book"),
     *_file_cases("AskdTokensNotRead", "tokens"),
     *_file_cases("AskdCertificateNotRead", "tls"),
-    AlertCase(alert=_EXPIRES, fires=True, severity="ticket", eval_time="1h", series={_EXPIRY: f"{6 * 86400}x90"}),
-    AlertCase(alert=_EXPIRES, fires=False, severity="ticket", eval_time="1h", series={_EXPIRY: f"{8 * 86400}x90"}),
-    AlertCase(alert=_EXPIRES, fires=True, severity="page", eval_time="1h", series={_EXPIRY: f"{20 * 3600}x90"}),
-    AlertCase(alert=_EXPIRES, fires=False, severity="page", eval_time="1h", series={_EXPIRY: f"{6 * 86400}x90"}),
+    AlertCase(alert=_EXPIRES, fires=True, severity="warning", eval_time="1h", series={_EXPIRY: f"{6 * 86400}x90"}),
+    AlertCase(alert=_EXPIRES, fires=False, severity="warning", eval_time="1h", series={_EXPIRY: f"{8 * 86400}x90"}),
+    AlertCase(alert=_EXPIRES, fires=True, severity="critical", eval_time="1h", series={_EXPIRY: f"{20 * 3600}x90"}),
+    AlertCase(alert=_EXPIRES, fires=False, severity="critical", eval_time="1h", series={_EXPIRY: f"{6 * 86400}x90"}),
 ]

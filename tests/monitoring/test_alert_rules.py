@@ -73,9 +73,17 @@ def test_every_alert_has_a_runbook() -> None:
 
 
 def test_runbook_url() -> None:
-    """The annotation links to the runbook below the configured URL."""
+    """The annotation links to the runbook below the configured URL; without a URL there is none."""
     (rule,) = [alert.rule(Parameters(runbooks="https://example.org/r")) for alert in ALERTS if alert.name == "AskdDown"]
     assert rule["annotations"]["runbook_url"] == "https://example.org/r/AskdDown.md"
+    assert not any("runbook_url" in alert.rule(Parameters())["annotations"] for alert in ALERTS)
+
+
+def test_severities_are_renamed() -> None:
+    """Each alert has the severity that the parameters give to `critical` or `warning`."""
+    renamed = {alert.rule(Parameters(critical="p1", warning="p3"))["labels"]["severity"] for alert in ALERTS}
+    assert renamed == {"p1", "p3"}
+    assert {alert.rule(Parameters())["labels"]["severity"] for alert in ALERTS} == {"critical", "warning"}
 
 
 @pytest.mark.parametrize(

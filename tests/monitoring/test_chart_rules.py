@@ -19,10 +19,12 @@ needs_helm = pytest.mark.skipif(
     HELM is None or not (CHART_FOLDER / "Chart.yaml").exists(), reason="helm is not installed, or there is no chart"
 )
 ENABLED: Final = {
-    "metrics": {"podMonitor": {"enabled": True}, "rules": {"enabled": True}, "dashboards": {"enabled": True}}
+    "podMonitor": {"enabled": True},
+    "prometheusRule": {"enabled": True},
+    "grafanaDashboard": {"enabled": True},
 }
 FLEET: Final = Parameters(
-    selector='namespace="web",job=~"web/askd|askd-ops",',
+    selector='namespace="web",job=~"web/askd",',
     autoscaler='namespace="web",horizontalpodautoscaler=~"(keda-hpa-)?askd"',
 )
 
@@ -45,10 +47,18 @@ def test_the_chart_has_the_same_rules(tmp_path: Path) -> None:
 
 @needs_helm
 def test_the_objectives_are_values(tmp_path: Path) -> None:
-    """The values of `slo` are in all expressions and texts; additional groups follow."""
+    """Objectives, job, severities and URL of the runbooks are in the rules; additional groups follow."""
     extra_group = {"name": "mine", "rules": [{"alert": "Mine", "expr": "vector(1)"}]}
-    rules = {"enabled": True, "groups": [extra_group], "runbooks": "https://example.org/r/", "job": "j"}
-    slo = {"availability": 99.5, "latency": {"objective": 95, "threshold": "1s"}}
+    values = {
+        "slo": {"availability": 99.5, "latency": {"objective": "95", "threshold": "1s"}},
+        "prometheusRule": {
+            "enabled": True,
+            "groups": [extra_group],
+            "runbookUrl": "https://example.org/r/",
+            "job": "j",
+            "severities": {"critical": "p1", "warning": "p3"},
+        },
+    }
     expected = rule_groups(
         Parameters(
             availability="99.5",
@@ -57,15 +67,43 @@ def test_the_objectives_are_values(tmp_path: Path) -> None:
             selector='namespace="web",job=~"j",',
             autoscaler=FLEET.autoscaler,
             runbooks="https://example.org/r",
+            critical="p1",
+            warning="p3",
         )
     )
-    spec = rendered({"slo": slo, "metrics": {"rules": rules}}, tmp_path)["PrometheusRule"]["spec"]
+    spec = rendered(values, tmp_path)["PrometheusRule"]["spec"]
     assert spec["groups"] == [*expected["groups"], extra_group]
 
 
 @needs_helm
+def test_single_alerts_can_be_left_out(tmp_path: Path) -> None:
+    """`prometheusRule.disabled` leaves out alerts, and `alertLabels` are on the others."""
+    options = {"disabled": {"AskdDown": True, "AskdShedding": False}, "alertLabels": {"team": "answers"}}
+    values = {**ENABLED, "prometheusRule": {"enabled": True, **options}}
+    groups = rendered(values, tmp_path)["PrometheusRule"]["spec"]["groups"]
+    alerts = {rule["alert"]: rule["labels"] for group in groups for rule in group["rules"] if "alert" in rule}
+    everything = {rule.get("alert") for group in rule_groups(FLEET)["groups"] for rule in group["rules"]} - {None}
+    assert everything - alerts.keys() == {"AskdDown"}
+    assert {labels["team"] for labels in alerts.values()} == {"answers"}
+    assert {labels["severity"] for labels in alerts.values()} == {"critical", "warning"}
+
+
+@needs_helm
 def test_the_chart_has_the_same_dashboard(tmp_path: Path) -> None:
-    """The ConfigMap has the dashboard with the objectives, and the label that Grafana's sidecar looks for."""
+    """The ConfigMap has the dashboard under a unique key, and the label that Grafana's sidecar looks for."""
     config_map = rendered(ENABLED, tmp_path)["ConfigMap"]
     assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert json.loads(config_map["data"]["askd.json"]) == json.loads(render_dashboard(Parameters()))
+    dashboard = json.loads(config_map["data"]["web-askd.json"])
+    own = Parameters(uid=dashboard["uid"], title="askd: web/askd", namespace="web")
+    assert dashboard == json.loads(render_dashboard(own))
+
+
+@needs_helm
+def test_dashboards_of_two_releases_differ(tmp_path: Path) -> None:
+    """Two releases have dashboards with different keys, ids and titles."""
+    maps = [rendered({**ENABLED, "fullnameOverride": name}, tmp_path)["ConfigMap"]["data"] for name in ("a", "b")]
+    keys = [key for data in maps for key in data]
+    dashboards = [json.loads(text) for data in maps for text in data.values()]
+    assert len(set(keys)) == 2
+    assert len({dashboard["uid"] for dashboard in dashboards}) == 2
+    assert {dashboard["title"] for dashboard in dashboards} == {"askd: web/a", "askd: web/b"}

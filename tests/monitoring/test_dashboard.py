@@ -66,12 +66,28 @@ def test_alerts_use_existing_recording_rules() -> None:
 
 
 def test_dashboard_can_be_imported_anywhere() -> None:
-    """Id and uid are missing, and a variable chooses the data source of every query."""
+    """The id is missing, and a variable chooses the data source of every query."""
     dashboard = read_dashboard()
-    assert (dashboard["id"], "uid" in dashboard) == (None, False)
+    assert (dashboard["id"], dashboard.pop("uid")) == (None, "askd")
     uids = re.findall(r'"uid": "([^"]*)"', json.dumps(dashboard))
     assert set(uids) == {"${datasource}"}
-    assert [variable["name"] for variable in dashboard["templating"]["list"]] == ["datasource", "namespace", "job"]
+
+
+def test_objectives_are_variables() -> None:
+    """The objectives are text fields with the defaults, and no expression contains a number of them."""
+    variables = {variable["name"]: variable for variable in read_dashboard()["templating"]["list"]}
+    assert list(variables) == ["datasource", "namespace", "job", "availability", "latency", "threshold"]
+    objectives = [variables[name]["current"]["value"] for name in ("availability", "latency", "threshold")]
+    assert objectives == ["99.9", "99", "0.25"]
+    texts = list(expressions(read_dashboard()).values())
+    assert not any("99.9" in text or '"0.25"' in text for text in texts)
+    assert sum("$threshold" in text for text in texts) == 2
+
+
+def test_alerts_are_those_of_the_selected_fleets() -> None:
+    """The panel counts alerts of the selected namespaces and jobs."""
+    (expression,) = [text for text in expressions(read_dashboard()).values() if "ALERTS" in text]
+    assert 'namespace=~"$namespace",job=~"$job|"' in expression
 
 
 def test_grafana_can_read_it() -> None:

@@ -15,6 +15,7 @@ from askd import __version__
 from tools.chart import settings_block, values_file
 from tools.chart.values_file import CHART_FOLDER, VALUES_FILE, Value
 
+OTHER_NAMES: Final = CHART_FOLDER / "files" / "other-names.yaml"
 PLAIN_MANIFESTS: Final = CHART_FOLDER.parent / "k8s" / "plain" / "askd.yaml"
 _SETTINGS_BLOCK: Final = re.compile(r"(# BEGIN settings[^\n]*\n).*?(\n# END settings)", re.DOTALL)
 _JSON_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
@@ -35,19 +36,23 @@ def values_schema(text: str) -> str:
     root["properties"] |= {
         "global": {
             "type": "object",
-            "description": "Global values of a parent chart; imageRegistry is used.",
+            "description": "Global values of a parent chart: imageRegistry, imagePullSecrets, commonLabels are used.",
         },
         "enabled": {"type": "boolean", "description": "Not used; for the condition of a dependency in a parent chart."},
     }
+    for name, fix in yaml.safe_load(OTHER_NAMES.read_text("utf-8")).items():
+        _add_other_name(root, name.split("."), fix)
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart askd"}
     return json.dumps(head | root, indent=2, ensure_ascii=False) + "\n"
 
 
 def _object(values: tuple[Value, ...]) -> dict[str, Any]:
-    """Return the schema of a mapping. It rejects unknown names, and null, with which Helm would remove a value."""
+    """Return the schema of a mapping, which rejects unknown names.
+
+    Nothing is required: `helm upgrade --reuse-values` lacks the values that a newer chart adds.
+    """
     properties = {value.path[-1]: _property(value) for value in values}
-    required = [name for name, schema in properties.items() if "null" not in schema.get("type", ())]
-    return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
+    return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 def _property(value: Value) -> dict[str, Any]:
@@ -56,6 +61,37 @@ def _property(value: Value) -> dict[str, Any]:
         return description | _object(value.children)
     json_type = {} if value.default is None else {"type": _JSON_TYPES[type(value.default)]}
     return description | json_type | value.schema
+
+
+def _add_other_name(schema: dict[str, Any], path: list[str], fix: str) -> None:
+    """Let the schema accept a name of other charts, which templates/requirements.yaml rejects with the fix."""
+    for name in path[:-1]:
+        schema = schema["properties"][name]
+    if "properties" in schema:
+        assert path[-1] not in schema["properties"], f"{path} is a value of this chart"
+        schema["properties"][path[-1]] = {"description": f"Not a value of this chart: {fix}."}
+
+
+def defaults_template(text: str) -> str:
+    """Return templates/_defaults.tpl for the text of values.yaml: every default except those that null removes."""
+    rows = ",\n".join(
+        f"  {json.dumps(value.path[-1])}: {json.dumps(_default(value), ensure_ascii=False)}"
+        for value in values_file.parse_values(text)
+        if _default(value)
+    )
+    return (
+        "{{/* Generated from values.yaml by `make chart-files`. Default values, each in a list, for values that are\n"
+        "     missing: they are null, or `helm upgrade --reuse-values` has those of an older chart. */}}\n"
+        '{{- define "askd.defaults" -}}\n{\n' + rows + "\n}\n{{- end }}\n"
+    )
+
+
+def _default(value: Value) -> Any:
+    """Return a value's default in a list, or those of its children by name; empty if null means something else."""
+    if value.children:
+        return {child.path[-1]: default for child in value.children if (default := _default(child))}
+    nullable = "null" in value.schema.get("type", ())
+    return [] if nullable or value.default is None else [value.default]
 
 
 def updated_readme(readme: str, values: str) -> str:
@@ -119,6 +155,7 @@ def generated_files() -> dict[Path, str]:
         VALUES_FILE: values,
         CHART_FOLDER / "values.schema.json": values_schema(values),
         CHART_FOLDER / "templates" / "_bounds.tpl": settings_block.bounds_template(),
+        CHART_FOLDER / "templates" / "_defaults.tpl": defaults_template(values),
         CHART_FOLDER / "Chart.yaml": updated_chart_yaml(),
         readme: updated_readme(readme.read_text("utf-8"), values),
     }

@@ -30,13 +30,21 @@ _DURATION_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h)?$"
 _SIZE_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?\s*(B|KiB|MiB|GiB)?$"
 _SCHEMA_BY_READER: Final[dict[str, dict[str, Any]]] = {
     "boolean": {"type": "boolean"},
-    "fraction": {"type": "number", "minimum": 0, "maximum": 1},
+    "fraction": {"type": ["number", "string"], "pattern": r"^(1(\.0+)?|0?\.[0-9]+|0)$", "minimum": 0, "maximum": 1},
     "string": {"type": "string"},
     "graph_memory": {"type": "string", "pattern": r"^(memory|sqlite:.+)?$"},  # a URL has a password: from a Secret
     "rate": {"type": "string", "pattern": r"^[1-9][0-9]{0,8}\s*/\s*[smh]$"},
     "path": {"type": "string", "pattern": r"^((/[A-Za-z0-9._~-]+)+)?$"},
-    "networks": {"type": "array", "items": {"type": "string", "pattern": r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"}},
-    "origins": {"type": "array", "items": {"type": "string", "pattern": r"^(\*|https?://[A-Za-z0-9.:\[\]-]+/?)$"}},
+    "networks": {
+        "type": ["array", "string"],
+        "pattern": r"^[0-9a-fA-F.:/, ]*$",
+        "items": {"type": "string", "pattern": r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"},
+    },
+    "origins": {
+        "type": ["array", "string"],
+        "pattern": r"^(\*|https?://\S+)?$",
+        "items": {"type": "string", "pattern": r"^(\*|https?://[A-Za-z0-9.:\[\]-]+/?)$"},
+    },
     "bucket_bounds": {
         "type": "array",
         "items": {"type": ["string", "number"], "pattern": _DURATION_PATTERN, "exclusiveMinimum": 0},
@@ -65,12 +73,12 @@ def camel_case(name: str) -> str:
 def settings_block() -> str:
     """Return the lines of values.yaml between `BEGIN settings` and `END settings`."""
     lines = [
-        "# Settings of askd. docs/reference/settings.md has the details. null leaves a setting unset.",
+        "# Settings of askd. docs/reference/settings.md has the details.",
         "settings:",
     ]
     for field in chart_fields():
-        lines += textwrap.wrap(field.metadata["help"], 116, initial_indent="  # ", subsequent_indent="  # ")
-        lines.append(f"  # @ {json.dumps(field_schema(field))}")
+        lines += ["  # @schema", f"  # {json.dumps(field_schema(field))}", "  # @schema"]
+        lines += textwrap.wrap(field.metadata["help"], 116, initial_indent="  # -- ", subsequent_indent="  # ")
         lines.append(f"  {camel_case(field.name)}: {json.dumps(yaml_default(field))}")
     return "\n".join(lines)
 

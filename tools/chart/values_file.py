@@ -1,4 +1,8 @@
-"""Reader of chart/values.yaml. Each value has a description in the comment above it, which may add to the schema."""
+"""Reader of chart/values.yaml.
+
+Each value has a description in the comment above it, which begins with `--` for helm-docs. Lines between two `@schema`
+add to the schema, as helm-schema reads them.
+"""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +14,8 @@ import yaml
 CHART_FOLDER: Final = Path(__file__).parents[2] / "chart"
 VALUES_FILE: Final = CHART_FOLDER / "values.yaml"
 _COMMENT: Final = re.compile(r"\s*#\s?(.*)")
-_DIRECTIVE_PREFIX: Final = "@ "
+_SCHEMA_MARK: Final = "@schema"
+_DESCRIPTION_PREFIX: Final = "-- "
 
 
 class Value(NamedTuple):
@@ -62,8 +67,11 @@ def _comment_above(lines: list[str], line: int) -> tuple[str, dict[str, Any]]:
     while line and (match := _COMMENT.fullmatch(lines[line - 1])):
         comment.insert(0, match[1])
         line -= 1
-    schema: dict[str, Any] = {}
+    words, schema_lines, is_schema = list[str](), list[str](), False
     for text in comment:
-        if text.startswith(_DIRECTIVE_PREFIX):
-            schema |= yaml.safe_load(text.removeprefix(_DIRECTIVE_PREFIX))
-    return " ".join(text for text in comment if not text.startswith((_DIRECTIVE_PREFIX, "BEGIN "))), schema
+        if text == _SCHEMA_MARK:
+            is_schema = not is_schema
+        elif not text.startswith("BEGIN "):
+            (schema_lines if is_schema else words).append(text)
+    schema = yaml.safe_load("\n".join(schema_lines)) or {}
+    return " ".join(text.removeprefix(_DESCRIPTION_PREFIX) for text in words), schema

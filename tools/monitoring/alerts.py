@@ -1,4 +1,4 @@
-"""Alerts. Severity `page` needs action now, `ticket` within days.
+"""Alerts. Severity `critical` needs action now, `warning` within days.
 
 Burn rates, windows and factors are from Google's Site Reliability Workbook, chapter 5, "Alerting on SLOs": at 14.4
 times the allowed error rate, 2 % of a month's budget are spent in an hour; at 6 times, 5 % in six hours; at 1 time,
@@ -12,9 +12,9 @@ from typing import Any, Final
 from tools.monitoring.parameters import DAY, MINUTE, Parameters
 from tools.monitoring.recording_rules import BY_FLEET
 
-PAGE: Final = "page"
-TICKET: Final = "ticket"
-BURN_RATES: Final = ((14.4, "1h", "5m", PAGE), (6, "6h", "30m", PAGE), (1, "3d", "6h", TICKET))
+CRITICAL: Final = "critical"
+WARNING: Final = "warning"
+BURN_RATES: Final = ((14.4, "1h", "5m", CRITICAL), (6, "6h", "30m", CRITICAL), (1, "3d", "6h", WARNING))
 _FLEET_LABEL: Final = "{{ with $labels.namespace }}{{ . }}/{{ end }}{{ $labels.job }}"
 _OPTIONAL_FLEET_LABEL: Final = "{{ with $labels.namespace }}{{ . }}/{{ end }}{{ with $labels.job }}{{ . }}: {{ end }}"
 _PERCENT_VALUE: Final = "{{ $value | humanizePercentage }}"
@@ -28,6 +28,7 @@ class Alert:
 
     name: str
     severity: str
+    """`critical` or `warning`; `Parameters` can rename them."""
     expr: str
     summary: str
     """One line for people; may contain Prometheus' templates."""
@@ -39,8 +40,10 @@ class Alert:
     def rule(self, parameters: Parameters) -> dict[str, Any]:
         """Return the alerting rule for Prometheus."""
         wait = {"for": parameters.duration(self.for_seconds)} if self.for_seconds else {}
-        labels = {"severity": self.severity} | ({"burn": self.burn} if self.burn else {})
-        annotations = {"summary": self.summary, "runbook_url": f"{parameters.runbooks}/{self.name}.md"}
+        severity = {CRITICAL: parameters.critical, WARNING: parameters.warning}[self.severity]
+        labels = {"severity": severity} | ({"burn": self.burn} if self.burn else {})
+        runbook = {"runbook_url": f"{parameters.runbooks}/{self.name}.md"} if parameters.runbooks else {}
+        annotations = {"summary": self.summary} | runbook
         return {"alert": self.name, "expr": self.expr, **wait, "labels": labels, "annotations": annotations}
 
 
@@ -80,14 +83,14 @@ def serving_alerts(parameters: Parameters) -> Iterator[Alert]:
     lag = "askd_event_loop_lag_seconds"
     yield Alert(
         name="AskdDown",
-        severity=PAGE,
+        severity=CRITICAL,
         expr=f"sum {BY_FLEET} ({series('askd_ready')}) == 0\nor\nabsent({series('askd_ready')})",
         for_seconds=2 * MINUTE,
         summary=f"{_OPTIONAL_FLEET_LABEL}no replica is up and ready",
     )
     yield Alert(
         name="AskdLoopStalls",
-        severity=PAGE,
+        severity=CRITICAL,
         # Late for a tenth of the time, or less than half of the four heartbeats per second.
         expr=f"rate({series(lag + '_sum')}[{window}]) > 0.1\nor\nrate({series(lag + '_count')}[{window}]) < 2",
         for_seconds=5 * MINUTE,
@@ -95,21 +98,21 @@ def serving_alerts(parameters: Parameters) -> Iterator[Alert]:
     )
     yield Alert(
         name="AskdShedding",
-        severity=PAGE,
+        severity=CRITICAL,
         expr=f"sum {BY_FLEET} (rate({series('askd_shed_total')}[{window}])) > 0",
         for_seconds=10 * MINUTE,
         summary=f"{_FLEET_LABEL}: {_RATE_VALUE} requests per second are shed because of overload",
     )
     yield Alert(
         name="AskdAnswererDown",
-        severity=PAGE,
+        severity=CRITICAL,
         expr=f"max {BY_FLEET} ({series('askd_upstream_circuit_state', _CIRCUIT_CLOSED)}) == 0",
         for_seconds=2 * MINUTE,
         summary=f"{_FLEET_LABEL}: the upstream server fails, and the circuit breaker is open on every replica",
     )
     yield Alert(
         name="AskdAutoscalerAtMaximum",
-        severity=TICKET,
+        severity=WARNING,
         expr=_autoscaler_at_maximum_expr(parameters.autoscaler),
         for_seconds=15 * MINUTE,
         summary="{{ $labels.namespace }}/{{ $labels.horizontalpodautoscaler }}: it needs {{ $value }} replicas, its "
@@ -117,7 +120,7 @@ def serving_alerts(parameters: Parameters) -> Iterator[Alert]:
     )
     yield Alert(
         name="AskdLogLinesDropped",
-        severity=TICKET,
+        severity=WARNING,
         expr=f"sum {BY_FLEET} (rate({series('askd_log_lines_dropped_total')}[{window}])) > 0",
         for_seconds=5 * MINUTE,
         summary=f"{_FLEET_LABEL}: {_RATE_VALUE} log lines per second are dropped because their reader is too slow",
@@ -141,12 +144,12 @@ def file_alerts(parameters: Parameters) -> Iterator[Alert]:
     ):
         yield Alert(
             name=name,
-            severity=TICKET,
+            severity=WARNING,
             expr=f"min {BY_FLEET} ({parameters.select(f'askd_{file}_last_reload_successful')}) == 0",
             for_seconds=5 * MINUTE,
             summary=f"{_FLEET_LABEL}: {problem}",
         )
-    for days, severity in ((7, TICKET), (1, PAGE)):
+    for days, severity in ((7, WARNING), (1, CRITICAL)):
         expires_at = parameters.select("askd_tls_certificate_expiry_timestamp_seconds")
         yield Alert(
             name="AskdCertificateExpires",

@@ -1,4 +1,4 @@
-"""The Grafana dashboard as JSON. Id, uid and data source are left open, so it can be imported anywhere."""
+"""The Grafana dashboard as JSON. Id and data source are left open, so it can be imported anywhere."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,8 @@ def render_dashboard(parameters: Parameters) -> str:
     """Return the dashboard as JSON."""
     dashboard = {
         "id": None,
-        "title": "askd",
+        "uid": parameters.uid,
+        "title": parameters.title,
         "tags": ["askd"],
         "description": "Requests: rates, errors, latency, queue, answerer, cache and replicas.",
         "schemaVersion": GRAFANA_SCHEMA_VERSION,
@@ -45,8 +46,8 @@ def render_dashboard(parameters: Parameters) -> str:
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
         "annotations": {"list": [_annotation(name) for name in ANNOTATIONS]},
-        "templating": {"list": _variables()},
-        "panels": list(_positioned_panels(panels(parameters))),
+        "templating": {"list": _variables(parameters)},
+        "panels": list(_positioned_panels(panels())),
     }
     return json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n"
 
@@ -68,16 +69,19 @@ def _annotation(name: str) -> dict[str, Any]:
     return common | {"expr": expression, "step": "15s", "titleFormat": name, "textFormat": text}
 
 
-def _variables() -> list[dict[str, Any]]:
+def _variables(parameters: Parameters) -> list[dict[str, Any]]:
     source = {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus", "hide": 0}
     return [
         source,
-        _label_variable("namespace", "askd_build_info"),
+        _label_variable("namespace", "askd_build_info", parameters.namespace),
         _label_variable("job", 'askd_build_info{namespace=~"$namespace"}'),
+        _objective_variable("availability", "Availability objective (%)", parameters.availability),
+        _objective_variable("latency", "Latency objective (%)", parameters.latency),
+        _objective_variable("threshold", "Latency threshold (s)", parameters.threshold),
     ]
 
 
-def _label_variable(label: str, series: str) -> dict[str, Any]:
+def _label_variable(label: str, series: str, selected: str = "") -> dict[str, Any]:
     """Return a variable for the values of a label. "All" also matches series without the label."""
     query = f"label_values({series}, {label})"
     return {
@@ -92,9 +96,16 @@ def _label_variable(label: str, series: str) -> dict[str, Any]:
         "multi": True,
         "includeAll": True,
         "allValue": ".*",
-        "current": {"text": ["All"], "value": ["$__all"]},
+        "current": {"text": [selected or "All"], "value": [selected or "$__all"]},
         "hide": 0,
     }
+
+
+def _objective_variable(name: str, label: str, value: str) -> dict[str, Any]:
+    """Return a text field for an objective."""
+    option = {"text": value, "value": value, "selected": True}
+    common = {"name": name, "label": label, "type": "textbox", "query": value, "hide": 0}
+    return common | {"current": option, "options": [option]}
 
 
 def _positioned_panels(rows: list[list[Panel]]) -> Iterator[dict[str, Any]]:

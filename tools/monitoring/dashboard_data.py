@@ -47,8 +47,10 @@ def read_dashboard() -> dict[str, Any]:
 
 
 def fill_variables(expression: str, *, window: str) -> str:
-    """Replace Grafana's variables: select everything, and use `window` for all intervals."""
+    """Replace Grafana's variables: select everything, use `window` for all intervals, and the default objectives."""
     values = {"$__rate_interval": window, "$__range": window, "$namespace": ".*", "$job": ".*"}
+    defaults = Parameters()
+    values |= {f"${name}": getattr(defaults, name) for name in ("availability", "latency", "threshold")}
     for name, value in values.items():
         expression = expression.replace(name, value)
     return expression

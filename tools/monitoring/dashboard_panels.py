@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tools.monitoring.parameters import Parameters
 from tools.monitoring.recording_rules import ANSWERED, ASK_ROUTE, NOT_5XX, NOT_ANSWERED, REQUEST_DURATION
 
 DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
@@ -12,6 +11,11 @@ FLEET_MATCHERS: Final = 'namespace=~"$namespace",job=~"$job"'
 RATE_INTERVAL: Final = "$__rate_interval"
 _BUCKET: Final = f"{REQUEST_DURATION}_bucket"
 _COUNT: Final = f"{REQUEST_DURATION}_count"
+_FLEET_ALERTS: Final = 'alertname=~"Askd.*",alertstate="firing",namespace=~"$namespace",job=~"$job|"'
+"""Alerts of the selected fleets. Those on absent series and on the autoscaler have no label `job`."""
+AVAILABILITY: Final = "$availability"
+LATENCY: Final = "$latency"
+THRESHOLD: Final = "$threshold"
 _FOLLOWER: Final = 'role="follower"'
 _BUDGET_THRESHOLDS: Final = [(None, "red"), (0.0, "orange"), (0.25, "green")]
 
@@ -54,39 +58,38 @@ def quantile(share: float, name: str, *matchers: str) -> str:
     return f"histogram_quantile({share}, sum by (le) ({rate_of(name, *matchers)}))"
 
 
-def panels(parameters: Parameters) -> list[list[Panel]]:
+def panels() -> list[list[Panel]]:
     """Return the rows of panels."""
     return [
-        list(_overview_row(parameters)),
+        list(_overview_row()),
         list(_requests_row()),
-        list(_latency_row(parameters)),
+        list(_latency_row()),
         list(_internals_row()),
     ]
 
 
-def _overview_row(parameters: Parameters) -> Iterator[Panel]:
+def _overview_row() -> Iterator[Panel]:
     stat: dict[str, Any] = {"kind": "stat", "width": 4, "height": 4}
     error_ratio = f"1 - sum({request_rate(NOT_5XX, window='$__range')}) / sum({request_rate(window='$__range')})"
-    fast = rate_of(_BUCKET, ASK_ROUTE, ANSWERED, f'le="{parameters.threshold}"', window="$__range")
+    fast = rate_of(_BUCKET, ASK_ROUTE, ANSWERED, f'le="{THRESHOLD}"', window="$__range")
     answers = rate_of(_COUNT, ASK_ROUTE, ANSWERED, window="$__range")
     # Other applications may export this standard metric; `askd_build_info` limits it to askd.
     active = f"{select('http_server_active_requests')} and on (namespace, job, instance) {select('askd_build_info')}"
     yield Panel(title="Requests per second", queries={"requests": f"sum({request_rate()})"}, unit="reqps", **stat)
     yield Panel(
         title="Error budget left",
-        queries={"left": f"1 - ({error_ratio}) / ((100 - {parameters.availability}) / 100)"},
+        queries={"left": f"1 - ({error_ratio}) / ((100 - {AVAILABILITY}) / 100)"},
         unit="percentunit",
         thresholds=_BUDGET_THRESHOLDS,
-        help=f"For the selected time range. Objective: {parameters.availability} % without 5xx. Below 0: exhausted.",
+        help=f"For the selected time range. Objective: {AVAILABILITY} % without 5xx. Below 0: exhausted.",
         **stat,
     )
     yield Panel(
         title="Latency budget left",
-        queries={"left": f"1 - (1 - sum({fast}) / sum({answers})) / ((100 - {parameters.latency}) / 100)"},
+        queries={"left": f"1 - (1 - sum({fast}) / sum({answers})) / ((100 - {LATENCY}) / 100)"},
         unit="percentunit",
         thresholds=_BUDGET_THRESHOLDS,
-        help=f"For the selected time range. Objective: {parameters.latency} % of the answers within "
-        f"{parameters.threshold} s.",
+        help=f"For the selected time range. Objective: {LATENCY} % of the answers within {THRESHOLD} s.",
         **stat,
     )
     yield Panel(title="Active requests", queries={"active": f"sum({active})"}, **stat)
@@ -98,7 +101,7 @@ def _overview_row(parameters: Parameters) -> Iterator[Panel]:
     )
     yield Panel(
         title="Alerts",
-        queries={"firing": 'count(ALERTS{alertname=~"Askd.*",alertstate="firing"}) or vector(0)'},
+        queries={"firing": f"count(ALERTS{{{_FLEET_ALERTS}}}) or vector(0)"},
         thresholds=[(None, "green"), (1.0, "red")],
         **stat,
     )
@@ -132,26 +135,26 @@ def _requests_row() -> Iterator[Panel]:
     )
 
 
-def _latency_row(parameters: Parameters) -> Iterator[Panel]:
+def _latency_row() -> Iterator[Panel]:
     yield Panel(
         title="Latency",
         queries={"{{le}}": f"sum by (le) ({rate_of(_BUCKET, ASK_ROUTE)})"},
         width=9,
         kind="heatmap",
         unit="s",
-        help=f"The threshold of the objective is {parameters.threshold} s.",
+        help=f"The threshold of the objective is {THRESHOLD} s.",
     )
     yield Panel(
         title="Latency and objective",
         queries={
             "99 %": quantile(0.99, _BUCKET, ASK_ROUTE, ANSWERED),
             "50 %": quantile(0.5, _BUCKET, ASK_ROUTE, ANSWERED),
-            "objective": f"vector({parameters.threshold})",
+            "objective": f"vector({THRESHOLD})",
         },
         width=7,
         unit="s",
         objective_series="objective",
-        help=f"Objective: {parameters.latency} % below the line.",
+        help=f"Objective: {LATENCY} % below the line.",
     )
     yield Panel(
         title="Queue and concurrency limit",

@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from tools.monitoring import prometheus_server
 from tools.monitoring.dashboard import WIDTH
 from tools.monitoring.dashboard_data import fill_variables, loaded_fleet, read_dashboard
+from tools.monitoring.parameters import Parameters
 from tools.monitoring.prometheus_server import pause
 
 PICTURE: Final = Path(__file__).parents[2] / "docs" / "pictures" / "dashboard.png"
@@ -116,7 +117,7 @@ def _draw_lines(axes: Axes, panel: dict[str, Any], series: Series) -> None:
     axes.legend(loc="upper left", ncols=3, fontsize=6, framealpha=0.4)
 
 
-def _draw_heatmap(axes: Axes, panel: dict[str, Any], series: Series) -> None:
+def _draw_heatmap(axes: Axes, _panel: dict[str, Any], series: Series) -> None:
     """Draw the number of observations per bucket: cumulative counts minus those of the bucket before."""
     rows = sorted((float(name), dict(zip(bucket_times, values, strict=True))) for name, bucket_times, values in series)
     times = list(range(DURATION + 1))
@@ -125,8 +126,8 @@ def _draw_heatmap(axes: Axes, panel: dict[str, Any], series: Series) -> None:
         heat.append([above.get(at, 0.0) - below.get(at, 0.0) for at in times])
     axes.pcolormesh(times, range(len(rows)), heat, cmap="inferno", shading="nearest")
     axes.set_yticks(range(len(rows)), [f"{bound:g}" for bound, _ in rows], fontsize=6)
-    objective = [index for index, (bound, _) in enumerate(rows) if f"{bound:g} s" in panel["description"]]
-    axes.axhline(objective[0] + 0.5, color="red", linestyle="--")
+    objective = [bound for bound, _ in rows].index(float(Parameters().threshold))
+    axes.axhline(objective + 0.5, color="red", linestyle="--")
 
 
 def _draw_stat(axes: Axes, panel: dict[str, Any], series: Series) -> None:

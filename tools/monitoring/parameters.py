@@ -22,8 +22,18 @@ class Parameters:
     """Matchers of the fleet's series, each followed by a comma; empty selects every askd."""
     autoscaler: str = 'horizontalpodautoscaler=~".*askd.*"'
     """Matchers of the fleet's HorizontalPodAutoscaler in the series of kube-state-metrics."""
-    runbooks: str = "docs/runbooks"
-    """URL of docs/runbooks."""
+    runbooks: str = ""
+    """URL at which docs/runbooks is published; empty leaves `runbook_url` out."""
+    critical: str = "critical"
+    """Severity of alerts that need action now."""
+    warning: str = "warning"
+    """Severity of alerts that need action within days."""
+    uid: str = "askd"
+    """Id of the dashboard in Grafana."""
+    title: str = "askd"
+    """Title of the dashboard."""
+    namespace: str = ""
+    """Namespace that the dashboard selects at first; empty selects all."""
     scale: float = 1.0
     """Factor by which all windows and waiting times are shortened, to try alerts out."""
 
@@ -42,7 +52,6 @@ class Parameters:
         return f"{name}{{{text}}}" if text else name
 
 
-PLACEHOLDERS: Final = Parameters(
-    **{name: f"@{name}@" for name in ("availability", "latency", "threshold", "selector", "autoscaler", "runbooks")}  # type: ignore[arg-type]  # none is `scale`
-)
+_TEXT_FIELDS: Final = [field.name for field in dataclasses.fields(Parameters) if isinstance(field.default, str)]
+PLACEHOLDERS: Final = Parameters(**{name: f"@{name}@" for name in _TEXT_FIELDS})  # type: ignore[arg-type]  # none is `scale`
 """Parameters for the chart's files; its templates replace them by values."""

@@ -2,8 +2,8 @@
 
 `Ask.__call__` is the fast path: it runs as soon as the bytes of a `GET` or `HEAD` have arrived, and responds without a
 task, a request object and routing, which in Python cost as much as the rest of a request. A request that has to wait
-for the answerer gets a task, and nothing else. aiohttp's handlers `get` and `post` serve what the fast path leaves to
-them: bodies, streams, HTTP/1.0, `Expect`, and rate limits that are checked over the network. The steps are the same:
+for the answerer gets a task, and nothing else. aiohttp's handlers `get` and `post` serve the rest: bodies, streams,
+HTTP/1.0, `Expect`, and rate limits that are checked over the network. The steps are the same:
 
     instrumentation.begin → admission → response cache → load shedding → parsing → pipeline → rendering → finish
 """

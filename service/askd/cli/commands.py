@@ -326,7 +326,7 @@ def _init_command() -> click.Command:
             ),
             click.Option(
                 ["--chart"],
-                help="askd's Helm chart: a folder or an oci:// URL.  [default: chart/ of the checkout]",
+                help="askd's Helm chart: a folder or an oci:// URL.  [default: a copy of it in chart/]",
             ),
         ],
         short_help="Create a project with a function, test and Dockerfile.",

@@ -1,7 +1,7 @@
 """Bridge between a connection and aiohttp, through public interfaces only.
 
 aiohttp's server makes a handler per connection, which is an `asyncio.Protocol`. The bridge is the `asyncio.Transport`
-of that handler: it feeds it one request at a time, and passes what the handler writes on to the connection.
+of that handler: it feeds it one request at a time, and passes its output on to the connection.
 """
 
 import asyncio
@@ -136,7 +136,7 @@ class AiohttpBridge(asyncio.Transport):
             self.connection.close(lingers=is_unread)
 
     def abort(self) -> None:
-        """Close the connection without sending what is buffered."""
+        """Close the connection without sending the buffered bytes."""
         self.close()
 
     def is_closing(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class EarlyTransport(asyncio.Transport):
-    """Writes to the socket at once, and keeps what the socket does not take.
+    """Writes to the socket at once, and keeps the bytes that it does not take.
 
     Args:
         sock: The accepted, non-blocking socket.

@@ -348,7 +348,7 @@ class HttpConnection(asyncio.Protocol):
         """Close the connection when all bytes are sent.
 
         Args:
-            lingers: Whether to discard what the client still sends until it closes its end, or for CLOSE_TIMEOUT
+            lingers: Whether to discard further input until it closes its end, or for CLOSE_TIMEOUT
                 seconds. Otherwise the kernel would answer with a reset, which can destroy the response before the
                 client reads it (RFC 9112, section 9.6). Not possible over TLS.
         """

@@ -14,37 +14,40 @@ _DOTFILE_PREFIX: Final = "dot."
 """Prefix of templates whose file name starts with a dot: packaging tools skip hidden files."""
 _MAX_NAME_LENGTH: Final = 40
 """Characters of a project name. Kubernetes allows 63 in a label, and the chart appends suffixes to the name."""
-_CHECKOUT_CHART: Final = Path(__file__).parents[3] / "chart"
+_CHART_FOLDERS: Final = (Path(__file__).parent / "chart", Path(__file__).parents[3] / "chart")
+"""Where askd's chart is: in the wheel, or in the checkout that this code runs from. The image has none."""
 
 
 def write_scaffold(folder: Path, *, image: str, chart: str | None) -> list[str]:
-    """Write the project into `folder` and return the file names.
+    """Write the project into `folder` and return the names of its files and folders.
 
     Args:
         folder: Directory of the project; created if it does not exist.
         image: askd's image, with or without a tag.
-        chart: askd's chart, a directory or an `oci://` URL. None uses the chart of the checkout that this code runs
-            from, if it does.
+        chart: askd's chart, a directory or an `oci://` URL. None copies the chart of this installation to `chart`.
 
     Raises:
-        StartupError: A file exists already, in which case nothing is written, or a file cannot be written.
+        StartupError: A file exists already, in which case nothing is written, or a file cannot be written, or there is
+            no chart to copy.
     """
-    files = dict(_render_files(folder, image, chart))
-    existing = [name for name in files if (folder / name).exists()]
+    files = dict(_render_files(folder, image, chart or "chart"))
+    files |= dict(_chart_files()) if chart is None else {}
+    written = list(dict.fromkeys(name.partition("/")[0] for name in files))
+    existing = [name for name in written if (folder / name).exists()]
     if existing:
         raise StartupError(
             f"{folder.absolute()} already contains {', '.join(existing)}, which would be overwritten: move it away, or "
             f"choose another directory with `askd init DIR`"
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise StartupError(
             f"{error.filename or folder} cannot be written ({error.strerror}): choose another directory"
         ) from error
-    return list(files)
+    return written
 
 
 def project_name(folder: Path) -> str:
@@ -68,7 +71,7 @@ def next_steps(folder: Path) -> list[str]:
     return [*change_directory, *(f"{command:<{width}}  # {comment}" for command, comment in steps)]
 
 
-def _render_files(folder: Path, image: str, chart: str | None) -> Iterator[tuple[str, str]]:
+def _render_files(folder: Path, image: str, chart: str) -> Iterator[tuple[str, str]]:
     variables = _template_variables(folder, image, chart)
     templates = resources.files(__name__).joinpath("templates").iterdir()
     for template in sorted(templates, key=lambda template: template.name):
@@ -78,7 +81,20 @@ def _render_files(folder: Path, image: str, chart: str | None) -> Iterator[tuple
             yield name, Template(template.read_text(encoding="utf-8")).substitute(variables)
 
 
-def _template_variables(folder: Path, image: str, chart: str | None) -> Mapping[str, str]:
+def _chart_files() -> Iterator[tuple[str, str]]:
+    """Yield the names of the chart's files below the project, and their texts."""
+    for chart in _CHART_FOLDERS:
+        if (chart / "Chart.yaml").is_file():
+            for path in sorted(chart.rglob("*")):
+                if path.is_file() and path.suffix != ".pyc":
+                    yield f"chart/{path.relative_to(chart).as_posix()}", path.read_text(encoding="utf-8")
+            return
+    raise StartupError(
+        "this installation has no Helm chart: name one with `askd init --chart`, a folder or an oci:// URL"
+    )
+
+
+def _template_variables(folder: Path, image: str, chart: str) -> Mapping[str, str]:
     name = project_name(folder)
     return {
         "name": name,
@@ -86,7 +102,8 @@ def _template_variables(folder: Path, image: str, chart: str | None) -> Mapping[
         "image": image,
         "image_pip": image_variant(image, "pip"),
         "image_dev": image_variant(image, "dev"),
-        "chart": _chart_line(chart),
+        "chart": f"remoteChart: {chart}" if "://" in chart else f"chartPath: {chart}",
+        "chart_source": chart,
     }
 
 
@@ -94,10 +111,3 @@ def image_variant(image: str, variant: str) -> str:
     """Return the name of a variant of askd's image: `askd` → `askd:pip`, `askd:0.1.0` → `askd:0.1.0-pip`."""
     tagged = ":" in image.rpartition("/")[2]
     return f"{image}-{variant}" if tagged else f"{image}:{variant}"
-
-
-def _chart_line(chart: str | None) -> str:
-    """Return the line of skaffold.yaml that refers to the chart."""
-    if chart is None:
-        chart = str(_CHECKOUT_CHART) if (_CHECKOUT_CHART / "Chart.yaml").is_file() else "../askd/chart"
-    return f"remoteChart: {chart}" if "://" in chart else f"chartPath: {chart}"

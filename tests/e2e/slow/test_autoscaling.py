@@ -18,7 +18,7 @@ CPU_QUERY = "q=hello&burn=0.004"
 """A request of 4 ms CPU time: with askd's own cost, 8 clients use 5 % of a core, 48 clients 25 %."""
 SCALING_ACTIVE = "{.status.conditions[?(@.type=='ScalingActive')].status}"
 VALUES = {
-    "autoscaling.type": "hpa",
+    "autoscaling.enabled": True,
     "autoscaling.minReplicas": 1,
     "autoscaling.maxReplicas": 4,
     "autoscaling.cpu.averageValue": "100m",

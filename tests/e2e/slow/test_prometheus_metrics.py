@@ -100,6 +100,7 @@ async def test_scrapes_during_rollouts(install: InstallRelease, results: Results
 async def saturation_query(namespace: str, name: str) -> str:
     """Return the saturation query of the chart's ScaledObject."""
     values: dict[str, Any] = {
+        "autoscaling.enabled": True,
         "autoscaling.type": "keda",
         "autoscaling.saturation.enabled": True,
         "autoscaling.saturation.window": f"{WINDOW}s",

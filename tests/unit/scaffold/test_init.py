@@ -13,11 +13,13 @@ from askd import scaffold
 from askd.cli.main import main
 
 Capture = pytest.CaptureFixture[str]
+CHART = Path(__file__).parents[3] / "chart"
 FILES = {
     ".dockerignore",
     "Dockerfile",
     "README.md",
     "answer.py",
+    "chart",
     "requirements.txt",
     "skaffold.yaml",
     "test_answer.py",
@@ -45,7 +47,8 @@ def test_init_writes_the_project(folder: Path, capsys: Capture) -> None:
     assert all(f"wrote {folder / name}\n" in output for name in FILES)
     assert f"    cd {folder}\n    askd serve --reload" in output
     assert "docker build -t my-answers ." in output
-    assert not [path.name for path in folder.iterdir() if "$name" in path.read_text(encoding="utf-8")]
+    texts = [path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()]
+    assert not [text for text in texts if "$name" in text]
 
 
 def test_generated_test_passes(folder: Path) -> None:
@@ -78,7 +81,7 @@ def test_image_chart_and_skaffold_agree(folder: Path) -> None:
     } == {"my-answers"}
     assert skaffold["apiVersion"] == "skaffold/v4beta14"
     assert release["setValueTemplates"]["image.tag"] == "{{.IMAGE_TAG_my_answers}}"
-    assert release["chartPath"]
+    assert (release["chartPath"], (folder / "chart" / "Chart.yaml").is_file()) == ("chart", True)
     assert values["answerer"]["spec"] == "answer.py:answer"
 
 
@@ -106,6 +109,24 @@ def test_chart_option(tmp_path: Path) -> None:
     (remote,) = read_yaml(tmp_path / "a" / "skaffold.yaml")["deploy"]["helm"]["releases"]
     (local,) = read_yaml(tmp_path / "b" / "skaffold.yaml")["deploy"]["helm"]["releases"]
     assert (remote["remoteChart"], local["chartPath"]) == ("oci://example.org/charts/askd", "../chart")
+    assert not (tmp_path / "a" / "chart").exists()
+
+
+def test_chart_is_copied(folder: Path) -> None:
+    """Without --chart, the project contains the chart, so that it needs no checkout."""
+    names = {path.relative_to(CHART) for path in CHART.rglob("*") if path.is_file()}
+    copied = {path.relative_to(folder / "chart") for path in (folder / "chart").rglob("*") if path.is_file()}
+    assert copied == names
+    assert all((folder / "chart" / name).read_bytes() == (CHART / name).read_bytes() for name in names)
+
+
+def test_installation_without_a_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """Where neither the installation nor a checkout has the chart, the error names --chart and nothing is written."""
+    monkeypatch.setattr(scaffold, "_CHART_FOLDERS", (tmp_path / "none",))
+    assert main(["init", str(tmp_path / "a")]) == 2
+    assert "name one with `askd init --chart`" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+    assert main(["init", str(tmp_path / "a"), "--chart", "../chart"]) == 0
 
 
 def test_existing_files_are_not_overwritten(tmp_path: Path, capsys: Capture) -> None:

@@ -1,7 +1,7 @@
 """Create the graph from the object that the spec names: use it as it is, compile it, or call it as a factory.
 
 A factory without parameters is called once. One with `config` or `runtime` may depend on the question, so it is called
-for each question, as LangGraph's server does, and once at the start to learn what the graph takes.
+for each question, as LangGraph's server does, and once at the start to learn its parameters.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Memory for graphs that have none: a checkpointer for conversations, and a store for what a graph remembers.
+"""Memory for graphs that have none: a checkpointer for conversations, and a store for a graph's memories.
 
 `ASKD_GRAPH_MEMORY` selects LangGraph's own classes, in memory or in a database. The `checkpointer` and the `store` of a
 `langgraph.json` come first. All classes are imported by name, and only if they are configured.

@@ -26,7 +26,7 @@ _UNSUPPORTED_KEYS: Final = {
     "http": "its app and routes are not served, and its middleware does not run",
     "ui": "its components are not served",
     "webhooks": "no webhooks are sent",
-    "encryption": "what the checkpointer and the store save is not encrypted",
+    "encryption": "the data of the checkpointer and the store is not encrypted",
 }
 """Keys of `langgraph.json` that LangGraph's server uses and askd does not, with the consequence."""
 
