@@ -50,7 +50,7 @@ def create_answerer(settings: Settings) -> Answerer:
     """
     spec = settings.answerer
     if spec is None:
-        return _create_book(None)
+        return _create_book(None, settings)
     for factory in FACTORIES if spec else ():
         answerer = factory(spec, settings)
         if answerer is not None:
@@ -93,19 +93,21 @@ def contains_book(folder: Path) -> bool:
     return any(Path(name).suffix.lower() in BOOK_SUFFIXES for name in _scanned_files(folder))
 
 
-def _create_book(path: Path | None) -> Answerer:
+def _create_book(path: Path | None, settings: Settings) -> Answerer:
     from askd.answerers.book.answerer import BookAnswerer  # noqa: PLC0415 loads the search library, which only books need
+    from askd.answerers.book.matching import get_min_score  # noqa: PLC0415 as above
 
-    return BookAnswerer(path)
+    min_score = get_min_score(settings.book_match, settings.book_threshold)
+    return BookAnswerer(path, min_score=min_score, log_unanswered=settings.log_unanswered)
 
 
-def _book_factory(spec: str, _: Settings) -> Answerer | None:
+def _book_factory(spec: str, settings: Settings) -> Answerer | None:
     path = Path(spec)
     try:
         is_book = contains_book(path) if path.is_dir() else path.is_file() and path.suffix.lower() in BOOK_SUFFIXES
     except (OSError, ValueError):  # no access, name too long, NUL in the name: spec_not_found_message gives the reason
         return None
-    return _create_book(path) if is_book else None
+    return _create_book(path, settings) if is_book else None
 
 
 def _project_factory(spec: str, settings: Settings) -> Answerer | None:

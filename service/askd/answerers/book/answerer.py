@@ -10,9 +10,10 @@ from typing import Final, Literal, TypeAlias
 import structlog
 
 from askd.answerers.book.loader import FilesChanged, Fingerprint, LoadCancelled, load_snapshot, release_free_memory
+from askd.answerers.book.matching import MIN_SCORES
 from askd.answerers.book.snapshot import BookSnapshot
 from askd.answerers.book.watcher import BookWatcher
-from askd.errors import LoadError, Unavailable
+from askd.errors import LoadError, NoAnswer, Unavailable
 from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
 
 __all__ = ["BookAnswerer", "ReloadOutcome"]
@@ -24,7 +25,7 @@ _BUILT_IN_BOOK: Final = Path(__file__).parents[2] / "books"
 _MAX_INLINE_QUESTIONS: Final = 200_000
 """Maximum number of questions up to which the event loop runs a search itself.
 
-Measured: comparing the candidates takes 0.2 ms at every size and holds the interpreter's lock, so a thread does not
+Measured: comparing the candidates takes 0.5 ms at every size and holds the interpreter's lock, so a thread does not
 help. Tantivy releases the lock; its part takes 0.05 ms at this size, as much as the handover to a thread. For a million
 questions it takes up to 2 ms, during which the event loop can answer other requests."""
 _MAX_LOAD_ATTEMPTS: Final = 20
@@ -38,14 +39,20 @@ class BookAnswerer(Answerer):
 
     Args:
         path: File or folder of the book. None selects the built-in book, which is not watched for changes.
+        min_score: Minimum score, 0 to 1, of the answer to a similar question; infinity for exact matches only.
+        log_unanswered: Whether to log the text of questions without an answer.
     """
 
     kind = "book"
     deterministic = True
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(
+        self, path: Path | None = None, *, min_score: float = MIN_SCORES["normal"], log_unanswered: bool = False
+    ) -> None:
         self.name = str(path) if path else "built-in book"
         self._path = path
+        self._min_score = min_score
+        self._log_unanswered = log_unanswered
         self._snapshot: BookSnapshot | None = None
         self._recent_answers: dict[str, Answer] = {}
         self._reload_count = 0
@@ -71,6 +78,11 @@ class BookAnswerer(Answerer):
         if self._path:
             self._watcher = BookWatcher(self._path, fingerprint, lambda changed: self._reload(loop, changed))
 
+    def _make_version(self, snapshot: BookSnapshot) -> str:
+        """Return a version that differs if the same book has other answers because of another minimum score."""
+        is_default = self._min_score == MIN_SCORES["normal"]
+        return snapshot.version if is_default else f"{snapshot.version}-{self._min_score:g}"
+
     def _load_initial(self, progress: ProgressCallback) -> tuple[BookSnapshot, Fingerprint]:
         for _ in range(_MAX_LOAD_ATTEMPTS):
             try:
@@ -83,11 +95,12 @@ class BookAnswerer(Answerer):
     def _activate_snapshot(self, snapshot: BookSnapshot) -> None:
         """Replace the snapshot. Must run on the event loop, so that no request sees parts of two snapshots."""
         self._snapshot, self._recent_answers = snapshot, snapshot.recent_answers
-        self.version = snapshot.version
+        self.version = self._make_version(snapshot)
         self.contract = Contract(
             summary="Answers a question from a book.",
             description=f"A book of {snapshot.entry_count:,} answers. If a question is not in it, the response is the "
-            "answer to the most similar question, or up to three suggestions if no question is similar enough.",
+            "answer to the most similar question, with this question and a score, or up to three suggestions if no "
+            "question is similar enough.",
             examples=snapshot.examples,
         )
 
@@ -113,12 +126,15 @@ class BookAnswerer(Answerer):
             self._finish_reload(loop, "failed")
             return
         self._reload_failing = False
-        if snapshot.version == self.version:
+        if self._make_version(snapshot) == self.version:
             self._finish_reload(loop, "unchanged")
             return
         self._reload_count += 1
         _log.info(
-            "book_reloaded", version=snapshot.version, previous_version=self.version, entries=snapshot.entry_count
+            "book_reloaded",
+            version=self._make_version(snapshot),
+            previous_version=self.version,
+            entries=snapshot.entry_count,
         )
         self._finish_reload(loop, "reloaded", snapshot)
         del snapshot
@@ -158,7 +174,7 @@ class BookAnswerer(Answerer):
         """Return the answer to this question or to the most similar one.
 
         Raises:
-            NoAnswer: No question in the book is similar enough.
+            NoAnswer: No question in the book is similar enough. It suggests questions as written in the book.
             Unavailable: The book is not loaded yet.
         """
         if answer := self.try_immediate(question):
@@ -167,11 +183,17 @@ class BookAnswerer(Answerer):
         if not snapshot:
             raise Unavailable("The book is still loading.")
         if snapshot.question_count <= _MAX_INLINE_QUESTIONS:
-            return snapshot.find_fuzzy(question.text)
-        self._search_executor = self._search_executor or ThreadPoolExecutor(1, "askd-book-search")
-        return await asyncio.get_running_loop().run_in_executor(
-            self._search_executor, snapshot.find_fuzzy, question.text
-        )
+            similar = snapshot.find_similar(question.text)
+        else:
+            self._search_executor = self._search_executor or ThreadPoolExecutor(1, "askd-book-search")
+            loop = asyncio.get_running_loop()
+            similar = await loop.run_in_executor(self._search_executor, snapshot.find_similar, question.text)
+        if similar.answer and similar.score >= self._min_score:
+            return similar.answer
+        if self._log_unanswered:
+            best_score = similar.score if similar.answer else None
+            _log.info("question_unanswered", question=question.text, suggestions=similar.suggestions, score=best_score)
+        raise NoAnswer(similar.suggestions)
 
     async def close(self) -> None:
         """Stop watching and searching, and cancel a load in progress."""

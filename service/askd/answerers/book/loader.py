@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 
 from askd.answerers.book.formats import BookFormatError, Entry, FormatReader, json_file, markdown_file, yaml_file
 from askd.answerers.book.fuzzy_search import FuzzyIndexBuilder
+from askd.answerers.book.languages import DEFAULT_LANGUAGE, LANGUAGES, Language, assign_languages
 from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStore
 from askd.answerers.book.snapshot import BookSnapshot
 from askd.answerers.book.text_analysis import normalize, strip_question_lead
@@ -30,12 +31,14 @@ READERS_BY_SUFFIX: Final[dict[str, FormatReader]] = {
 }
 _SUPPORTED_SUFFIXES: Final = ".yaml, .yml, .json or .md"
 
-_RULES_VERSION: Final = b"askd book 1"
+_RULES_VERSION: Final = b"askd book 2"
 """Part of the book's version. Increase the number if normalization, terms, thresholds or ranking change."""
 _PROGRESS_INTERVAL: Final = 0.1
 """Minimum number of seconds between two progress messages."""
 _READ_PROGRESS_SHARE: Final = 0.8
 """Fraction of the load that is reading; its progress is the size of the texts relative to the size of the files."""
+_DETECTION_LENGTH: Final = 300
+"""Number of characters of an answer from which its language is detected."""
 _YIELD_SLEEP: Final = 0.0001
 """Seconds. After a sleep of zero this thread would take the interpreter's lock back before a waiting thread wakes."""
 _ENTRIES_PER_YIELD: Final = 1000
@@ -160,6 +163,7 @@ class _SnapshotBuilder:
         self._cancelled = cancelled
         self._store = PackedEntryStore()
         self._fuzzy_index_builder = FuzzyIndexBuilder()
+        self._language = LANGUAGES[DEFAULT_LANGUAGE]
         # The callbacks must not refer to `self`: the snapshot would keep its builder alive, in a reference cycle that
         # only the garbage collector frees.
         get_question = self._store.get_question
@@ -193,8 +197,9 @@ class _SnapshotBuilder:
             raise LoadError(f"{path}:{error.line}: {error.message}") from None
 
     def _add_entries(self, entries: list[Entry], find_line: Callable[[int], int], first_entry: int) -> None:
-        for entry_number, entry in enumerate(entries, self._store.entry_count):
-            error_message = self._add_entry(entry)
+        languages = self._assign_languages(entries)
+        for entry_number, (entry, language) in enumerate(zip(entries, languages, strict=True), self._store.entry_count):
+            error_message = self._add_entry(entry, language)
             if error_message:
                 raise BookFormatError(find_line(entry_number - first_entry), error_message)
         if (now := time.monotonic()) >= self._last_progress_at + _PROGRESS_INTERVAL:
@@ -204,7 +209,16 @@ class _SnapshotBuilder:
             self._progress(ProgressMessage.with_fraction(message, fraction))
         self._yield_to_threads()
 
-    def _add_entry(self, entry: Entry) -> str | None:
+    def _assign_languages(self, entries: list[Entry]) -> list[Language]:
+        """Return the language of each entry. A batch without known words has the language of the previous one."""
+        if not entries:
+            return []
+        texts = [f"{' '.join(entry.questions)} {entry.answer[:_DETECTION_LENGTH]}" for entry in entries]
+        languages = assign_languages(texts, lambda text: normalize(text).split(), self._language)
+        self._language = languages[-1]
+        return languages
+
+    def _add_entry(self, entry: Entry, language: Language) -> str | None:
         """Add one entry. Returns an error message if it is invalid."""
         question_number = self._store.question_count
         questions = entry.questions
@@ -222,7 +236,7 @@ class _SnapshotBuilder:
             subject = strip_question_lead(normalized)
             if subject != normalized:
                 self._subject_index.add(subject, number)
-            self._fuzzy_index_builder.add(normalized)
+            self._fuzzy_index_builder.add(normalized, language)
         return None
 
     def _yield_to_threads(self) -> None:
@@ -241,7 +255,7 @@ class _SnapshotBuilder:
             exact_index=self._exact_index,
             subject_index=self._subject_index,
             ambiguous_questions=self._ambiguous_questions,
-            fuzzy_index=self._fuzzy_index_builder.build(self._store.get_question),
+            fuzzy_index=self._fuzzy_index_builder.build(self._store.get_question, self._store.get_answer),
             version=self._store.compute_digest(_RULES_VERSION),
         )
 
