@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-COMMAND_NAMES: Final = ("serve", "ask", "explain", "check", "openapi", "top", "token", "init")
+COMMAND_NAMES: Final = ("serve", "ask", "explain", "check", "book", "openapi", "top", "token", "init")
 """Commands in the order of the help."""
 
 
