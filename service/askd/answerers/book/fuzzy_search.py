@@ -66,6 +66,7 @@ _WRITER_HEAP_BYTES: Final = 3 << 30
 _MAX_STOP_WORD_QUESTION_LENGTH: Final = 40
 """Maximum length in characters of a question of stop words only; checking the words of longer questions is too slow."""
 _LANGUAGE_LIST: Final = tuple(LANGUAGES.values())
+_LANGUAGE_NUMBERS: Final = {name: number for number, name in enumerate(LANGUAGES)}
 
 
 class Match(NamedTuple):
@@ -286,7 +287,7 @@ class FuzzyIndexBuilder:
         document = tantivy.Document()
         document.add_text(STOP_WORDS_FIELD if is_plain else language.name, text)
         self._writer.add_document(document)
-        self._language_numbers.append(_LANGUAGE_LIST.index(language))
+        self._language_numbers.append(_LANGUAGE_NUMBERS[language.name])
 
     def build(self, get_question: Callable[[int], str], get_answer: Callable[[int], str]) -> FuzzyIndex:
         """Return the index of all added questions.

@@ -4,7 +4,7 @@ The words are in `languages.yaml`, in the form that `text_analysis.normalize` re
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,7 @@ DEFAULT_LANGUAGE: Final = "english"
 """Language of a text in which no language is detected."""
 _MIN_DETECTION_LEAD: Final = 2
 """Number of stop words by which a language must lead over the second to be detected."""
-_DETECTION_SAMPLE: Final = 100
+_DETECTION_SAMPLE: Final = 40
 """Number of texts whose languages are detected to find the languages of all."""
 _MIN_LANGUAGE_SHARE: Final = 0.1
 """Minimum share of the texts for a language to be one of the book's languages."""
@@ -103,27 +103,25 @@ def detect_language(words: Collection[str]) -> Language | None:
     return LANGUAGES[name] if count >= second_count + _MIN_DETECTION_LEAD else None
 
 
-def assign_languages(
-    texts: Sequence[str], split: Callable[[str], Collection[str]], default: Language
-) -> list[Language]:
-    """Return the language of each text.
+def assign_languages(count: int, get_words: Callable[[int], Collection[str]], default: Language) -> list[Language]:
+    """Return the language of each of a number of texts.
 
     Short texts are assigned to a language only if it is one of the languages of the texts as a whole, because names
     and loanwords mislead the detection.
 
     Args:
-        texts: The texts.
-        split: Returns the normalized words of a text.
+        count: Number of texts.
+        get_words: Returns the normalized words of a text by its index.
         default: Language of all texts if none is detected.
     """
-    step = max(1, len(texts) // _DETECTION_SAMPLE)
-    detected = Counter(language.name for text in texts[::step] if (language := detect_language(split(text))))
-    names = [name for name, count in detected.most_common() if count >= _MIN_LANGUAGE_SHARE * detected.total()]
+    sample = range(0, count, max(1, count // _DETECTION_SAMPLE))
+    detected = Counter(language.name for index in sample if (language := detect_language(get_words(index))))
+    names = [name for name, number in detected.most_common() if number >= _MIN_LANGUAGE_SHARE * detected.total()]
     if len(names) < 2:
-        return [LANGUAGES[names[0]] if names else default] * len(texts)
+        return [LANGUAGES[names[0]] if names else default] * count
     languages: list[Language] = []
-    for text in texts:
-        language = detect_language(split(text))
+    for index in range(count):
+        language = detect_language(get_words(index))
         if not (language and language.name in names):  # mixed books are usually grouped by language
             language = languages[-1] if languages else LANGUAGES[names[0]]
         languages.append(language)

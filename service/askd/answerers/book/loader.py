@@ -211,11 +211,13 @@ class _SnapshotBuilder:
 
     def _assign_languages(self, entries: list[Entry]) -> list[Language]:
         """Return the language of each entry. A batch without known words has the language of the previous one."""
-        if not entries:
-            return []
-        texts = [f"{' '.join(entry.questions)} {entry.answer[:_DETECTION_LENGTH]}" for entry in entries]
-        languages = assign_languages(texts, lambda text: normalize(text).split(), self._language)
-        self._language = languages[-1]
+
+        def get_words(index: int) -> list[str]:
+            entry = entries[index]
+            return normalize(f"{' '.join(entry.questions)} {entry.answer[:_DETECTION_LENGTH]}").split()
+
+        languages = assign_languages(len(entries), get_words, self._language)
+        self._language = languages[-1] if languages else self._language
         return languages
 
     def _add_entry(self, entry: Entry, language: Language) -> str | None:

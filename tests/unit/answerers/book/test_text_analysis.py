@@ -90,7 +90,7 @@ def test_unspaced_scripts_become_bigrams() -> None:
 
 def assign(texts: list[str]) -> list[str]:
     """Return the names of the languages of texts."""
-    languages = assign_languages(texts, lambda text: normalize(text).split(), LANGUAGES["english"])
+    languages = assign_languages(len(texts), lambda index: normalize(texts[index]).split(), LANGUAGES["english"])
     return [language.name for language in languages]
 
 
