@@ -98,7 +98,13 @@ def _create_book(path: Path | None, settings: Settings) -> Answerer:
     from askd.answerers.book.matching import get_min_score  # noqa: PLC0415 as above
 
     min_score = get_min_score(settings.book_match, settings.book_threshold)
-    return BookAnswerer(path, min_score=min_score, log_unanswered=settings.log_unanswered)
+    return BookAnswerer(
+        path,
+        min_score=min_score,
+        semantic=settings.book_semantic,
+        deterministic=settings.deterministic,
+        log_unanswered=settings.log_unanswered,
+    )
 
 
 def _book_factory(spec: str, settings: Settings) -> Answerer | None:

@@ -64,8 +64,10 @@ class Settings(ServerSettings, AnsweringSettings):
             conflicts.append(f"--rate-burst={self.rate_burst} requires --rate-limit: set --rate-limit, such as 100/s")
         if self.book_match == "exact" and self.book_threshold is not None:
             conflicts.append(
-                f"--book-threshold={self.book_threshold:g} has no effect with --book-match=exact: remove one of them"
+                f"--book-threshold={self.book_threshold:g} has no effect with --book-match=exact: use one of them"
             )
+        if self.book_match == "exact" and self.book_semantic:
+            conflicts.append("--book-semantic has no effect with --book-match=exact: use one of them")
         if self.docs_require_token and self.tokens_file is None:
             conflicts.append(
                 "--docs-require-token requires --tokens-file: set --tokens-file, or remove --docs-require-token"

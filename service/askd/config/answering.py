@@ -42,6 +42,13 @@ class AnsweringSettings:
         "strict, 0.72 for normal and 0.5 for eager.",
         group="Answerer",
     )
+    book_semantic: bool = setting(
+        False,
+        fields.boolean,
+        "Compare questions to a book by a local language model too (needs the extra askd[semantic]; for English). "
+        "Answers may then differ between CPUs, so they are not deterministic unless --deterministic is set.",
+        group="Answerer",
+    )
     threads: int = setting(
         64,
         fields.integer(1, 1024),

@@ -11,6 +11,7 @@ import structlog
 
 from askd.answerers.book.loader import FilesChanged, Fingerprint, LoadCancelled, load_snapshot, release_free_memory
 from askd.answerers.book.matching import MIN_SCORES
+from askd.answerers.book.semantic_search import SentenceModel, get_vector_cache
 from askd.answerers.book.snapshot import BookSnapshot
 from askd.answerers.book.watcher import BookWatcher
 from askd.errors import LoadError, NoAnswer, Unavailable
@@ -40,6 +41,9 @@ class BookAnswerer(Answerer):
     Args:
         path: File or folder of the book. None selects the built-in book, which is not watched for changes.
         min_score: Minimum score, 0 to 1, of the answer to a similar question; infinity for exact matches only.
+        semantic: Whether to compare questions by sentence embeddings too.
+        deterministic: Whether equal questions always have equal answers; None: unless `semantic` is set, because
+            embeddings depend on the CPU.
         log_unanswered: Whether to log the text of questions without an answer.
     """
 
@@ -47,11 +51,20 @@ class BookAnswerer(Answerer):
     deterministic = True
 
     def __init__(
-        self, path: Path | None = None, *, min_score: float = MIN_SCORES["normal"], log_unanswered: bool = False
+        self,
+        path: Path | None = None,
+        *,
+        min_score: float = MIN_SCORES["normal"],
+        semantic: bool = False,
+        deterministic: bool | None = None,
+        log_unanswered: bool = False,
     ) -> None:
         self.name = str(path) if path else "built-in book"
         self._path = path
         self._min_score = min_score
+        self._semantic = semantic
+        self._model: SentenceModel | None = None
+        self.deterministic = not semantic if deterministic is None else deterministic
         self._log_unanswered = log_unanswered
         self._snapshot: BookSnapshot | None = None
         self._recent_answers: dict[str, Answer] = {}
@@ -80,17 +93,33 @@ class BookAnswerer(Answerer):
 
     def _make_version(self, snapshot: BookSnapshot) -> str:
         """Return a version that differs if the same book has other answers because of another minimum score."""
-        is_default = self._min_score == MIN_SCORES["normal"]
-        return snapshot.version if is_default else f"{snapshot.version}-{self._min_score:g}"
+        is_default = self._min_score == MIN_SCORES["normal"] and not self._semantic
+        suffix = "-semantic" if self._semantic else ""
+        return snapshot.version if is_default else f"{snapshot.version}-{self._min_score:g}{suffix}"
 
     def _load_initial(self, progress: ProgressCallback) -> tuple[BookSnapshot, Fingerprint]:
         for _ in range(_MAX_LOAD_ATTEMPTS):
             try:
-                return load_snapshot(self._path or _BUILT_IN_BOOK, progress, self._close_event)
+                return self._load_snapshot(progress)
             except FilesChanged:
                 if self._close_event.wait(_LOAD_RETRY_DELAY):
                     raise LoadCancelled from None
         raise LoadError(f"{self.name}: the files keep changing during the load: start again when they are complete")
+
+    def _load_snapshot(self, progress: ProgressCallback) -> tuple[BookSnapshot, Fingerprint]:
+        snapshot, fingerprint = load_snapshot(self._path or _BUILT_IN_BOOK, progress, self._close_event)
+        if self._semantic:
+            self._model = self._model or SentenceModel()
+            snapshot.enable_semantic_search(self._model, get_vector_cache(self._path), self._report_or_cancel(progress))
+        return snapshot, fingerprint
+
+    def _report_or_cancel(self, progress: ProgressCallback) -> ProgressCallback:
+        def report(line: str) -> None:
+            if self._close_event.is_set():
+                raise LoadCancelled
+            progress(line)
+
+        return report
 
     def _activate_snapshot(self, snapshot: BookSnapshot) -> None:
         """Replace the snapshot. Must run on the event loop, so that no request sees parts of two snapshots."""
@@ -107,9 +136,7 @@ class BookAnswerer(Answerer):
     def _reload(self, loop: asyncio.AbstractEventLoop, _: Fingerprint) -> None:
         """Load the changed book, and replace the snapshot if it is valid. Runs in the watcher's thread."""
         try:
-            snapshot, _ = load_snapshot(
-                self._path or _BUILT_IN_BOOK, lambda line: _log.debug("book_loading", progress=line), self._close_event
-            )
+            snapshot, _ = self._load_snapshot(lambda line: _log.debug("book_loading", progress=line))
         except LoadCancelled:
             return
         except FilesChanged:
@@ -182,7 +209,7 @@ class BookAnswerer(Answerer):
         snapshot = self._snapshot
         if not snapshot:
             raise Unavailable("The book is still loading.")
-        if snapshot.question_count <= _MAX_INLINE_QUESTIONS:
+        if snapshot.question_count <= _MAX_INLINE_QUESTIONS and not self._semantic:
             similar = snapshot.find_similar(question.text)
         else:
             self._search_executor = self._search_executor or ThreadPoolExecutor(1, "askd-book-search")

@@ -22,8 +22,10 @@ import tantivy
 from askd.answerers.book.contradiction import Statement, TermMatch, agree, contradict, find_statement
 from askd.answerers.book.languages import LANGUAGES, Language
 from askd.answerers.book.matching import (
+    LEXICAL_SCORING,
     LIGHT_WORD_FACTOR,
     AskedQuestion,
+    Scoring,
     compare,
     compute_score,
     prepare_question,
@@ -82,6 +84,11 @@ class Match(NamedTuple):
     """Whether neither question has a term that the other lacks."""
 
 
+def sort_matches(matches: Iterable[Match]) -> list[Match]:
+    """Return the matches, the most similar first; between equal ones, the earlier question."""
+    return sorted(matches, key=lambda match: (-match.similarity, match.number))
+
+
 class FuzzyIndex:
     """Immutable search index. Safe to use from any thread; searches let other threads run.
 
@@ -112,15 +119,26 @@ class FuzzyIndex:
         self._candidate_cache: dict[int, tuple[Analysis, dict[str, float]]] = {}
         self._answer_cache: dict[int, str] = {}
 
-    def search(self, normalized: str) -> list[Match]:
-        """Return questions of the book that are similar to a normalized question, the most similar first."""
+    def search(self, normalized: str, candidates: Sequence[int] = ()) -> list[Match]:
+        """Return questions of the book that are similar to a normalized question, the most similar first.
+
+        Args:
+            normalized: The question.
+            candidates: Numbers of questions that are compared in any case.
+        """
         matches = [
-            match for name in self._question_counts for match in self._search_language(normalized, LANGUAGES[name])
+            match
+            for name in self._question_counts
+            for match in self._search_language(normalized, LANGUAGES[name], candidates)
         ]
-        return sorted(matches, key=lambda match: (-match.similarity, match.number))
+        return sort_matches(matches)
 
     def select(
-        self, normalized: str, matches: Sequence[Match], has_same_answer: Callable[[int, int], bool]
+        self,
+        normalized: str,
+        matches: Sequence[Match],
+        has_same_answer: Callable[[int, int], bool],
+        scoring: Scoring = LEXICAL_SCORING,
     ) -> tuple[int, float] | None:
         """Return the number of the question that is most probably meant, and its score from 0 to 1; None without one.
 
@@ -128,6 +146,7 @@ class FuzzyIndex:
             normalized: The asked question.
             matches: Result of the search for it.
             has_same_answer: Returns whether two questions have the same answer.
+            scoring: Constants for the kind of similarity.
         """
         asked_statements = {name: find_statement(normalized, LANGUAGES[name]) for name in self._question_counts}
         opposites: list[Match] = []
@@ -150,7 +169,7 @@ class FuzzyIndex:
                 if not (match.has_equal_terms and rival.has_equal_terms)
                 and not has_same_answer(rival.number, match.number)
             )
-            return match.number, compute_score(match.similarity, next(similarities, 0.0))
+            return match.number, compute_score(match.similarity, next(similarities, 0.0), scoring)
         return None
 
     def _find_statement(self, match: Match) -> Statement:
@@ -160,7 +179,7 @@ class FuzzyIndex:
         """Return the numbers of similar questions, the most similar first."""
         return [match.number for match in matches if match.similarity >= _MIN_SUGGESTION_SIMILARITY]
 
-    def _search_language(self, normalized: str, language: Language) -> Iterator[Match]:
+    def _search_language(self, normalized: str, language: Language, candidates: Sequence[int]) -> Iterator[Match]:
         analysis = analyze(normalized, language)
         field = STOP_WORDS_FIELD if analysis.has_only_stop_words else language.name
         counts = {term: self._searcher.doc_freq(field, term) for term in analysis.terms}
@@ -168,7 +187,7 @@ class FuzzyIndex:
         question = prepare_question(
             analysis, language, lambda term: self._get_weight(field, term, language), unknown_terms
         )
-        for number in self._find_candidates(field, question, counts):
+        for number in dict.fromkeys([*self._find_candidates(field, question, counts), *candidates]):
             if _LANGUAGE_LIST[self._language_numbers[number]] is not language:
                 continue
             candidate, weights = self._get_candidate(number, field, language)

@@ -37,9 +37,22 @@ _ANSWER_CREDIT: Final = 0.5
 _EVIDENCE_SHARE: Final = 0.6
 _FULL_EVIDENCE: Final = 2.0
 """Matched weight that counts as full evidence: two words that only one entry has."""
-_MAX_LEAD: Final = 0.4
-_SCORE_SLOPE: Final = 4.6
-_SCORE_MIDPOINT: Final = 1.15
+
+
+class Scoring(NamedTuple):
+    """Constants of the logistic function from the similarity to the score."""
+
+    slope: float
+    midpoint: float
+    max_lead: float
+    """Maximum lead over the second-best entry that counts."""
+
+
+LEXICAL_SCORING: Final = Scoring(4.6, 1.15, 0.4)
+SEMANTIC_SCORING: Final = Scoring(10.5, 0.83, 0.3)
+"""The same for the cosine similarity of embeddings and a share of the lexical similarity."""
+LEXICAL_SHARE: Final = 0.2
+"""Share of the lexical similarity that is added to the cosine similarity."""
 
 
 class AskedTerm(NamedTuple):
@@ -191,15 +204,16 @@ def _match_term(asked: AskedTerm, candidate: Analysis) -> tuple[TermMatch | None
     return None, 0.0
 
 
-def compute_score(similarity: float, second_similarity: float) -> float:
+def compute_score(similarity: float, second_similarity: float, scoring: Scoring) -> float:
     """Return the estimated probability, 0 to 1 with two decimals, that the most similar entry is the right one.
 
     Args:
         similarity: Similarity of the most similar entry.
         second_similarity: Similarity of the second; 0 without one.
+        scoring: Constants for the kind of similarity.
     """
-    lead = min(similarity - second_similarity, _MAX_LEAD)
-    return round(1 / (1 + math.exp(-_SCORE_SLOPE * (similarity + lead - _SCORE_MIDPOINT))), 2)
+    lead = min(similarity - second_similarity, scoring.max_lead)
+    return round(1 / (1 + math.exp(-scoring.slope * (similarity + lead - scoring.midpoint))), 2)
 
 
 def get_min_score(match_mode: str, threshold: float | None) -> float:

@@ -1,9 +1,13 @@
 """Immutable snapshot of a loaded book; a reload replaces the whole snapshot."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final, NamedTuple
 
-from askd.answerers.book.fuzzy_search import FuzzyIndex
+from askd.answerers.book.fuzzy_search import FuzzyIndex, sort_matches
+from askd.answerers.book.matching import LEXICAL_SCORING, LEXICAL_SHARE, SEMANTIC_SCORING
 from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStore
+from askd.answerers.book.semantic_search import SemanticIndex, SentenceModel, build_semantic_index
 from askd.answerers.book.text_analysis import normalize, strip_question_lead
 from askd.models import Answer
 
@@ -44,6 +48,7 @@ class BookSnapshot:
         self._subject_index = subject_index
         self._ambiguous_questions = ambiguous_questions
         self._fuzzy_index = fuzzy_index
+        self._semantic_index: SemanticIndex | None = None
         self.version = version
         self.recent_answers: dict[str, Answer] = {}
         """Cache of exact answers, by the question as asked; filled by `find_exact`."""
@@ -67,6 +72,12 @@ class BookSnapshot:
             if len(first_questions) == _MAX_EXAMPLES:
                 break
         return list(first_questions.values())
+
+    def enable_semantic_search(
+        self, model: SentenceModel, cache: Path | None, on_progress: Callable[[str], None]
+    ) -> None:
+        """Compute the vectors of all questions, before the first search. See `build_semantic_index`."""
+        self._semantic_index = build_semantic_index(model, self._store, cache, on_progress)
 
     def find_exact(self, text: str) -> Answer | None:
         """Return the answer to a question that equals one in the book after normalization, or None."""
@@ -102,8 +113,17 @@ class BookSnapshot:
     def find_similar(self, text: str) -> SimilarQuestions:
         """Return the question that is most probably meant, and similar ones."""
         normalized = normalize(text)
-        matches = self._fuzzy_index.search(normalized)
-        best = self._fuzzy_index.select(normalized, matches, self._store.has_same_answer)
+        scoring, index = LEXICAL_SCORING, self._semantic_index
+        if index is None:
+            matches = self._fuzzy_index.search(normalized)
+        else:
+            scoring, cosines = SEMANTIC_SCORING, index.compute_cosines(text)
+            lexical = self._fuzzy_index.search(normalized, index.select_candidates(cosines))
+            matches = sort_matches(
+                match._replace(similarity=float(cosines[match.number]) + LEXICAL_SHARE * match.similarity)
+                for match in lexical
+            )
+        best = self._fuzzy_index.select(normalized, matches, self._store.has_same_answer, scoring)
         suggestions: dict[int, str] = {}
         for number in self._fuzzy_index.select_suggestions(matches):
             if len(suggestions) < _MAX_SUGGESTIONS:
