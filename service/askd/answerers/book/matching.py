@@ -193,6 +193,8 @@ def _match_term(asked: AskedTerm, candidate: Analysis) -> tuple[TermMatch | None
         return TermMatch(asked.term, (term,), side), credit
     if asked.max_typos:
         for term in candidate.terms:
+            if term[0] not in asked.term[:2]:  # saves most of the comparisons; the first letter is rarely wrong
+                continue
             limit = min(asked.max_typos, count_max_typos(term))
             if (typos := count_typos(asked.term, term, limit)) <= limit:
                 return TermMatch(asked.term, (term,)), _TYPO_CREDITS[typos]
