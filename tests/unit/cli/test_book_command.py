@@ -60,6 +60,15 @@ def test_settings_apply(tmp_path: Path, capsys: pytest.CaptureFixture[str], monk
     assert capsys.readouterr().out.startswith("right 3, wrong 1, no answer 0 ")
 
 
+def test_semantic_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --book-semantic, questions are compared by the language model too."""
+    cases = [{"q": "when is the shop open", "expect": "opening times"}]
+    assert run(tmp_path, cases) == 0
+    assert capsys.readouterr().out.startswith("right 0, ")
+    assert run(tmp_path, cases, "--book-semantic") == 0
+    assert capsys.readouterr().out.startswith("right 1, ")
+
+
 def test_accepts_a_mapping_with_questions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The list may be the value of the key `questions`; other keys are ignored."""
     assert run(tmp_path, {"note": "any", "questions": CASES[:1]}) == 0

@@ -59,8 +59,9 @@ def command() -> None:
 @click.argument("questions", type=click.Path(path_type=Path))
 @click.option("--book-match", metavar="exact|strict|normal|eager", help="As the setting of askd serve.")
 @click.option("--book-threshold", metavar="NUMBER", help="As the setting of askd serve.")
+@click.option("--book-semantic/--no-book-semantic", default=None, help="As the setting of askd serve.")
 @click.option("--all", "show_all", is_flag=True, help=f"List all wrong and missing answers, not only {_SHOWN_CASES}.")
-def test_command(*, book: Path, questions: Path, show_all: bool, **values: str | None) -> int:
+def test_command(*, book: Path, questions: Path, show_all: bool, **values: str | bool | None) -> int:
     """Measure a book with one's own questions."""
     import os  # noqa: PLC0415 - not needed for help
     from threading import Event  # noqa: PLC0415 - not needed for help
@@ -72,6 +73,10 @@ def test_command(*, book: Path, questions: Path, show_all: bool, **values: str |
     settings = Settings.load(flags, os.environ)
     cases = list(_read_cases(questions))
     snapshot, _ = load_snapshot(book, lambda _line: None, Event())
+    if settings.book_semantic:
+        from askd.answerers.book.semantic_search import SentenceModel, get_vector_cache  # noqa: PLC0415 - as above
+
+        snapshot.enable_semantic_search(SentenceModel(), get_vector_cache(book), lambda _line: None)
     min_score = get_min_score(settings.book_match, settings.book_threshold)
     results = [_ask(snapshot, case, min_score, questions) for case in cases]
     for line in _format_report(results, None if show_all else _SHOWN_CASES):
