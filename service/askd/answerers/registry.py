@@ -97,8 +97,17 @@ def contains_book(folder: Path) -> bool:
 
 def _create_book(path: Path | None, settings: Settings) -> Answerer:
     from askd.answerers.book.answerer import BookAnswerer  # noqa: PLC0415 loads the search library, which only books need
+    from askd.answerers.book.matching import get_min_score  # noqa: PLC0415 as above
 
-    return BookAnswerer(path, refuse_duplicates=settings.book_refuse_duplicates)
+    min_score = get_min_score(settings.book_match, settings.book_threshold)
+    return BookAnswerer(
+        path,
+        min_score=min_score,
+        semantic=settings.book_semantic,
+        deterministic=settings.deterministic,
+        refuse_duplicates=settings.book_refuse_duplicates,
+        log_unanswered=settings.log_unanswered,
+    )
 
 
 def _book_factory(spec: str, settings: Settings) -> Answerer | None:

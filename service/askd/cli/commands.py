@@ -345,12 +345,19 @@ def _init(*, folder: str, image: str, chart: str | None) -> int:
     return 0
 
 
+def _book_command() -> click.Command:
+    from askd.cli.book_command import command
+
+    return command
+
+
 COMMANDS: Final[dict[str, Callable[[], click.Command]]] = {
     "serve": _serve_command,
     "dev": _dev_command,
     "ask": _ask_command,
     "explain": _explain_command,
     "check": _check_command,
+    "book": _book_command,
     "openapi": _openapi_command,
     "top": _top_command,
     "token": _token_command,

@@ -67,8 +67,8 @@ class AskdGroup(click.Group):
         settings_help.write_examples(formatter, _EXAMPLES)
         formatter.write_paragraph()
         flags = ", ".join([*map(flag_name, settings_help.COMMON_SETTINGS), "--env-file"])
-        formatter.write_text(f"Options of serve: {flags}. More: askd COMMAND --help, askd --help-all.")
-        formatter.write_text(settings_help.DOCS_LINK)
+        formatter.write_text(f"Options of serve: {flags}.")
+        formatter.write_text("More: askd --help-all; docs/index.md in askd's repository; /docs of a server.")
 
     def write_all_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands and every option of `serve`."""

@@ -91,7 +91,7 @@ class SettingsCommand(click.Command):
 
     def _run(self, *, spec: str | None, env_file: Sequence[str], **values: Any) -> int:
         own = {param.name: values.pop(param.name) for param in self._own_params if param.name}
-        flags = {name: _to_setting_text(value) for name, value in values.items() if value is not None}
+        flags = {name: to_setting_text(value) for name, value in values.items() if value is not None}
         flags |= self._preset
         if spec is not None:
             _reject_ambiguous_spec(spec, flags)
@@ -175,6 +175,6 @@ def _build_option(field: settings_help.Field, taken: Collection[str]) -> click.O
     return click.Option(declarations, metavar=settings_help.metavar(field), shell_complete=complete if words else None)
 
 
-def _to_setting_text(value: str | bool) -> str:  # noqa: FBT001 - click's own value of a flag
+def to_setting_text(value: str | bool) -> str:  # noqa: FBT001 - click's own value of a flag
     """Return an option's value as the text that `Settings.load` expects."""
     return value if isinstance(value, str) else str(value).lower()

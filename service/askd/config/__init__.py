@@ -54,7 +54,7 @@ class Settings(ServerSettings, AnsweringSettings):
 
     def find_conflicts(self) -> list[str]:
         """Return one line for each combination of settings that cannot work, with the fix."""
-        conflicts = []
+        conflicts = self._find_answering_conflicts()
         if self.ops_port and self.ops_port == self.main_port:
             conflicts.append(
                 f"--ops-port={self.ops_port} is also --port: use another port, or remove --ops-port to serve both on "
@@ -65,16 +65,6 @@ class Settings(ServerSettings, AnsweringSettings):
         if self.docs_require_token and self.tokens_file is None:
             conflicts.append(
                 "--docs-require-token requires --tokens-file: set --tokens-file, or remove --docs-require-token"
-            )
-        if self.upstream_authorization == "forward" and self.tokens_file is not None:
-            conflicts.append(
-                "--upstream-authorization=forward and --tokens-file both need the client's Authorization header: "
-                "use only one of them"
-            )
-        if self.upstream_authorization == "forward" and self.deterministic:
-            conflicts.append(
-                "--upstream-authorization=forward with --deterministic would answer clients from the cache whom the "
-                "upstream server rejects: use only one of them"
             )
         if self.debug and self.ops_port is None:
             conflicts.append("--debug serves /debug/stacks on the ops port only: set --ops-port, or remove --debug")
@@ -91,6 +81,27 @@ class Settings(ServerSettings, AnsweringSettings):
                 f"--drain-timeout={self.drain_timeout:g}s is shorter than --deadline={self.deadline:g}s, so a shutdown "
                 f"would cut off requests: use at least the deadline, or remove --drain-timeout (default: the deadline "
                 f"plus 5s)"
+            )
+        return conflicts
+
+    def _find_answering_conflicts(self) -> list[str]:
+        """Return the conflicts of settings of answerers."""
+        conflicts = []
+        if self.book_match == "exact" and self.book_threshold is not None:
+            conflicts.append(
+                f"--book-threshold={self.book_threshold:g} has no effect with --book-match=exact: use one of them"
+            )
+        if self.book_match == "exact" and self.book_semantic:
+            conflicts.append("--book-semantic has no effect with --book-match=exact: use one of them")
+        if self.upstream_authorization == "forward" and self.tokens_file is not None:
+            conflicts.append(
+                "--upstream-authorization=forward and --tokens-file both need the client's Authorization header: "
+                "use only one of them"
+            )
+        if self.upstream_authorization == "forward" and self.deterministic:
+            conflicts.append(
+                "--upstream-authorization=forward with --deterministic would answer clients from the cache whom the "
+                "upstream server rejects: use only one of them"
             )
         return conflicts
 

@@ -35,6 +35,27 @@ class AnsweringSettings:
         "answerer declares it.",
         group="Answerer",
     )
+    book_match: str = setting(
+        "normal",
+        fields.choice("exact", "strict", "normal", "eager"),
+        "How similar a question must be to one in the book. exact: equal but for case and punctuation; strict answers "
+        "fewer questions, eager more, with more wrong answers.",
+        group="Answerer",
+    )
+    book_threshold: float | None = setting(
+        None,
+        fields.fraction,
+        "Minimum score of an answer to a similar question, from 0 to 1; see `score` in the response. Unset: 0.85 for "
+        "strict, 0.72 for normal and 0.5 for eager.",
+        group="Answerer",
+    )
+    book_semantic: bool = setting(
+        False,
+        fields.boolean,
+        "Compare questions to a book by a local language model too (needs the extra askd[semantic]; for English). "
+        "Answers may then differ between CPUs, so they are not deterministic unless --deterministic is set.",
+        group="Answerer",
+    )
     threads: int = setting(
         64,
         fields.integer(1, 1024),

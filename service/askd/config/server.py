@@ -140,6 +140,13 @@ class ServerSettings:
         "Log the text of questions. Off by default, because questions may contain personal data.",
         group="Logging and metrics",
     )
+    log_unanswered: bool = setting(
+        False,
+        fields.boolean,
+        "Log the text of questions to which a book has no answer, with suggestions. Off by default, because questions "
+        "may contain personal data.",
+        group="Logging and metrics",
+    )
     log_sample: float = setting(
         1.0,
         fields.fraction,

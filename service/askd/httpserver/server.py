@@ -1,4 +1,4 @@
-"""The HTTP server of one port: its listeners, its connections, and aiohttp for the requests that the fast path does not answer."""
+"""The HTTP server of one port: its listeners, its connections, and aiohttp for all that the fast path leaves to it."""
 
 import asyncio
 import socket

@@ -238,6 +238,11 @@ def test_password_in_url_is_hidden() -> None:
         ({"debug": "on"}, "--debug serves /debug/stacks on the ops port only: set --ops-port"),
         ({"stall_dump_after": "40s"}, "--stall-dump-after=40s is not below --stall-timeout=30s"),
         ({"rate_burst": "9"}, "--rate-burst=9 requires --rate-limit: set"),
+        (
+            {"book_match": "exact", "book_threshold": "0.5"},
+            "--book-threshold=0.5 has no effect with --book-match=exact",
+        ),
+        ({"book_match": "exact", "book_semantic": "on"}, "--book-semantic has no effect with --book-match=exact"),
         ({"docs_require_token": "on"}, "--docs-require-token requires --tokens-file: set"),
         (
             {"upstream_authorization": "forward", "tokens_file": "tokens"},

@@ -11,8 +11,10 @@ import structlog
 
 from askd.answerers.book.formats.book_files import take_book_snapshot
 from askd.answerers.book.loader import FilesChanged, LoadCancelled, load_snapshot, release_free_memory
+from askd.answerers.book.matching import MIN_SCORES
+from askd.answerers.book.semantic_search import SentenceModel, get_vector_cache
 from askd.answerers.book.snapshot import BookSnapshot
-from askd.errors import LoadError, Unavailable
+from askd.errors import LoadError, NoAnswer, Unavailable
 from askd.file_watcher import FileWatcher, Snapshot
 from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
 
@@ -25,9 +27,9 @@ _BUILT_IN_BOOK: Final = Path(__file__).parents[2] / "books"
 _MAX_INLINE_QUESTIONS: Final = 200_000
 """Maximum number of questions up to which the event loop runs a search itself.
 
-Measured: comparing the candidates takes 0.2 ms at every size and holds the interpreter's lock, so a thread does not
-help. Tantivy releases the lock; its part takes 0.05 ms at this size, as much as the handover to a thread. For a million
-questions it takes up to 2 ms, during which the event loop can answer other requests."""
+Measured: comparing the candidates takes 1 ms or less at every size and holds the interpreter's lock, so a thread does
+not help. Tantivy releases the lock; its part takes 0.05 ms at this size, as much as the handover to a thread. For a
+million questions it takes up to 2 ms, during which the event loop can answer other requests."""
 _WATCH_INTERVAL: Final = 0.5
 """Seconds between two scans of the book's files …"""
 _SETTLE_TIME: Final = 0.05
@@ -44,14 +46,33 @@ class BookAnswerer(Answerer):
     Args:
         path: File or folder of the book. None selects the built-in book, which is not watched for changes.
         refuse_duplicates: Whether two different answers to one question are an error.
+        min_score: Minimum score, 0 to 1, of the answer to a similar question; infinity for exact matches only.
+        semantic: Whether to compare questions by sentence embeddings too.
+        deterministic: Whether equal questions always have equal answers; None: unless `semantic` is set, because
+            embeddings depend on the CPU.
+        log_unanswered: Whether to log the text of questions without an answer.
     """
 
     kind = "book"
     deterministic = True
 
-    def __init__(self, path: Path | None = None, *, refuse_duplicates: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        min_score: float = MIN_SCORES["normal"],
+        semantic: bool = False,
+        deterministic: bool | None = None,
+        refuse_duplicates: bool = False,
+        log_unanswered: bool = False,
+    ) -> None:
         self.name = str(path) if path else "built-in book"
         self._path = path
+        self._min_score = min_score
+        self._semantic = semantic
+        self._model: SentenceModel | None = None
+        self.deterministic = not semantic if deterministic is None else deterministic
+        self._log_unanswered = log_unanswered
         self._refuse_duplicates = refuse_duplicates
         self._reported: set[str] = set()
         self._snapshot: BookSnapshot | None = None
@@ -86,6 +107,12 @@ class BookAnswerer(Answerer):
             )
             self._watch_task = asyncio.create_task(watcher.run())
 
+    def _make_version(self, snapshot: BookSnapshot) -> str:
+        """Return a version that differs if the same book has other answers because of another minimum score."""
+        is_default = self._min_score == MIN_SCORES["normal"] and not self._semantic
+        suffix = "-semantic" if self._semantic else ""
+        return snapshot.version if is_default else f"{snapshot.version}-{self._min_score:g}{suffix}"
+
     def _load_initial(self, progress: ProgressCallback) -> tuple[BookSnapshot, Snapshot]:
         for _ in range(_MAX_LOAD_ATTEMPTS):
             try:
@@ -105,7 +132,7 @@ class BookAnswerer(Answerer):
                 _log.warning(event, **fields)
             reported.add(warning)
 
-        result = load_snapshot(
+        snapshot, fingerprint = load_snapshot(
             self._path or _BUILT_IN_BOOK,
             progress,
             self._close_event,
@@ -113,16 +140,28 @@ class BookAnswerer(Answerer):
             refuse_duplicates=self._refuse_duplicates,
         )
         self._reported = reported
-        return result
+        if self._semantic:
+            self._model = self._model or SentenceModel()
+            snapshot.enable_semantic_search(self._model, get_vector_cache(self._path), self._report_or_cancel(progress))
+        return snapshot, fingerprint
+
+    def _report_or_cancel(self, progress: ProgressCallback) -> ProgressCallback:
+        def report(line: str) -> None:
+            if self._close_event.is_set():
+                raise LoadCancelled
+            progress(line)
+
+        return report
 
     def _activate_snapshot(self, snapshot: BookSnapshot) -> None:
         """Replace the snapshot. Must run on the event loop, so that no request sees parts of two snapshots."""
         self._snapshot, self._recent_answers = snapshot, snapshot.recent_answers
-        self.version = snapshot.version
+        self.version = self._make_version(snapshot)
         self.contract = Contract(
             summary="Answers a question from a book.",
             description=f"A book of {snapshot.entry_count:,} answers. If a question is not in it, the response is the "
-            "answer to the most similar question, or up to three suggestions if no question is similar enough.",
+            "answer to the most similar question, with this question and a score, or up to three suggestions if no "
+            "question is similar enough.",
             examples=snapshot.examples,
         )
 
@@ -146,12 +185,15 @@ class BookAnswerer(Answerer):
             self._finish_reload(loop, "failed")
             return
         self._reload_failing = False
-        if snapshot.version == self.version:
+        if self._make_version(snapshot) == self.version:
             self._finish_reload(loop, "unchanged")
             return
         self._reload_count += 1
         _log.info(
-            "book_reloaded", version=snapshot.version, previous_version=self.version, entries=snapshot.entry_count
+            "book_reloaded",
+            version=self._make_version(snapshot),
+            previous_version=self.version,
+            entries=snapshot.entry_count,
         )
         self._finish_reload(loop, "reloaded", snapshot)
         del snapshot
@@ -191,7 +233,7 @@ class BookAnswerer(Answerer):
         """Return the answer to this question or to the most similar one.
 
         Raises:
-            NoAnswer: No question in the book is similar enough.
+            NoAnswer: No question in the book is similar enough. It suggests questions as written in the book.
             Unavailable: The book is not loaded yet.
         """
         if answer := self.try_immediate(question):
@@ -199,12 +241,18 @@ class BookAnswerer(Answerer):
         snapshot = self._snapshot
         if not snapshot:
             raise Unavailable("The book is still loading.")
-        if snapshot.question_count <= _MAX_INLINE_QUESTIONS:
-            return snapshot.find_fuzzy(question.text)
-        self._search_executor = self._search_executor or ThreadPoolExecutor(1, "askd-book-search")
-        return await asyncio.get_running_loop().run_in_executor(
-            self._search_executor, snapshot.find_fuzzy, question.text
-        )
+        if snapshot.question_count <= _MAX_INLINE_QUESTIONS and not self._semantic:
+            similar = snapshot.find_similar(question.text)
+        else:
+            self._search_executor = self._search_executor or ThreadPoolExecutor(1, "askd-book-search")
+            loop = asyncio.get_running_loop()
+            similar = await loop.run_in_executor(self._search_executor, snapshot.find_similar, question.text)
+        if similar.answer and similar.score >= self._min_score:
+            return similar.answer
+        if self._log_unanswered:
+            best_score = similar.score if similar.answer else None
+            _log.info("question_unanswered", question=question.text, suggestions=similar.suggestions, score=best_score)
+        raise NoAnswer(similar.suggestions)
 
     async def close(self) -> None:
         """Stop watching and searching, and cancel a load in progress."""

@@ -1,69 +1,92 @@
-"""Fuzzy search: tantivy's BM25 finds candidates, and a threshold on their similarity decides.
+"""Fuzzy search: tantivy's BM25 finds candidates, and `matching` decides whether one of them is the answer.
 
-A raw BM25 score is not comparable between books, because it grows with the number of entries and words. So the
-threshold applies to the *overlap* of two questions, between 0 and 1: Dice's coefficient over their terms, each weighted
-by its inverse document frequency (IDF). It means the same for three entries as for a million. Words that are in no
-entry weigh more than any other, because they show that the question is about something else.
+A raw BM25 score is not comparable between books, because it grows with the number of entries and words, so it only
+selects candidates. The weight of a word is its inverse document frequency relative to that of a word in one question,
+so that thresholds mean the same for three entries as for a million.
 
-The candidate over the threshold with the best BM25 score wins (Robertson and Zaragoza, "The Probabilistic Relevance
-Framework", 2009, with k1 and b as in Lucene). Scores are computed here, in 64 bits and over terms in a fixed order, so
-that equal questions have exactly equal scores; the earlier question then wins.
-
-The index is in memory and consists of one segment, written by one thread.
+Every language has a field in the index, and a question is analyzed in each language that the book has. The index is in
+memory and consists of one segment, written by one thread. Terms have a fixed order, so that all replicas compute equal
+scores; between equal ones the earlier question wins.
 """
 
+import functools
+import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import tantivy
 
+from askd.answerers.book.contradiction import Statement, TermMatch, agree, contradict, find_statement
+from askd.answerers.book.languages import LANGUAGES, Language
+from askd.answerers.book.matching import (
+    LEXICAL_SCORING,
+    LIGHT_WORD_FACTOR,
+    AskedQuestion,
+    Scoring,
+    compare,
+    compute_score,
+    prepare_question,
+)
 from askd.answerers.book.text_analysis import (
-    ANALYZERS,
-    CONTENT_WORDS_FIELD,
+    PLAIN_ANALYZER,
     STOP_WORDS_FIELD,
+    Analysis,
     analyze,
-    has_only_stop_words,
     normalize,
     separate_terms,
 )
 from askd.errors import LoadError
 
-MIN_ANSWER_OVERLAP: Final = 0.6
-"""Minimum overlap of an answer. Two content words against one overlap by 2/3; by 0.57 if one of them is unknown."""
-_MIN_OVERLAP_ONE_TERM: Final = 0.7
-"""The same for a question of one content word: the other question may only add words that are more common."""
-_MIN_OVERLAP_STOP_WORDS: Final = 0.8
-"""The same for a question of stop words only: "how are you" must not match "who are you"."""
-_MIN_SUGGESTION_OVERLAP: Final = 0.15
-"""Minimum overlap of a suggestion."""
-_UNKNOWN_TERM_FACTOR: Final = 1.5
-"""Weight of a word that is in no entry, relative to a word that is in one entry."""
-_MAX_CANDIDATES: Final = 16
-_MAX_CACHED_IDFS: Final = 20_000
+_MIN_SUGGESTION_SIMILARITY: Final = 0.1
+"""Minimum similarity of a suggestion."""
+_MIN_TERM_WEIGHT: Final = 0.05
+_WEIGHT_DIGITS: Final = 4
+"""Digits to which a weight is rounded, because logarithms differ between C libraries in their last bit."""
+_MAX_CANDIDATES: Final = 12
+_MAX_CACHED_WEIGHTS: Final = 20_000
 """Maximum number of cached term weights: some 4 MB."""
+_MAX_CACHED_CANDIDATES: Final = 2_000
+"""Maximum number of cached analyses of the book's questions: some 4 MB."""
+_MAX_CACHED_ANSWERS: Final = 500
+_MAX_ANSWER_LENGTH: Final = 2000
+"""Number of characters of an answer that are searched for words of the question."""
 _MAX_QUERY_TERMS: Final = 24
 """Maximum number of terms per search, the rarest first. Limits the time for a question of a thousand characters."""
 _COMMON_TERM_QUESTIONS: Final = 1000
 """A term that is in more questions than this may be left out of a search, to save time."""
 _MAX_SKIPPED_WEIGHT_SHARE: Final = 0.25
 """Maximum share of a question's total weight that may be left out of a search."""
-_BM25_K1: Final = 1.2
-_BM25_B: Final = 0.75
+_MAX_TYPO_TERMS: Final = 3
+"""Maximum number of unknown words whose spelling is corrected; each takes up to a millisecond in a large book."""
+_MIN_EQUAL_STOP_WORDS: Final = 0.8
+"""Minimum share of equal words if a question has only stop words: "how are you" must not match "who are you"."""
 _WRITER_HEAP_BYTES: Final = 3 << 30
 """Size at which tantivy would begin a second segment. A limit, not an allocation. See `FuzzyIndexBuilder.build`."""
 _MAX_STOP_WORD_QUESTION_LENGTH: Final = 40
 """Maximum length in characters of a question of stop words only; checking the words of longer questions is too slow."""
+_LANGUAGE_LIST: Final = tuple(LANGUAGES.values())
+_LANGUAGE_NUMBERS: Final = {name: number for number, name in enumerate(LANGUAGES)}
 
 
-class Hit(NamedTuple):
-    """A candidate for the answer."""
+class Match(NamedTuple):
+    """A question of the book that is similar to the asked one."""
 
-    question_number: int
-    score: float
-    overlap: float
-    is_answer: bool
-    """Whether the overlap is high enough for an answer."""
+    number: int
+    """Number of the question."""
+    language: Language
+    similarity: float
+    terms: list[TermMatch]
+    """The terms that both questions have."""
+    has_equal_terms: bool
+    """Whether neither question has a term that the other lacks."""
+
+
+def sort_matches(matches: Iterable[Match]) -> list[Match]:
+    """Return the matches, the most similar first; between equal ones, the earlier question."""
+    return sorted(matches, key=lambda match: (-match.similarity, match.number))
 
 
 class FuzzyIndex:
@@ -73,7 +96,8 @@ class FuzzyIndex:
         schema: Schema of the index.
         searcher: Searcher of the index.
         get_question: Returns the text of a question by its number.
-        mean_question_length: Mean number of terms per question, for BM25.
+        get_answer: Returns the text of the answer to a question by its number.
+        language_numbers: Number of each question's language.
     """
 
     def __init__(
@@ -81,102 +105,186 @@ class FuzzyIndex:
         schema: tantivy.Schema,
         searcher: tantivy.Searcher,
         get_question: Callable[[int], str],
-        mean_question_length: float,
+        get_answer: Callable[[int], str],
+        language_numbers: "array[int]",
     ) -> None:
         self._schema = schema
         self._searcher = searcher
         self._get_question = get_question
-        self._mean_question_length = mean_question_length
-        self._question_count = searcher.num_docs
-        self._idf_cache: dict[tuple[str, str], float] = {}
-        self._unknown_term_weight = _UNKNOWN_TERM_FACTOR * self._compute_idf(1)
+        self._get_answer = get_answer
+        self._language_numbers = language_numbers
+        counts = Counter(language_numbers)
+        self._question_counts = {_LANGUAGE_LIST[number].name: count for number, count in sorted(counts.items())}
+        self._weight_cache: dict[tuple[str, str], float] = {}
+        self._candidate_cache: dict[int, tuple[Analysis, dict[str, float]]] = {}
+        self._answer_cache: dict[int, str] = {}
 
-    def _compute_idf(self, question_count: int) -> float:
-        return math.log1p((self._question_count - question_count + 0.5) / (question_count + 0.5))
+    def search(self, normalized: str, candidates: Sequence[int] = ()) -> list[Match]:
+        """Return questions of the book that are similar to a normalized question, the most similar first.
 
-    def _get_term_idf(self, field: str, term: str) -> float:
-        """Return the weight of a term of the book. Cached, because candidates share their common words."""
-        weight = self._idf_cache.get((field, term))
+        Args:
+            normalized: The question.
+            candidates: Numbers of questions that are compared in any case.
+        """
+        matches = [
+            match
+            for name in self._question_counts
+            for match in self._search_language(normalized, LANGUAGES[name], candidates)
+        ]
+        return sort_matches(matches)
+
+    def select(
+        self,
+        normalized: str,
+        matches: Sequence[Match],
+        has_same_answer: Callable[[int, int], bool],
+        scoring: Scoring = LEXICAL_SCORING,
+    ) -> tuple[int, float] | None:
+        """Return the number of the question that is most probably meant, and its score from 0 to 1; None without one.
+
+        Args:
+            normalized: The asked question.
+            matches: Result of the search for it.
+            has_same_answer: Returns whether two questions have the same answer.
+            scoring: Constants for the kind of similarity.
+        """
+        asked_statements = {name: find_statement(normalized, LANGUAGES[name]) for name in self._question_counts}
+        opposites: list[Match] = []
+        for index, match in enumerate(matches):
+            asked, entry = asked_statements[match.language.name], self._find_statement(match)
+            if contradict(asked, entry, match.terms):
+                opposites.append(match)
+                continue
+            rivals: Iterable[Match] = itertools.chain(opposites, matches[index + 1 :])
+            if agree(asked, entry):  # an opposite of the question is no rival of a match that agrees with it
+                rivals = (
+                    rival
+                    for rival in matches[index + 1 :]
+                    if not contradict(asked, self._find_statement(rival), rival.terms)
+                )
+            # Of several entries with the same words, the first is as good as the others.
+            similarities = (
+                rival.similarity
+                for rival in rivals
+                if not (match.has_equal_terms and rival.has_equal_terms)
+                and not has_same_answer(rival.number, match.number)
+            )
+            return match.number, compute_score(match.similarity, next(similarities, 0.0), scoring)
+        return None
+
+    def _find_statement(self, match: Match) -> Statement:
+        return find_statement(normalize(self._get_question(match.number)), match.language)
+
+    def select_suggestions(self, matches: Iterable[Match]) -> list[int]:
+        """Return the numbers of similar questions, the most similar first."""
+        return [match.number for match in matches if match.similarity >= _MIN_SUGGESTION_SIMILARITY]
+
+    def _search_language(self, normalized: str, language: Language, candidates: Sequence[int]) -> Iterator[Match]:
+        analysis = analyze(normalized, language)
+        field = STOP_WORDS_FIELD if analysis.has_only_stop_words else language.name
+        counts = {term: self._searcher.doc_freq(field, term) for term in analysis.terms}
+        unknown_terms = [term for term, count in counts.items() if not count]
+        question = prepare_question(
+            analysis, language, lambda term: self._get_weight(field, term, language), unknown_terms
+        )
+        for number in dict.fromkeys([*self._find_candidates(field, question, counts), *candidates]):
+            if _LANGUAGE_LIST[self._language_numbers[number]] is not language:
+                continue
+            candidate, weights = self._get_candidate(number, field, language)
+            if analysis.has_only_stop_words and not _are_nearly_equal(analysis, candidate):
+                continue
+            comparison = compare(question, candidate, weights, functools.partial(self._is_in_answer, number))
+            yield Match(number, language, *comparison)
+
+    def _get_weight(self, field: str, term: str, language: Language) -> float:
+        """Return the weight of a term, 0 to 1. Cached, because candidates share their common words."""
+        weight = self._weight_cache.get((field, term))
         if weight is None:
-            if len(self._idf_cache) >= _MAX_CACHED_IDFS:
-                self._idf_cache.clear()
-            weight = self._idf_cache[field, term] = self._compute_idf(self._searcher.doc_freq(field, term))
+            if len(self._weight_cache) >= _MAX_CACHED_WEIGHTS:
+                self._weight_cache.clear()
+            # A word that no question of the book has weighs as much as one that a single question has.
+            idf = self._compute_idf(max(1, self._searcher.doc_freq(field, term)), language)
+            weight = max(_MIN_TERM_WEIGHT, round(idf / self._compute_idf(1, language), _WEIGHT_DIGITS))
+            if term in language.light_stems:
+                weight *= LIGHT_WORD_FACTOR
+            self._weight_cache[field, term] = weight
         return weight
 
-    def search(self, normalized: str) -> list[Hit]:
-        """Return the candidates for a normalized question, the best first."""
-        field, terms = analyze(normalized)
-        counts = {term: self._searcher.doc_freq(field, term) for term in sorted(set(terms))}
-        weights = {
-            term: self._compute_idf(count) if count else self._unknown_term_weight for term, count in counts.items()
-        }
-        if field == STOP_WORDS_FIELD:
-            min_overlap = _MIN_OVERLAP_STOP_WORDS
-        elif len(weights) == 1:
-            min_overlap = _MIN_OVERLAP_ONE_TERM
-        else:
-            min_overlap = MIN_ANSWER_OVERLAP
-        query_terms = self._select_query_terms(counts, weights)
-        queries = [tantivy.Query.term_query(self._schema, field, term, "freq") for term in query_terms]
-        hits = [self._score_candidate(number, field, weights, min_overlap) for number in self._run_queries(queries)]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.question_number))
+    def _compute_idf(self, question_count: int, language: Language) -> float:
+        total = max(self._question_counts[language.name], question_count)
+        return math.log1p((total - question_count + 0.5) / (question_count + 0.5))
 
-    def _select_query_terms(self, counts: dict[str, int], weights: dict[str, float]) -> list[str]:
-        """Return the terms to search for, the rarest first. Leaves out common terms: they are slow and rarely matter.
-
-        This loses no answer: a question that overlaps by `MIN_ANSWER_OVERLAP` t shares at least t / (2 - t) = 43 % of
-        the weight, and at most 25 % is left out.
-        """
-        known_terms = sorted((term for term in counts if counts[term]), key=lambda term: (counts[term], term))
-        query_terms = known_terms[:_MAX_QUERY_TERMS]
-        skippable_weight = _MAX_SKIPPED_WEIGHT_SHARE * math.fsum(weights.values())
-        while (
-            query_terms
-            and counts[query_terms[-1]] > _COMMON_TERM_QUESTIONS
-            and weights[query_terms[-1]] <= skippable_weight
-        ):
-            skippable_weight -= weights[query_terms.pop()]
-        return query_terms
-
-    def select_answer(self, hits: Iterable[Hit]) -> int | None:
-        """Return the question number of the best hit over the threshold, or None."""
-        return next((hit.question_number for hit in hits if hit.is_answer), None)
-
-    def select_suggestions(self, hits: Iterable[Hit], normalized: str) -> list[int]:
-        """Return the numbers of similar questions, the most similar first; otherwise those with a typo."""
-        by_overlap = sorted(hits, key=lambda hit: (-hit.overlap, -hit.score, hit.question_number))
-        suggestions = [hit.question_number for hit in by_overlap if hit.overlap >= _MIN_SUGGESTION_OVERLAP]
-        return suggestions or self._find_typo_matches(normalized)
-
-    def _find_typo_matches(self, normalized: str) -> list[int]:
-        long_terms = sorted(
-            {term for term in analyze(normalized)[1] if len(term) > 4}, key=lambda term: (-len(term), term)
+    def _find_candidates(self, field: str, question: AskedQuestion, counts: dict[str, int]) -> list[int]:
+        """Return the numbers of the questions with the best BM25 scores."""
+        alternatives = set(question.analysis.joined)
+        for term in question.terms:
+            alternatives |= term.synonyms
+            if not counts[term.term]:
+                alternatives |= self._find_parts(field, term.term)
+        for alternative in sorted(alternatives - counts.keys()):
+            if count := self._searcher.doc_freq(field, alternative):
+                counts[alternative] = count
+        query = tantivy.Query
+        queries = [
+            query.term_query(self._schema, field, term, "freq") for term in self._select_query_terms(question, counts)
+        ]
+        misspelled = sorted(
+            (term for term in question.terms if term.max_typos), key=lambda term: (-len(term.term), term.term)
         )
-        fuzzy_query = tantivy.Query.fuzzy_term_query
-        return self._run_queries(
-            [fuzzy_query(self._schema, field, term, 1) for term in long_terms[:3] for field in ANALYZERS]
-        )
-
-    def _run_queries(self, queries: Sequence[tantivy.Query]) -> list[int]:
+        queries += [
+            query.fuzzy_term_query(self._schema, field, term.term, term.max_typos)
+            for term in misspelled[:_MAX_TYPO_TERMS]
+        ]
         if not queries:
             return []
-        any_query = tantivy.Query.boolean_query([(tantivy.Occur.Should, query) for query in queries])
+        any_query = query.boolean_query([(tantivy.Occur.Should, query) for query in queries])
         return [address.doc for _, address in self._searcher.search(any_query, _MAX_CANDIDATES, count=False).hits]
 
-    def _score_candidate(self, number: int, field: str, weights: dict[str, float], min_overlap: float) -> Hit:
-        """Compare a candidate with the question, whose terms have these weights."""
-        text = separate_terms(normalize(self._get_question(number)))
-        terms = ANALYZERS[field].analyze(text)
-        length_norm = _BM25_K1 * (1 - _BM25_B + _BM25_B * (text.count(" ") + 1) / self._mean_question_length)
-        shared_terms = sorted(weights.keys() & set(terms))
-        candidate_weights = [
-            weights[term] if term in weights else self._get_term_idf(field, term) for term in set(terms)
-        ]
-        shared = [(weights[term], terms.count(term)) for term in shared_terms]
-        score = math.fsum(weight * count * (_BM25_K1 + 1) / (count + length_norm) for weight, count in shared)
-        total_weight = math.fsum(weights.values()) + math.fsum(candidate_weights)
-        overlap = 2 * math.fsum(weight for weight, _ in shared) / total_weight
-        return Hit(number, score, overlap, overlap >= min_overlap)
+    def _find_parts(self, field: str, term: str) -> set[str]:
+        """Return the known words of which an unknown word may be composed: "wi" and "fi" for "wifi"."""
+        for start in range(2, len(term) - 1):
+            parts = term[:start], term[start:]
+            if all(self._searcher.doc_freq(field, part) for part in parts):
+                return set(parts)
+        return set()
+
+    def _select_query_terms(self, question: AskedQuestion, counts: dict[str, int]) -> list[str]:
+        """Return the terms to search for, the rarest first. Common ones are left out because they are slow."""
+        known_terms = sorted((term for term in counts if counts[term]), key=lambda term: (counts[term], term))
+        query_terms = known_terms[:_MAX_QUERY_TERMS]
+        weights = {term.term: term.weight for term in question.terms}
+        skippable_weight = _MAX_SKIPPED_WEIGHT_SHARE * question.total_weight
+        while query_terms and counts[query_terms[-1]] > _COMMON_TERM_QUESTIONS:
+            skippable_weight -= weights.get(query_terms[-1], 0.0)
+            if skippable_weight < 0:
+                break
+            query_terms.pop()
+        return query_terms
+
+    def _get_candidate(self, number: int, field: str, language: Language) -> tuple[Analysis, dict[str, float]]:
+        """Return the analysis of a question of the book, and the weights of its terms."""
+        candidate = self._candidate_cache.get(number)
+        if candidate is None:
+            if len(self._candidate_cache) >= _MAX_CACHED_CANDIDATES:
+                self._candidate_cache.clear()
+            analysis = analyze(normalize(self._get_question(number)), language)
+            weights = {term: self._get_weight(field, term, language) for term in analysis.terms}
+            candidate = self._candidate_cache[number] = analysis, weights
+        return candidate
+
+    def _is_in_answer(self, number: int, term: str) -> bool:
+        """Return whether a word of the answer begins with the term, which is a stem or a pair of characters."""
+        text = self._answer_cache.get(number)
+        if text is None:
+            if len(self._answer_cache) >= _MAX_CACHED_ANSWERS:
+                self._answer_cache.clear()
+            text = self._answer_cache[number] = f" {normalize(self._get_answer(number)[:_MAX_ANSWER_LENGTH])}"
+        return (f" {term}" if term.isascii() else term) in text
+
+
+def _are_nearly_equal(first: Analysis, second: Analysis) -> bool:
+    shared_count = len(set(first.terms) & set(second.terms))
+    return shared_count >= _MIN_EQUAL_STOP_WORDS * max(len(first.terms), len(second.terms))
 
 
 class FuzzyIndexBuilder:
@@ -185,25 +293,22 @@ class FuzzyIndexBuilder:
     def __init__(self) -> None:
         self._schema = _build_schema()
         self._index = tantivy.Index(self._schema)
-        for name, analyzer in ANALYZERS.items():
-            self._index.register_tokenizer(name, analyzer)
+        for language in LANGUAGES.values():
+            self._index.register_tokenizer(language.name, language.indexer)
+        self._index.register_tokenizer(STOP_WORDS_FIELD, PLAIN_ANALYZER)
         self._writer = self._index.writer(_WRITER_HEAP_BYTES, 1)
-        self._term_count = 0
+        self._language_numbers = array("B")
 
-    def add(self, normalized: str) -> None:
+    def add(self, normalized: str, language: Language) -> None:
         """Index the next question. Questions must be added in the order of their numbers."""
         text = separate_terms(normalized)
-        self._term_count += text.count(" ") + 1
-        field = (
-            STOP_WORDS_FIELD
-            if len(text) < _MAX_STOP_WORD_QUESTION_LENGTH and has_only_stop_words(normalized)
-            else CONTENT_WORDS_FIELD
-        )
+        is_plain = len(text) < _MAX_STOP_WORD_QUESTION_LENGTH and language.stop_words.issuperset(text.split())
         document = tantivy.Document()
-        document.add_text(field, text)
+        document.add_text(STOP_WORDS_FIELD if is_plain else language.name, text)
         self._writer.add_document(document)
+        self._language_numbers.append(_LANGUAGE_NUMBERS[language.name])
 
-    def build(self, get_question: Callable[[int], str]) -> FuzzyIndex:
+    def build(self, get_question: Callable[[int], str], get_answer: Callable[[int], str]) -> FuzzyIndex:
         """Return the index of all added questions.
 
         In a single segment, a document's number equals the question's number, and results do not depend on how segments
@@ -211,6 +316,7 @@ class FuzzyIndexBuilder:
 
         Args:
             get_question: Returns the text of a question by its number.
+            get_answer: Returns the text of the answer to a question by its number.
 
         Raises:
             LoadError: The index needs more than one segment.
@@ -221,11 +327,11 @@ class FuzzyIndexBuilder:
         searcher = self._index.searcher()
         if searcher.num_segments > 1:
             raise LoadError("the book is too large: its index exceeds 3 GiB: split the book over several servers")
-        return FuzzyIndex(self._schema, searcher, get_question, self._term_count / max(1, searcher.num_docs))
+        return FuzzyIndex(self._schema, searcher, get_question, get_answer, self._language_numbers)
 
 
 def _build_schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
-    for name in ANALYZERS:
+    for name in (*LANGUAGES, STOP_WORDS_FIELD):
         builder.add_text_field(name, stored=False, tokenizer_name=name, index_option="freq")
     return builder.build()

@@ -24,6 +24,7 @@ from askd.answerers.book.formats.book_files import (
     take_book_snapshot,
 )
 from askd.answerers.book.fuzzy_search import FuzzyIndexBuilder
+from askd.answerers.book.languages import DEFAULT_LANGUAGE, LANGUAGES, Language, assign_languages, find_language
 from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStore
 from askd.answerers.book.snapshot import BookSnapshot
 from askd.answerers.book.text_analysis import normalize, strip_question_lead
@@ -31,7 +32,7 @@ from askd.errors import AskdError, LoadError
 from askd.file_watcher import Snapshot
 from askd.models import ProgressCallback, ProgressMessage
 
-_RULES_VERSION: Final = b"askd book 1"
+_RULES_VERSION: Final = b"askd book 2"
 """Part of the book's version. Increase the number if normalization, terms, thresholds or ranking change."""
 _MAX_NAMED_DUPLICATES: Final = 20
 _MAX_NAMED_FILES: Final = 10
@@ -39,6 +40,8 @@ _PROGRESS_INTERVAL: Final = 0.1
 """Minimum number of seconds between two progress messages."""
 _READ_PROGRESS_SHARE: Final = 0.8
 """Fraction of the load that is reading; its progress is the size of the texts relative to the size of the files."""
+_DETECTION_LENGTH: Final = 300
+"""Number of characters of an answer from which its language is detected."""
 _YIELD_SLEEP: Final = 0.0001
 """Seconds. After a sleep of zero this thread would take the interpreter's lock back before a waiting thread wakes."""
 _ENTRIES_PER_YIELD: Final = 1000
@@ -110,6 +113,7 @@ class _SnapshotBuilder:
         self._cancelled = cancelled
         self._store = PackedEntryStore()
         self._fuzzy_index_builder = FuzzyIndexBuilder()
+        self._language = LANGUAGES[DEFAULT_LANGUAGE]
         # The callbacks must not refer to `self`: the snapshot would keep its builder alive, in a reference cycle that
         # only the garbage collector frees.
         get_question = self._store.get_question
@@ -119,8 +123,8 @@ class _SnapshotBuilder:
         self._last_progress_at = time.monotonic()
         self._paths: list[Path] = []
         self._first_entry_numbers: list[int] = []
-        self._keywords: dict[str, tuple[str, int] | None] = {}
-        """Keyword as written and its entry, by its normalized form; None if several entries have it."""
+        self._keywords: dict[str, tuple[str, int, Language] | None] = {}
+        """Keyword as written, its entry and its language, by its normalized form; None if several entries have it."""
         self._duplicates: list[tuple[int, int]] = []
         self._duplicate_count = 0
         self._first_keyword = 0
@@ -164,8 +168,9 @@ class _SnapshotBuilder:
             raise LoadError(f"{path}:{error.line}: {error.message}") from None
 
     def _add_entries(self, entries: list[Entry], find_line: Callable[[int], int], first_entry: int) -> None:
-        for entry_number, entry in enumerate(entries, self._store.entry_count):
-            error_message = self._add_entry(entry)
+        languages = self._assign_languages(entries)
+        for entry_number, (entry, language) in enumerate(zip(entries, languages, strict=True), self._store.entry_count):
+            error_message = self._add_entry(entry, language)
             if error_message:
                 raise BookFormatError(find_line(entry_number - first_entry), error_message)
         if (now := time.monotonic()) >= self._last_progress_at + _PROGRESS_INTERVAL:
@@ -175,7 +180,22 @@ class _SnapshotBuilder:
             self._progress(ProgressMessage.with_fraction(message, fraction))
         self._yield_to_threads()
 
-    def _add_entry(self, entry: Entry) -> str | None:
+    def _assign_languages(self, entries: list[Entry]) -> list[Language]:
+        """Return the language of each entry. A batch without known words has the language of the previous one."""
+
+        def get_words(index: int) -> list[str]:
+            entry = entries[index]
+            return normalize(f"{' '.join(entry.questions)} {entry.answer[:_DETECTION_LENGTH]}").split()
+
+        detected = assign_languages(len(entries), get_words, self._language)
+        languages = [
+            (find_language(entry.fields.get("language")) if entry.fields else None) or language
+            for entry, language in zip(entries, detected, strict=True)
+        ]
+        self._language = languages[-1] if languages else self._language
+        return languages
+
+    def _add_entry(self, entry: Entry, language: Language) -> str | None:
         """Add one entry. Returns an error message if it is invalid."""
         question_number = self._store.question_count
         questions = entry.questions
@@ -189,21 +209,21 @@ class _SnapshotBuilder:
             normalized = normalize(question)
             if not normalized:
                 return "a question is blank: write the question"
-            self._index_question(normalized, number)
+            self._index_question(normalized, number, language)
         for keyword in entry.keywords:
-            self._add_keyword(keyword, self._store.entry_count - 1)
+            self._add_keyword(keyword, self._store.entry_count - 1, language)
         return None
 
-    def _index_question(self, normalized: str, number: int) -> None:
+    def _index_question(self, normalized: str, number: int, language: Language) -> None:
         self._exact_index.add(normalized, number)
         subject = strip_question_lead(normalized)
         if subject != normalized:
             self._subject_index.add(subject, number)
-        self._fuzzy_index_builder.add(normalized)
+        self._fuzzy_index_builder.add(normalized, language)
 
-    def _add_keyword(self, keyword: str, entry: int) -> None:
+    def _add_keyword(self, keyword: str, entry: int, language: Language) -> None:
         normalized = normalize(keyword)
-        known = self._keywords.setdefault(normalized, (keyword, entry))
+        known = self._keywords.setdefault(normalized, (keyword, entry, language))
         if known and known[1] != entry:
             self._keywords[normalized] = None
 
@@ -211,8 +231,9 @@ class _SnapshotBuilder:
         """Add the keywords that only one entry has as further questions. They come last, so that questions win."""
         for normalized, owner in self._keywords.items():
             if normalized and owner:
-                self._index_question(normalized, self._store.question_count)
-                self._store.add_question(*owner)
+                keyword, entry, language = owner
+                self._index_question(normalized, self._store.question_count, language)
+                self._store.add_question(keyword, entry)
 
     def _yield_to_threads(self) -> None:
         if self._cancelled.is_set():
@@ -233,7 +254,7 @@ class _SnapshotBuilder:
             exact_index=self._exact_index,
             subject_index=self._subject_index,
             ambiguous_questions=self._ambiguous_questions,
-            fuzzy_index=self._fuzzy_index_builder.build(self._store.get_question),
+            fuzzy_index=self._fuzzy_index_builder.build(self._store.get_question, self._store.get_answer),
             version=self._store.compute_digest(_RULES_VERSION),
         )
 

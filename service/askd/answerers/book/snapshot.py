@@ -1,11 +1,14 @@
 """Immutable snapshot of a loaded book; a reload replaces the whole snapshot."""
 
-from typing import Final
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
 
-from askd.answerers.book.fuzzy_search import FuzzyIndex
+from askd.answerers.book.fuzzy_search import FuzzyIndex, sort_matches
+from askd.answerers.book.matching import LEXICAL_SCORING, LEXICAL_SHARE, SEMANTIC_SCORING
 from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStore
+from askd.answerers.book.semantic_search import SemanticIndex, SentenceModel, build_semantic_index
 from askd.answerers.book.text_analysis import normalize, strip_question_lead
-from askd.errors import NoAnswer
 from askd.models import Answer
 
 _MAX_RECENT_ANSWERS: Final = 1024
@@ -14,6 +17,17 @@ _MAX_RECENT_ANSWER_LENGTH: Final = 4096
 """Maximum length of a cached question and its answer in characters, which limits the cache to some 20 MB."""
 _MAX_SUGGESTIONS: Final = 3
 _MAX_EXAMPLES: Final = 5
+
+
+class SimilarQuestions(NamedTuple):
+    """Result of a fuzzy search."""
+
+    answer: Answer | None
+    """Answer to the question that is most probably meant, with that question and its score; None without one."""
+    score: float
+    """Estimated probability, 0 to 1, that this question is the right one; 0 without one."""
+    suggestions: list[str]
+    """Up to three similar questions as written in the book, the most similar first."""
 
 
 class BookSnapshot:
@@ -34,6 +48,7 @@ class BookSnapshot:
         self._subject_index = subject_index
         self._ambiguous_questions = ambiguous_questions
         self._fuzzy_index = fuzzy_index
+        self._semantic_index: SemanticIndex | None = None
         self.version = version
         self.recent_answers: dict[str, Answer] = {}
         """Cache of exact answers, by the question as asked; filled by `find_exact`."""
@@ -57,6 +72,12 @@ class BookSnapshot:
             if len(first_questions) == _MAX_EXAMPLES:
                 break
         return list(first_questions.values())
+
+    def enable_semantic_search(
+        self, model: SentenceModel, cache: Path | None, on_progress: Callable[[str], None]
+    ) -> None:
+        """Compute the vectors of all questions, before the first search. See `build_semantic_index`."""
+        self._semantic_index = build_semantic_index(model, self._store, cache, on_progress)
 
     def find_exact(self, text: str) -> Answer | None:
         """Return the answer to a question that equals one in the book after normalization, or None."""
@@ -89,19 +110,26 @@ class BookSnapshot:
             return None
         return subject_match
 
-    def find_fuzzy(self, text: str) -> Answer:
-        """Return the answer to the most similar question.
-
-        Raises:
-            NoAnswer: No question is similar enough. Its suggestions are questions as written in the book.
-        """
+    def find_similar(self, text: str) -> SimilarQuestions:
+        """Return the question that is most probably meant, and similar ones."""
         normalized = normalize(text)
-        hits = self._fuzzy_index.search(normalized)
-        best_match = self._fuzzy_index.select_answer(hits)
-        if best_match is not None:
-            return Answer(self._store.get_answer(best_match), self._store.get_fields(best_match))
+        scoring, index = LEXICAL_SCORING, self._semantic_index
+        if index is None:
+            matches = self._fuzzy_index.search(normalized)
+        else:
+            scoring, cosines = SEMANTIC_SCORING, index.compute_cosines(text)
+            lexical = self._fuzzy_index.search(normalized, index.select_candidates(cosines))
+            matches = sort_matches(
+                match._replace(similarity=float(cosines[match.number]) + LEXICAL_SHARE * match.similarity)
+                for match in lexical
+            )
+        best = self._fuzzy_index.select(normalized, matches, self._store.has_same_answer, scoring)
         suggestions: dict[int, str] = {}
-        for number in self._fuzzy_index.select_suggestions(hits, normalized):
+        for number in self._fuzzy_index.select_suggestions(matches):
             if len(suggestions) < _MAX_SUGGESTIONS:
                 suggestions.setdefault(self._store.get_entry_number(number), self._store.get_question(number))
-        raise NoAnswer(list(suggestions.values()))
+        if best is None:
+            return SimilarQuestions(None, 0.0, list(suggestions.values()))
+        number, score = best
+        fields = {**self._store.get_fields(number), "question": self._store.get_question(number), "score": score}
+        return SimilarQuestions(Answer(self._store.get_answer(number), fields), score, list(suggestions.values()))

@@ -1,13 +1,17 @@
 """Text analysis of questions: the normalized form for exact matches, and the search terms for fuzzy matches.
 
-Terms are words, their stems, and pairs of characters for scripts without spaces between words.
+Terms are stems of words, and pairs of characters for scripts without spaces between words.
 """
 
+import itertools
 import re
 import unicodedata
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import tantivy
+
+from askd.answerers.book.languages import UNSPACED_STOP_WORDS, Language
 
 _QUESTION_LEAD: Final = re.compile(
     r"(?:please )?(?:(?:can|could|would|will) you )?(?:please )?(?:tell me |explain )?(?:to me )?"
@@ -75,38 +79,26 @@ def strip_question_lead(normalized: str) -> str:
 
 # Scripts without spaces between words, and Hangul, whose words have endings. Lucene's CJK analyzer splits these scripts
 # into pairs of characters for the same reason.
-_UNSPACED_SCRIPTS: Final = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff]+"
+_UNSPACED: Final = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
-_UNSPACED_QUESTION_LEAD: Final = re.compile(
-    "什么是|什麼是|是什么|是什麼|请问|請問|请解释|とは何ですか|とは何|とは|って何|は何ですか|무엇인가요|무엇입니까|이란"
-)
-
-_STOP_WORDS_TEXT: Final = """
-    a about actually an and any are as at basically be been being briefly by called can could define definition
-    describe did do does doing er exactly explain for from had has have having hello hey hi how i if in into is
-    it its just kindly know ll like made make makes me mean meaning means meant mine my of on or our please
-    quite re really s say shall should show simply so some something stand stands such t tell term than thank
-    thanks that the their them then there these they thing things this those to understand us used using ve very
-    want was we were what whats when where which who whose why will wish with word work working works would you
-    your
-"""
-STOP_WORDS: Final = frozenset(_STOP_WORDS_TEXT.split())
-"""English words for the form of a question rather than its subject. A question without other words keeps them."""
-
-CONTENT_WORDS_FIELD: Final = "words"
-"""Index field for most questions; without stop words, and with stemming."""
-STOP_WORDS_FIELD: Final = "plain"
-"""Index field for questions of stop words only, which would be empty in the other field."""
+_UNSPACED_RUN: Final = re.compile(f"[{_UNSPACED}]+")
+UNSPACED_STOP_WORDS_PATTERN: Final = re.compile("|".join(UNSPACED_STOP_WORDS))
+_HIRAGANA: Final = re.compile("[\u3041-\u309f]+")
 
 
 def separate_terms(normalized: str) -> str:
-    """Return a normalized question with spaces between all terms; scripts without spaces become pairs of characters."""
-    if normalized.isascii():
+    """Return a normalized question with spaces between all terms; scripts without spaces become pairs of characters.
+
+    Particles and question words of these scripts are removed, unless nothing else remains.
+    """
+    if normalized.isascii() or not _UNSPACED_RUN.search(normalized):
         return normalized
-    subject = _UNSPACED_QUESTION_LEAD.sub(" ", normalized)
-    return _UNSPACED_SCRIPTS.sub(_to_bigrams, subject if subject.strip() else normalized)
+    subject = UNSPACED_STOP_WORDS_PATTERN.sub(" ", normalized)
+    content = _HIRAGANA.sub(" ", subject)  # in Japanese, hiragana are mostly particles and endings
+    text = next((text for text in (content, subject) if text.strip()), normalized)
+    return " ".join(_UNSPACED_RUN.sub(_to_bigrams, text).split())
 
 
 def _to_bigrams(run: re.Match[str]) -> str:
@@ -115,27 +107,66 @@ def _to_bigrams(run: re.Match[str]) -> str:
     return f" {' '.join(pairs)} "
 
 
-def has_only_stop_words(normalized: str) -> bool:
-    """Return whether a normalized question consists of stop words only, such as "who are you"."""
-    return STOP_WORDS.issuperset(normalized.split())
+STOP_WORDS_FIELD: Final = "plain"
+"""Index field for questions of stop words only, such as "who are you"; they would be empty in a language's field."""
 
+PLAIN_ANALYZER: Final = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
+"""Analyzer of the field for questions of stop words only."""
 
-def _build_analyzer(*, remove_stop_words: bool) -> tantivy.TextAnalyzer:
-    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
-    if remove_stop_words:
-        builder = builder.filter(tantivy.Filter.custom_stopword(sorted(STOP_WORDS)))
-        builder = builder.filter(tantivy.Filter.stemmer("english"))
-    return builder.build()
-
-
-ANALYZERS: Final = {
-    CONTENT_WORDS_FIELD: _build_analyzer(remove_stop_words=True),
-    STOP_WORDS_FIELD: _build_analyzer(remove_stop_words=False),
+_NUMBER_WORDS: Final = {
+    word: str(number)
+    for words in ("two three four five six seven eight nine ten eleven twelve", "zwei drei vier fünf sechs sieben acht")
+    for number, word in enumerate(words.split(), 2)
 }
-"""Analyzers by field, shared by indexing and searching. They expect the output of `separate_terms`."""
+BEGINNING_LENGTH: Final = 5
+"""Number of characters that two words with the same beginning have in common."""
 
 
-def analyze(normalized: str) -> tuple[str, list[str]]:
-    """Return the field of a normalized question, and its terms in that field."""
-    field = STOP_WORDS_FIELD if has_only_stop_words(normalized) else CONTENT_WORDS_FIELD
-    return field, ANALYZERS[field].analyze(separate_terms(normalized))
+class Words(NamedTuple):
+    """Words of a question, each with its stem."""
+
+    words: list[str]
+    stems: list[str]
+    joined_stems: list[str]
+    """Stem of each word written as one with the next."""
+    content: list[int]
+    """Positions of the words that are not stop words."""
+
+
+def split_words(text: str, language: Language) -> Words:
+    """Return the words of a question that `separate_terms` has returned."""
+    words = [_NUMBER_WORDS.get(word, word) for word in text.split()]
+    pairs = list(map(str.__add__, words, words[1:]))
+    stems = language.stemmer.analyze(" ".join(words + pairs))
+    joined_stems = stems[len(words) :]
+    del stems[len(words) :]
+    content = [position for position, word in enumerate(words) if word not in language.stop_words]
+    if language.separable_prefixes and len(words) > 2 and words[-1] in language.separable_prefixes:
+        content = [position for position in content if position < len(words) - 1]
+        if content:
+            stems[content[0]] = words[-1] + stems[content[0]]
+    return Words(words, stems, joined_stems, content)
+
+
+class Analysis(NamedTuple):
+    """What the similarity of a question depends on."""
+
+    terms: tuple[str, ...]
+    """Stems of the content words, or all words if there are only stop words; each once, in their order."""
+    beginnings: Mapping[str, str]
+    """Terms by their first five characters."""
+    joined: Mapping[str, tuple[str, str]]
+    """Stems of two adjacent words written as one ("wifi" for "Wi-Fi"), with the stems of both words."""
+    has_only_stop_words: bool
+
+
+def analyze(normalized: str, language: Language) -> Analysis:
+    """Analyze a normalized question as one of this language."""
+    words, stems, joined_stems, content = split_words(separate_terms(normalized), language)
+    terms = tuple(dict.fromkeys([stems[position] for position in content] or words))
+    return Analysis(
+        terms=terms,
+        beginnings={term[:BEGINNING_LENGTH]: term for term in terms if len(term) >= BEGINNING_LENGTH},
+        joined=dict(zip(joined_stems, itertools.pairwise(stems), strict=True)),
+        has_only_stop_words=not content,
+    )

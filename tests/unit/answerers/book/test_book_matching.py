@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from askd.answerers.book.answerer import BookAnswerer
+from askd.answerers.book.matching import MIN_SCORES
 from askd.errors import NoAnswer, Unavailable
 from askd.models import Answer, Question
+from tests.support.log_capture import LogCapture
 
 Write = Callable[[str, str], Path]
 Load = Callable[[Path | None], Awaitable[BookAnswerer]]
@@ -86,10 +88,122 @@ async def test_ties_go_to_the_earlier_entry(write: Write, load: Load) -> None:
     for name, questions in (("c", orders[:40]), ("a", orders[40:80]), ("b", orders[80:])):
         write(f"{name}.yaml", "".join(f"- {{ask: {order}, answer: {name} {order}}}\n" for order in questions))
     book = await load(write("a/z.yaml", "- {ask: so zeta gamma alpha delta beta, answer: first}"))
-    assert await ask(book, "gamma beta, alpha zeta delta please") == f"a {orders[40]}"
+    assert await ask(book, "gamma beta, alpha zeta delta please") == "first"
     with pytest.raises(NoAnswer) as caught:
-        await book.answer(Question(text="alpha juliet romeo tango"))
+        await book.answer(Question(text="beta delta alpha juliet romeo"))
     assert caught.value.extensions["suggestions"] == ["so zeta gamma alpha delta beta", *orders[40:42]]
+
+
+async def test_answer_names_the_matched_question(write: Write, load: Load) -> None:
+    """An exact match has no fields; another answer has the question that it matched, as written, and a score."""
+    book = await load(
+        write("a.yaml", "- {ask: [How do I upgrade Ollama?, ollama upgrade], answer: a}\n- {ask: b, answer: c}")
+    )
+    exact = await book.answer(Question(text="how do I upgrade OLLAMA"))
+    assert (exact.text, exact.fields) == ("a", {})
+    similar = await book.answer(Question(text="upgrading of Ollama please"))
+    assert similar.text == "a"
+    assert similar.fields["question"] == "How do I upgrade Ollama?"
+    assert 0.72 <= similar.fields["score"] <= 1
+    assert similar.fields["score"] == round(similar.fields["score"], 2)
+
+
+@pytest.mark.parametrize(("mode", "answered"), [("exact", 0), ("strict", 1), ("normal", 2), ("eager", 3)])
+async def test_match_modes(write: Write, mode: str, answered: int) -> None:
+    """Stricter modes answer fewer of the same questions; what is not answered is suggested."""
+    path = write(
+        "a.yaml", "- {ask: How do I reset the password of my router?, answer: match}\n- {ask: opening hours, answer: b}"
+    )
+    book = BookAnswerer(path, min_score=MIN_SCORES[mode])
+    await book.load(lambda line: None)
+    texts = ["reset my router's password", "my router needs a new aerial and a password", "router"]
+    answers = [await ask(book, text) for text in texts]
+    await book.close()
+    assert answers == ["match"] * answered + [None] * (3 - answered)
+
+
+async def test_version_depends_on_the_minimum_score(write: Write, load: Load) -> None:
+    """Replicas with another minimum score give other answers, so they have another version."""
+    path = write("a.yaml", "- {ask: a, answer: b}")
+    default = await load(path)
+    strict = BookAnswerer(path, min_score=0.9)
+    await strict.load(lambda line: None)
+    await strict.close()
+    assert strict.version == f"{default.version}-0.9"
+
+
+@pytest.mark.parametrize(
+    ("entry", "question"),
+    [
+        ("What is Kubernetes?", "kubernets"),
+        ("What is Kubernetes?", "what is kubernetse"),
+        ("How do I reset my password?", "reset my pasword"),
+        ("How do I reset my password?", "reset my passwrod"),
+        ("How do I configure authentication?", "configure authetnication"),
+        ("How do I join the Wi-Fi?", "join wifi"),
+        ("How do I join the wifi?", "join Wi-Fi"),
+        ("Can I skip pre-flight checks?", "skip preflight checks"),
+        ("Can I use two monitors?", "use 2 monitors"),
+        ("How do I delete my account?", "remove my account"),
+        ("Can I use an unsupported device?", "use a device that is not supported"),
+        ("How do I run without Kubernetes?", "run with no kubernetes"),
+    ],
+)
+async def test_spelling_variants_match(write: Write, load: Load, entry: str, question: str) -> None:
+    """Typos, hyphens, number words, synonyms and other ways to negate do not matter."""
+    entries = [entry, "How do I change the colour of the menu?", "Where is the nearest shop?"]
+    book = await load(write("a.json", json.dumps([{"ask": text, "answer": text} for text in entries])))
+    assert await ask(book, question) == entry
+
+
+@pytest.mark.parametrize(
+    ("entry", "question"),
+    [
+        ("How do I fix error 7?", "how do I fix error 8"),
+        ("Does it run on python3?", "does it run on python2"),
+        ("How do I convert a PDF file to a Word file?", "convert a Word file to a PDF file"),
+        ("Can I pay by card?", "can I not pay by card"),
+        ("What is trust?", "rust"),
+        ("Who are you?", "how are you"),
+    ],
+)
+async def test_different_meanings_do_not_match(write: Write, load: Load, entry: str, question: str) -> None:
+    """Numbers, versions, directions and negations must agree, and short words must not differ in a letter."""
+    entries = [entry, "How do I change the colour of the menu?", "Where is the nearest shop?"]
+    book = await load(write("a.json", json.dumps([{"ask": text, "answer": text} for text in entries])))
+    assert await ask(book, question) is None
+
+
+async def test_words_of_the_answer_count_a_little(write: Write, load: Load) -> None:
+    """Words that only the answer has raise the score, but never suffice alone."""
+    with_word = "- {ask: How do I back up my notes?, answer: With the button Export in the settings.}\n"
+    without_word = "- {ask: How do I back up my notes?, answer: With the button in the settings.}\n"
+    scores = []
+    for text in (with_word, without_word):
+        book = await load(write("a.yaml", text + "- {ask: Where are my tags?, answer: b}"))
+        assert book._snapshot
+        scores.append(book._snapshot.find_similar("notes backup export").score)
+        assert await ask(book, "export button") is None
+    assert scores[0] > scores[1]
+
+
+async def test_unanswered_questions_are_logged_with_consent(write: Write) -> None:
+    """Questions without an answer are logged with suggestions and the best score, only if that is enabled."""
+    path = write("a.yaml", "- {ask: How do I reset the password of my router?, answer: a}\n- {ask: b c, answer: d}")
+    with LogCapture() as log:
+        for enabled in (False, True):
+            book = BookAnswerer(path, log_unanswered=enabled)
+            await book.load(lambda line: None)
+            for text in ("router aerial", "zzz"):
+                assert await ask(book, text) is None
+            await book.close()
+    lines = log.lines("question_unanswered")
+    assert [(line["question"], line["suggestions"]) for line in lines] == [
+        ("router aerial", ["How do I reset the password of my router?"]),
+        ("zzz", []),
+    ]
+    assert 0 < lines[0]["score"] < 0.72
+    assert lines[1]["score"] is None
 
 
 async def test_suggestions(write: Write, load: Load) -> None:
@@ -153,6 +267,7 @@ import asyncio
 from askd.answerers.book.answerer import BookAnswerer
 from askd.errors import NoAnswer
 from askd.models import Answer, Question
+from tests.support.log_capture import LogCapture
 async def main():
     book = BookAnswerer()
     await book.load(lambda line: None)

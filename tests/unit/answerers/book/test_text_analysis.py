@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from askd.answerers.book.languages import LANGUAGES, assign_languages
 from askd.answerers.book.text_analysis import analyze, normalize, separate_terms, strip_question_lead
 
 
@@ -59,9 +60,9 @@ def test_ascii_and_unicode_paths_agree(text: str) -> None:
 @given(st.text(alphabet=st.characters()))
 def test_every_text_can_be_searched(text: str) -> None:
     """Any text can be analyzed, even with lone surrogates."""
-    field, terms = analyze(normalize(text))
-    assert field in {"words", "plain"}
-    assert all(terms)
+    analysis = analyze(normalize(text), LANGUAGES["english"])
+    assert all(analysis.terms)
+    assert bool(analysis.terms) == bool(normalize(text))
 
 
 @pytest.mark.parametrize(
@@ -85,3 +86,49 @@ def test_unspaced_scripts_become_bigrams() -> None:
     assert separate_terms("サーバーとは何ですか").split() == ["サー", "ーバ", "バー"]
     assert separate_terms("tcp 连接").split() == ["tcp", "连接"]
     assert separate_terms("什么是").split() == ["什么", "么是"]
+
+
+def assign(texts: list[str]) -> list[str]:
+    """Return the names of the languages of texts."""
+    languages = assign_languages(len(texts), lambda index: normalize(texts[index]).split(), LANGUAGES["english"])
+    return [language.name for language in languages]
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("english", "How do I get there and where is the door?"),
+        ("german", "Wie komme ich dorthin und wo ist die Tür?"),
+        ("french", "Comment puis-je y aller et où est la porte ?"),
+        ("spanish", "¿Cómo puedo llegar y dónde está la puerta?"),
+        ("italian", "Come posso arrivare e dove si trova la porta?"),
+        ("portuguese", "Como posso chegar lá e onde fica a porta?"),
+        ("dutch", "Hoe kom ik daar en waar is de deur?"),
+        ("russian", "Как мне туда попасть и где находится дверь?"),
+        ("arabic", "كيف أصل إلى هناك وأين هو الباب؟"),
+    ],
+)
+def test_languages_are_detected(language: str, text: str) -> None:
+    """The stop words of a text show its language."""
+    assert assign([text]) == [language]
+
+
+def test_languages_of_a_mixed_book() -> None:
+    """Texts without known words have the language of the text before, or of the book."""
+    english, german = "Where is the door and how do I get there?", "Wo ist die Tür und wie komme ich dorthin?"
+    assert assign([english, "TCP", german, "UDP"]) == ["english", "english", "german", "german"]
+    assert assign([german] * 30 + [english] + ["TCP"]) == ["german"] * 32
+    assert assign(["TCP"]) == ["english"]
+
+
+@pytest.mark.parametrize(
+    ("question", "terms"),
+    [
+        ("Wie schalte ich das Licht ein?", ("einschalt", "licht")),
+        ("Das Licht einschalten", ("licht", "einschalt")),
+        ("Wie kann ich es tun?", ("wie", "kann", "ich", "es", "tun")),
+    ],
+)
+def test_german_verbs_with_separated_prefix(question: str, terms: tuple[str, ...]) -> None:
+    """A prefix at the end belongs to the verb; a question of stop words keeps them."""
+    assert analyze(normalize(question), LANGUAGES["german"]).terms == terms
