@@ -68,7 +68,7 @@ class AskdGroup(click.Group):
         formatter.write_paragraph()
         flags = ", ".join([*map(flag_name, settings_help.COMMON_SETTINGS), "--env-file"])
         formatter.write_text(f"Options of serve: {flags}.")
-        formatter.write_text("More: askd --help-all; docs/index.md in askd's repository; /docs of a server.")
+        formatter.write_text("All: --help-all. Docs: docs/index.md in the repository, /docs of a server.")
 
     def write_all_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands and every option of `serve`."""
