@@ -46,7 +46,7 @@ def build_openapi_json(settings: Settings) -> str:
     async def load() -> str:
         async with _load_answerer(settings) as answerer:
             document = openapi.build_document(
-                settings, answerer, max_length=registry.effective_question_max_length(settings, answerer)
+                settings, answerer, max_length=settings.effective_question_max_length(answerer.kind)
             )
         return json.dumps(document, indent=2, ensure_ascii=False)
 
@@ -87,7 +87,7 @@ def _collect_facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "redis": _describe_redis(settings),
         "traces": tracing.describe_tracing(os.environ),
         "parameters": ", ".join(_describe_parameter(parameter) for parameter in answerer.contract.parameters),
-        "questions": f"up to {registry.effective_question_max_length(settings, answerer):,} characters",
+        "questions": f"up to {settings.effective_question_max_length(answerer.kind):,} characters",
         "tokens": _describe_tokens(settings),
         "TLS": _describe_certificate(settings),
         "connections": _describe_connections(settings),
@@ -113,7 +113,7 @@ def _describe_cache(settings: Settings, *, deterministic: bool) -> str:
 
 
 def _describe_deadline(settings: Settings, answerer: Answerer) -> str:
-    deadline = registry.effective_deadline(settings, answerer)
+    deadline = settings.effective_deadline(answerer.kind)
     return f"{deadline:g}s for a response, {settings.stream_deadline:g}s for a stream; clients may request less"
 
 
@@ -130,7 +130,7 @@ def _describe_limiter(settings: Settings, answerer: Answerer) -> str:
 def _describe_shutdown(settings: Settings, answerer: Answerer) -> str:
     steps = [
         (settings.drain_delay, "drain delay"),
-        (registry.effective_drain_timeout(settings, answerer), "for requests in flight"),
+        (settings.effective_drain_timeout(answerer.kind), "for requests in flight"),
         (settings.shutdown_timeout, "to close the answerer"),
         (settings.flush_timeout, "to flush logs and traces"),
     ]

@@ -100,7 +100,7 @@ def report_failure(failure: "RequestFailed", *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(failure.to_dict(), indent=2, ensure_ascii=False))
     else:
-        from askd.client.terminal import replace_control_characters  # noqa: PLC0415 - not needed for help
+        from askd.client.rendering import replace_control_characters  # noqa: PLC0415 - not needed for help
 
         print_to_stderr(replace_control_characters(failure.message))
     return failure.exit_code
@@ -109,7 +109,7 @@ def report_failure(failure: "RequestFailed", *, as_json: bool) -> int:
 def write_stdout(text: str) -> None:
     """Write text to standard output without buffering; control characters are replaced on a terminal."""
     if sys.stdout.isatty():
-        from askd.client.terminal import replace_control_characters  # noqa: PLC0415 - not needed for help
+        from askd.client.rendering import replace_control_characters  # noqa: PLC0415 - not needed for help
 
         text = replace_control_characters(text)
     click.echo(text, nl=False)

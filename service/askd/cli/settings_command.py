@@ -8,30 +8,11 @@ from typing import Any, Final
 
 import click
 
+from askd.answerers import discovery
 from askd.cli import commands, settings_help
 from askd.cli.setting_options import env_file_option, setting_options, to_setting_text
 from askd.config import Settings, environment, unknown_variables
 from askd.config.environment import VARIABLE_PREFIX, is_set
-from askd.errors import SpecError
-
-DEFAULT_SPEC_FILES: Final = ("answer.py", "langgraph.json", "book.yaml", "book.yml", "book.json", "book.md")
-"""With these names an image needs two lines only: `FROM askd` and `COPY answer.py ./`."""
-
-
-def find_default_spec(folder: Path) -> str | None:
-    """Return the name of the file in `folder` to serve by default, or None to serve the built-in book.
-
-    Raises:
-        SpecError: The folder has several of these files.
-    """
-    names = [name for name in DEFAULT_SPEC_FILES if (folder / name).is_file()]
-    if len(names) > 1:
-        raise SpecError(
-            f"{' and '.join(names)} are both in {folder.absolute()}: choose one, as in "
-            f"`askd serve {names[0]}` or ASKD_ANSWERER={names[0]}"
-        )
-    return names[0] if names else None
-
 
 EnvironmentVariables = Mapping[str, str]
 
@@ -88,7 +69,7 @@ class SettingsCommand(click.Command):
         variables = _load_variables(env_file)
         settings = Settings.load(flags, variables)
         if settings.answerer is None:
-            settings = dataclasses.replace(settings, answerer=find_default_spec(Path()))
+            settings = dataclasses.replace(settings, answerer=discovery.find_default_spec(Path()))
         return self._handler(settings, variables, **own)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -7,9 +7,9 @@ import aiohttp
 
 from askd.client import errors
 from askd.client.errors import EXIT_UNREACHABLE, RequestFailed
+from askd.client.request_measurement import decode_json_or_none
 from askd.client.session import MAX_BODY_SIZE, Session
 from askd.client.target import OutgoingRequest, ServerTarget
-from askd.client.terminal import decode_json_or_none
 from askd.sse import EventTooLong, ServerSentEvent, SSEParser
 
 EVENT_STREAM_TYPE: Final = "text/event-stream"

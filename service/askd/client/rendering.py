@@ -1,18 +1,23 @@
-"""Text output of `askd explain`, 79 columns wide: a timeline of one request, or statistics of several."""
+"""Text output of the client commands.
 
+`askd explain` shows a timeline of one request, or statistics of several, 79 columns wide. Text from a server is made
+safe for the terminal, which would obey control characters in it.
+"""
+
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from askd.client.errors import RequestFailed
 from askd.client.request_measurement import NETWORK_STEP, RequestMeasurement, TimedStep
-from askd.client.terminal import truncate
 
 LINE_WIDTH: Final = 79
 PERCENTILES: Final = (50, 90, 99, 100)
 FULL_BLOCK: Final = "█"
 SHADED_BLOCK: Final = "▒"
 """Bar of the network and the server's stages, which are parts of `waiting`."""
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NAME_WIDTH: Final = 13
 _TIMELINE_BAR_WIDTH: Final = 34
 _TIME_WIDTH: Final = 11
@@ -169,3 +174,14 @@ def _render_replicas(counts: Counter[str]) -> Iterator[str]:
         yield f"  {truncate(name, _REPLICA_NAME_WIDTH):<{_REPLICA_NAME_WIDTH}}{count:>8,}  {bar}"
     if len(counts) > _MAX_REPLICA_LINES:
         yield f"  … and {len(counts) - _MAX_REPLICA_LINES:,} more"
+
+
+def replace_control_characters(text: str) -> str:
+    """Replace control characters except tab and line feed by `�`; CR LF becomes a line feed."""
+    return _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def truncate(text: str, width: int) -> str:
+    """Return the text as one line of at most `width` characters."""
+    line = " ".join(replace_control_characters(text).split())
+    return line if len(line) <= width else line[: max(width - 1, 0)] + "…"

@@ -12,7 +12,6 @@ from askd.client.errors import RequestFailed
 from askd.client.session import Session
 from askd.client.step_timings import RequestTimings, headers_size
 from askd.client.target import OutgoingRequest
-from askd.client.terminal import decode_json_or_none
 
 TOTAL_STAGE: Final = "total"
 NETWORK_STEP: Final = "network"
@@ -136,3 +135,11 @@ def _build_server_steps(began: float, waiting: float, server_timing: Mapping[str
 
 def _response_head_size(response: aiohttp.ClientResponse) -> int:
     return len(f"HTTP/1.1 {response.status} {response.reason}\r\n") + headers_size(response.raw_headers)
+
+
+def decode_json_or_none(body: bytes) -> Any:
+    """Return the decoded JSON, or None if the body is not valid JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

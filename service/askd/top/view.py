@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from askd.client.terminal import truncate
+from askd.client.rendering import truncate
 from askd.top.scrape import NO_DELTA, MetricsDelta, MetricsSnapshot
 
 SCREEN_WIDTH: Final = 79

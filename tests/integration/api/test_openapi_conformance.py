@@ -38,7 +38,7 @@ class ThreadedServer:
         """Return the document that the server will serve, because tests are collected before it starts."""
         answerer = registry.create_answerer(self._settings)
         await answerer.load(lambda _line: None)
-        max_length = registry.effective_question_max_length(self._settings, answerer)
+        max_length = self._settings.effective_question_max_length(answerer.kind)
         document = openapi.build_document(self._settings, answerer, max_length=max_length)
         await answerer.close()
         return json.loads(rendering.encode_json(document))

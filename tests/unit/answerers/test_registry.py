@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askd.answerers.registry import create_answerer, effective_question_max_length
+from askd.answerers.registry import create_answerer
 from askd.config import Settings
 from askd.errors import SpecError
 
@@ -126,7 +126,7 @@ def test_any_text(spec: str) -> None:
 def test_question_max_length(spec: str | None, setting: int | None, length: int) -> None:
     """The default is 1000 characters for a book, and the body limit for code."""
     settings = Settings(answerer=spec, question_max_length=setting)
-    assert effective_question_max_length(settings, create_answerer(settings)) == length
+    assert settings.effective_question_max_length(create_answerer(settings).kind) == length
 
 
 @pytest.mark.parametrize(
