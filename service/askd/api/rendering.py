@@ -38,9 +38,10 @@ _URI_SAFE_CHARACTERS = "%/:@!$&'()*+,;=~-._"
 def encode_answer(answer: Answer) -> bytes:
     """Return the answer as a JSON object. Raises AnswererFailed if it cannot be serialized."""
     try:
+        value = answer.text if answer.value is None else answer.value
         if not answer.fields:
-            return b'{"answer":' + _json_encoder.encode(answer.text) + b"}"
-        return _json_encoder.encode({"answer": answer.text, **answer.fields})
+            return b'{"answer":' + _json_encoder.encode(value) + b"}"
+        return _json_encoder.encode({"answer": value, **answer.fields})
     except (TypeError, ValueError) as error:
         raise AnswererFailed from error
 
@@ -66,7 +67,7 @@ def etag(payload: bytes, version: str) -> str:
 
 def encode_body_and_etag(answer: Answer, representation: Representation, version: str) -> tuple[bytes, str]:
     """Return the body and the ETag of a deterministic answer; those of short answers are cached."""
-    if answer.fields or len(answer.text) > MAX_CACHED_TEXT_LENGTH:
+    if answer.fields or answer.value is not None or len(answer.text) > MAX_CACHED_TEXT_LENGTH:
         payload = encode_answer_body(answer, representation)
         return payload, etag(payload, version)
     return _cached_body_and_etag(answer.text, representation, version)

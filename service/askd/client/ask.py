@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
+import msgspec
 
 from askd.client import errors
 from askd.client.errors import EXIT_UNREACHABLE, RequestFailed
@@ -50,9 +51,10 @@ async def _read_successful_body(session: Session, response: aiohttp.ClientRespon
 
 
 def _extract_answer(content: Any) -> str:
-    if not isinstance(content, Mapping) or not isinstance(content.get("answer"), str):
+    answer = content.get("answer") if isinstance(content, Mapping) else None
+    if answer is None:
         raise errors.unexpected_response(200, "the response contains no answer")
-    return str(content["answer"])
+    return answer if isinstance(answer, str) else msgspec.json.encode(answer).decode()
 
 
 async def _print_stream(response: aiohttp.ClientResponse, target: ServerTarget, write: TextWriter) -> None:
