@@ -34,7 +34,8 @@ def build_report(settings: Settings) -> list[str]:
 
     async def load() -> list[str]:
         async with _load_answerer(settings) as answerer:
-            facts = [*_collect_facts(settings, answerer).items(), *(("warning", line) for line in answerer.warnings())]
+            facts = [*_collect_facts(settings, answerer).items()]
+            facts += [("note", line) for line in answerer.notes()] + [("warning", line) for line in answerer.warnings()]
             return [f"{label:<{_LABEL_WIDTH}} {text}" for label, text in facts if text]
 
     return asyncio.run(load())

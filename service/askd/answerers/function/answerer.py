@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -61,11 +61,16 @@ class FunctionAnswerer(Answerer):
 
     def parse_parameters(self, values: Mapping[str, Any], *, from_strings: bool) -> Mapping[str, Any]:
         """Validate the parameters and add defaults. Raises BadQuestion."""
-        return (
-            parse_parameters(self._signature.extra_parameters, values, from_strings=from_strings)
-            if self._signature.extra_parameters
-            else {}
+        signature = self._signature
+        if not values and not signature.parameters:
+            return {}
+        return parse_parameters(
+            signature.parameters, values, from_strings=from_strings, allows_unknown=signature.allows_unknown
         )
+
+    def notes(self) -> Sequence[str]:
+        """Return remarks about how the function is called."""
+        return self._signature.notes
 
     async def answer(self, question: Question) -> Answer:
         """Call the code and return its answer; the items of a generator are joined.
@@ -133,8 +138,10 @@ class FunctionAnswerer(Answerer):
         self.contract = Contract(
             summary=docstring.summary or Contract().summary,
             description=docstring.description,
-            parameters=[parameter.contract_entry for parameter in self._signature.extra_parameters],
-            answer_schema=type_hints.answer_schema(self._signature.return_annotation, name=target.name),
+            question=self._signature.question_form,
+            parameters=self._signature.contract_entries,
+            allows_unknown_parameters=self._signature.has_keywords or self._signature.takes_mapping,
+            answer_schema=type_hints.answer_schema(self._signature.return_annotation),
         )
 
     def _is_deterministic(self, function: UserCallable, name: str) -> bool:

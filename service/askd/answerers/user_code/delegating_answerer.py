@@ -77,6 +77,10 @@ class UserCodeAnswerer(Answerer):
         """Return the delegate's warnings."""
         return self._delegate.warnings() if self._delegate else ()
 
+    def notes(self) -> Sequence[str]:
+        """Return the delegate's remarks."""
+        return self._delegate.notes() if self._delegate else ()
+
     def parse_parameters(self, values: Mapping[str, Any], *, from_strings: bool) -> Mapping[str, Any]:
         """Validate the parameters. Raises BadQuestion."""
         return self._loaded_delegate.parse_parameters(values, from_strings=from_strings)

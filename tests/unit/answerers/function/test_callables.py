@@ -125,7 +125,10 @@ INVALID = {
     "a module": ("import json as answer", "is a module"),
     "no argument": ("def answer(): return 'hi'", "main.py:answer takes no argument"),
     "keywords alone": ("def answer(**rest): return 'hi'", "takes no argument"),
-    "bytes": ("def answer(data: bytes): return 'hi'", "`data` is bytes: make it `data: str`"),
+    "own class": (
+        "def answer(data: Exception): return 'hi'",
+        "the first parameter gets the question, but `data` is Exception: make it `data: str`",
+    ),
     "web application": (
         "class App:\n    async def __call__(self, scope, receive, send): ...\nanswer = App()",
         "main.py:answer is a web application, not a function: name the function in it",
