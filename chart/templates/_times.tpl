@@ -21,7 +21,7 @@
 {{/* The spec, or the default file that askd would find among the known files. */}}
 {{- define "askd.spec" -}}
 {{- $found := list -}}
-{{- range $name := list "answer.py" "langgraph.json" "book.yaml" "book.yml" "book.json" "book.md" -}}
+{{- range $name := list "answer.py" "langgraph.json" "book.yaml" "book.yml" "book.json" "book.md" "main.py" "app.py" "faq.yaml" "faq.yml" "faq.json" "faq.md" -}}
 {{- if hasKey $.Values.answerer.files $name }}{{ $found = append $found $name }}{{ end -}}
 {{- end -}}
 {{- .Values.answerer.spec | default (first $found | default "") -}}

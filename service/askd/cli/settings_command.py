@@ -69,7 +69,7 @@ class SettingsCommand(click.Command):
         variables = _load_variables(env_file)
         settings = Settings.load(flags, variables)
         if settings.answerer is None:
-            settings = dataclasses.replace(settings, answerer=discovery.find_default_spec(Path()))
+            settings = dataclasses.replace(settings, answerer=_find_default_spec())
         return self._handler(settings, variables, **own)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -81,6 +81,15 @@ class SettingsCommand(click.Command):
         settings_help.write_examples(formatter, self._examples)
         formatter.write_paragraph()
         formatter.write_text(settings_help.DOCS_LINK)
+
+
+def _find_default_spec() -> str | None:
+    """Return the default file of this folder. Without one, print a warning if the folder has files to serve."""
+    folder = Path()
+    spec = discovery.find_default_spec(folder)
+    if spec is None and (warning := discovery.built_in_book_warning(folder)):
+        print_to_stderr(warning)
+    return spec
 
 
 def _reject_ambiguous_spec(spec: str, flags: Mapping[str, str]) -> None:

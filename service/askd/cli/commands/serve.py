@@ -26,8 +26,8 @@ def _run_serve(settings: Settings, variables: EnvironmentVariables) -> int:
 command = SettingsCommand(
     "serve",
     _run_serve,
-    "Serve ANSWERER over HTTP. Without ANSWERER, answer.py or a book in this directory is served, otherwise the "
-    "built-in book.",
+    "Serve ANSWERER over HTTP. Without ANSWERER, answer.py, main.py or a book in this directory is served, otherwise "
+    "the built-in book.",
     short_help="Serve a function, graph or book over HTTP.",
     examples=(
         "askd serve main.py:answer --reload",
