@@ -18,6 +18,8 @@ from askd.answerers.user_code.thread_pool import ThreadPool
 from askd.errors import LoadError
 from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
 
+_DECORATED_NAMES: Final = frozenset({"func", "fn", "function", "wrapped"})
+"""Usual names of the parameter of a decorator."""
 _EXCEPTION_TRANSLATOR: Final = ExceptionTranslator()
 
 
@@ -153,6 +155,16 @@ class FunctionAnswerer(Answerer):
                 f"Take only the text, or remove the declaration"
             )
         return deterministic
+
+
+def accepts_question(value: object) -> bool:
+    """Return whether a question can be passed to a callable. A decorator takes a function instead."""
+    try:
+        function = create_user_callable(value, name="")
+        signature = analyze_signature(function, parse_docstring(""), name="")
+    except Exception:  # LoadError, or a proxy such as flask.request, which raises outside of a request
+        return False
+    return signature.name not in _DECORATED_NAMES
 
 
 def _create_user_callable(target: ResolvedTarget) -> UserCallable:

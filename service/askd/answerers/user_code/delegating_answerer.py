@@ -9,6 +9,12 @@ from askd.config import Settings
 from askd.models import Answer, Answerer, AnswererStatistics, ProgressCallback, Question
 
 
+def _accepts_question(value: object) -> bool:
+    from askd.answerers.function import accepts_question  # noqa: PLC0415 only specs without a name need it
+
+    return accepts_question(value)
+
+
 class UserCodeAnswerer(Answerer):
     """Imports the code in `load`, then delegates to a FunctionAnswerer or a GraphAnswerer."""
 
@@ -17,7 +23,7 @@ class UserCodeAnswerer(Answerer):
     def __init__(self, spec: str, settings: Settings) -> None:
         self.name = spec
         self._settings = settings
-        self._user_module = UserModule(spec)
+        self._user_module = UserModule(spec, _accepts_question)
         self._delegate: Answerer | None = None
 
     async def load(self, progress: ProgressCallback) -> None:

@@ -9,6 +9,7 @@ status must not become the client's.
 
 import contextlib
 import importlib.util
+import itertools
 import linecache
 import os
 import sys
@@ -27,6 +28,9 @@ from askd.errors import AnswererFailed, Refused
 _ASKD_PACKAGE_DIR: Final = Path(__file__).parents[2]
 _MAX_FRAMES: Final = 5
 _MAX_LINES: Final = 12
+_MAX_PARENTS: Final = 3
+_MAX_FOLDERS: Final = 500
+"""Folders of the project that are searched for a module."""
 _FRAMEWORK_ATTRIBUTES: Final = {
     "aiohttp": ("status", "text"),
     "starlette": ("status_code", "detail"),  # FastAPI's derives from it
@@ -39,7 +43,7 @@ _FORWARDED_HEADERS: Final = ("Retry-After", "WWW-Authenticate")
 
 def import_error_message(error: BaseException, *, subject: str, root: Path) -> str:
     """Return why the module `subject` cannot be imported. Files below `root` are the user's own."""
-    return "\n  ".join([f"{subject} cannot be imported:", *_error_lines(error, root), *_hints(error)])
+    return "\n  ".join([f"{subject} cannot be imported:", *_error_lines(error, root), *_hints(error, root)])
 
 
 def call_error_message(error: BaseException, *, subject: str, root: Path) -> str:
@@ -53,6 +57,8 @@ def missing_module_message(name: str, missing: str) -> str:
     top = missing.partition(".")[0]
     if top == _ASKD_PACKAGE_DIR.name:
         return f"{message} {_own_package_hint()}"
+    if hint := _project_hint(missing, Path.cwd()):
+        return f"{message}\n  {hint}"
     if top != missing:
         return f"{message} The package {missing.rpartition('.')[0]!r} exists: check the module's name."
     return f"{message}\n  Start askd in the folder that contains {top}, or {_install_hint(top)}{_environment_hint()}"
@@ -101,17 +107,51 @@ def _relative_path(file: str) -> str:
     return file
 
 
-def _hints(error: BaseException) -> Iterator[str]:
+def _hints(error: BaseException, root: Path) -> Iterator[str]:
     if isinstance(error, ModuleNotFoundError) and error.name:
         top = error.name.partition(".")[0]
         if top == _ASKD_PACKAGE_DIR.name:
             yield _own_package_hint()
+        elif hint := _project_hint(error.name, root):
+            yield hint
         else:
             yield f"askd runs in {sys.executable}: {_install_hint(top)}{_environment_hint()}"
-    elif isinstance(error, ImportError) and "relative import" in str(error):
-        yield "The file belongs to a package: use package.module:attr, from the folder that contains the package."
+    elif isinstance(error, ImportError) and error.name and (hint := _project_hint(error.name, root)):
+        yield hint
     elif isinstance(error, SystemExit):
         yield 'The module exits when it is imported: move that code under `if __name__ == "__main__":`.'
+
+
+def _project_hint(name: str, root: Path) -> str | None:
+    """Return how to import a module of the project, or None if the project has none of this name.
+
+    A package index may have a package of the same name, but that is another one: installing it would run foreign code.
+    """
+    top = name.partition(".")[0]
+    found, loaded = _find_in_project(top, root), sys.modules.get(top)
+    origin = getattr(loaded, "__file__", None)
+    if origin is None:
+        if found is None:
+            return None
+        shown = _relative_path(str(found))
+        return f"{shown} exists, but its folder is not importable: set PYTHONPATH={found.parent}"
+    if found is not None and not Path(origin).is_relative_to(found):
+        return f"{_relative_path(origin)} hides {_relative_path(str(found))}: rename one of them"
+    if top != name and not hasattr(loaded, "__path__"):
+        return f"{_relative_path(origin)} is not a package, so it has no {name}: rename the file or the package"
+    return None
+
+
+def _find_in_project(name: str, root: Path) -> Path | None:
+    """Return the file or the folder of a module in the folders of the code, above it or one and two levels below."""
+    current = Path.cwd()
+    folders = [root, *root.parents[:_MAX_PARENTS], current]
+    below = (child for pattern in ("*", "*/*") for child in current.glob(pattern) if child.is_dir())
+    for folder in (*folders, *itertools.islice(below, _MAX_FOLDERS)):
+        for path in (folder / f"{name}.py", folder / name):
+            if (path.is_file() or any(path.glob("*.py"))) and not is_in_site_packages(path):
+                return path
+    return None
 
 
 def _own_package_hint() -> str:
