@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from askd.answerers.function import FunctionAnswerer
-from tests.support.app_fixtures import ServeApp
+from tests.support.app_fixtures import Log, ServeApp
 from tests.support.user_functions import WriteFile, fresh_imports, write
 
 __all__ = ["fresh_imports", "write"]
@@ -23,6 +23,7 @@ def text(city, lang="en"): return f"{city} {lang}"
 def number(n: int): return n * n
 def plan(trip: Trip, lang="en"): return trip
 def event(event: dict): return event
+def fail(text): return 1 / 0
 """
 
 
@@ -115,3 +116,13 @@ async def test_openapi_of_a_model(serve: ServeApp, write: WriteFile) -> None:
     assert list(question["properties"]) == ["q", "lang", "days"]
     assert (question["required"], question["additionalProperties"]) == (["q", "days"], False)
     assert "It may also be sent as `city`." in question["properties"]["q"]["description"]
+
+
+async def test_traceback_begins_in_the_function(serve: ServeApp, write: WriteFile, log: Log) -> None:
+    """The logged traceback begins at the user's line."""
+    client = await serve_function(serve, write, "fail")
+    assert (await client.get("/ask?q=a")).status == 500
+    [exception] = [line["exception"] for line in log.lines() if "exception" in line]
+    frames = [line for line in exception.splitlines() if line.startswith("  File")]
+    assert len(frames) == 1
+    assert frames[0].endswith('main.py", line 13, in fail')

@@ -12,6 +12,7 @@ import importlib.util
 import itertools
 import linecache
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -38,7 +39,14 @@ _FRAMEWORK_ATTRIBUTES: Final = {
     "litestar": ("status_code", "detail"),
 }
 """Attributes with the status and the detail of each framework's HTTPException."""
-_FORWARDED_HEADERS: Final = ("Retry-After", "WWW-Authenticate")
+_FORWARDED_STATUSES: Final = frozenset({*range(400, 500), HTTPStatus.SERVICE_UNAVAILABLE})
+_OWN_HEADERS: Final = re.compile(
+    r"content-.*|transfer-encoding|connection|keep-alive|upgrade|trailer|te|date|server|vary|x-request-id",
+    re.IGNORECASE,
+)
+"""Headers of a response that only the server sets, because they describe its body or its connection."""
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
+"""A valid header field, name and value joined by a colon (RFC 9110, sections 5.1 and 5.5)."""
 
 
 def import_error_message(error: BaseException, *, subject: str, root: Path) -> str:
@@ -49,6 +57,13 @@ def import_error_message(error: BaseException, *, subject: str, root: Path) -> s
 def call_error_message(error: BaseException, *, subject: str, root: Path) -> str:
     """Return why `subject` (a hook, a class or a property) failed. Files below `root` are the user's own."""
     return "\n  ".join([f"{subject} failed:", *_error_lines(error, root)])
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the exception with the innermost line of code that is not part of a library, in one line."""
+    frames = user_frames(error, Path.cwd())
+    place = f"{_relative_path(frames[-1].filename)}:{frames[-1].lineno}: " if frames else ""
+    return place + " ".join("".join(traceback.format_exception_only(error)).split())
 
 
 def missing_module_message(name: str, missing: str) -> str:
@@ -202,15 +217,27 @@ def _attribute_names(cls: type[BaseException]) -> tuple[str, str] | None:
 
 
 def _to_problem(error: BaseException, status_name: str, detail_name: str) -> Refused | AnswererFailed:
-    """Map a 4xx to Refused. Redirects and 5xx are failures: aiohttp would send its own exceptions as a response."""
+    """Map 4xx and 503 to Refused. Others are failures: aiohttp would send its own exceptions as a response."""
     status = getattr(error, status_name, None)
-    if not isinstance(status, int) or not 400 <= status < 500:
+    if not isinstance(status, int) or status not in _FORWARDED_STATUSES:
         return AnswererFailed()
     refused = Refused(int(status), _detail_text(getattr(error, detail_name, None), status))
-    headers = getattr(error, "headers", None)
-    if isinstance(headers, Mapping):
-        refused.headers = {name: str(headers[name]) for name in _FORWARDED_HEADERS if name in headers}
+    refused.headers = _forwarded_headers(error)
     return refused
+
+
+def _forwarded_headers(error: BaseException) -> dict[str, str]:
+    headers = getattr(error, "headers", None)
+    if headers is None and hasattr(error, "get_headers"):  # Werkzeug
+        headers = dict(error.get_headers())
+    if not isinstance(headers, Mapping):
+        return {}
+    texts = {str(name): str(value) for name, value in headers.items()}
+    return {
+        name: text
+        for name, text in texts.items()
+        if not _OWN_HEADERS.fullmatch(name) and _HEADER.fullmatch(f"{name}:{text}")
+    }
 
 
 def _detail_text(detail: Any, status: int) -> str:
