@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+import structlog
+
 from askd.answerers.function import results, type_hints
-from askd.answerers.function.callables import UserCallable, create_user_callable
+from askd.answerers.function.callables import InstanceHooks, UserCallable, create_user_callable
 from askd.answerers.function.parameters import parse_docstring, parse_parameters
 from askd.answerers.function.signature import QuestionSignature, analyze_signature
 from askd.answerers.user_code import exceptions
@@ -15,11 +17,13 @@ from askd.answerers.user_code.exceptions import ExceptionTranslator
 from askd.answerers.user_code.importer import ResolvedTarget
 from askd.answerers.user_code.module import UserModule, code_fingerprint
 from askd.answerers.user_code.thread_pool import ThreadPool
-from askd.errors import LoadError
+from askd.errors import AnswererFailed, LoadError
 from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
 
 _DECORATED_NAMES: Final = frozenset({"func", "fn", "function", "wrapped"})
 """Usual names of the parameter of a decorator."""
+log = structlog.get_logger("askd.answerer")
+
 _EXCEPTION_TRANSLATOR: Final = ExceptionTranslator()
 
 
@@ -43,17 +47,31 @@ class FunctionAnswerer(Answerer):
         self.name = spec
         self._deterministic_override = deterministic
         self._pool = ThreadPool(threads)
-        self._user_module = user_module or UserModule(spec)
+        self._user_module = user_module or UserModule(spec, accepts_question)
+        self._instance_hooks: InstanceHooks | None = None
 
     async def load(self, progress: ProgressCallback) -> None:
         """Import the code in a thread, analyze its signature, and run the `startup` hook. Raises LoadError."""
         progress(f"importing {self.name}")
         target = await self._user_module.resolve()
-        self._inspect(target, await self._user_module.run_in_thread(partial(_create_user_callable, target)))
+        function = await self._user_module.run_in_thread(partial(_create_user_callable, target))
+        self._inspect(target, function)
         await self._user_module.start()
+        self._instance_hooks = InstanceHooks(function.instance, self._user_module.run_in_thread)
+        try:
+            await self._instance_hooks.start()
+        except Exception as error:
+            cause = (isinstance(error, AnswererFailed) and error.__cause__) or error
+            message = exceptions.call_error_message(cause, subject=target.name, root=target.root)
+            raise LoadError(message) from error
 
     async def close(self) -> None:
-        """Run the `shutdown` hook and close the thread pool without waiting for running calls."""
+        """Run the clean-up methods and the `shutdown` hook, and close the thread pool without waiting for its calls."""
+        if self._instance_hooks is not None:
+            try:
+                await self._instance_hooks.stop()
+            except Exception:
+                log.exception("close_failed", answerer=self.name)
         await self._user_module.stop()
         self._pool.close()
 

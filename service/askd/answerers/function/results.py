@@ -93,7 +93,9 @@ class AnswerBuilder:
         if item is None:
             return ""
         self._has_items = True
-        value = {**item.fields, "answer": item.text} if isinstance(item, Answer) else to_json_value(item)
+        if isinstance(item, Answer):
+            return self._add_answer(item)
+        value = to_json_value(item)
         if not isinstance(value, dict):
             return self._add_value(value)
         key = next((key for key in ANSWER_KEYS if isinstance(value.get(key), str)), None)
@@ -101,6 +103,15 @@ class AnswerBuilder:
             return self._add_mapping(value)
         self._fields |= {name: field for name, field in value.items() if name != key}
         return self._append_text(self._new_text(value[key]) if key == "answer" else value[key])
+
+    def _add_answer(self, answer: Answer) -> str:
+        """Add a complete answer, which replaces the text before it unless it continues that text."""
+        self._fields |= answer.fields
+        text = "".join(self._parts)
+        if answer.text.startswith(text):
+            return self._append_text(answer.text[len(text) :])
+        self._parts = [answer.text]
+        return ""
 
     def build(self) -> Answer:
         """Return the answer. Raises NoAnswer if there were no items."""

@@ -141,7 +141,7 @@ class _SignatureAnalyzer:
         self._function = function
         self._docstring = docstring
         self._name = name
-        self._notes: list[str] = []
+        self._notes = [function.note] if function.note else []
 
     def analyze(self) -> QuestionSignature:
         signature = _inspect_signature(self._function, self._name)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from askd.answerers.user_code.importer import is_graph, is_graph_builder, is_graph_factory
+from askd.answerers.user_code.importer import is_chain, is_graph, is_graph_builder, is_graph_factory
 from askd.answerers.user_code.module import UserModule
 from askd.config import Settings
 from askd.models import Answer, Answerer, AnswererStatistics, ProgressCallback, Question
@@ -30,7 +30,7 @@ class UserCodeAnswerer(Answerer):
         """Import the code in a thread, then create and load its answerer. Raises LoadError."""
         progress(f"importing {self.name}")
         value = (await self._user_module.resolve()).value
-        if is_graph(value) or is_graph_builder(value) or is_graph_factory(value):
+        if not is_chain(value) and (is_graph(value) or is_graph_builder(value) or is_graph_factory(value)):
             delegate = self._create_graph_answerer()
         else:
             delegate = self._create_function_answerer()

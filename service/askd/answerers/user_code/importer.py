@@ -24,6 +24,8 @@ from typing import Any, Final
 from askd.answerers.user_code import exceptions
 from askd.errors import LoadError
 
+ANSWER_METHODS: Final = ("__call__", "answer", "predict")
+"""Methods of an object that answer, in this order."""
 _HOOK_NAMES: Final = frozenset({"startup", "shutdown", "ready"})
 _RELATIVE_IMPORT: Final = re.compile(r"^[ \t]*from[ \t]+\.", re.MULTILINE)
 _NON_GRAPH_ANNOTATIONS: Final = frozenset({"str", "dict", "Question", "None"})
@@ -53,8 +55,8 @@ def find_candidates(members: Mapping[str, Any], module: str, accepts_question: A
 
 
 def has_callable_instances(cls: type) -> bool:
-    """Return whether instances of the class can be called."""
-    return any("__call__" in base.__dict__ for base in cls.__mro__)
+    """Return whether instances of the class can be called, or have one of ANSWER_METHODS."""
+    return any(inspect.isroutine(base.__dict__.get(name)) for base in cls.__mro__ for name in ANSWER_METHODS)
 
 
 def is_graph(value: object) -> bool:
@@ -96,16 +98,20 @@ def _rules_out_graph(annotation: Any) -> bool:
     return name in _NON_GRAPH_ANNOTATIONS
 
 
+def is_chain(value: object) -> bool:
+    """Return whether the object is a chat model or a chain, which have `ainvoke` as graphs do, but no state."""
+    return is_graph(value) and _has_methods(value, "abatch") and not _has_methods(value, "aget_state")
+
+
 def _is_standalone_graph(value: object) -> bool:
-    """Return False for chat models and chains, which have `ainvoke` as well."""
-    return is_graph(value) and (hasattr(value, "aget_state") or not hasattr(value, "abatch"))
+    return is_graph(value) and not is_chain(value)
 
 
 def _is_own_callable(value: object, module: str) -> bool:
     try:
         if inspect.isclass(value):
             return value.__module__ == module and has_callable_instances(value)
-        return callable(value) and _defining_module(value) == module
+        return (callable(value) and _defining_module(value) == module) or is_chain(value)
     except Exception:  # proxies such as flask.request raise outside of a request
         return False
 
