@@ -71,7 +71,7 @@ class FunctionAnswerer(Answerer):
             try:
                 await self._instance_hooks.stop()
             except Exception:
-                log.exception("close_failed", answerer=self.name)
+                log.exception("shutdown_hook_failed")
         await self._user_module.stop()
         self._pool.close()
 

@@ -82,7 +82,7 @@ def create_user_callable(value: object, *, name: str) -> UserCallable:
         LoadError: The object cannot be called, or the class cannot be instantiated without arguments.
     """
     instance = None
-    if inspect.isclass(value):
+    if inspect.isclass(value) and not _is_function(value):
         value = instance = _instantiate(value, name)
     if shape := find_shape(value):
         return UserCallable(shape.function, inspect.unwrap(shape.function), frozenset(), instance, shape.note)
@@ -96,8 +96,16 @@ def create_user_callable(value: object, *, name: str) -> UserCallable:
     while isinstance(inner, functools.partial):
         bound_keywords |= inner.keywords.keys()
         inner = inner.func
+    if inspect.isclass(inner):
+        inner = inner.__init__
     plain = inner if inspect.isroutine(inner) else type(inner).__call__
     return UserCallable(value, inspect.unwrap(getattr(plain, "__func__", plain)), frozenset(bound_keywords), instance)
+
+
+def _is_function(cls: type) -> bool:
+    """Return whether a question can only be passed to the constructor, as in `Decimal`."""
+    defined = {name for base in cls.__mro__ if base is not object for name in base.__dict__}
+    return not has_callable_instances(cls) and not defined.isdisjoint({"__init__", "__new__"})
 
 
 def _instantiate(cls: type, name: str) -> object:

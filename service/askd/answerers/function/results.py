@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import math
 import threading
+import types
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
 from typing import Any, Final
 
@@ -22,6 +23,16 @@ ANSWER_KEYS: Final = ("answer", "response", "output", "text", "content")
 _CONVERTERS: Final = ("to_dict", "toDict", "tolist")
 """Methods without arguments that return an object as dict or list, in pandas, DSPy, numpy and others."""
 _DEFAULT_STR: Final[Any] = object.__str__
+_DEFAULT_REPR: Final[Any] = object.__repr__
+_WITHOUT_TEXT: Final = (
+    type,
+    types.FunctionType,
+    types.MethodType,
+    types.BuiltinFunctionType,
+    types.ModuleType,
+    Iterator,
+)
+"""Types whose text is about the program, not about its data."""
 _EXHAUSTED: Final = object()
 
 
@@ -197,6 +208,8 @@ def _encode_hook(value: Any) -> Any:
         return str(value)
     if isinstance(value, Collection):
         return list(value)
+    if type(value).__repr__ is not _DEFAULT_REPR and not isinstance(value, (*_WITHOUT_TEXT, Iterator)):
+        return repr(value)
     raise TypeError(f"{type(value).__name__} is not JSON serializable")
 
 

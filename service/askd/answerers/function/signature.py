@@ -180,7 +180,8 @@ class _SignatureAnalyzer:
         """Return the fields of QuestionSignature that describe the parameter for the question."""
         if parameter.name in _WEB_APP_PARAMETERS:
             raise LoadError(f"{self._name} is a web application, not a function: name the function in it that answers")
-        annotation, _ = type_hints.split_field_default(self._annotation(parameter), parameter.default)
+        annotation = self._annotation(parameter.replace(default=parameter.empty))
+        annotation, _ = type_hints.split_field_default(annotation, parameter.default)
         is_nameless = parameter.kind is Parameter.VAR_POSITIONAL or parameter.name.startswith("_")
         facts: dict[str, Any] = {
             "name": "q" if is_nameless else parameter.name,
@@ -225,30 +226,27 @@ class _SignatureAnalyzer:
             annotation, default = type_hints.split_field_default(annotation, parameter.default)
             value_type = type_hints.parameter_type(annotation, default)
             converter = create_converter(value_type)
-        except (TypeError, LoadError) as error:
+        except TypeError as error:
             if parameter.default is parameter.empty:
-                raise self._unsupported_error(parameter, error) from error
+                type_name = type_hints.format_annotation(error.args[0])
+                raise LoadError(
+                    f"{self._name}: `{parameter.name}` is {type_name}, which a request cannot carry: give it a "
+                    f"default, or use {type_hints.SUPPORTED_TYPES}"
+                ) from error
             self._notes.append(f"`{parameter.name}` keeps its default: a request cannot carry its type")
             return None
         description = self._docstring.parameters.get(parameter.name) or type_hints.annotation_description(annotation)
         return ExtraParameter.create(parameter.name, converter, default, description)
 
-    def _unsupported_error(self, parameter: Parameter, error: Exception) -> LoadError:
-        if isinstance(error, LoadError):
-            return error
-        return LoadError(
-            f"{self._name}: `{parameter.name}` is {type_hints.format_annotation(error.args[0])}, which a request "
-            f"cannot carry: give it a default, or use {type_hints.SUPPORTED_TYPES}"
-        )
-
     def _annotation(self, parameter: Parameter) -> Any:
+        """Return the annotation; one that does not exist at run time is ignored, because its value may be anything."""
         try:
             return type_hints.resolve_annotation(parameter.annotation, self._function.namespace)
         except type_hints.UnresolvedAnnotationError as error:
-            raise LoadError(
-                f"{self._name}: the annotation of `{parameter.name}`, {error}, does not exist at run time: "
-                f"import it outside `if TYPE_CHECKING:`"
-            ) from error
+            if parameter.default is parameter.empty:
+                self._notes.append(f"`{parameter.name}` is not validated: {error} does not exist at run time")
+                return Any
+            raise TypeError(parameter.annotation) from error
 
     def _return_annotation(self, signature: inspect.Signature) -> Any:
         try:

@@ -154,6 +154,11 @@ async def test_load_errors(load: LoadFunction, code: str, message: str) -> None:
     assert "askd/" not in str(caught.value)
 
 
+async def test_class_without_callable_instances(load: LoadFunction, ask: AskFunction) -> None:
+    """The question is passed to the constructor of a class whose objects cannot answer."""
+    assert await ask(await load("from decimal import Decimal as answer"), "1.50") == Answer("1.50")
+
+
 HOOKS = """
     calls = []
     class answer:

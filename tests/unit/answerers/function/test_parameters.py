@@ -215,7 +215,6 @@ async def test_question_annotated_str_is_a_parameter(load: LoadFunction) -> None
 UNSUPPORTED = {
     "own class": ("x: Exception", "`x` is Exception, which a request cannot carry: give it a default, or use str, int"),
     "list of an own class": ("x: list[Exception]", "`x` is list[Exception], which a request cannot carry"),
-    "missing at run time": ("x: 'Nowhere'", "the annotation of `x`, Nowhere, does not exist at run time"),
 }
 
 
@@ -225,6 +224,16 @@ async def test_unsupported_parameter(load: LoadFunction, parameter: str, message
     with pytest.raises(LoadError) as caught:
         await load(f"def answer(text, {parameter}): return text")
     assert message in str(caught.value)
+
+
+async def test_annotation_missing_at_run_time(load: LoadFunction, ask: AskFunction) -> None:
+    """A required parameter whose annotation exists only for type checkers takes any value, which is noted."""
+    function = await load("def answer(text: 'Nowhere', x: 'Nowhere'): return text + x")
+    assert (await ask(function, "hi", x=["!"])).text == "hi!"
+    assert function.notes() == [
+        "`x` is not validated: Nowhere does not exist at run time",
+        "`text` is not validated: Nowhere does not exist at run time",
+    ]
 
 
 KEPT_DEFAULTS = {

@@ -194,6 +194,10 @@ ANY_RESULTS = {
         Answer("x", {"n": 1}),
     ),
     "text of an object": ("return type('A', (), {'__str__': lambda self: 'x'})()", Answer("x")),
+    "representation of an object": (
+        "return [type('A', (), {'__repr__': lambda self: 'x'})()]",
+        Answer('["x"]', {}, ["x"]),
+    ),
     "attribute of an object": ("return type('A', (), {'text': 'x'})()", Answer("x")),
     "mapping with a number": ("return {'answer': 5, 'n': 1}", Answer("5", {"n": 1}, 5)),
     "mapping with text": ("return {'text': 'x', 'n': 1}", Answer("x", {"n": 1})),

@@ -88,6 +88,7 @@ EVENTS = {
     ),
     "event alone": "def answer(event: dict): return event['name']",
     "async": "async def answer(event, context): return event.get('name')",
+    "Kubeless": "def answer(event, context): return event['data']['name']",
     "OpenWhisk": "def answer(params): return {'body': params.get('name', 'x')}",
     "OpenFaaS": "def answer(event, context): return {'statusCode': 200, 'body': event.query['name'].encode()}",
     "headers": "def answer(event, context): return 'Ada' if event['headers']['x-a'] == 'b' else ''",
@@ -141,6 +142,18 @@ async def test_function_of_a_request(load: LoadFunction, code: str) -> None:
     function = await load(code)
     assert await ask(function, name="Ada") == Answer("Ada")
     assert function.contract.allows_unknown_parameters
+
+
+async def test_model_named_like_a_request(load: LoadFunction) -> None:
+    """A model whose name ends with Request is a model."""
+    code = """
+        import dataclasses
+        @dataclasses.dataclass
+        class Request:
+            name: str
+        def answer(req: Request): return req.name
+    """
+    assert (await ask(await load(code), "Ada")).text == "Ada"
 
 
 async def test_request_that_is_text(load: LoadFunction) -> None:

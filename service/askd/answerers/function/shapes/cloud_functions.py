@@ -23,8 +23,23 @@ _EVENT_NAMES_WITH_CONTEXT: Final = frozenset({*_EVENT_NAMES, "data", "request"})
 _CONTEXT_NAMES: Final = frozenset({"context", "ctx", ""})
 _OPENWHISK_NAMES: Final = frozenset({"args", "params"})
 _REQUEST_NAMES: Final = frozenset({"request", "req"})
+_REQUEST_TYPES: Final = frozenset({"Request", "HttpRequest"})
+"""Names of the types of requests in Flask, Werkzeug and Azure."""
 _REQUEST_ATTRIBUTES: Final = frozenset(
-    {"args", "data", "form", "get_body", "get_data", "get_json", "is_json", "json", "method", "params", "values"}
+    {
+        "args",
+        "data",
+        "form",
+        "get_body",
+        "get_data",
+        "get_json",
+        "is_json",
+        "json",
+        "method",
+        "params",
+        "stream",
+        "values",
+    }
 )
 """Attributes by which a function shows that its parameter is a request rather than text."""
 _UNTYPED: Final = (Parameter.empty, Any, dict, "dict", "Dict", "dict[str, Any]", "Dict[str, Any]", dict[str, Any])
@@ -37,7 +52,7 @@ class Event(dict[str, Any]):
         self.body = question.text.encode()
         self.query = {name: _query_text(value) for name, value in parameters.items()}
         self.headers = {name.lower(): value for name, value in question.headers.items()}
-        self.method, self.path = "POST", "/ask"
+        self.method, self.path = _method(question), "/ask"
         http = {"method": self.method, "path": self.path, "sourceIp": question.client}
         super().__init__(
             {
@@ -51,6 +66,7 @@ class Event(dict[str, Any]):
                 "requestContext": {"requestId": question.id, "http": http},
                 "body": json.dumps(parameters),
                 "isBase64Encoded": False,
+                "data": dict(parameters),  # of Kubeless
                 **parameters,
             }
         )
@@ -65,7 +81,7 @@ class Request:
         self.json = dict(parameters)
         self.data = json.dumps(parameters).encode()
         self.headers = question.headers
-        self.method, self.path, self.url = "POST", "/ask", "/ask"
+        self.method, self.path, self.url = _method(question), "/ask", "/ask"
         self.content_type = self.mimetype = "application/json"
         self.is_json = True
 
@@ -80,6 +96,11 @@ class Request:
     def get_body(self) -> bytes:
         """Return the body."""
         return self.data
+
+
+def _method(question: Question) -> str:
+    """Return the method of the request: only those with a body have a content type."""
+    return "POST" if "Content-Type" in question.headers else "GET"
 
 
 def _query_text(value: Any) -> str:
@@ -117,16 +138,24 @@ def _is_event_handler(value: Any, first: Parameter, *, with_context: bool) -> bo
 
 
 def _takes_request(value: object, first: Parameter) -> bool:
-    name = first.annotation if isinstance(first.annotation, str) else getattr(first.annotation, "__name__", "")
-    package = str(getattr(first.annotation, "__module__", ""))
-    if first.annotation is not Parameter.empty:
-        return name.endswith("Request") and not package.startswith(("starlette", "fastapi", "aiohttp", "pydantic"))
-    return first.name in _REQUEST_NAMES and not _REQUEST_ATTRIBUTES.isdisjoint(_attribute_names(value))
+    annotation = first.annotation
+    if annotation is Parameter.empty:
+        return first.name in _REQUEST_NAMES and not _REQUEST_ATTRIBUTES.isdisjoint(_attribute_names(value))
+    name = annotation.rpartition(".")[2] if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    package = str(getattr(annotation, "__module__", "")).partition(".")[0]
+    is_model = bool(getattr(annotation, "__annotations__", None)) and package not in {"flask", "werkzeug", "azure"}
+    return name in _REQUEST_TYPES and not is_model and package not in {"starlette", "fastapi", "aiohttp"}
 
 
-def _attribute_names(value: object) -> tuple[str, ...]:
-    code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
-    return code.co_names if isinstance(code, types.CodeType) else ()
+def _attribute_names(value: object) -> set[str]:
+    """Return the names that a function's code uses, also in the functions inside it."""
+    codes = [getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None]
+    names: set[str] = set()
+    for code in codes:  # grows while it is read
+        if isinstance(code, types.CodeType):
+            names.update(code.co_names)
+            codes.extend(code.co_consts)
+    return names
 
 
 def _adapt_event_handler(value: Any, *, with_context: bool) -> Shape:
@@ -187,7 +216,7 @@ def _call_with_flask(function: Any, parameters: dict[str, Any], question: Questi
     query = {name: _query_text(value) for name, value in parameters.items()}
     headers = {name: text for name, text in question.headers.items() if not name.lower().startswith("content-")}
     with flask.Flask("askd").test_request_context(
-        "/ask", method="POST", query_string=query, json=parameters, headers=headers
+        "/ask", method=_method(question), query_string=query, json=parameters, headers=headers
     ) as context:
         result = function(context.request)
         return result if result is None else context.app.make_response(result)

@@ -9,8 +9,8 @@ from typing import Any, Final
 from askd.answerers.function.shapes.shape import Shape, has_base_in, make_shape
 from askd.errors import LoadError, Refused
 
-_TYPES: Final = {"integer": int, "float": float, "boolean": bool}
-"""Types of parameters by click's names; all others are text."""
+_TYPES: Final = {"integer": int, "int": int, "float": float, "boolean": bool, "bool": bool}
+"""Types of options by the names of click and Python; all others are text."""
 _output_lock: Final = threading.Lock()
 """Held while a command runs, because its standard output is redirected for the whole process."""
 
@@ -35,12 +35,8 @@ def find_shape(value: object) -> Shape | None:
         return _run(command, [*arguments, *_argument(text, question)])
 
     parameters = [Parameter(text.name, Parameter.POSITIONAL_OR_KEYWORD), *map(_keyword_parameter, options)]
-    note = f"a command that gets the question as {text.make_metavar(_context(command))}: the answer is what it prints"
+    note = f"a command that gets the question as {text.name.upper()}: the answer is what it prints"
     return make_shape(call, parameters, command.callback, f"{note}; one call at a time")
-
-
-def _context(command: Any) -> Any:
-    return command.make_context(command.name, [], resilient_parsing=True)
 
 
 def _text_argument(parameters: list[Any]) -> Any:
@@ -52,7 +48,8 @@ def _text_argument(parameters: list[Any]) -> Any:
 
 
 def _keyword_parameter(option: Any) -> Parameter:
-    annotation: Any = bool if getattr(option, "is_flag", False) else _TYPES.get(option.type.name, str)
+    name = getattr(getattr(option, "type", None), "name", type(option.default).__name__)  # typer's options have no type
+    annotation: Any = bool if getattr(option, "is_flag", False) else _TYPES.get(name, str)
     annotation = list[annotation] if option.multiple or option.nargs != 1 else annotation
     default = Parameter.empty if option.required else None
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
