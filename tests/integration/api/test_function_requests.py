@@ -22,7 +22,7 @@ class Trip:
 def text(city, lang="en"): return f"{city} {lang}"
 def number(n: int): return n * n
 def plan(trip: Trip, lang="en"): return trip
-def event(event: dict): return event
+def mapping(values: dict): return values
 def fail(text): return 1 / 0
 """
 
@@ -55,9 +55,9 @@ REQUESTS: dict[str, tuple[str, dict[str, Any], Any]] = {
         {"params": {"trip": '{"city":"Rome","days":3}'}},
         {"city": "Rome", "days": 3},
     ),
-    "a mapping": ("event", {"params": {"q": "hi", "a": "1"}}, {"q": "hi", "a": "1"}),
-    "a mapping without q": ("event", {"json": {"a": [1]}}, {"a": [1]}),
-    "a mapping as q": ("event", {"json": {"q": {"a": 1}}}, {"a": 1}),
+    "a mapping": ("mapping", {"params": {"q": "hi", "a": "1"}}, {"q": "hi", "a": "1"}),
+    "a mapping without q": ("mapping", {"json": {"a": [1]}}, {"a": [1]}),
+    "a mapping as q": ("mapping", {"json": {"q": {"a": 1}}}, {"a": 1}),
 }
 
 

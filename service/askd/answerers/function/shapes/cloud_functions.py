@@ -66,7 +66,7 @@ class Event(dict[str, Any]):
                 "requestContext": {"requestId": question.id, "http": http},
                 "body": json.dumps(parameters),
                 "isBase64Encoded": False,
-                "data": dict(parameters),  # of Kubeless
+                "data": question.text if parameters.keys() == {"q"} else dict(parameters),  # of Kubeless
                 **parameters,
             }
         )
