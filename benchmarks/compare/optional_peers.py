@@ -30,7 +30,7 @@ _PYTHON_PEERS: Final = {
 
 
 def installed_peers(folder: Path) -> tuple[list[Server], list[str]]:
-    """Return the servers that can run here, and the names of the others. `folder` is for what must be compiled."""
+    """Return the servers that can run here, and the names of the others. `folder` is for compiled programs."""
     servers, missing = [LEAN], []
     for module, (name, file) in _PYTHON_PEERS.items():
         if importlib.util.find_spec(module):

@@ -60,7 +60,7 @@
   - {{ join " and " $sources }} are set together, but only one of them can be mounted at /answers: leave the others out
 {{- end }}
 {{- if and $files (not (include "askd.spec" .)) }}
-  - answerer.files are given without answerer.spec, and none is named answer.py, langgraph.json or book.yaml, so the built-in book would be served: set answerer.spec
+  - answerer.files are given without answerer.spec, and none is named answer.py, main.py, app.py, langgraph.json, book.yaml or faq.yaml, so the built-in book would be served: set answerer.spec
 {{- end }}
 {{- $bytes := 0 }}
 {{- range $text := $files }}{{ $bytes = add $bytes (len $text) }}{{ end }}

@@ -21,7 +21,7 @@
 {{/* The spec, or the default file that askd would find among the known files. */}}
 {{- define "askd.spec" -}}
 {{- $found := list -}}
-{{- range $name := list "answer.py" "langgraph.json" "book.yaml" "book.yml" "book.json" "book.md" -}}
+{{- range $name := list "answer.py" "langgraph.json" "book.yaml" "book.yml" "book.json" "book.jsonl" "book.ndjson" "book.csv" "book.tsv" "book.md" "book.markdown" "book.mdx" "main.py" "app.py" "faq.yaml" "faq.yml" "faq.json" "faq.jsonl" "faq.ndjson" "faq.csv" "faq.tsv" "faq.md" "faq.markdown" "faq.mdx" -}}
 {{- if hasKey (include "askd.files" $ | fromJson) $name }}{{ $found = append $found $name }}{{ end -}}
 {{- end -}}
 {{- .Values.answerer.spec | default (first $found | default "") -}}

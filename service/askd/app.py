@@ -83,7 +83,7 @@ def create_app(
     health = health or Health(settings.stall_timeout)
     metrics = metrics or Metrics(settings.latency_buckets)
     instance = socket.gethostname()
-    max_question_length = registry.effective_question_max_length(settings, answerer)
+    max_question_length = settings.effective_question_max_length(answerer.kind)
     cors = CorsPolicy(settings.cors_origins)
     access_log = AccessLog(log_questions=settings.log_questions, sample_ratio=settings.log_sample)
     instrumentation = Instrumentation(metrics, health, cors, access_log=access_log, instance=instance, tracing=tracer)
@@ -230,7 +230,7 @@ def _create_pipeline(
         ),
         shared_cache=RedisCache(redis) if redis else None,
         record_outcome=metrics.record_outcome,
-        max_deadline=registry.effective_deadline(settings, answerer),
+        max_deadline=settings.effective_deadline(answerer.kind),
     )
     return Pipeline(dependencies, deterministic=settings.deterministic)
 
@@ -240,7 +240,7 @@ def _create_question_limits(settings: Settings, answerer: Answerer, max_question
         max_question_length=max_question_length,
         max_body_size=settings.body_max_size,
         body_timeout=settings.body_timeout,
-        deadline=registry.effective_deadline(settings, answerer),
+        deadline=settings.effective_deadline(answerer.kind),
         stream_deadline=settings.stream_deadline,
     )
 

@@ -14,7 +14,7 @@
     │   ├── UnsupportedMediaType  415  the media type of the body is not supported
     │   ├── ExpectationFailed     417  an Expect other than 100-continue
     │   ├── TooManyRequests       429  the client exceeded its rate limit
-    │   ├── Refused               4xx  the user's code rejected the question with its own status
+    │   ├── Refused               4xx  the user's code rejected the question with its own status (also 503)
     │   ├── AnswererFailed        500  the user's code failed; the cause is only in the log
     │   │   └── RecursionLimit         the graph reached its recursion limit
     │   ├── InternalError         500  askd itself failed; the cause is only in the log
@@ -181,7 +181,7 @@ class TooManyRequests(Problem):
 
 
 class Refused(Problem):
-    """The answerer's code rejected the question with its own 4xx status and detail."""
+    """The answerer's code rejected the question with its own status (4xx or 503) and detail."""
 
     code = "refused"
     title = "Refused"

@@ -101,6 +101,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     text: str
     fields: Mapping[str, Any] = {}
+    value: Any = None
+    """The answer as a JSON value if it is not text; `text` is its JSON then. None means that the answer is the text."""
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,14 +114,27 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
 
 
+class QuestionForm(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request sends the question: as `q`, or under another name."""
+
+    name: str = "q"
+    """Name that a request may use instead of `q`."""
+    schema: Mapping[str, Any] | None = None
+    """JSON Schema of the question. None means text; otherwise `parse_parameters` gets its value under `name`."""
+    required: bool = True
+
+
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """The part of OpenAPI and `/docs` that depends on the answerer."""
 
     summary: str = "Answers a question."
     description: str = ""
+    question: QuestionForm = QuestionForm()
     parameters: Sequence[Parameter] = ()
+    allows_unknown_parameters: bool = True
+    """Whether a request may have parameters that are not in `parameters`."""
     answer_schema: Mapping[str, Any] | None = None
-    """JSON Schema of the response object; None means a string `answer` and any other fields."""
+    """JSON Schema of the response object; None means a text `answer` and any other fields."""
     examples: Sequence[str] = ()
     """Questions that have an answer."""
 
@@ -181,6 +196,10 @@ class Answerer(Protocol):
         """Return warnings for the operator, one line each. Called once, after `load`."""
         return ()
 
+    def notes(self) -> Sequence[str]:
+        """Return remarks for `askd check` about how questions reach the code, one line each."""
+        return ()
+
     async def ready(self) -> tuple[bool, str]:
         """Return whether the answerer can answer now, and the reason if not.
 
@@ -191,7 +210,7 @@ class Answerer(Protocol):
     def parse_parameters(self, values: Mapping[str, Any], *, from_strings: bool) -> Mapping[str, Any]:
         """Validate the request parameters other than the question; the result becomes `Question.parameters`.
 
-        Unknown names are ignored.
+        The question is among the values if `Contract.question` has a schema.
 
         Args:
             values: A list of strings per name if `from_strings` (query or form), else JSON values.

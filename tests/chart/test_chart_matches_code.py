@@ -8,9 +8,8 @@ import pytest
 from aiohttp import web
 
 from askd import __version__
-from askd.answerers import registry
+from askd.answerers import discovery
 from askd.app import create_ops_app
-from askd.cli import settings_options
 from askd.config import Settings
 from askd.config.environment import variable_name
 from askd.guards.health import Health
@@ -118,13 +117,6 @@ def test_files_of_settings_are_mounted(case: str) -> None:
             assert text in mounts or text.rpartition("/")[0] in mounts, name
 
 
-class _FakeAnswerer:
-    """The only attribute of an answerer that its drain time-out depends on."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-
 BOOK = {"answerer": {"spec": "faq.yaml", "existingConfigMap": "a"}}
 GRACE_PERIOD_CASES: list[tuple[dict[str, Any], str]] = [
     ({}, "function"),  # an image may contain code
@@ -153,7 +145,7 @@ def test_grace_period_is_the_sum_of_the_shutdown_steps(values: dict[str, Any], k
     settings = load_settings(rendered)
     hook = rendered.askd_container.get("lifecycle", {"preStop": {"sleep": {"seconds": 0}}})
     sleep = hook["preStop"]["sleep"]["seconds"]
-    drain = registry.effective_drain_timeout(settings, _FakeAnswerer(kind))  # type: ignore[arg-type]  # only the kind matters
+    drain = settings.effective_drain_timeout(kind)
     steps = sleep + settings.drain_delay + drain + settings.shutdown_timeout + settings.flush_timeout
     assert rendered.pod_spec["terminationGracePeriodSeconds"] == math.ceil(steps) + EXTRA_GRACE_SECONDS
     assert rendered.askd_container["livenessProbe"]["terminationGracePeriodSeconds"] == sleep + 1
@@ -180,7 +172,7 @@ def test_answerer_files_are_in_the_working_directory() -> None:
 def test_default_files_match_the_code() -> None:
     """The chart and the code look for the same default files, in the same order."""
     template = (CHART_FOLDER / "templates" / "_times.tpl").read_text("utf-8")
-    assert "list " + " ".join(f'"{name}"' for name in settings_options.DEFAULT_SPEC_FILES) in template
+    assert "list " + " ".join(f'"{name}"' for name in discovery.DEFAULT_SPEC_FILES) in template
 
 
 def test_default_image_has_the_version_of_the_package() -> None:

@@ -48,7 +48,8 @@ def fresh_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
     for name, module in list(sys.modules.items()):
-        if name == "main" or str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+        places = [getattr(module, "__file__", None), *(getattr(module, "__path__", None) or ())]
+        if name == "main" or any(str(place).startswith(str(tmp_path)) for place in places):
             del sys.modules[name]
 
 

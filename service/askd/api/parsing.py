@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from askd.errors import BadQuestion, BodyTooLarge, UnsupportedMediaType
+from askd.models import QuestionForm
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 JSON_TYPE = "application/json"
@@ -20,30 +21,37 @@ THREAD_ID_PATTERN: Final = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 """Valid thread ids. They become keys in third-party databases, some of which reject control characters."""
 
 RawParameters = dict[str, Any]
-"""Parameters besides `q`, not validated: lists of strings from a query or form, JSON values from a JSON body."""
+"""Parameters, not validated, without a question that is text: lists of strings from a query or form, else JSON."""
 
+_TEXT_FORM: Final = QuestionForm()
+_JSON_SCHEMA_TEXT: Final = re.compile(r"[\x1c-\x1f\x85]")
+"""Control characters that are space in Python, but not for the pattern `\\S` of the contract."""
 _MAX_NAME_LENGTH: Final = 100
 """Maximum number of characters of a parameter name, or of a header value, that an error message repeats."""
 
 
-def parse_query(raw: str) -> tuple[str, RawParameters]:
-    """Split a raw query string into the question and the other parameters.
+def parse_query(raw: str, form: QuestionForm = _TEXT_FORM) -> tuple[str, RawParameters]:
+    """Split a raw query string into the question's text and the parameters.
 
     Percent-escapes that are not valid UTF-8 are rejected. (aiohttp would replace them with U+FFFD.)
+
+    Args:
+        raw: The query string.
+        form: How the answerer's requests send the question.
 
     Raises:
         BadQuestion: `q` is missing or repeated, or a name or value is not valid UTF-8.
     """
     # Most requests have nothing to decode; this branch keeps the fast path fast.
     if raw.startswith("q=") and "&" not in raw and "%" not in raw and "+" not in raw and raw.isascii():
-        return raw[2:], {}
+        return raw[2:], {} if form.schema is None else {form.name: [raw[2:]]}
     parameters: RawParameters = {}
     for pair in raw.split("&"):
         if pair:
             encoded_name, _, value = pair.partition("=")
             name = _percent_decode(encoded_name, "parameter name")
             parameters.setdefault(name, []).append(_percent_decode(value, name))
-    return _require_single_question(parameters.pop("q", [])), parameters
+    return _pop_question(parameters, form, from_strings=True), parameters
 
 
 def _percent_decode(text: str, name: str) -> str:
@@ -54,12 +62,34 @@ def _percent_decode(text: str, name: str) -> str:
         raise BadQuestion(name, f"{name!r} is not valid UTF-8. Percent-encode its UTF-8 bytes.") from None
 
 
-def _require_single_question(values: list[str]) -> str:
-    if len(values) > 1:
-        raise BadQuestion("q", f"'q' was sent {len(values)} times. Send it once.")
-    if not values:
+def _pop_question(parameters: RawParameters, form: QuestionForm, *, from_strings: bool) -> str:
+    """Remove the question from the parameters and return its text.
+
+    A question that is not text stays there under `form.name`, and its JSON is the text. If there is none, the JSON of
+    all parameters is: the answerer decides whether it may be missing.
+    """
+    name = form.name if form.name in parameters else "q"
+    if name != "q" and "q" in parameters:
+        raise BadQuestion(name, f"'q' and {name!r} are both the question. Send one of them.")
+    value = parameters.pop(name, None)
+    if form.schema is not None:
+        if value is not None:
+            parameters[form.name] = value
+        return _question_text(parameters if value is None else value)
+    if value is None:
         raise BadQuestion("q", '\'q\' is missing. Send the question as ?q=… or as {"q": "…"}.')
-    return values[0]
+    if from_strings and len(value) != 1:
+        raise BadQuestion(name, f"{name!r} was sent {len(value)} times. Send it once.")
+    text = value[0] if from_strings else value
+    if not isinstance(text, str):
+        raise BadQuestion(name, f'{name!r} is not a string. Send {{"{name}": "…"}}.')
+    return text
+
+
+def _question_text(value: Any) -> str:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 class _JsonObject(dict[str, Any]):
@@ -78,8 +108,8 @@ def _duplicate_keys(pairs: list[tuple[str, Any]]) -> Iterator[str]:
         unique.add(name)
 
 
-def parse_json(body: bytes) -> tuple[str, RawParameters]:
-    """Parse a body such as `{"q": "…", …}` into the question and the other parameters.
+def parse_json(body: bytes, form: QuestionForm = _TEXT_FORM) -> tuple[str, RawParameters]:
+    """Parse a body such as `{"q": "…", …}` into the question's text and the parameters.
 
     Raises:
         BadQuestion: The body is not a JSON object in UTF-8, has a duplicate key or an unpaired surrogate, or `q` is
@@ -100,12 +130,8 @@ def parse_json(body: bytes) -> tuple[str, RawParameters]:
     if parsed.duplicate_key is not None:
         name = parsed.duplicate_key[:_MAX_NAME_LENGTH]
         raise BadQuestion(name, f"{name!r} was sent more than once. Send it once.")
-    text = parsed.pop("q", None)
-    if text is None:
-        return _require_single_question([]), {}
-    if not isinstance(text, str):
-        raise BadQuestion("q", '\'q\' is not a string. Send {"q": "…"}.')
-    return text, dict(parsed)
+    parameters = dict(parsed)
+    return _pop_question(parameters, form, from_strings=False), parameters
 
 
 def _check_surrogates(parsed: _JsonObject) -> None:
@@ -134,9 +160,14 @@ def _reject_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def parse_form(body: bytes) -> tuple[str, RawParameters]:
-    """Parse a URL-encoded form body into the question and the other parameters. Raises BadQuestion."""
-    return parse_query(body.decode("utf-8", "surrogateescape"))
+def parse_form(body: bytes, form: QuestionForm = _TEXT_FORM) -> tuple[str, RawParameters]:
+    """Parse a URL-encoded form body into the question's text and the parameters. Raises BadQuestion."""
+    return parse_query(body.decode("utf-8", "surrogateescape"), form)
+
+
+def looks_like_json(body: bytes) -> bool:
+    """Return whether a body that is declared as a form is JSON: `curl -d` declares everything as a form."""
+    return body.lstrip()[:1] == b"{"
 
 
 def parse_media_type(header: str | None) -> str:
@@ -161,7 +192,7 @@ def parse_media_type(header: str | None) -> str:
 
 def check_question_length(text: str, max_length: int) -> None:
     """Raise BadQuestion if the question is blank or has more than `max_length` characters."""
-    if not text or text.isspace():
+    if not text or (text.isspace() and not _JSON_SCHEMA_TEXT.search(text)):
         raise BadQuestion("q", "'q' is empty. Send a question.")
     if len(text) > max_length:
         raise BadQuestion("q", f"'q' has {len(text)} characters; the maximum is {max_length}. Send a shorter question.")

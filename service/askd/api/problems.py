@@ -4,7 +4,8 @@ Unexpected errors are logged once; their text never reaches the client.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import structlog
 from aiohttp import hdrs, web
@@ -18,6 +19,7 @@ from askd.httpserver.negotiation import prefers_html
 RenderPage = Callable[[Mapping[str, Any], str], tuple[bytes, str]]
 """Renders the members of a problem as HTML below a path prefix. Returns body and Content-Security-Policy."""
 
+_PACKAGE_FOLDER: Final = str(Path(__file__).parents[1])
 _log = structlog.get_logger("askd.problems")
 
 
@@ -82,9 +84,17 @@ def to_problem(error: Exception) -> Problem:
     if isinstance(error, web.HTTPNotFound):
         return NotFound("There is nothing at this path. See /docs for the available paths.")
     if isinstance(error, AnswererFailed):
-        _log.error("answerer_failed", exc_info=error.__cause__ or error)
+        _log.error("answerer_failed", exc_info=_without_own_frames(error.__cause__ or error))
         return error
     if isinstance(error, Problem):
         return error
     _log.error("internal_error", exc_info=error)
     return InternalError()
+
+
+def _without_own_frames(error: BaseException) -> BaseException:
+    """Remove askd's frames from the start of the traceback, so that it begins at the user's line."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PACKAGE_FOLDER):
+        trace = trace.tb_next
+    return error if trace is None else error.with_traceback(trace)

@@ -112,15 +112,16 @@ class QuestionParser:
     def parse_get(self, context: RequestContext, headers: Headers, target: str) -> AskRequest:
         """Parse `GET /ask?q=…`; `target` is the raw request target."""
         options = self.parse_response_options(context, headers)
-        text, parameters = parsing.parse_query(target.partition("?")[2])
+        text, parameters = parsing.parse_query(target.partition("?")[2], self._answerer.contract.question)
         return self._build_request(context, headers, options, text, parameters, from_strings=True)
 
     def parse_post(
         self, context: RequestContext, headers: Headers, options: ResponseOptions, media_type: str, body: bytes
     ) -> AskRequest:
         """Parse the body of `POST /ask`; `media_type` is JSON_TYPE or FORM_TYPE."""
-        is_json = media_type == parsing.JSON_TYPE
-        text, parameters = parsing.parse_json(body) if is_json else parsing.parse_form(body)
+        is_json = media_type == parsing.JSON_TYPE or parsing.looks_like_json(body)
+        parse = parsing.parse_json if is_json else parsing.parse_form
+        text, parameters = parse(body, self._answerer.contract.question)
         return self._build_request(context, headers, options, text, parameters, from_strings=not is_json)
 
     def parse_response_options(self, context: RequestContext, headers: Headers) -> ResponseOptions:

@@ -32,9 +32,10 @@ _URI_SAFE_CHARACTERS = "%/:@!$&'()*+,;=~-._"
 def encode_answer(answer: Answer) -> bytes:
     """Return the answer as a JSON object. Raises AnswererFailed if it cannot be serialized."""
     try:
+        value = answer.text if answer.value is None else answer.value
         if not answer.fields:
-            return b'{"answer":' + _json_encoder.encode(answer.text) + b"}"
-        return _json_encoder.encode({"answer": answer.text, **answer.fields})
+            return b'{"answer":' + _json_encoder.encode(value) + b"}"
+        return _json_encoder.encode({"answer": value, **answer.fields})
     except (TypeError, ValueError) as error:
         raise AnswererFailed from error
 

@@ -7,18 +7,22 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
+from time import perf_counter
 from typing import Any, Final
 
 from askd import circuit_breaker
 from askd.answerers import registry
-from askd.api import openapi
+from askd.answerers.user_code import exceptions
+from askd.api import openapi, rendering
+from askd.client.errors import EXIT_NO_ANSWER, EXIT_UNREACHABLE, EXIT_USAGE_ERROR
 from askd.config import Settings
-from askd.errors import ListenError
+from askd.errors import AnswererFailed, ListenError, NoAnswer, Problem
 from askd.guards import cache
 from askd.guards.tokens import TokenStore
 from askd.httpserver import sockets
 from askd.httpserver.tls import CertificateReloader, validity_problem
-from askd.models import Answerer, Parameter
+from askd.models import Answer, Answerer, Parameter, Question
 from askd.quota import Quota
 from askd.redis_backend.connection import RedisConnection, redact_url
 from askd.redis_backend.rate_limit import GCRA_SCRIPT
@@ -26,6 +30,8 @@ from askd.telemetry import progress, tracing
 
 _LABEL_WIDTH: Final = 14
 _NOT_DETERMINISTIC: Final = "off: the answerer is not deterministic"
+_MAX_SHOWN_ANSWER: Final = 500
+"""Maximum number of characters of an answer in the report."""
 _MAX_SHOWN_CALLERS: Final = 10
 _KILL_MARGIN: Final = 5
 """Seconds that a platform should wait in addition to all steps of the shutdown before it kills the process."""
@@ -33,13 +39,76 @@ _KILL_MARGIN: Final = 5
 
 def build_report(settings: Settings) -> list[str]:
     """Load the answerer and return the lines of the report. Raises StartupError as `askd serve` would."""
+    return build_report_with_answer(settings, None)[0]
 
-    async def load() -> list[str]:
+
+def build_report_with_answer(settings: Settings, question: str | None) -> tuple[list[str], int]:
+    """Load the answerer, and return the lines of the report and the exit code of the command.
+
+    Args:
+        settings: The settings.
+        question: A question to ask; None asks none.
+
+    Raises:
+        StartupError: As `askd serve` would.
+    """
+
+    async def load() -> tuple[list[str], int]:
         async with _load_answerer(settings) as answerer:
-            facts = [*_collect_facts(settings, answerer).items(), *(("warning", line) for line in answerer.warnings())]
-            return [f"{label:<{_LABEL_WIDTH}} {text}" for label, text in facts if text]
+            facts = [*_collect_facts(settings, answerer).items()]
+            facts += [("note", line) for line in answerer.notes()] + [("warning", line) for line in answerer.warnings()]
+            exit_code = 0
+            if question is not None:
+                text, exit_code = await _ask(answerer, question, settings.effective_deadline(answerer.kind))
+                facts.append(("asked", text))
+        return [f"{label:<{_LABEL_WIDTH}} {text}" for label, text in facts if text], exit_code
 
     return asyncio.run(load())
+
+
+async def _ask(answerer: Answerer, text: str, timeout: float) -> tuple[str, int]:
+    """Ask a question; return the result in words, and the exit code that `askd ask` has for it."""
+    started_at = perf_counter()
+    try:
+        async with asyncio.timeout(timeout):
+            answer, pieces = await _get_answer(answerer, text)
+    except NoAnswer:
+        return f"404 in {_milliseconds(started_at)}: no answer", EXIT_NO_ANSWER
+    except TimeoutError:
+        return f"504: no answer within {timeout:g}s", EXIT_UNREACHABLE
+    except Problem as error:
+        cause = error.__cause__ if isinstance(error, AnswererFailed) else None
+        if cause is None:
+            is_invalid = error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            return f"{int(error.status)}: {error.detail}", EXIT_USAGE_ERROR if is_invalid else EXIT_UNREACHABLE
+        return f"500: {exceptions.describe_error(cause)}", EXIT_UNREACHABLE
+    except Exception as error:
+        return f"500: {exceptions.describe_error(error)}", EXIT_UNREACHABLE
+    body = rendering.encode_answer(answer).decode()
+    shown = body if len(body) <= _MAX_SHOWN_ANSWER else f"{body[:_MAX_SHOWN_ANSWER]}…"
+    form = "text" if answer.value is None else f"JSON ({type(answer.value).__name__})"
+    fields = f" with the fields {', '.join(answer.fields)}" if answer.fields else ""
+    streamed = f", streamed in {pieces} pieces" if pieces > 1 else ""
+    return f"200 in {_milliseconds(started_at)}, {form}{fields}{streamed}: {shown}", 0
+
+
+async def _get_answer(answerer: Answerer, text: str) -> tuple[Answer, int]:
+    """Return the answer and the number of deltas."""
+    form = answerer.contract.question
+    values = {} if form.schema is None else {form.name: [text]}
+    question = Question(text=text, parameters=answerer.parse_parameters(values, from_strings=True), id="check")
+    pieces, answer = 0, None
+    async with contextlib.aclosing(answerer.stream(question)) as events:  # type: ignore[type-var] # generators have aclose
+        async for event in events:
+            pieces += isinstance(event, str)
+            answer = event if isinstance(event, Answer) else answer
+    if answer is None:
+        raise NoAnswer
+    return answer, pieces
+
+
+def _milliseconds(started_at: float) -> str:
+    return f"{(perf_counter() - started_at) * 1e3:.3g} ms"
 
 
 def build_openapi_json(settings: Settings) -> str:
@@ -48,7 +117,7 @@ def build_openapi_json(settings: Settings) -> str:
     async def load() -> str:
         async with _load_answerer(settings) as answerer:
             document = openapi.build_document(
-                settings, answerer, max_length=registry.effective_question_max_length(settings, answerer)
+                settings, answerer, max_length=settings.effective_question_max_length(answerer.kind)
             )
         return json.dumps(document, indent=2, ensure_ascii=False)
 
@@ -89,7 +158,7 @@ def _collect_facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "redis": _describe_redis(settings),
         "traces": tracing.describe_tracing(os.environ),
         "parameters": ", ".join(_describe_parameter(parameter) for parameter in answerer.contract.parameters),
-        "questions": f"up to {registry.effective_question_max_length(settings, answerer):,} characters",
+        "questions": f"up to {settings.effective_question_max_length(answerer.kind):,} characters",
         "tokens": _describe_tokens(settings),
         "TLS": _describe_certificate(settings),
         "connections": _describe_connections(settings),
@@ -116,7 +185,7 @@ def _describe_cache(settings: Settings, *, deterministic: bool) -> str:
 
 
 def _describe_deadline(settings: Settings, answerer: Answerer) -> str:
-    deadline = registry.effective_deadline(settings, answerer)
+    deadline = settings.effective_deadline(answerer.kind)
     return f"{deadline:g}s for a response, {settings.stream_deadline:g}s for a stream; clients may request less"
 
 
@@ -133,7 +202,7 @@ def _describe_limiter(settings: Settings, answerer: Answerer) -> str:
 def _describe_shutdown(settings: Settings, answerer: Answerer) -> str:
     steps = [
         (settings.drain_delay, "drain delay"),
-        (registry.effective_drain_timeout(settings, answerer), "for requests in flight"),
+        (settings.effective_drain_timeout(answerer.kind), "for requests in flight"),
         (settings.shutdown_timeout, "to close the answerer"),
         (settings.flush_timeout, "to flush logs and traces"),
     ]

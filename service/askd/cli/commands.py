@@ -1,6 +1,6 @@
 """The commands of the command line: their options, and the call of the code that does the work.
 
-A command is built when it is needed, and imports what it runs when it runs, so that help is fast.
+A command is built when it is needed, and imports its code when it runs, so that help is fast.
 """
 
 import contextlib
@@ -37,8 +37,8 @@ def _serve_command() -> click.Command:
     return SettingsCommand(
         "serve",
         _serve,
-        "Serve ANSWERER over HTTP. Without ANSWERER, answer.py or a book in this directory is served, otherwise the "
-        "built-in book.",
+        "Serve ANSWERER over HTTP. Without ANSWERER, answer.py, main.py or a book in this directory is served, "
+        "otherwise the built-in book.",
         short_help="Serve a function, graph or book over HTTP.",
         examples=(
             "askd serve main.py:answer --reload",
@@ -198,26 +198,31 @@ def _check_command() -> click.Command:
     return SettingsCommand(
         "check",
         _check,
-        "Validate the settings, load ANSWERER, and print the resulting configuration.",
+        "Validate the settings, load ANSWERER, and print the resulting configuration. Exit codes with --ask: 1 if "
+        "there is no answer, 2 if the question is invalid, 3 if the answerer fails.",
         short_help="Validate settings and answerer without serving.",
+        own_params=(
+            click.Option(["--ask"], metavar="QUESTION", help="Ask this question, and report the answer or the error."),
+        ),
         examples=(
-            "askd check main.py:answer",
+            "askd check main.py:answer --ask hello",
             "askd check book.yaml --rate-limit 100/s",
             "askd check --env-file production.env",
         ),
     )
 
 
-def _check(settings: Settings, variables: EnvironmentVariables) -> int:
-    from askd.cli.check_report import build_report
+def _check(settings: Settings, variables: EnvironmentVariables, *, ask: str | None) -> int:
+    from askd.cli.check_report import build_report_with_answer
 
     _prepare_load(settings, variables)
     width = max(shutil.get_terminal_size().columns - 1, _MIN_REPORT_WIDTH)
-    for line in build_report(settings):
+    lines, exit_code = build_report_with_answer(settings, ask)
+    for line in lines:
         # Continuation lines are indented below the value.
         wrapped = textwrap.fill(line, width, subsequent_indent=" " * 15, break_on_hyphens=False)
         click.echo(wrapped if sys.stdout.isatty() else line)
-    return 0
+    return exit_code
 
 
 def _openapi_command() -> click.Command:

@@ -14,29 +14,10 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+from askd.answerers import discovery
 from askd.cli import settings_help
 from askd.config import Settings, environment, unknown_variables
 from askd.config.environment import VARIABLE_PREFIX, is_set
-from askd.errors import SpecError
-
-DEFAULT_SPEC_FILES: Final = ("answer.py", "langgraph.json", "book.yaml", "book.yml", "book.json", "book.md")
-"""With these names an image needs two lines only: `FROM askd` and `COPY answer.py ./`."""
-
-
-def find_default_spec(folder: Path) -> str | None:
-    """Return the name of the file in `folder` to serve by default, or None to serve the built-in book.
-
-    Raises:
-        SpecError: The folder has several of these files.
-    """
-    names = [name for name in DEFAULT_SPEC_FILES if (folder / name).is_file()]
-    if len(names) > 1:
-        raise SpecError(
-            f"{' and '.join(names)} are both in {folder.absolute()}: choose one, as in "
-            f"`askd serve {names[0]}` or ASKD_ANSWERER={names[0]}"
-        )
-    return names[0] if names else None
-
 
 EnvironmentVariables = Mapping[str, str]
 DEVELOPMENT_ENV_FILE: Final = ".env"
@@ -102,7 +83,7 @@ class SettingsCommand(click.Command):
             variables = _load_variables([DEVELOPMENT_ENV_FILE, *env_file])
             settings = Settings.load(flags, variables)
         if settings.answerer is None:
-            settings = dataclasses.replace(settings, answerer=find_default_spec(Path()))
+            settings = dataclasses.replace(settings, answerer=_find_default_spec())
         return self._handler(settings, variables, **own)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -114,6 +95,15 @@ class SettingsCommand(click.Command):
         settings_help.write_examples(formatter, self._examples)
         formatter.write_paragraph()
         formatter.write_text(settings_help.DOCS_LINK)
+
+
+def _find_default_spec() -> str | None:
+    """Return the default file of this folder. Without one, print a warning if the folder has files to serve."""
+    folder = Path()
+    spec = discovery.find_default_spec(folder)
+    if spec is None and (warning := discovery.built_in_book_warning(folder)):
+        print_to_stderr(warning)
+    return spec
 
 
 def _reject_ambiguous_spec(spec: str, flags: Mapping[str, str]) -> None:

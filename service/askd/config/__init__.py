@@ -8,7 +8,7 @@ fields of `Settings`.
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from askd.config import environment
 from askd.config.answering import AnsweringSettings
@@ -16,6 +16,15 @@ from askd.config.environment import flag_name, variable_name
 from askd.config.server import ServerSettings
 from askd.errors import SettingsError
 from askd.rate import Rate
+
+BOOK_DEADLINE: Final = 10.0
+"""Default deadline of a book, in seconds: a thousand times the duration of a search."""
+CODE_DEADLINE: Final = 60.0
+"""Default deadline of code, graphs and servers, in seconds: models are slow."""
+DRAIN_MARGIN: Final = 5.0
+"""Seconds that a drain lasts beyond the deadline, so that late requests still get their 504."""
+BOOK_QUESTION_LENGTH: Final = 1000
+"""Default maximum length of a question to a book, in characters: more search terms find nothing more."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,6 +113,33 @@ class Settings(ServerSettings, AnsweringSettings):
                 "upstream server rejects: use only one of them"
             )
         return conflicts
+
+    def effective_question_max_length(self, kind: str) -> int:
+        """Return the maximum length of a question in characters: the setting, or the default of the answerer's kind."""
+        if self.question_max_length is not None:
+            return self.question_max_length
+        return BOOK_QUESTION_LENGTH if kind == "book" else self.body_max_size
+
+    def effective_deadline(self, kind: str) -> float:
+        """Return the deadline for an answer in seconds: the setting, or the default of the answerer's kind."""
+        if self.deadline is not None:
+            return self.deadline
+        return BOOK_DEADLINE if kind == "book" else CODE_DEADLINE
+
+    def effective_drain_timeout(self, kind: str) -> float:
+        """Return the maximum duration of a drain in seconds: the setting, or five seconds more than the deadline.
+
+        Raises:
+            SettingsError: The drain timeout is shorter than the deadline.
+        """
+        deadline = self.effective_deadline(kind)
+        if self.drain_timeout is None:
+            return deadline + DRAIN_MARGIN
+        if self.drain_timeout < deadline:
+            problem = f"--drain-timeout={self.drain_timeout:g}s is shorter than the deadline of {deadline:g}s"
+            reason = "requests within their deadline would be cancelled during a drain"
+            raise SettingsError([f"{problem}: {reason}; use at least {deadline:g}s"])
+        return self.drain_timeout
 
     def as_redacted_dict(self) -> dict[str, Any]:
         """Return the settings by name for the log, with secrets and passwords replaced by `***`."""

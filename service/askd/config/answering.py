@@ -17,8 +17,8 @@ class AnsweringSettings:
         fields.string,
         "Answerer to serve: a book (file or folder of .yaml, .json, .csv or .md), Python code or a graph "
         "(package.module:attr, path/to/file.py:attr, langgraph.json), a LangGraph server (http://host:port#assistant) "
-        "or another askd (ask+http://host:port). Unset: answer.py, langgraph.json or book.yaml (.json, .md) in the "
-        "working directory, otherwise the built-in book.",
+        "or another askd (ask+http://host:port). Unset: answer.py, main.py, app.py, langgraph.json, book.* or "
+        "faq.* in the working directory, otherwise the built-in book.",
         group="Answerer",
     )
     book_refuse_duplicates: bool = setting(

@@ -15,7 +15,6 @@ import uvloop
 from aiohttp import web
 
 from askd import __version__
-from askd.answerers import registry
 from askd.api.collectors import collect_certificate_metrics
 from askd.app import (
     ANSWERER,
@@ -108,7 +107,7 @@ class Server:
             else None
         )
         self._server = create_server(app, shutdown_timeout=shutdown.INTERRUPT_GRACE_PERIOD)
-        self._drain_timeout = registry.effective_drain_timeout(settings, app[ANSWERER])
+        self._drain_timeout = settings.effective_drain_timeout(app[ANSWERER].kind)
         self.thread_join_timeout = settings.flush_timeout
         """Seconds to wait for threads of the user's code at the end."""
         self._tls = _create_tls(settings, app)

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase
+from hypothesis import HealthCheck, Phase, assume
 from hypothesis import settings as hypothesis_settings
 from schemathesis.config import SchemathesisConfig
 
@@ -37,7 +37,7 @@ class ThreadedServer:
         """Return the document that the server will serve, because tests are collected before it starts."""
         answerer = registry.create_answerer(self._settings)
         await answerer.load(lambda _line: None)
-        max_length = registry.effective_question_max_length(self._settings, answerer)
+        max_length = self._settings.effective_question_max_length(answerer.kind)
         document = openapi.build_document(self._settings, answerer, max_length=max_length)
         await answerer.close()
         return json.loads(rendering.encode_json(document))
@@ -112,9 +112,16 @@ def test_book_conforms(case: Case, urls: dict[str, str]) -> None:
     case.call_and_validate(base_url=urls["book"])
 
 
+def is_changed_by_a_form(case: Case) -> bool:
+    """Return whether the body has fields that a form omits, so that an invalid body becomes valid."""
+    fields = case.body.values() if isinstance(case.body, dict) else ()
+    return case.media_type == "application/x-www-form-urlencoded" and any(field in ([], {}, None) for field in fields)
+
+
 @CODE.parametrize()
 @GENERATION
 def test_function_conforms(case: Case, urls: dict[str, str]) -> None:
     """Generated requests to a user function below a path prefix pass all checks."""
+    assume(not is_changed_by_a_form(case))
     is_outside_prefix = "servers" in SERVERS["code"].contract["paths"][case.path]
     case.call_and_validate(base_url=urls["code"].removesuffix("/answers" if is_outside_prefix else ""))

@@ -94,7 +94,7 @@ async def test_internal_details_are_only_logged(serve: ServeApp, log: Log) -> No
 async def test_bug_in_askd_is_an_internal_error(serve: ServeApp, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception in askd itself is a 500 `internal-error` and is logged once."""
     client = await serve()
-    monkeypatch.setattr("askd.api.rendering.encode_body_and_etag", lambda *_: 1 / 0)
+    monkeypatch.setattr("askd.api.rendering.encode_answer_body", lambda *_: 1 / 0)
     response = await client.get("/ask?q=hello")
     problem = await response.json(content_type=PROBLEM)
     assert (response.status, problem["type"], "division" in str(problem)) == (500, "/docs#internal-error", False)

@@ -44,7 +44,7 @@ async def send_requests(server: RawServer, requests: Iterable[tuple[str, str]]) 
     while pending:
         async with server.connect() as connection:
             status = 0
-            while pending and status != HTTPStatus.BAD_REQUEST:
+            while pending and status not in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_IMPLEMENTED}:
                 method, path = pending.popleft()
                 connection.send(get_request(path, "Content-Length: 0", method=method))
                 status = (await connection.read_response(head_request=method == "HEAD")).status

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askd.answerers.registry import create_answerer, effective_question_max_length
+from askd.answerers.registry import create_answerer
 from askd.config import Settings
 from askd.errors import SpecError
 
@@ -68,12 +68,13 @@ def test_code(spec: str) -> None:
     assert (answerer.kind, answerer.name) == ("code", spec)
 
 
+SUFFIXES = ".yaml, .yml, .json, .jsonl, .ndjson, .csv, .tsv, .md, .markdown or .mdx"
 ERRORS = {
     "": "the spec is empty. Use a book",
     "code": "the folder contains no book, but main.py, util.py: use code/main.py:NAME",
-    "empty": "the folder contains no .yaml, .json, .jsonl, .csv, .tsv, .md or .mdx file; it is empty",
-    "hidden": "the folder contains no .yaml, .json, .jsonl, .csv, .tsv, .md or .mdx file; it contains .git",
-    "notes.txt": "unsupported suffix .txt. A book is .yaml, .json, .jsonl, .csv, .tsv, .md or .mdx, code is path/to/",
+    "empty": f"the folder contains no {SUFFIXES} file; it is empty",
+    "hidden": f"the folder contains no {SUFFIXES} file; it contains .git",
+    "notes.txt": f"unsupported suffix .txt. A book is {SUFFIXES}, code is path/to/",
     "Makefile": "missing suffix",
     "notes.txt:answer": "notes.txt is not a Python file, so it cannot contain answer",
     "/dev/null": "it is neither a file nor a folder",
@@ -126,7 +127,7 @@ def test_any_text(spec: str) -> None:
 def test_question_max_length(spec: str | None, setting: int | None, length: int) -> None:
     """The default is 1000 characters for a book, and the body limit for code."""
     settings = Settings(answerer=spec, question_max_length=setting)
-    assert effective_question_max_length(settings, create_answerer(settings)) == length
+    assert settings.effective_question_max_length(create_answerer(settings).kind) == length
 
 
 @pytest.mark.parametrize(

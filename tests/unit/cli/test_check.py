@@ -1,7 +1,9 @@
 """`askd check` and `askd openapi` with real answerers."""
 
 import json
+import re
 import socket
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -223,3 +225,43 @@ def test_openapi_prints_only_json(capsys: Capture) -> None:
     assert document["openapi"].startswith("3.1")
     names = {parameter.get("name") for parameter in document["paths"]["/ask"]["get"]["parameters"]}
     assert {"q", "n", "lang", "tags", "sure"} <= names
+
+
+ASKED = {
+    "text": ("def answer(text): return text.upper()", 0, r'200 in [\d.]+ ms, text: \{"answer":"HI"\}'),
+    "JSON": ("def answer(n: int): return [n]", 2, r"400: `n`: expected `int`, got 'hi'."),
+    "fields": (
+        "def answer(text): return {'answer': [text], 'n': 1}",
+        0,
+        r'200 in [\d.]+ ms, JSON \(list\) with the fields n: \{"answer":\["hi"\],"n":1\}',
+    ),
+    "stream": ("def answer(text): yield from 'ab'", 0, r"200 in [\d.]+ ms, text, streamed in 2 pieces: .*"),
+    "no answer": ("def answer(text): return None", 1, r"404 in [\d.]+ ms: no answer"),
+    "failure": (
+        "def answer(text):\n    return 1 / 0",
+        3,
+        r"500: asked.py:2: ZeroDivisionError: division by zero",
+    ),
+    "no JSON": (
+        "def answer(text): return object()",
+        3,
+        r"500: TypeError: the function returned object, which cannot be encoded as JSON: .*",
+    ),
+    "required parameter": ("def answer(text, n: int): return text", 2, r"400: `n` is missing."),
+}
+
+
+@pytest.mark.parametrize(("code", "exit_code", "result"), ASKED.values(), ids=ASKED.keys())
+def test_ask(folder: Path, capsys: Capture, code: str, exit_code: int, result: str) -> None:
+    """`--ask` asks a question and reports what came back; the exit code shows if it was an answer."""
+    (folder / "asked.py").write_text(code)
+    sys.modules.pop("asked", None)
+    assert main(["check", "asked.py:answer", "--ask", "hi"]) == exit_code
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("asked ")]
+    assert re.fullmatch(rf"asked\s+{result}", line), line
+
+
+def test_notes(folder: Path, capsys: Capture) -> None:
+    """The report notes parameters that a request cannot set."""
+    (folder / "noted.py").write_text("def answer(text, client=object()): return text")
+    assert run_check(capsys, "noted.py:answer")["note"] == "`client` keeps its default: a request cannot carry its type"

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from askd.answerers import registry
 from askd.config import Settings
 from tests.support.fakes import UppercaseAnswerer
 
@@ -19,7 +18,7 @@ def test_the_time_that_a_stop_may_take(kind: str, words: str) -> None:
     settings = Settings()
     answerer = UppercaseAnswerer()
     answerer.kind = kind
-    drain = registry.effective_drain_timeout(settings, answerer)
+    drain = settings.effective_drain_timeout(answerer.kind)
     longest = settings.drain_delay + drain + settings.shutdown_timeout + settings.flush_timeout
     text = PAGE.read_text(encoding="utf-8")
     assert re.search(words.format(longest), text)

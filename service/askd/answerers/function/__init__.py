@@ -1,5 +1,5 @@
 """A Python function as an answerer."""
 
-from askd.answerers.function.answerer import FunctionAnswerer
+from askd.answerers.function.answerer import FunctionAnswerer, accepts_question
 
-__all__ = ["FunctionAnswerer"]
+__all__ = ["FunctionAnswerer", "accepts_question"]

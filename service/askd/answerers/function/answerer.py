@@ -2,12 +2,14 @@
 
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+import structlog
+
 from askd.answerers.function import results, type_hints
-from askd.answerers.function.callables import UserCallable, create_user_callable
+from askd.answerers.function.callables import InstanceHooks, UserCallable, create_user_callable
 from askd.answerers.function.parameters import parse_docstring, parse_parameters
 from askd.answerers.function.signature import QuestionSignature, analyze_signature
 from askd.answerers.user_code import exceptions
@@ -15,8 +17,12 @@ from askd.answerers.user_code.exceptions import ExceptionTranslator
 from askd.answerers.user_code.importer import ResolvedTarget
 from askd.answerers.user_code.module import UserModule, code_fingerprint
 from askd.answerers.user_code.thread_pool import ThreadPool
-from askd.errors import LoadError
+from askd.errors import AnswererFailed, LoadError
 from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
+
+_DECORATED_NAMES: Final = frozenset({"func", "fn", "function", "wrapped"})
+"""Usual names of the parameter of a decorator."""
+log = structlog.get_logger("askd.answerer")
 
 _EXCEPTION_TRANSLATOR: Final = ExceptionTranslator()
 
@@ -41,17 +47,31 @@ class FunctionAnswerer(Answerer):
         self.name = spec
         self._deterministic_override = deterministic
         self._pool = ThreadPool(threads)
-        self._user_module = user_module or UserModule(spec)
+        self._user_module = user_module or UserModule(spec, accepts_question)
+        self._instance_hooks: InstanceHooks | None = None
 
     async def load(self, progress: ProgressCallback) -> None:
         """Import the code in a thread, analyze its signature, and run the `startup` hook. Raises LoadError."""
         progress(f"importing {self.name}")
         target = await self._user_module.resolve()
-        self._inspect(target, await self._user_module.run_in_thread(partial(_create_user_callable, target)))
+        function = await self._user_module.run_in_thread(partial(_create_user_callable, target))
+        self._inspect(target, function)
         await self._user_module.start()
+        self._instance_hooks = InstanceHooks(function.instance, self._user_module.run_in_thread)
+        try:
+            await self._instance_hooks.start()
+        except Exception as error:
+            cause = (isinstance(error, AnswererFailed) and error.__cause__) or error
+            message = exceptions.call_error_message(cause, subject=target.name, root=target.root)
+            raise LoadError(message) from error
 
     async def close(self) -> None:
-        """Run the `shutdown` hook and close the thread pool without waiting for running calls."""
+        """Run the clean-up methods and the `shutdown` hook, and close the thread pool without waiting for its calls."""
+        if self._instance_hooks is not None:
+            try:
+                await self._instance_hooks.stop()
+            except Exception:
+                log.exception("shutdown_hook_failed")
         await self._user_module.stop()
         self._pool.close()
 
@@ -61,11 +81,16 @@ class FunctionAnswerer(Answerer):
 
     def parse_parameters(self, values: Mapping[str, Any], *, from_strings: bool) -> Mapping[str, Any]:
         """Validate the parameters and add defaults. Raises BadQuestion."""
-        return (
-            parse_parameters(self._signature.extra_parameters, values, from_strings=from_strings)
-            if self._signature.extra_parameters
-            else {}
+        signature = self._signature
+        if not values and not signature.parameters:
+            return {}
+        return parse_parameters(
+            signature.parameters, values, from_strings=from_strings, allows_unknown=signature.allows_unknown
         )
+
+    def notes(self) -> Sequence[str]:
+        """Return remarks about how the function is called."""
+        return self._signature.notes
 
     async def answer(self, question: Question) -> Answer:
         """Call the code and return its answer; the items of a generator are joined.
@@ -133,8 +158,10 @@ class FunctionAnswerer(Answerer):
         self.contract = Contract(
             summary=docstring.summary or Contract().summary,
             description=docstring.description,
-            parameters=[parameter.contract_entry for parameter in self._signature.extra_parameters],
-            answer_schema=type_hints.answer_schema(self._signature.return_annotation, name=target.name),
+            question=self._signature.question_form,
+            parameters=self._signature.contract_entries,
+            allows_unknown_parameters=self._signature.has_keywords or self._signature.takes_mapping,
+            answer_schema=type_hints.answer_schema(self._signature.return_annotation),
         )
 
     def _is_deterministic(self, function: UserCallable, name: str) -> bool:
@@ -146,6 +173,16 @@ class FunctionAnswerer(Answerer):
                 f"Take only the text, or remove the declaration"
             )
         return deterministic
+
+
+def accepts_question(value: object) -> bool:
+    """Return whether a question can be passed to a callable. A decorator takes a function instead."""
+    try:
+        function = create_user_callable(value, name="")
+        signature = analyze_signature(function, parse_docstring(""), name="")
+    except Exception:  # LoadError, or a proxy such as flask.request, which raises outside of a request
+        return False
+    return signature.name not in _DECORATED_NAMES
 
 
 def _create_user_callable(target: ResolvedTarget) -> UserCallable:

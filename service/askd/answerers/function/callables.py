@@ -1,12 +1,14 @@
 """The callable that a spec names, with its attributes and the namespace of its annotations."""
 
+import contextlib
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from askd.answerers.user_code.importer import has_callable_instances
+from askd.answerers.function.shapes import find_shape
+from askd.answerers.user_code.importer import ANSWER_METHODS, has_callable_instances
 from askd.errors import LoadError
 
 
@@ -18,6 +20,10 @@ class UserCallable:
     function: Callable[..., Any]
     bound_keywords: frozenset[str]
     """Keyword arguments that a partial has set. They belong to the author: clients cannot set them."""
+    instance: object = None
+    """The object that was created from a class; its set-up and clean-up methods are called."""
+    note: str = ""
+    """What the adapter in the place of the user's object does; empty without an adapter."""
 
     @property
     def namespace(self) -> Mapping[str, Any]:
@@ -75,8 +81,14 @@ def create_user_callable(value: object, *, name: str) -> UserCallable:
     Raises:
         LoadError: The object cannot be called, or the class cannot be instantiated without arguments.
     """
-    if inspect.isclass(value):
-        value = _instantiate(value, name)
+    instance = None
+    if inspect.isclass(value) and not _is_function(value):
+        value = instance = _instantiate(value, name)
+    if shape := find_shape(value):
+        return UserCallable(shape.function, inspect.unwrap(shape.function), frozenset(), instance, shape.note)
+    if not callable(value):
+        methods = (getattr(value, method, None) for method in ANSWER_METHODS[1:])
+        value = next((method for method in methods if inspect.ismethod(method)), value)
     if not callable(value):
         raise LoadError(f"{name} is {_with_article(type(value).__name__)}, which cannot be called: name a function")
     bound_keywords: set[str] = set()
@@ -84,14 +96,24 @@ def create_user_callable(value: object, *, name: str) -> UserCallable:
     while isinstance(inner, functools.partial):
         bound_keywords |= inner.keywords.keys()
         inner = inner.func
+    if inspect.isclass(inner):
+        inner = inner.__init__
     plain = inner if inspect.isroutine(inner) else type(inner).__call__
-    return UserCallable(value, inspect.unwrap(getattr(plain, "__func__", plain)), frozenset(bound_keywords))
+    return UserCallable(value, inspect.unwrap(getattr(plain, "__func__", plain)), frozenset(bound_keywords), instance)
+
+
+def _is_function(cls: type) -> bool:
+    """Return whether a question can only be passed to the constructor, as in `Decimal`."""
+    defined = {name for base in cls.__mro__ if base is not object for name in base.__dict__}
+    return not has_callable_instances(cls) and not defined.isdisjoint({"__init__", "__new__"})
 
 
 def _instantiate(cls: type, name: str) -> object:
     if not has_callable_instances(cls):
-        raise LoadError(f"{name} is a class whose instances cannot be called: add a __call__, or name a function")
-    required = _required_parameters(cls)
+        raise LoadError(
+            f"{name} is a class whose instances cannot be called: add a `__call__`, `answer` or `predict` method"
+        )
+    required = required_parameters(cls)
     if required:
         raise LoadError(
             f"{name} is a class whose constructor requires {', '.join(required)}: add defaults, "
@@ -100,9 +122,10 @@ def _instantiate(cls: type, name: str) -> object:
     return cls()
 
 
-def _required_parameters(cls: type) -> list[str]:
+def required_parameters(function: Callable[..., Any]) -> list[str]:
+    """Return the names of the parameters without a default; empty if they are unknown."""
     try:
-        parameters = inspect.signature(cls).parameters.values()
+        parameters = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):
         return []
     return [
@@ -111,6 +134,57 @@ def _required_parameters(cls: type) -> list[str]:
         if parameter.default is parameter.empty
         and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
     ]
+
+
+class InstanceHooks:
+    """Calls the set-up and clean-up methods of an object that was created from a class.
+
+    Asynchronous methods run on the event loop, the others in the thread that created the object.
+
+    Args:
+        instance: The object; None has no methods.
+        run_in_thread: Runs a call in that thread.
+    """
+
+    def __init__(self, instance: object, run_in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+        self._instance = instance
+        self._run_in_thread = run_in_thread
+        self._has_entered = False
+
+    async def start(self) -> None:
+        """Call `__aenter__` or `__enter__`, then `setup` and `startup`. Exceptions propagate."""
+        await self._call_first("__aenter__", "__enter__")
+        self._has_entered = True
+        for name in ("setup", "startup"):
+            await self._call_first(name)
+
+    async def stop(self) -> None:
+        """Call `shutdown`, `aclose` or `close`, and `__aexit__` or `__exit__`. Exceptions propagate, the first one."""
+        if not self._has_entered:
+            return
+        self._has_entered = False
+        async with contextlib.AsyncExitStack() as stack:  # calls all of them, even if one fails
+            stack.push_async_callback(self._call_first, "__aexit__", "__exit__", arguments=(None, None, None))
+            stack.push_async_callback(self._call_first, "aclose", "close")
+            stack.push_async_callback(self._call_first, "shutdown")
+
+    async def _call_first(self, *names: str, arguments: tuple[Any, ...] = ()) -> None:
+        method = next((method for name in names if (method := self._method(name)) is not None), None)
+        if method is None:
+            return
+        required = [] if arguments else required_parameters(method)
+        if required == ["device"]:  # of LitServe
+            arguments = ("cpu",)
+        elif required:
+            return  # a method with another meaning
+        call = functools.partial(method, *arguments)
+        result = call() if inspect.iscoroutinefunction(method) else await self._run_in_thread(call)
+        if inspect.isawaitable(result):
+            await result
+
+    def _method(self, name: str) -> Callable[..., Any] | None:
+        method = getattr(self._instance, name, None) if hasattr(type(self._instance), name) else None
+        return method if callable(method) else None
 
 
 def _with_article(noun: str) -> str:

@@ -1,10 +1,14 @@
-"""Turn what a function returns or yields into an Answer."""
+"""Turn the results of a function into an Answer.
+
+Any JSON value can be the answer. A mapping or object with one of `ANSWER_KEYS` has its other fields beside the answer.
+"""
 
 import contextlib
 import contextvars
-import dataclasses
+import math
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+import types
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +17,22 @@ from askd.answerers.user_code.thread_pool import ThreadPool
 from askd.errors import AnswererFailed, NoAnswer
 from askd.models import Answer
 
-_ACCEPTED_RESULTS: Final = "a str, None, or a mapping or object with `answer`"
+ANSWER_KEYS: Final = ("answer", "response", "output", "text", "content")
+"""Fields that hold the answer of a mapping or object, in this order; all but the first are names of frameworks."""
+
+_CONVERTERS: Final = ("to_dict", "toDict", "tolist")
+"""Methods without arguments that return an object as dict or list, in pandas, DSPy, numpy and others."""
+_DEFAULT_STR: Final[Any] = object.__str__
+_DEFAULT_REPR: Final[Any] = object.__repr__
+_WITHOUT_TEXT: Final = (
+    type,
+    types.FunctionType,
+    types.MethodType,
+    types.BuiltinFunctionType,
+    types.ModuleType,
+    Iterator,
+)
+"""Types whose text is about the program, not about its data."""
 _EXHAUSTED: Final = object()
 
 
@@ -21,29 +40,61 @@ def to_answer(value: Any) -> Answer:
     """Return the answer for a returned value.
 
     Raises:
-        NoAnswer: The value is None.
-        AnswererFailed: The value is not an answer; a TypeError with the reason is the cause.
+        NoAnswer: The value is None, or its `answer` is None.
+        AnswererFailed: The value cannot be encoded as JSON; a TypeError with the reason is the cause.
     """
     if isinstance(value, str):
         return Answer(_encodable_text(value))
     if value is None:
         raise NoAnswer
-    if isinstance(value, Answer):
-        return value
-    fields = _to_fields(value)
-    text = fields.pop("answer", None)
-    if not isinstance(text, str):
-        problem = f"whose `answer` is {type(text).__name__}" if text is not None else "without an `answer`"
-        raise _invalid_result(f"the function returned {type(value).__name__} {problem}: return {_ACCEPTED_RESULTS}")
-    return Answer(text, fields)
+    return value if isinstance(value, Answer) else _answer_from_json(to_json_value(value))
+
+
+def to_json_value(value: Any) -> Any:
+    """Return the value as plain JSON: dict, list, str, int, float, bool or None. Raises AnswererFailed."""
+    if isinstance(value, bytes | bytearray):
+        return _decode_bytes(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no such numbers
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_encode_hook))
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        if text := _answer_attribute(value):
+            return {"answer": text}
+        message = f"the function returned {type(value).__name__}, which cannot be encoded as JSON: {error}"
+        raise _invalid_result(message, cause=error)  # noqa: B904 it has its cause
+
+
+def _answer_from_json(value: Any) -> Answer:
+    if not isinstance(value, dict):
+        return _create_answer(value, {})
+    key = next((key for key in ANSWER_KEYS if value.get(key) is not None), None)
+    if key is None:
+        if "answer" in value:
+            raise NoAnswer
+        return _create_answer(value, {})
+    return _create_answer(value[key], {name: field for name, field in value.items() if name not in {key, "answer"}})
+
+
+def _create_answer(value: Any, fields: Mapping[str, Any]) -> Answer:
+    if isinstance(value, str):
+        return Answer(value, fields)
+    return Answer(msgspec.json.encode(value).decode(), fields, value)
 
 
 class AnswerBuilder:
-    """Builds an answer from a generator's items: texts are joined, objects add fields, None is ignored."""
+    """Builds an answer from a generator's items.
+
+    Texts are joined, mappings and objects add fields, None is ignored. A generator without any text is a list.
+    """
 
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._fields: dict[str, Any] = {}
+        self._values: list[Any] = []
+        """Items that are not text, until there is a text."""
         self._has_items = False
 
     def add(self, item: Any) -> str:
@@ -52,29 +103,76 @@ class AnswerBuilder:
             return self._append_text(_encodable_text(item))
         if item is None:
             return ""
-        fields = dict(item.fields, answer=item.text) if isinstance(item, Answer) else _to_fields(item)
         self._has_items = True
-        text = fields.pop("answer", None)
-        self._fields |= fields
-        if text is None or (self._parts and text == "".join(self._parts)):
-            return ""
-        if self._parts or not isinstance(text, str):
-            raise _invalid_result(
-                "the generator yielded an `answer` that differs from the text before it: yield only the remaining text"
-            )
-        return self._append_text(text)
+        if isinstance(item, Answer):
+            return self._add_answer(item)
+        value = to_json_value(item)
+        if not isinstance(value, dict):
+            return self._add_value(value)
+        key = next((key for key in ANSWER_KEYS if isinstance(value.get(key), str)), None)
+        if key is None:
+            return self._add_mapping(value)
+        self._fields |= {name: field for name, field in value.items() if name != key}
+        return self._append_text(self._new_text(value[key]) if key == "answer" else value[key])
+
+    def _add_answer(self, answer: Answer) -> str:
+        """Add a complete answer, which replaces the text before it unless it continues that text."""
+        self._fields |= answer.fields
+        text = "".join(self._parts)
+        if answer.text.startswith(text):
+            return self._append_text(answer.text[len(text) :])
+        self._parts = [answer.text]
+        return ""
 
     def build(self) -> Answer:
         """Return the answer. Raises NoAnswer if there were no items."""
         if not self._has_items:
             raise NoAnswer
-        return Answer("".join(self._parts), self._fields)
+        if not self._values:
+            return Answer("".join(self._parts), self._fields)
+        return _answer_from_json(self._values[0] if self._is_single_mapping() else self._values)
 
     def _append_text(self, text: str) -> str:
         self._has_items = True
+        if self._values:
+            text = self._convert_values() + text
         if text:
             self._parts.append(text)
         return text
+
+    def _add_value(self, value: Any) -> str:
+        """Add an item that is no mapping: its text if there was a text before."""
+        if self._parts:
+            return self._append_text(_create_answer(value, {}).text)
+        self._values.append(value)
+        return ""
+
+    def _add_mapping(self, value: dict[str, Any]) -> str:
+        """Add a mapping without text: its fields if there was a text before."""
+        if self._parts:
+            self._fields |= value
+        else:
+            self._values.append(value)
+        return ""
+
+    def _convert_values(self) -> str:
+        """Return the text of the items before the first text, and add the fields of mappings among them."""
+        values, self._values = self._values, []
+        for value in values:
+            self._fields |= value if isinstance(value, dict) else {}
+        return "".join(_create_answer(value, {}).text for value in values if not isinstance(value, dict))
+
+    def _new_text(self, answer: str) -> str:
+        """Return the end of a complete `answer` that was not yielded before."""
+        text = "".join(self._parts)
+        if not answer.startswith(text):
+            raise _invalid_result(
+                "the generator yielded an `answer` that differs from the text before it: yield only the remaining text"
+            )
+        return answer[len(text) :]
+
+    def _is_single_mapping(self) -> bool:
+        return len(self._values) == 1 and isinstance(self._values[0], dict)
 
 
 def _encodable_text(value: str) -> str:
@@ -88,47 +186,55 @@ def _encodable_text(value: str) -> str:
     return text
 
 
-def _to_fields(value: Any) -> dict[str, Any]:
-    """Return a mapping or object as plain JSON values."""
-    type_name = type(value).__name__
-    if not _is_object_like(value):
-        raise _invalid_result(f"the function returned {type_name}: return {_ACCEPTED_RESULTS}")
+def _decode_bytes(value: bytes | bytearray) -> str:
     try:
-        plain = msgspec.json.decode(msgspec.json.encode(_to_plain_mapping(value), enc_hook=_encode_hook))
-    except (TypeError, ValueError, msgspec.MsgspecError) as error:
-        message = f"the function returned {type_name} that cannot be encoded as JSON: {error}"
+        return value.decode()
+    except UnicodeDecodeError as error:
+        message = f"the function returned {type(value).__name__} that are not UTF-8 text: {error}"
         raise _invalid_result(message, cause=error)  # noqa: B904 it has its cause
-    if not isinstance(plain, dict):
-        raise _invalid_result(
-            f"the function returned {type_name}, which is not a JSON object: return {_ACCEPTED_RESULTS}"
-        )
-    return plain
-
-
-def _is_object_like(value: Any) -> bool:
-    return not isinstance(value, type) and (
-        isinstance(value, Mapping | msgspec.Struct)
-        or dataclasses.is_dataclass(value)
-        or hasattr(value, "model_dump")
-        or hasattr(value, "__attrs_attrs__")
-    )
-
-
-def _to_plain_mapping(value: Any) -> Any:
-    if hasattr(value, "model_dump"):  # duck typing avoids an import of pydantic
-        return value.model_dump(mode="json")
-    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _encode_hook(value: Any) -> Any:
-    """Encode types unknown to msgspec: nested pydantic models, other mappings, numpy numbers and arrays."""
-    if hasattr(value, "model_dump"):
+    """Encode types that msgspec does not know, at any depth."""
+    for base in (int, float, str):  # their subclasses
+        if isinstance(value, base):
+            return base.__str__(value) if base is str else base(value)
+    if isinstance(value, complex | tuple | frozenset):  # the last two only as the key of a mapping
+        return str(value)
+    mapping = _to_builtins(value)
+    if mapping is not None:
+        return mapping
+    if type(value).__str__ is not _DEFAULT_STR:
+        return str(value)
+    if isinstance(value, Collection):
+        return list(value)
+    if type(value).__repr__ is not _DEFAULT_REPR and not isinstance(value, (*_WITHOUT_TEXT, Iterator)):
+        return repr(value)
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")
+
+
+def _to_builtins(value: Any) -> Any:
+    """Return a mapping, an array or an object with an answer as dict or list; None for other objects."""
+    cls = type(value)
+    if hasattr(cls, "model_dump"):  # duck typing avoids an import of pydantic
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, Iterator) or not hasattr(value, "tolist"):
-        raise TypeError(f"{type(value).__name__} is not JSON serializable")
-    return value.tolist()
+    for name in _CONVERTERS:
+        if callable(getattr(cls, name, None)):
+            return getattr(value, name)()
+    text = _answer_attribute(value)
+    return None if text is None else {"answer": text}
+
+
+def _answer_attribute(value: Any) -> str | None:
+    """Return the text of an object that has an answer but is no mapping, such as a response of a client library."""
+    for name in ANSWER_KEYS:
+        with contextlib.suppress(Exception):  # a property of the user's code
+            text = getattr(value, name, None)
+            if isinstance(text, str):
+                return text
+    return None
 
 
 def _invalid_result(message: str, *, cause: Exception | None = None) -> AnswererFailed:

@@ -1,6 +1,7 @@
-"""Type annotations of functions: their meaning for parameters, and their JSON Schema."""
+"""Type annotations of functions: their meaning for parameters, and the JSON Schema of results."""
 
-import dataclasses
+import contextlib
+import enum
 import inspect
 import re
 import types
@@ -8,30 +9,19 @@ import typing
 from collections.abc import AsyncIterable, Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, Union
 
-import msgspec
-from msgspec import inspect as msgspec_types
-
-from askd.errors import LoadError
+from askd.answerers.function.converters import create_converter, has_type
+from askd.answerers.function.results import ANSWER_KEYS
 from askd.models import Question
 
 SUPPORTED_TYPES: Final = (
-    "str, int, float, bool, Literal, Enum, date, datetime, UUID, Decimal, a list of these, or one of these or None"
-)
-_SCALAR_TYPES: Final = (
-    msgspec_types.StrType,
-    msgspec_types.IntType,
-    msgspec_types.FloatType,
-    msgspec_types.BoolType,
-    msgspec_types.NoneType,
-    msgspec_types.LiteralType,
-    msgspec_types.EnumType,
-    msgspec_types.DateType,
-    msgspec_types.DateTimeType,
-    msgspec_types.TimeType,
-    msgspec_types.UUIDType,
-    msgspec_types.DecimalType,
+    "str, int, float, bool, Literal, Enum, date, datetime, UUID, Decimal, list, dict, a dataclass, TypedDict, msgspec, "
+    "attrs or pydantic class, or one of these or None"
 )
 _QUESTION_NAME: Final = re.compile(r"(\w+\.)*Question")
+_INFERRED_TYPES: Final = frozenset({str, int, float, bool, list, dict})
+"""Types of defaults that stand for an annotation."""
+_UNCONSTRAINED_KEYS: Final = frozenset({"type", "title", "description", "default", "examples"})
+"""Members of a JSON Schema that limit nothing but the type."""
 _UNTYPED: Final = (inspect.Parameter.empty, Any, object)
 
 
@@ -91,59 +81,55 @@ def accepts_str(annotation: Any) -> bool:
     return origin in {Union, types.UnionType} and any(accepts_str(arg) for arg in typing.get_args(annotation))
 
 
+def is_constrained(annotation: Any) -> bool:
+    """Return whether the annotation limits the texts that it accepts, by a length or a pattern."""
+    if typing.get_origin(annotation) is not Annotated:
+        return False
+    with contextlib.suppress(TypeError):
+        return not _UNCONSTRAINED_KEYS.issuperset(create_converter(annotation).schema)
+    return False
+
+
 def parameter_type(annotation: Any, default: Any) -> Any:
-    """Return the type to validate against. Without an annotation that is the default's type, or str.
+    """Return the type to validate against. Without an annotation that is the default's type, or any type.
 
     Raises:
-        TypeError: A query cannot carry values of the type.
+        TypeError: The type of the default is not one that a request can carry.
     """
     if is_untyped(annotation):
-        annotation = _infer_type(default)
-    elif default is None:
-        annotation = annotation | None if isinstance(annotation, type) else Union[annotation, None]  # noqa: UP007 an annotation may be any object
-    try:
-        supported = _is_supported(msgspec_types.type_info(annotation))
-    except TypeError:
-        supported = False
-    if not supported:
-        raise TypeError(annotation)
-    return annotation
+        return _infer_type(default)
+    if default is not None:
+        return annotation
+    return annotation | None if isinstance(annotation, type) else Union[annotation, None]  # noqa: UP007 an annotation may be any object
 
 
 def _infer_type(default: Any) -> Any:
     if default is inspect.Parameter.empty:
-        return str
+        return Any
     if default is None:
         return str | None
-    if type(default) in {str, int, float, bool}:
+    if type(default) in _INFERRED_TYPES or isinstance(default, enum.Enum):
         return type(default)
     raise TypeError(type(default))
 
 
-def _is_supported(info: msgspec_types.Type) -> bool:
-    if isinstance(info, msgspec_types.Metadata):
-        return _is_supported(info.type)
-    if isinstance(info, msgspec_types.UnionType):
-        return all(_is_supported(member) for member in info.types)
-    if isinstance(info, msgspec_types.ListType):
-        return isinstance(_unwrap_metadata(info.item_type), _SCALAR_TYPES)
-    return isinstance(info, _SCALAR_TYPES)
+def split_field_default(annotation: Any, default: Any) -> tuple[Any, Any]:
+    """Return the annotation and the default of a parameter whose default is `pydantic.Field(…)` or similar."""
+    if not (hasattr(default, "default") and hasattr(default, "default_factory") and hasattr(default, "metadata")):
+        return annotation, default
+    bare = Any if annotation is inspect.Parameter.empty else annotation
+    if default.is_required():
+        return Annotated[bare, default], inspect.Parameter.empty
+    return Annotated[bare, default], default.get_default(call_default_factory=True)
 
 
-def is_list_type(value_type: Any) -> bool:
-    """Return whether values of this type may be a list, so that a query may repeat the name."""
-    return _contains_list(msgspec_types.type_info(value_type))
-
-
-def _contains_list(info: msgspec_types.Type) -> bool:
-    info = _unwrap_metadata(info)
-    if isinstance(info, msgspec_types.UnionType):
-        return any(_contains_list(member) for member in info.types)
-    return isinstance(info, msgspec_types.ListType)
-
-
-def _unwrap_metadata(info: msgspec_types.Type) -> msgspec_types.Type:
-    return info.type if isinstance(info, msgspec_types.Metadata) else info
+def annotation_description(annotation: Any) -> str:
+    """Return the description in `Annotated[…, "…"]`, `Field(description="…")`, `Meta` or `Doc`; empty without one."""
+    for item in getattr(annotation, "__metadata__", ()):
+        for text in (item, getattr(item, "description", None), getattr(item, "documentation", None)):
+            if isinstance(text, str):
+                return text
+    return ""
 
 
 def format_annotation(annotation: Any) -> str:
@@ -151,78 +137,52 @@ def format_annotation(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 
-def answer_schema(annotation: Any, *, name: str) -> dict[str, Any] | None:
+def answer_schema(annotation: Any) -> dict[str, Any] | None:
     """Return the JSON Schema of the answer object for a function with the return annotation `annotation`.
 
-    Returns None if the annotation is not a class with fields: none, str, a mapping, a generator.
-
-    Raises:
-        LoadError: The class has no field `answer`, or `answer` is not a str.
+    Returns None if the answer is text, or comes in parts from an iterator.
     """
-    cls = _object_class(annotation)
-    if cls is None:
+    annotation = _without_none(annotation)
+    if is_text_type(annotation) or is_stream_type(annotation):
         return None
-    schema = _answer_class_schema(cls, name)
-    answer = schema.get("properties", {}).get("answer")
-    if answer is None:
-        raise LoadError(f"{name} returns {cls.__name__}, which has no field `answer`: add `answer: str`")
-    if "type" in answer and answer["type"] != "string":
-        raise LoadError(f"{name} returns {cls.__name__}, whose `answer` is not a str: make it `answer: str`")
-    return schema
+    schema: dict[str, Any] = {}
+    if not is_untyped(annotation):
+        with contextlib.suppress(TypeError):
+            schema = create_converter(annotation, mode="serialization").schema
+    properties = schema.get("properties", {})
+    key = next((key for key in ANSWER_KEYS if key in properties), None)
+    if key is None:
+        if has_type(schema, "object") and not properties:
+            schema = {}  # the value may have an answer among its keys
+        return {"type": "object", "properties": {"answer": schema}, "required": ["answer"]}
+    others = {name: value for name, value in properties.items() if name != key}
+    required = {name for name in schema.get("required", ()) if name != key}
+    return {
+        **schema,
+        "properties": {"answer": properties[key], **others},
+        "required": ["answer", *(name for name in others if name in required)],
+    }
+
+
+def is_text_type(annotation: Any) -> bool:
+    """Return whether values of the annotated type are text."""
+    if isinstance(annotation, typing.NewType):
+        return is_text_type(annotation.__supertype__)
+    return isinstance(annotation, type) and issubclass(annotation, str | bytes)
+
+
+def _without_none(annotation: Any) -> Any:
+    """Return the annotation without `Annotated`, and without `None` in a union with one other type."""
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        return _without_none(typing.get_args(annotation)[0])
+    if origin in {Union, types.UnionType}:
+        members = [member for member in typing.get_args(annotation) if member is not types.NoneType]
+        return _without_none(members[0]) if len(members) == 1 else annotation
+    return annotation
 
 
 def is_stream_type(annotation: Any) -> bool:
     """Return whether a function with this return annotation streams its answer."""
     cls = typing.get_origin(annotation) or annotation
     return isinstance(cls, type) and issubclass(cls, AsyncIterable | Iterator)
-
-
-def _object_class(annotation: Any) -> Any:
-    """Return the only class with fields in the annotation, or None."""
-    origin = typing.get_origin(annotation)
-    if origin is Annotated:
-        return _object_class(typing.get_args(annotation)[0])
-    if origin in {Union, types.UnionType}:
-        members = [arg for arg in typing.get_args(annotation) if arg is not types.NoneType]
-        return _object_class(members[0]) if len(members) == 1 else None
-    return annotation if _has_fields(origin or annotation) else None
-
-
-def _has_fields(cls: Any) -> bool:
-    return isinstance(cls, type) and (
-        issubclass(cls, msgspec.Struct)
-        or dataclasses.is_dataclass(cls)
-        or typing.is_typeddict(cls)
-        or hasattr(cls, "model_json_schema")
-    )
-
-
-def _answer_class_schema(cls: Any, name: str) -> dict[str, Any]:
-    try:
-        if hasattr(cls, "model_json_schema"):  # duck typing avoids an import of pydantic
-            schema = cls.model_json_schema(mode="serialization")
-            return dict(inline_refs(schema, schema.pop("$defs", {})))
-        return json_schema(cls)
-    except Exception as error:
-        raise LoadError(f"{name} returns {cls.__name__}, which has no JSON Schema: {error}") from error
-
-
-def json_schema(value_type: Any) -> dict[str, Any]:
-    """Return the JSON Schema of a type without `$ref`, so that it can be embedded in other documents."""
-    schema = msgspec.json.schema(value_type)
-    return dict(inline_refs(schema, schema.pop("$defs", {})))
-
-
-def inline_refs(schema: Any, definitions: Mapping[str, Any], *, ancestors: tuple[str, ...] = ()) -> Any:
-    """Replace each `$ref` by its definition. The inner reference of a recursive type becomes a plain object."""
-    if isinstance(schema, list):
-        return [inline_refs(item, definitions, ancestors=ancestors) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    name = schema["$ref"].rpartition("/")[2] if isinstance(schema.get("$ref"), str) else None
-    if name is None:
-        return {k: inline_refs(v, definitions, ancestors=ancestors) for k, v in schema.items() if k != "discriminator"}
-    siblings = {k: v for k, v in schema.items() if k != "$ref"}
-    if name in ancestors or name not in definitions:
-        return {"type": "object", **siblings}
-    return {**inline_refs(definitions[name], definitions, ancestors=(*ancestors, name)), **siblings}

@@ -195,7 +195,7 @@ class GraphAnswerer(Answerer):
         Raises:
             NoAnswer: The graph produced no message.
             Interrupted: The graph waits for input.
-            BadQuestion: The graph cannot use the question, or the reply to what it asked for.
+            BadQuestion: The graph cannot use the question, or the reply to its interrupt.
             Unauthorized: The project's authentication rejected the request; Refused with another status than 401.
             RecursionLimit: The graph reached its recursion limit.
             Refused: A node raised an HTTP exception with a 4xx status.
@@ -233,7 +233,7 @@ class GraphAnswerer(Answerer):
 
     @contextlib.asynccontextmanager
     async def _open_run(self, question: Question) -> AsyncIterator[GraphRun]:
-        """Authenticate the request, acquire its thread, and yield what the graph is called with."""
+        """Authenticate the request, acquire its thread, and yield the arguments of the graph."""
         if self._threads is None:
             raise RuntimeError("the graph is not loaded")
         user = await self._auth.authenticate(question) if self._auth else None

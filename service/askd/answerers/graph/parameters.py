@@ -66,7 +66,7 @@ class GraphParameter:
         """Return the value for the question's text: the text, or its JSON if the field takes no text.
 
         Raises:
-            BadQuestion: The text is not what the field takes.
+            BadQuestion: The text does not fit the field.
         """
         return self._validate(text if self.takes_text else _parse_json(text), name="q")
 

@@ -86,7 +86,7 @@ def bad_reply_problem(error: Exception, values: Sequence[Any]) -> BadQuestion | 
         return None
     problem = BadQuestion(
         "q",
-        "The graph cannot use this reply to what it asked for, which is in `interrupt`. "
+        "The graph cannot use this reply to its question, which is in `interrupt`. "
         "Send another reply in the same thread, as text or JSON.",
     )
     json_values = [to_json_value(value) for value in values]

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
 import structlog
 
 from askd.answerers.remote import errors, openapi
@@ -92,10 +93,14 @@ class AskdAnswerer(RemoteAnswerer):
         return problem
 
     def _parse_answer(self, body: Any) -> Answer:
-        if not isinstance(body, Mapping) or not isinstance(body.get("answer"), str):
+        answer = body.get("answer") if isinstance(body, Mapping) else None
+        if answer is None:
             self.upstream.log_failure("answer_missing", value_type=type(body).__name__)
             raise errors.invalid_response()
-        return Answer(body["answer"], {name: value for name, value in body.items() if name != "answer"})
+        fields = {name: value for name, value in body.items() if name != "answer"}
+        if isinstance(answer, str):
+            return Answer(answer, fields)
+        return Answer(msgspec.json.encode(answer).decode(), fields, answer)
 
 
 def _build_body_arguments(question: Question) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class RemoteAnswerer(Answerer):
         self._discovery_task: asyncio.Task[Problem | LoadError | None] | None = None
 
     async def discover(self) -> None:
-        """Query what the server offers.
+        """Query the server's abilities.
 
         Raises:
             LoadError: The server or the configuration is wrong; another attempt would not help.

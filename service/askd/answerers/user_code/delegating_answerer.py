@@ -3,10 +3,16 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from askd.answerers.user_code.importer import is_graph, is_graph_builder, is_graph_factory
+from askd.answerers.user_code.importer import is_chain, is_graph, is_graph_builder, is_graph_factory
 from askd.answerers.user_code.module import UserModule
 from askd.config import Settings
 from askd.models import Answer, Answerer, AnswererStatistics, ProgressCallback, Question
+
+
+def _accepts_question(value: object) -> bool:
+    from askd.answerers.function import accepts_question  # noqa: PLC0415 only specs without a name need it
+
+    return accepts_question(value)
 
 
 class UserCodeAnswerer(Answerer):
@@ -17,14 +23,14 @@ class UserCodeAnswerer(Answerer):
     def __init__(self, spec: str, settings: Settings) -> None:
         self.name = spec
         self._settings = settings
-        self._user_module = UserModule(spec)
+        self._user_module = UserModule(spec, _accepts_question)
         self._delegate: Answerer | None = None
 
     async def load(self, progress: ProgressCallback) -> None:
         """Import the code in a thread, then create and load its answerer. Raises LoadError."""
         progress(f"importing {self.name}")
         value = (await self._user_module.resolve()).value
-        if is_graph(value) or is_graph_builder(value) or is_graph_factory(value):
+        if not is_chain(value) and (is_graph(value) or is_graph_builder(value) or is_graph_factory(value)):
             delegate = self._create_graph_answerer()
         else:
             delegate = self._create_function_answerer()
@@ -77,6 +83,10 @@ class UserCodeAnswerer(Answerer):
     def warnings(self) -> Sequence[str]:
         """Return the delegate's warnings."""
         return self._delegate.warnings() if self._delegate else ()
+
+    def notes(self) -> Sequence[str]:
+        """Return the delegate's remarks."""
+        return self._delegate.notes() if self._delegate else ()
 
     def parse_parameters(self, values: Mapping[str, Any], *, from_strings: bool) -> Mapping[str, Any]:
         """Validate the parameters. Raises BadQuestion."""

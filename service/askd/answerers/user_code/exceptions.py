@@ -9,8 +9,10 @@ status must not become the client's.
 
 import contextlib
 import importlib.util
+import itertools
 import linecache
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -27,6 +29,9 @@ from askd.errors import AnswererFailed, Refused
 _ASKD_PACKAGE_DIR: Final = Path(__file__).parents[2]
 _MAX_FRAMES: Final = 5
 _MAX_LINES: Final = 12
+_MAX_PARENTS: Final = 3
+_MAX_FOLDERS: Final = 500
+"""Folders of the project that are searched for a module."""
 _FRAMEWORK_ATTRIBUTES: Final = {
     "aiohttp": ("status", "text"),
     "starlette": ("status_code", "detail"),  # FastAPI's derives from it
@@ -34,17 +39,31 @@ _FRAMEWORK_ATTRIBUTES: Final = {
     "litestar": ("status_code", "detail"),
 }
 """Attributes with the status and the detail of each framework's HTTPException."""
-_FORWARDED_HEADERS: Final = ("Retry-After", "WWW-Authenticate")
+_FORWARDED_STATUSES: Final = frozenset({*range(400, 500), HTTPStatus.SERVICE_UNAVAILABLE})
+_OWN_HEADERS: Final = re.compile(
+    r"content-.*|transfer-encoding|connection|keep-alive|upgrade|trailer|te|date|server|vary|x-request-id",
+    re.IGNORECASE,
+)
+"""Headers of a response that only the server sets, because they describe its body or its connection."""
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
+"""A valid header field, name and value joined by a colon (RFC 9110, sections 5.1 and 5.5)."""
 
 
 def import_error_message(error: BaseException, *, subject: str, root: Path) -> str:
     """Return why the module `subject` cannot be imported. Files below `root` are the user's own."""
-    return "\n  ".join([f"{subject} cannot be imported:", *_error_lines(error, root), *_hints(error)])
+    return "\n  ".join([f"{subject} cannot be imported:", *_error_lines(error, root), *_hints(error, root)])
 
 
 def call_error_message(error: BaseException, *, subject: str, root: Path) -> str:
     """Return why `subject` (a hook, a class or a property) failed. Files below `root` are the user's own."""
     return "\n  ".join([f"{subject} failed:", *_error_lines(error, root)])
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the exception with the innermost line of code that is not part of a library, in one line."""
+    frames = user_frames(error, Path.cwd())
+    place = f"{_relative_path(frames[-1].filename)}:{frames[-1].lineno}: " if frames else ""
+    return place + " ".join("".join(traceback.format_exception_only(error)).split())
 
 
 def missing_module_message(name: str, missing: str) -> str:
@@ -53,6 +72,8 @@ def missing_module_message(name: str, missing: str) -> str:
     top = missing.partition(".")[0]
     if top == _ASKD_PACKAGE_DIR.name:
         return f"{message} {_own_package_hint()}"
+    if hint := _project_hint(missing, Path.cwd()):
+        return f"{message}\n  {hint}"
     if top != missing:
         return f"{message} The package {missing.rpartition('.')[0]!r} exists: check the module's name."
     return f"{message}\n  Start askd in the folder that contains {top}, or {_install_hint(top)}{_environment_hint()}"
@@ -101,17 +122,51 @@ def _relative_path(file: str) -> str:
     return file
 
 
-def _hints(error: BaseException) -> Iterator[str]:
+def _hints(error: BaseException, root: Path) -> Iterator[str]:
     if isinstance(error, ModuleNotFoundError) and error.name:
         top = error.name.partition(".")[0]
         if top == _ASKD_PACKAGE_DIR.name:
             yield _own_package_hint()
+        elif hint := _project_hint(error.name, root):
+            yield hint
         else:
             yield f"askd runs in {sys.executable}: {_install_hint(top)}{_environment_hint()}"
-    elif isinstance(error, ImportError) and "relative import" in str(error):
-        yield "The file belongs to a package: use package.module:attr, from the folder that contains the package."
+    elif isinstance(error, ImportError) and error.name and (hint := _project_hint(error.name, root)):
+        yield hint
     elif isinstance(error, SystemExit):
         yield 'The module exits when it is imported: move that code under `if __name__ == "__main__":`.'
+
+
+def _project_hint(name: str, root: Path) -> str | None:
+    """Return how to import a module of the project, or None if the project has none of this name.
+
+    A package index may have a package of the same name, but that is another one: installing it would run foreign code.
+    """
+    top = name.partition(".")[0]
+    found, loaded = _find_in_project(top, root), sys.modules.get(top)
+    origin = getattr(loaded, "__file__", None)
+    if origin is None:
+        if found is None:
+            return None
+        shown = _relative_path(str(found))
+        return f"{shown} exists, but its folder is not importable: set PYTHONPATH={found.parent}"
+    if found is not None and not Path(origin).is_relative_to(found):
+        return f"{_relative_path(origin)} hides {_relative_path(str(found))}: rename one of them"
+    if top != name and not hasattr(loaded, "__path__"):
+        return f"{_relative_path(origin)} is not a package, so it has no {name}: rename the file or the package"
+    return None
+
+
+def _find_in_project(name: str, root: Path) -> Path | None:
+    """Return the file or the folder of a module in the folders of the code, above it or one and two levels below."""
+    current = Path.cwd()
+    folders = [root, *root.parents[:_MAX_PARENTS], current]
+    below = (child for pattern in ("*", "*/*") for child in current.glob(pattern) if child.is_dir())
+    for folder in (*folders, *itertools.islice(below, _MAX_FOLDERS)):
+        for path in (folder / f"{name}.py", folder / name):
+            if (path.is_file() or any(path.glob("*.py"))) and not is_in_site_packages(path):
+                return path
+    return None
 
 
 def _own_package_hint() -> str:
@@ -162,15 +217,27 @@ def _attribute_names(cls: type[BaseException]) -> tuple[str, str] | None:
 
 
 def _to_problem(error: BaseException, status_name: str, detail_name: str) -> Refused | AnswererFailed:
-    """Map a 4xx to Refused. Redirects and 5xx are failures: aiohttp would send its own exceptions as a response."""
+    """Map 4xx and 503 to Refused. Others are failures: aiohttp would send its own exceptions as a response."""
     status = getattr(error, status_name, None)
-    if not isinstance(status, int) or not 400 <= status < 500:
+    if not isinstance(status, int) or status not in _FORWARDED_STATUSES:
         return AnswererFailed()
     refused = Refused(int(status), _detail_text(getattr(error, detail_name, None), status))
-    headers = getattr(error, "headers", None)
-    if isinstance(headers, Mapping):
-        refused.headers = {name: str(headers[name]) for name in _FORWARDED_HEADERS if name in headers}
+    refused.headers = _forwarded_headers(error)
     return refused
+
+
+def _forwarded_headers(error: BaseException) -> dict[str, str]:
+    headers = getattr(error, "headers", None)
+    if headers is None and hasattr(error, "get_headers"):  # Werkzeug
+        headers = dict(error.get_headers())
+    if not isinstance(headers, Mapping):
+        return {}
+    texts = {str(name): str(value) for name, value in headers.items()}
+    return {
+        name: text
+        for name, text in texts.items()
+        if not _OWN_HEADERS.fullmatch(name) and _HEADER.fullmatch(f"{name}:{text}")
+    }
 
 
 def _detail_text(detail: Any, status: int) -> str:

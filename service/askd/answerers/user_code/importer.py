@@ -1,8 +1,8 @@
 """Import the user's module and resolve the object that the spec names. Runs in a thread, because imports may be slow.
 
-A file is imported as `python file.py` would run it: its folder is first in `sys.path`, the current directory stays
-unchanged, and the module has the file's name. For `package.module`, the current directory is importable, as with
-`python -m`.
+The folder of a file and the current directory are importable. They are appended to `sys.path`, so that the user's files
+never hide the standard library or an installed package, and so the module of a file gets another name if its own is
+taken. A file with relative imports is imported as part of its package.
 """
 
 import contextlib
@@ -14,8 +14,9 @@ import importlib.machinery
 import importlib.util
 import inspect
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -23,37 +24,57 @@ from typing import Any, Final
 from askd.answerers.user_code import exceptions
 from askd.errors import LoadError
 
+ANSWER_METHODS: Final = ("__call__", "answer", "predict")
+"""Methods of an object that answer, in this order."""
 _HOOK_NAMES: Final = frozenset({"startup", "shutdown", "ready"})
 _FACTORY_PARAMETERS: Final = frozenset({"config", "runtime"})
+_RELATIVE_IMPORT: Final = re.compile(r"^[ \t]*from[ \t]+\.", re.MULTILINE)
 _NON_GRAPH_ANNOTATIONS: Final = frozenset({"str", "dict", "Question", "None"})
 """Annotations of `config` or of the return value that rule out a graph factory."""
 
 
-def find_candidates(members: Mapping[str, Any], module: str) -> list[str]:
+AcceptsQuestion = Callable[[object], bool]
+"""Returns whether a question can be passed to a callable that is no class."""
+
+
+def _accepts_anything(_: object) -> bool:
+    return True
+
+
+def find_candidates(members: Mapping[str, Any], module: str, accepts_question: AcceptsQuestion) -> list[str]:
     """Return the names of the public objects that can answer and are defined in this module, except hooks.
 
-    If there are graphs, only these: the functions next to them are their nodes.
+    If there are graphs, only these: the functions next to them are their nodes. Functions that a question cannot be
+    passed to count only if there is nothing else: they may be graph factories.
     """
     public = {name: value for name, value in members.items() if not name.startswith("_") and name not in _HOOK_NAMES}
-    graphs = [name for name, value in public.items() if is_graph(value) and _is_stateful(value)]
-    return graphs or [
-        name for name, value in public.items() if _defining_module(value) == module and _can_answer(value)
-    ]
+    if graphs := [name for name, value in public.items() if _is_standalone_graph(value)]:
+        return graphs
+    callables = {name: value for name, value in public.items() if _is_own_callable(value, module)}
+    usable = [name for name, value in callables.items() if inspect.isclass(value) or accepts_question(value)]
+    return usable or list(callables)
 
 
 def has_callable_instances(cls: type) -> bool:
-    """Return whether instances of the class can be called."""
-    return any("__call__" in base.__dict__ for base in cls.__mro__)
+    """Return whether instances of the class can be called, or have one of ANSWER_METHODS."""
+    return any(inspect.isroutine(base.__dict__.get(name)) for base in cls.__mro__ for name in ANSWER_METHODS)
 
 
 def is_graph(value: object) -> bool:
     """Return whether the object is a compiled graph, rather than a class of graphs or a builder."""
-    return not inspect.isclass(value) and callable(getattr(value, "ainvoke", None))
+    return not inspect.isclass(value) and _has_methods(value, "ainvoke")
 
 
 def is_graph_builder(value: object) -> bool:
     """Return whether the object is a graph that is not compiled yet."""
-    return not inspect.isclass(value) and all(callable(getattr(value, name, None)) for name in ("add_node", "compile"))
+    return not inspect.isclass(value) and _has_methods(value, "add_node", "compile")
+
+
+def _has_methods(value: object, *names: str) -> bool:
+    try:
+        return all(callable(getattr(value, name, None)) for name in names)
+    except Exception:  # proxies such as flask.request raise outside of a request
+        return False
 
 
 def is_graph_factory(value: object) -> bool:
@@ -77,13 +98,22 @@ def _rules_out_graph(annotation: Any) -> bool:
     return name in _NON_GRAPH_ANNOTATIONS
 
 
-def _is_stateful(value: object) -> bool:
-    """Return False for chat models and chains, which have `ainvoke` as well."""
-    return hasattr(value, "aget_state") or not hasattr(value, "abatch")
+def is_chain(value: object) -> bool:
+    """Return whether the object is a chat model or a chain, which have `ainvoke` as graphs do, but no state."""
+    return is_graph(value) and _has_methods(value, "abatch") and not _has_methods(value, "aget_state")
 
 
-def _can_answer(value: object) -> bool:
-    return has_callable_instances(value) if inspect.isclass(value) else callable(value)
+def _is_standalone_graph(value: object) -> bool:
+    return is_graph(value) and not is_chain(value)
+
+
+def _is_own_callable(value: object, module: str) -> bool:
+    try:
+        if inspect.isclass(value):
+            return value.__module__ == module and has_callable_instances(value)
+        return (callable(value) and _defining_module(value) == module) or is_chain(value)
+    except Exception:  # proxies such as flask.request raise outside of a request
+        return False
 
 
 def _defining_module(value: object) -> object:
@@ -112,8 +142,12 @@ class _PathLoader(importlib.machinery.SourceFileLoader):
     """Marks modules that were imported from a path: another file of the same name may replace them."""
 
 
-def resolve_target(spec: str) -> ResolvedTarget:
+def resolve_target(spec: str, accepts_question: AcceptsQuestion = _accepts_anything) -> ResolvedTarget:
     """Import the module and return the object that `spec` names.
+
+    Args:
+        spec: `package.module:attr`, `file.py:attr`, or `file.py` for the only object that can answer.
+        accepts_question: Decides which functions of a file can answer.
 
     Raises:
         LoadError: The module cannot be imported, or does not contain the object.
@@ -122,9 +156,9 @@ def resolve_target(spec: str) -> ResolvedTarget:
     importlib.invalidate_caches()
     is_file = location.endswith(".py")
     module = _import_file(Path(os.path.abspath(location))) if is_file else _import_module(location)  # noqa: PTH100 resolve() follows symlinks, but the folder of the link counts
-    attribute = attribute or _find_only_candidate(module, location)
+    attribute = attribute or _choose_candidate(module, location, accepts_question)
     file = Path(getattr(module, "__file__", None) or Path.cwd() / "-")
-    root = file.parent if is_file else _source_root(module.__name__, file)
+    root = _package_root(file) or file.parent if is_file else _source_root(module.__name__, file)
     return ResolvedTarget(module, _get_attribute(module, attribute, location, root), f"{location}:{attribute}", root)
 
 
@@ -136,18 +170,29 @@ def _source_root(name: str, file: Path) -> Path:
     return folder / name.partition(".")[0] if depth else file
 
 
-def _prepend_sys_path(folder: str) -> None:
-    if sys.path[:1] != [folder]:
-        sys.path.insert(0, folder)
+def _package_root(path: Path) -> Path | None:
+    """Return the folder that contains the file's top-level package, or None if its folder is no package."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return None if folder == path.parent else folder
+
+
+def _append_sys_path(*folders: Path) -> None:
+    sys.path.extend(str(folder) for folder in folders if str(folder) not in sys.path)
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = path.stem.replace(".", "_")
+    package_root = _package_root(path)
+    _append_sys_path(*([package_root] if package_root else []), path.parent, Path.cwd())
+    if _has_relative_imports(path):
+        root = package_root or path.parent.parent
+        _append_sys_path(root)
+        return _import_module(".".join(path.relative_to(root).with_suffix("").parts))
+    name = _free_module_name(path)
     existing = sys.modules.get(name)
     if existing is not None and getattr(existing, "__file__", None) == str(path):
         return existing
-    _check_module_name(name, path, existing)
-    _prepend_sys_path(str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path, loader=_PathLoader(name, str(path)))
     if spec is None or spec.loader is None:
         raise LoadError(f"{path} cannot be imported: it is not a Python file")
@@ -157,22 +202,39 @@ def _import_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as error:  # SystemExit too: a script without a main guard must not end the server
         sys.modules.pop(name, None)
-        raise LoadError(exceptions.import_error_message(error, subject=path.name, root=path.parent)) from error
+        root = package_root or path.parent
+        raise LoadError(exceptions.import_error_message(error, subject=path.name, root=root)) from error
     return module
 
 
-def _check_module_name(name: str, path: Path, existing: ModuleType | None) -> None:
+def _has_relative_imports(path: Path) -> bool:
+    try:
+        return _RELATIVE_IMPORT.search(path.read_text(encoding="utf-8")) is not None
+    except (OSError, ValueError):  # the import reports it
+        return False
+
+
+def _free_module_name(path: Path) -> str:
+    """Return the name of the file, or a longer one if that is the name of another module or of the file's folder."""
+    name = path.stem.replace(".", "_")
+    return name if path.parent.name != name and _is_free(name, path) else f"_{name}_file"
+
+
+def _is_free(name: str, path: Path) -> bool:
     if name in sys.stdlib_module_names:
-        raise LoadError(f"{path.name} has the name of a standard library module and would hide it: rename the file")
-    if existing is not None and not isinstance(getattr(existing.__spec__, "loader", None), _PathLoader):
-        raise LoadError(
-            f"{path.name} has the name of the module {name}, which is already imported from "
-            f"{getattr(existing, '__file__', None) or 'elsewhere'}: rename the file"
-        )
+        return False
+    existing = sys.modules.get(name)
+    if existing is not None:
+        return isinstance(getattr(existing.__spec__, "loader", None), _PathLoader)
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return False
+    return spec is None or spec.origin == str(path) or (spec.origin is None and not spec.has_location)
 
 
 def _import_module(name: str) -> ModuleType:
-    _prepend_sys_path(str(Path.cwd()))
+    _append_sys_path(Path.cwd())
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -193,20 +255,40 @@ def _module_import_error_message(error: BaseException, name: str) -> str:
     return exceptions.import_error_message(error, subject=name, root=root)
 
 
-def _find_only_candidate(module: ModuleType, location: str) -> str:
-    names = find_candidates(vars(module), module.__name__)
+def _choose_candidate(module: ModuleType, location: str, accepts_question: AcceptsQuestion) -> str:
+    """Return the only object that can answer, or the one that is named `answer` or like the file."""
+    members = vars(module)
+    names = find_candidates(members, module.__name__, accepts_question)
     if len(names) == 1:
         return names[0]
     if not names:
         raise LoadError(f"no function in {location} can answer: write `def answer(text: str) -> str`")
-    choices = ", ".join(f"{location}:{name}" for name in names)
-    raise LoadError(f"{location} has {len(names)} objects that can answer: choose one of {choices}")
+    stem = _plain_name(location.removesuffix(".py").rpartition("/")[2].rpartition(".")[2])
+    for preferred in ("answer", stem):
+        similar = [name for name in names if _plain_name(name) == preferred]
+        if len(similar) == 1:
+            return similar[0]
+    choices = ", ".join(f"{location}:{name}{_describe_parameters(members[name])}" for name in names[:_MAX_LISTED_NAMES])
+    more = ", …" if len(names) > _MAX_LISTED_NAMES else ""
+    raise LoadError(f"{location} has {len(names)} objects that can answer: choose one of {choices}{more}")
+
+
+def _plain_name(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _describe_parameters(value: Any) -> str:
+    """Return the names of the parameters, such as `(text, lang)`; empty if they are unknown."""
+    with contextlib.suppress(TypeError, ValueError):
+        return f"({', '.join(inspect.signature(value).parameters)})" if not inspect.isclass(value) else ""
+    return ""
 
 
 def _get_attribute(module: ModuleType, dotted_name: str, location: str, root: Path) -> Any:
     value: Any = module
     owner = location
     for name in dotted_name.split("."):
+        _check_bound(value, name, owner)
         try:
             value, owner = getattr(value, name), f"{owner}:{name}" if owner == location else f"{owner}.{name}"
         except AttributeError:
@@ -216,10 +298,20 @@ def _get_attribute(module: ModuleType, dotted_name: str, location: str, root: Pa
     return value
 
 
+def _check_bound(owner: Any, name: str, owner_name: str) -> None:
+    """Raise LoadError for a method of a class, which would get the question as `self`."""
+    if inspect.isclass(owner) and inspect.isfunction(inspect.getattr_static(owner, name, None)):
+        variable = owner.__name__.lower()
+        raise LoadError(
+            f"{owner_name}.{name} is a method of a class, not of an object: add `{variable} = {owner.__name__}()` and "
+            f"name {variable}.{name}, or name the class if it has a `__call__`"
+        )
+
+
 def _alternatives_hint(owner: object, name: str) -> str:
     """List the owner's callables, the most similar name first."""
     members = {member: inspect.getattr_static(owner, member) for member in dir(owner) if not member.startswith("_")}
-    names = find_candidates(members, owner.__name__) if isinstance(owner, ModuleType) else []
+    names = find_candidates(members, owner.__name__, _accepts_anything) if isinstance(owner, ModuleType) else []
     names = names or [member for member, value in members.items() if callable(value)]
     names.sort(key=lambda member: -difflib.SequenceMatcher(None, member.lower(), name.lower()).ratio())
     shown = ", ".join(names[:_MAX_LISTED_NAMES]) + (", …" if len(names) > _MAX_LISTED_NAMES else "")

@@ -18,7 +18,7 @@ import structlog
 
 from askd.answerers.user_code import exceptions
 from askd.answerers.user_code.exceptions import is_user_file
-from askd.answerers.user_code.importer import ResolvedTarget, resolve_target
+from askd.answerers.user_code.importer import AcceptsQuestion, ResolvedTarget, resolve_target
 from askd.answerers.user_code.thread_pool import ThreadPool
 from askd.errors import AnswererFailed, LoadError
 
@@ -101,10 +101,15 @@ def _check_hook_signature(hook: Callable[..., Any], name: str) -> None:
 
 
 class UserModule:
-    """The module that a spec names. Call `resolve`, then `start`, and `stop` at the end; nothing is imported before."""
+    """The module that a spec names. Call `resolve`, then `start`, and `stop` at the end; nothing is imported before.
 
-    def __init__(self, spec: str) -> None:
-        self._spec = spec
+    Args:
+        spec: The spec.
+        accepts_question: Decides which functions of a file can answer if the spec names none.
+    """
+
+    def __init__(self, spec: str, accepts_question: AcceptsQuestion | None = None) -> None:
+        self._resolve = partial(resolve_target, spec, *([accepts_question] if accepts_question else []))
         self._hook_thread = ThreadPool(1, name="askd-hooks")
         self._target: ResolvedTarget | None = None
         self._hooks: Hooks | None = None
@@ -113,7 +118,7 @@ class UserModule:
     async def resolve(self) -> ResolvedTarget:
         """Import the module if it is not imported yet, and return the object that the spec names. Raises LoadError."""
         if self._target is None:
-            self._target = await self._hook_thread.run(partial(resolve_target, self._spec))
+            self._target = await self._hook_thread.run(self._resolve)
         return self._target
 
     async def run_in_thread(self, call: Callable[[], T]) -> T:

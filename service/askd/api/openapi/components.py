@@ -90,7 +90,16 @@ _PROBLEM_SCHEMA: Final = {
         "detail": {"type": "string", "description": "What is wrong and how to fix it."},
         "instance": {"type": "string", "format": "uri-reference", "description": "Path of the request."},
         "request_id": {"type": "string", "description": "Id of the request, as in the server's log."},
-        "parameter": {"type": "string", "description": "The invalid parameter."},
+        "parameter": {"type": "string", "description": "The invalid parameter; the first one if there are several."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"parameter": {"type": "string"}, "detail": {"type": "string"}},
+                "required": ["parameter", "detail"],
+            },
+            "description": "The invalid parameters, if there are several.",
+        },
         "suggestions": {
             "type": "array",
             "items": {"type": "string"},
@@ -150,7 +159,7 @@ def build_schemas(
     ] + [parameter for parameter in reserved.values() if parameter]
     answer = _hoist_definitions(contract.answer_schema or _ANSWER_SCHEMA, "Answer", definitions)
     return {
-        "Question": _question_schema(parameters, max_length),
+        "Question": _question_schema(contract, parameters, max_length),
         "Answer": answer,
         "Problem": _PROBLEM_SCHEMA,
         "Service": _SERVICE_SCHEMA,
@@ -159,21 +168,28 @@ def build_schemas(
     }, parameters
 
 
-def question_text_schema(max_length: int) -> dict[str, Any]:
-    """Return the schema of the question, which must not be blank."""
-    return {"type": "string", "minLength": 1, "maxLength": max_length, "pattern": r"\S"}
+def question_property(contract: Contract, max_length: int) -> dict[str, Any]:
+    """Return the schema and the description of `q`. A question that is text must not be blank."""
+    form = contract.question
+    schema = {"type": "string", "minLength": 1, "maxLength": max_length, "pattern": r"\S"}
+    also = f" It may also be sent as `{form.name}`." if form.name != "q" else ""
+    return {"schema": schema if form.schema is None else dict(form.schema), "description": f"The question.{also}"}
 
 
-def _question_schema(parameters: list[Parameter], max_length: int) -> dict[str, Any]:
-    properties: dict[str, Any] = {"q": {**question_text_schema(max_length), "description": "The question."}}
+def _question_schema(contract: Contract, parameters: list[Parameter], max_length: int) -> dict[str, Any]:
+    question = question_property(contract, max_length)
+    properties: dict[str, Any] = {"q": {**question["schema"], "description": question["description"]}}
     for parameter in parameters:
         description = {"description": parameter.description} if parameter.description else {}
         properties[parameter.name] = {**parameter.schema, **description}
+    required = ["q"] if contract.question.required else []
+    unknown = "ignored" if contract.allows_unknown_parameters else "rejected"
     return {
         "type": "object",
-        "description": "The question and its parameters. Unknown parameters are ignored.",
+        "description": f"The question and its parameters. Unknown parameters are {unknown}.",
         "properties": properties,
-        "required": ["q", *(parameter.name for parameter in parameters if parameter.required)],
+        "required": [*required, *(parameter.name for parameter in parameters if parameter.required)],
+        **({} if contract.allows_unknown_parameters else {"additionalProperties": False}),
     }
 
 

@@ -94,8 +94,14 @@ def _common_fields(operation_id: str, contract: Contract) -> dict[str, Any]:
 
 
 def _question_parameter(contract: Contract, max_length: int) -> dict[str, Any]:
-    schema = components.question_text_schema(max_length)
-    parameter = {"name": "q", "in": "query", "required": True, "description": "The question.", "schema": schema}
+    question = components.question_property(contract, max_length)
+    parameter = {
+        "name": "q",
+        "in": "query",
+        "required": contract.question.required,
+        "description": question["description"],
+        "schema": question["schema"],
+    }
     examples = [text for text in contract.examples if 1 <= len(text) <= max_length]
     return {**parameter, "examples": _examples(examples)} if examples else parameter
 

@@ -51,8 +51,9 @@ def _ask_form(document: Mapping[str, Any], ask_operation: Mapping[str, Any]) -> 
 
 
 def _question_input(question: Mapping[str, Any], *, multiline: bool) -> Markup:
-    attributes: dict[str, Any] = {"id": "q", "name": "q", "required": True, "data_in": "query", "data_type": "string"}
-    attributes |= {"maxlength": question["schema"]["maxLength"], "autocomplete": "off", "enterkeyhint": "send"}
+    attributes: dict[str, Any] = {"id": "q", "name": "q", "required": question["required"]}
+    attributes |= {"data_in": "query", "data_type": "string", "maxlength": question["schema"].get("maxLength")}
+    attributes |= {"autocomplete": "off", "enterkeyhint": "send"}
     box = element("textarea", rows=1, **attributes) if multiline else element("input", type="text", **attributes)
     line = element("div", box, element("button", "Ask", type="submit"), class_="line")
     return join(element("label", "Your question", for_="q"), line)

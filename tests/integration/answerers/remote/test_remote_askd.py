@@ -207,7 +207,7 @@ PROBLEMS = [
     (508, problem_body("loop-detected"), LoopDetected, {}),
     (400, [], UpstreamFailed, {}),
     (400, {"type": 1}, UpstreamFailed, {}),
-    (200, {"answer": 1}, UpstreamFailed, {}),
+    (200, {"answer": None}, UpstreamFailed, {}),
     (200, [], UpstreamFailed, {}),
 ]
 

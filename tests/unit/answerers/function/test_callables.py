@@ -4,7 +4,7 @@ import pytest
 
 from askd.errors import LoadError
 from askd.models import Answer, Question
-from tests.support.user_functions import AskFunction, LoadFunction
+from tests.support.user_functions import AskFunction, LoadFunction, module_globals
 
 CALLABLES = {
     "function": "def answer(text): return text.upper()",
@@ -125,7 +125,10 @@ INVALID = {
     "a module": ("import json as answer", "is a module"),
     "no argument": ("def answer(): return 'hi'", "main.py:answer takes no argument"),
     "keywords alone": ("def answer(**rest): return 'hi'", "takes no argument"),
-    "bytes": ("def answer(data: bytes): return 'hi'", "`data` is bytes: make it `data: str`"),
+    "own class": (
+        "def answer(data: Exception): return 'hi'",
+        "the first parameter gets the question, but `data` is Exception: make it `data: str`",
+    ),
     "web application": (
         "class App:\n    async def __call__(self, scope, receive, send): ...\nanswer = App()",
         "main.py:answer is a web application, not a function: name the function in it",
@@ -149,3 +152,47 @@ async def test_load_errors(load: LoadFunction, code: str, message: str) -> None:
         await load(code)
     assert message in str(caught.value)
     assert "askd/" not in str(caught.value)
+
+
+async def test_class_without_callable_instances(load: LoadFunction, ask: AskFunction) -> None:
+    """The question is passed to the constructor of a class whose objects cannot answer."""
+    assert await ask(await load("from decimal import Decimal as answer"), "1.50") == Answer("1.50")
+
+
+HOOKS = """
+    calls = []
+    class answer:
+        def __init__(self): calls.append("init")
+        {prefix}def __{a}enter__(self): calls.append("enter")
+        {prefix}def __{a}exit__(self, *error): calls.append(f"exit {{error}}")
+        {prefix}def setup(self, device): calls.append(f"setup {{device}}")
+        {prefix}def startup(self): calls.append("startup")
+        {prefix}def shutdown(self): calls.append("shutdown")
+        {prefix}def {a}close(self): calls.append("close")
+        def predict(self, text): return " ".join(calls)
+"""
+
+
+@pytest.mark.parametrize(("prefix", "a"), [("", ""), ("async ", "a")])
+async def test_methods_of_a_class(load: LoadFunction, ask: AskFunction, prefix: str, a: str) -> None:
+    """The set-up methods of a class are called before the first question, its clean-up methods at the end."""
+    function = await load(HOOKS.format(prefix=prefix, a=a))
+    assert (await ask(function)).text == "init enter setup cpu startup"
+    await function.close()
+    calls = module_globals(function)["calls"]
+    assert calls[4:] == ["shutdown", "close", "exit (None, None, None)"]
+
+
+async def test_methods_of_an_object(load: LoadFunction, ask: AskFunction) -> None:
+    """An object that the module creates is the module's own: its methods are not called."""
+    code = "class Code:\n    def setup(self): 1 / 0\n    def answer(self, text): return text\nanswer = Code()"
+    assert await ask(await load(code), "hi") == Answer("hi")
+
+
+async def test_setup_fails(load: LoadFunction) -> None:
+    """An error in a set-up method ends the start with the user's line."""
+    code = "class answer:\n    def setup(self): 1 / 0\n    def __call__(self, text): return text"
+    with pytest.raises(
+        LoadError, match=r"main.py:answer failed:\n  main.py:2: def setup\(self\): 1 / 0\n  ZeroDivision"
+    ):
+        await load(code)

@@ -70,13 +70,15 @@ async def version(spec: str) -> str:
     return function.version
 
 
-async def test_version_depends_on_the_code(write: WriteFile) -> None:
+async def test_version_depends_on_the_code(write: WriteFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same code in another folder has the same version; a change in an imported module changes it."""
     versions = []
     for folder, word in [("a", "x"), ("b", "x"), ("c", "y")]:
         write(f"{folder}/main.py", "from helper import WORD\ndef answer(text): return WORD")
         write(f"{folder}/helper.py", f"WORD = {word!r}")
-        versions.append(await version(f"{folder}/main.py:answer"))
+        with monkeypatch.context() as fresh:
+            fresh.setattr(sys, "path", list(sys.path))
+            versions.append(await version(f"{folder}/main.py:answer"))
         del sys.modules["helper"]
     assert versions[0] == versions[1] != versions[2]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askd.answerers.registry import create_answerer, effective_question_max_length
+from askd.answerers.registry import create_answerer
 from askd.answerers.remote import RemoteAddress
 from askd.answerers.remote.address import parse_address
 from askd.config import Settings
@@ -114,7 +114,7 @@ def test_other_addresses(spec: str, host: str, port: int) -> None:
 def test_question_max_length() -> None:
     """A question to a remote answerer may be as long as the body limit."""
     settings = Settings(answerer="http://localhost:2024", port=8080)
-    assert effective_question_max_length(settings, create_answerer(settings)) == settings.body_max_size
+    assert settings.effective_question_max_length(create_answerer(settings).kind) == settings.body_max_size
 
 
 @given(st.text(max_size=30), st.sampled_from(["http://", "https://", "ask+http://"]))

@@ -19,6 +19,7 @@ FRAMEWORKS = {
         418,
         "tea",
     ),
+    "unavailable": ("from starlette import Teapot\ndef answer(text): raise Teapot(503, 'busy')", 503, "busy"),
     "no detail": ("from starlette import Teapot\ndef answer(text): raise Teapot(409, None)", 409, "Conflict"),
     "no phrase": ("from starlette import Teapot\ndef answer(text): raise Teapot(499, '')", 499, "Refused."),
     "object": ("from starlette import Teapot\ndef answer(text): raise Teapot(422, {'a': 1})", 422, '{"a":1}'),
@@ -45,7 +46,7 @@ class Teapot(HTTPException): ...
 async def test_client_errors_keep_their_status(
     load: LoadFunction, ask: AskFunction, code: str, status: int, detail: str
 ) -> None:
-    """A 4xx of a framework's exception reaches the client with its detail."""
+    """A 4xx or 503 of a framework's exception reaches the client with its detail."""
     with pytest.raises(Refused) as caught:
         await ask(await load(code))
     assert (caught.value.status, caught.value.detail) == (status, detail)
@@ -54,11 +55,21 @@ async def test_client_errors_keep_their_status(
 
 @pytest.mark.usefixtures("starlette")
 async def test_forwarded_headers(load: LoadFunction, ask: AskFunction) -> None:
-    """Only `Retry-After` and `WWW-Authenticate` reach the client."""
+    """The exception's headers reach the client, except invalid ones and those that the server sets."""
     code = """
         from starlette import Teapot
-        def answer(text): raise Teapot(429, "slower", {"Retry-After": 5, "X-Internal": "x"})
+        GOOD = {"Retry-After": 5, "X-Quota": "x"}
+        BAD = {"Content-Type": "text/x", "Connection": "close", "X-Bad": "a\\r\\nb: c"}
+        def answer(text): raise Teapot(429, "slower", GOOD | BAD)
     """
+    with pytest.raises(Refused) as caught:
+        await ask(await load(code))
+    assert caught.value.headers == {"Retry-After": "5", "X-Quota": "x"}
+
+
+async def test_headers_of_werkzeug(load: LoadFunction, ask: AskFunction) -> None:
+    """The headers of Werkzeug's exceptions come from a method."""
+    code = "from werkzeug.exceptions import TooManyRequests as Slow\ndef answer(text): raise Slow(retry_after=5)"
     with pytest.raises(Refused) as caught:
         await ask(await load(code))
     assert caught.value.headers == {"Retry-After": "5"}
@@ -73,7 +84,7 @@ async def test_forwarded_headers(load: LoadFunction, ask: AskFunction) -> None:
     ],
 )
 async def test_other_statuses_are_failures(load: LoadFunction, ask: AskFunction, body: str) -> None:
-    """A redirect or a 5xx is an AnswererFailed without the detail."""
+    """A redirect or another 5xx is an AnswererFailed without the detail."""
     with pytest.raises(AnswererFailed) as caught:
         await ask(await load(body))
     assert "secret" not in caught.value.detail

@@ -1,12 +1,13 @@
 """Importing the user's code: module search, and error messages."""
 
+import importlib
 import pickle
 import sys
 from pathlib import Path
 
 import pytest
 
-from askd.answerers.function import FunctionAnswerer
+from askd.answerers.function import FunctionAnswerer, accepts_question
 from askd.answerers.user_code.importer import resolve_target
 from askd.errors import LoadError
 from tests.support.user_functions import WriteFile
@@ -15,14 +16,14 @@ from tests.support.user_functions import WriteFile
 def error_message(spec: str) -> str:
     """Return the LoadError for a spec, which contains no frames of askd or importlib."""
     with pytest.raises(LoadError) as caught:
-        resolve_target(spec)
+        resolve_target(spec, accepts_question)
     assert "askd/answerers" not in str(caught.value)
     assert "importlib" not in str(caught.value)
     return str(caught.value)
 
 
 def test_file_is_imported_as_python_would(write: WriteFile) -> None:
-    """The file's folder is first in sys.path, the current directory is unchanged, and the module is registered."""
+    """The file's folder is last in sys.path, the current directory is unchanged, and the module is registered."""
     write("code/helper.py", "WORD = 'hi'")
     write("data.txt", "42")
     path = write(
@@ -39,7 +40,7 @@ def test_file_is_imported_as_python_would(write: WriteFile) -> None:
     target = resolve_target("code/main.py:answer")
     assert target.value("") == "hi42"
     assert (target.module.__name__, target.module.__file__) == ("main", str(path))
-    assert (sys.path[0], target.root) == (str(path.parent), path.parent)
+    assert (sys.path[-2:], target.root) == ([str(path.parent), str(Path.cwd())], path.parent)
     assert pickle.loads(pickle.dumps(target.module.Point())) == target.module.Point()
 
 
@@ -82,10 +83,52 @@ def test_file_with_one_candidate(write: WriteFile, code: str) -> None:
     assert callable(resolve_target("main.py").value)
 
 
+HELPERS = {
+    "named answer": "def helper(text): ...\ndef answer(text): return 'right'",
+    "named like the file": "def helper(text): ...\ndef main(text): return 'right'",
+    "class named like the file": (
+        "class Main:\n    def __call__(self, text): return 'right'\ndef helper(text): return 'wrong'"
+    ),
+    "the others take no question": (
+        "import logging\n"
+        "def now(): ...\n"
+        "def log(logger: logging.Logger, text): ...\n"
+        "def options(**more): ...\n"
+        "def ask(text): return 'right'"
+    ),
+    "decorators": (
+        "import functools, typing\n"
+        "def retry(func):\n"
+        "    @functools.wraps(func)\n"
+        "    def call(*args): return func(*args)\n"
+        "    return call\n"
+        "def cached(f: typing.Callable): return f\n"
+        "@retry\n@cached\n"
+        "def ask(text): return 'right'"
+    ),
+    "objects that raise": (
+        "class Proxy:\n"
+        "    def __getattr__(self, name): raise RuntimeError('outside of a request')\n"
+        "    def __call__(self, text): ...\n"
+        "request = Proxy()\ndel Proxy\n"
+        "def ask(text): return 'right'"
+    ),
+}
+
+
+@pytest.mark.parametrize("code", HELPERS.values(), ids=HELPERS.keys())
+def test_helpers_do_not_count(write: WriteFile, code: str) -> None:
+    """A function named `answer` or like the file wins; decorators and functions that take no question do not count."""
+    write("main.py", code)
+    value = resolve_target("main.py", accepts_question).value
+    assert (value() if isinstance(value, type) else value)("hi") == "right"
+
+
 def test_file_with_several_candidates(write: WriteFile) -> None:
-    """If several objects can answer, the error lists their specs."""
-    write("main.py", "def ask(text): ...\ndef reply(text): ...")
-    assert error_message("main.py") == "main.py has 2 objects that can answer: choose one of main.py:ask, main.py:reply"
+    """If several objects can answer, the error lists their specs and what they take."""
+    write("main.py", "def ask(text, lang): ...\ndef reply(text): ...\ndef now(): ...")
+    expected = "main.py has 2 objects that can answer: choose one of main.py:ask(text, lang), main.py:reply(text)"
+    assert error_message("main.py") == expected
 
 
 def test_file_without_candidate(write: WriteFile) -> None:
@@ -150,6 +193,37 @@ def test_missing_dependency(write: WriteFile, spec: str) -> None:
     assert "nowhere_lib" in lines[3]
 
 
+def test_missing_module_of_the_project(write: WriteFile, tmp_path: Path) -> None:
+    """For a module that exists in the project, the hint is its folder: an installed package would be another one."""
+    write("lib/acme/__init__.py", "")
+    write("main.py", "import acme.shop")
+    message = error_message("main.py:answer")
+    assert f"lib/acme exists, but its folder is not importable: set PYTHONPATH={tmp_path / 'lib'}" in message
+    assert "install" not in message
+    message = error_message("acme.shop:answer")
+    assert "lib/acme exists" in message
+    assert "install" not in message
+
+
+def test_hidden_module_of_the_project(write: WriteFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """For a module of the project that an installed one hides, the hint is to rename it."""
+    write("site-packages/tools_of_all.py", "")
+    write("tools_of_all.py", "def shout(text): ...")
+    monkeypatch.syspath_prepend(tmp_path / "site-packages")
+    write("main.py", "from tools_of_all import shout")
+    message = error_message("main.py:answer")
+    assert message.endswith("site-packages/tools_of_all.py hides tools_of_all.py: rename one of them")
+
+
+def test_file_that_hides_a_package(write: WriteFile) -> None:
+    """For a submodule of a name that is a file, the hint names the file."""
+    write("shop.py", "")
+    write("main.py", "import shop.words")
+    message = error_message("main.py:answer")
+    assert message.endswith("shop.py is not a package, so it has no shop.words: rename the file or the package")
+    assert "install" not in message
+
+
 def test_other_environment_is_named(write: WriteFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """If another environment is active, as with pipx, the hint is to install askd there."""
     monkeypatch.setenv("VIRTUAL_ENV", "/opt/other")
@@ -191,12 +265,57 @@ def test_exit_while_importing(write: WriteFile, spec: str, exception: str) -> No
     assert callable(resolve_target(spec).value)
 
 
-def test_names_of_other_modules(write: WriteFile) -> None:
-    """A file with the name of a module in use is an error, because it would hide that module."""
-    write("random.py", "def answer(text): ...")
-    write("pytest.py", "def answer(text): ...")
-    assert "has the name of a standard library module" in error_message("random.py:answer")
-    assert "has the name of the module pytest, which is already imported from" in error_message("pytest.py:answer")
+@pytest.mark.parametrize("name", ["calendar", "queue", "pytest", "click"])
+def test_names_of_other_modules(write: WriteFile, name: str) -> None:
+    """A file with the name of another module is served and does not hide that module, imported or not."""
+    before = sys.modules.get(name)
+    write(f"{name}.py", f"import {name} as other\ndef answer(text): return other.__file__")
+    target = resolve_target(f"{name}.py:answer")
+    assert target.module.__name__ == f"_{name}_file"
+    assert target.value("") == importlib.import_module(name).__file__ != target.module.__file__
+    assert before in {None, sys.modules[name]}
+
+
+def test_file_named_like_its_package(write: WriteFile) -> None:
+    """A file named like its package can import the package and modules in the project's root."""
+    write("src/agent/__init__.py", "")
+    write("src/agent/words.py", "WORD = 'hi'")
+    write("src/shared.py", "WORD = 'all'")
+    code = "from agent.words import WORD\nimport shared\ndef answer(text): return f'{WORD} {shared.WORD}'"
+    write("src/agent/agent.py", code)
+    assert resolve_target("src/agent/agent.py:answer").value("") == "hi all"
+
+
+@pytest.mark.parametrize("init", [True, False])
+def test_relative_imports_in_a_file(write: WriteFile, *, init: bool) -> None:
+    """A file with relative imports is imported as part of its package."""
+    if init:
+        write("code/shop/__init__.py", "")
+    write("code/shop/words.py", "WORD = 'hi'")
+    write("code/shop/main.py", "from .words import WORD\ndef answer(text): return WORD")
+    target = resolve_target("code/shop/main.py:answer")
+    assert (target.value(""), target.module.__name__) == ("hi", "shop.main")
+
+
+def test_method_of_a_class(write: WriteFile) -> None:
+    """A method that is not bound to an object is refused with the fix; static and class methods are served."""
+    write(
+        "main.py",
+        """
+        class Bot:
+            def say(self, text): ...
+            @staticmethod
+            def shout(text): return text.upper()
+            @classmethod
+            def make(cls, text): return text
+        """,
+    )
+    assert error_message("main.py:Bot.say") == (
+        "main.py:Bot.say is a method of a class, not of an object: add `bot = Bot()` and name bot.say, "
+        "or name the class if it has a `__call__`"
+    )
+    assert resolve_target("main.py:Bot.shout").value("hi") == "HI"
+    assert resolve_target("main.py:Bot.make").value("hi") == "hi"
 
 
 @pytest.mark.parametrize("spec", ["main.py:answer", "askd.shop:answer"])
@@ -221,13 +340,6 @@ def test_modules_named_service(write: WriteFile, spec: str) -> None:
         write("service/main.py", code)
         write("main.py", "from service.main import answer")
     assert resolve_target(spec).value("hi") == "HI"
-
-
-def test_relative_import_in_a_file(write: WriteFile) -> None:
-    """The error for a relative import in a file explains how to name its module."""
-    write("shop/__init__.py", "")
-    write("shop/main.py", "from . import words")
-    assert "use package.module:attr" in error_message("shop/main.py:answer")
 
 
 def test_long_messages_are_truncated(write: WriteFile) -> None:

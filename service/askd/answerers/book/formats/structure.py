@@ -27,7 +27,7 @@ _ENTRY_HINT: Final = "an entry has a question (`ask` or `question`) and an `answ
 
 
 class StructureError(Exception):
-    """A value is not what a book may contain. The message includes how to fix it."""
+    """A value that a book must not contain. The message includes how to fix it."""
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(message)

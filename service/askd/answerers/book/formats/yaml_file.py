@@ -120,7 +120,7 @@ class _DocumentParser:
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._scalar_by_anchor:
                 raise BookFormatError(
-                    _line_number(event), f"`*{event.anchor}` does not refer to a text: write out what it stands for"
+                    _line_number(event), f"`*{event.anchor}` does not refer to a text: write out the text"
                 )
             return self._scalar_by_anchor[event.anchor]
         value = self._build_scalar(event)

@@ -1,0 +1,261 @@
+"""Functions of cloud platforms: event handlers and functions of an HTTP request.
+
+Event handlers, `(event, context)`, are those of AWS Lambda, OpenFaaS and OpenWhisk. Functions of a request are those of
+functions-framework, Knative and Azure, which use the request of Flask or one like it. The parameters of the question
+are the query, the body and the keys of the event, so that the function finds them where it looks.
+"""
+
+import base64
+import inspect
+import json
+import sys
+import types
+from collections.abc import Callable, Mapping
+from inspect import Parameter
+from typing import Any, Final
+
+from askd.answerers.function.shapes.shape import Shape, function_parameters, make_shape
+from askd.errors import Refused
+from askd.models import Question
+
+_EVENT_NAMES: Final = frozenset({"event", "evt"})
+_EVENT_NAMES_WITH_CONTEXT: Final = frozenset({*_EVENT_NAMES, "data", "request"})
+_CONTEXT_NAMES: Final = frozenset({"context", "ctx", ""})
+_OPENWHISK_NAMES: Final = frozenset({"args", "params"})
+_REQUEST_NAMES: Final = frozenset({"request", "req"})
+_REQUEST_TYPES: Final = frozenset({"Request", "HttpRequest"})
+"""Names of the types of requests in Flask, Werkzeug and Azure."""
+_REQUEST_ATTRIBUTES: Final = frozenset(
+    {
+        "args",
+        "data",
+        "form",
+        "get_body",
+        "get_data",
+        "get_json",
+        "is_json",
+        "json",
+        "method",
+        "params",
+        "stream",
+        "values",
+    }
+)
+"""Attributes by which a function shows that its parameter is a request rather than text."""
+_UNTYPED: Final = (Parameter.empty, Any, dict, "dict", "Dict", "dict[str, Any]", "Dict[str, Any]", dict[str, Any])
+
+
+class Event(dict[str, Any]):
+    """The parameters of a request, with the keys of API Gateway's events and the attributes of OpenFaaS's."""
+
+    def __init__(self, parameters: Mapping[str, Any], question: Question) -> None:
+        self.body = question.text.encode()
+        self.query = {name: _query_text(value) for name, value in parameters.items()}
+        self.headers = {name.lower(): value for name, value in question.headers.items()}
+        self.method, self.path = _method(question), "/ask"
+        http = {"method": self.method, "path": self.path, "sourceIp": question.client}
+        super().__init__(
+            {
+                "version": "2.0",
+                "rawPath": self.path,
+                "path": self.path,
+                "httpMethod": self.method,
+                "headers": self.headers,
+                "queryStringParameters": self.query,
+                "pathParameters": None,
+                "requestContext": {"requestId": question.id, "http": http},
+                "body": json.dumps(parameters),
+                "isBase64Encoded": False,
+                "data": question.text if parameters.keys() == {"q"} else dict(parameters),  # of Kubeless
+                **parameters,
+            }
+        )
+
+
+class Request:
+    """A request with the attributes of Flask's and Azure's, for functions that do not import Flask."""
+
+    def __init__(self, parameters: Mapping[str, Any], question: Question) -> None:
+        self.args = self.params = self.values = {name: _query_text(value) for name, value in parameters.items()}
+        self.form: dict[str, str] = {}
+        self.json = dict(parameters)
+        self.data = json.dumps(parameters).encode()
+        self.headers = question.headers
+        self.method, self.path, self.url = _method(question), "/ask", "/ask"
+        self.content_type = self.mimetype = "application/json"
+        self.is_json = True
+
+    def get_json(self, **_: Any) -> dict[str, Any]:
+        """Return the parameters."""
+        return self.json
+
+    def get_data(self, *, as_text: bool = False, **_: Any) -> bytes | str:
+        """Return the body."""
+        return self.data.decode() if as_text else self.data
+
+    def get_body(self) -> bytes:
+        """Return the body."""
+        return self.data
+
+
+def _method(question: Question) -> str:
+    """Return the method of the request: only those with a body have a content type."""
+    return "POST" if "Content-Type" in question.headers else "GET"
+
+
+def _query_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def find_shape(value: object) -> Shape | None:
+    """Return the adapter for a function with the parameters of an event handler or of a function of a request."""
+    parameters = function_parameters(value)
+    if not 1 <= len(parameters) <= 2 or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    first, *rest = parameters
+    with_context = bool(rest) and rest[0].name.lstrip("_") in _CONTEXT_NAMES
+    if rest and not with_context:
+        return None
+    if _is_event_handler(value, first, with_context=with_context):
+        return _adapt_event_handler(value, with_context=with_context)
+    if not rest and _takes_request(value, first):
+        adapted = _call_with_flask if "flask" in sys.modules else _call_with_request
+        return _make_shape(
+            value, adapted, f"a function of an HTTP request: `{first.name}` has the parameters as JSON and query"
+        )
+    if not rest and first.name == "context" and "request" in _attribute_names(value):
+        return _make_shape(value, _call_with_context, "a Knative function: `context.request` has the parameters")
+    return None
+
+
+def _is_event_handler(value: Any, first: Parameter, *, with_context: bool) -> bool:
+    if with_context and first.name in _EVENT_NAMES_WITH_CONTEXT:
+        return first.annotation not in {str, "str"}
+    if first.annotation not in _UNTYPED:
+        return False
+    is_openwhisk = getattr(value, "__name__", "") == "main" or "get" in _attribute_names(value)
+    return first.name in _EVENT_NAMES or (first.name in _OPENWHISK_NAMES and is_openwhisk)
+
+
+def _takes_request(value: object, first: Parameter) -> bool:
+    annotation = first.annotation
+    if annotation is Parameter.empty:
+        return first.name in _REQUEST_NAMES and not _REQUEST_ATTRIBUTES.isdisjoint(_attribute_names(value))
+    name = annotation.rpartition(".")[2] if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    package = str(getattr(annotation, "__module__", "")).partition(".")[0]
+    is_model = bool(getattr(annotation, "__annotations__", None)) and package not in {"flask", "werkzeug", "azure"}
+    return name in _REQUEST_TYPES and not is_model and package not in {"starlette", "fastapi", "aiohttp"}
+
+
+def _attribute_names(value: object) -> set[str]:
+    """Return the names that a function's code uses, also in the functions inside it."""
+    codes = [getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None]
+    names: set[str] = set()
+    for code in codes:  # grows while it is read
+        if isinstance(code, types.CodeType):
+            names.update(code.co_names)
+            codes.extend(code.co_consts)
+    return names
+
+
+def _adapt_event_handler(value: Any, *, with_context: bool) -> Shape:
+    def call_handler(function: Any, parameters: dict[str, Any], question: Question) -> Any:
+        event = Event(parameters, question)
+        return function(event, _create_context(function, question)) if with_context else function(event)
+
+    note = "an event handler: the event has the parameters as keys, in `queryStringParameters` and in `body`"
+    return _make_shape(value, call_handler, note)
+
+
+def _create_context(function: Any, question: Question) -> Any:
+    name = getattr(function, "__name__", "function")
+    return types.SimpleNamespace(
+        aws_request_id=question.id,
+        function_name=name,
+        function_version="$LATEST",
+        invoked_function_arn=name,
+        memory_limit_in_mb=0,
+        log_group_name="",
+        log_stream_name="",
+        hostname="",
+        get_remaining_time_in_millis=lambda: int((question.time_left or 0.0) * 1e3),
+    )
+
+
+def _make_shape(value: Any, adapted: Callable[[Any, dict[str, Any], Question], Any], note: str) -> Shape:
+    parameters = [
+        Parameter("event", Parameter.POSITIONAL_OR_KEYWORD, annotation=dict),
+        Parameter("question", Parameter.KEYWORD_ONLY, annotation=Question),
+    ]
+
+    if inspect.iscoroutinefunction(value):
+
+        async def call_async(event: dict[str, Any], *, question: Question) -> Any:
+            return _to_result(await adapted(value, event, question))
+
+        return make_shape(call_async, parameters, value, note)
+
+    def call(event: dict[str, Any], *, question: Question) -> Any:
+        return _to_result(adapted(value, event, question))
+
+    return make_shape(call, parameters, value, note)
+
+
+def _call_with_request(function: Any, parameters: dict[str, Any], question: Question) -> Any:
+    return function(Request(parameters, question))
+
+
+def _call_with_context(function: Any, parameters: dict[str, Any], question: Question) -> Any:
+    return function(types.SimpleNamespace(request=Request(parameters, question), cloud_event=None))
+
+
+def _call_with_flask(function: Any, parameters: dict[str, Any], question: Question) -> Any:
+    """Call the function in a request context of Flask, because it may use `jsonify`, `abort` or `flask.request`."""
+    import flask  # noqa: PLC0415 the user's code has imported it
+
+    query = {name: _query_text(value) for name, value in parameters.items()}
+    headers = {name: text for name, text in question.headers.items() if not name.lower().startswith("content-")}
+    with flask.Flask("askd").test_request_context(
+        "/ask", method=_method(question), query_string=query, json=parameters, headers=headers
+    ) as context:
+        result = function(context.request)
+        return result if result is None else context.app.make_response(result)
+
+
+def _to_result(result: Any) -> Any:
+    """Return the body of a response in any of the platforms' forms. Raises Refused for an error status."""
+    status: Any = 200
+    body = result
+    if isinstance(result, tuple) and len(result) in {2, 3} and isinstance(result[1], int):
+        body, status = result[:2]
+    elif isinstance(result, Mapping) and "body" in result and not result.keys() - _RESPONSE_KEYS:
+        body, status = result["body"], int(result.get("statusCode", result.get("status", 200)))
+        if result.get("isBase64Encoded"):
+            body = base64.b64decode(body)
+    elif hasattr(result, "status_code"):
+        get_body = getattr(result, "get_data", None) or getattr(result, "get_body", None)
+        body, status = get_body() if get_body else getattr(result, "body", ""), result.status_code
+    body = _decode_body(body)
+    if status >= 400:
+        detail = body if isinstance(body, str) else json.dumps(body)
+        if status in {*range(400, 500), 503}:
+            raise Refused(status, detail)
+        raise RuntimeError(f"the function returned the status {status}: {detail}")
+    return body
+
+
+_RESPONSE_KEYS: Final = frozenset(
+    {"statusCode", "status", "body", "headers", "multiValueHeaders", "isBase64Encoded", "cookies"}
+)
+"""Keys of API Gateway's response, and of the responses of OpenFaaS and OpenWhisk."""
+
+
+def _decode_body(body: Any) -> Any:
+    """Return the value of a body that is JSON; other bodies are returned as they are."""
+    text = body.decode(errors="replace") if isinstance(body, bytes) else body
+    if isinstance(text, str) and text.lstrip().startswith(("{", "[", '"')):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
