@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import pytest
 from yarl import URL
 
 from tests.support.askd_process import TIMEOUT, AskdProcess, StartAskd
@@ -97,6 +98,7 @@ SLOW_CLIENTS: Final = {
 }
 
 
+@pytest.mark.slow
 async def test_slow_clients_are_closed(start: StartAskd, tmp_path: Path) -> None:
     """Clients that send nothing, or headers or a body in small pieces, are closed after the time-out."""
     (tmp_path / "main.py").write_text(LONG_ANSWER)

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -257,5 +258,5 @@ class Interleavings(RuleBasedStateMachine):
         return [request for request in self.requests if request.state in states]
 
 
-TestInterleavings = Interleavings.TestCase
+TestInterleavings = pytest.mark.slow(Interleavings.TestCase)
 TestInterleavings.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
