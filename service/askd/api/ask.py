@@ -3,9 +3,12 @@
 `Ask.__call__` is the fast path: it runs as soon as the bytes of a `GET` or `HEAD` have arrived, and responds without a
 task, a request object and routing, which in Python cost as much as the rest of a request. A request that has to wait
 for the answerer gets a task, and nothing else. aiohttp's handlers `get` and `post` serve the rest: bodies, streams,
-HTTP/1.0, `Expect`, and rate limits that are checked over the network. The steps are the same:
+HTTP/1.0, `Expect`, and rate limits that are checked over the network. The steps are the same, apart from the response
+cache, which only the fast path uses; for aiohttp, `RequestMiddleware` takes the first two and the last:
 
     instrumentation.begin → admission → response cache → load shedding → parsing → pipeline → rendering → finish
+
+The connection sends the bytes that the fast path returns, or those that a pending answer passes to it at its end.
 """
 
 import asyncio
@@ -75,13 +78,13 @@ class Ask:
         self._problem_renderer = problem_renderer
         self._stream_responder = stream_responder
         self._cors_enabled = instrumentation.cors_enabled
-        self._admits_everyone = admission.is_noop
+        self._skips_admission = admission.is_noop
         self._serializer = ResponseSerializer(instrumentation, problem_renderer, path)
         self._response_cache = ResponseCache(pipeline)
 
     def __call__(self, head: RequestHead, connection: HttpConnection) -> "bytes | PendingAnswer | None":
         """Return the response, or the pending answer; None leaves the request to aiohttp."""
-        key = head.fast_path_key
+        key = head.fast_path_key  # None: not seen before; empty: not for the fast path
         if key is None:
             key = head.fast_path_key = response_cache_key(head) if self._is_for_fast_path(head) else ""
         if not key:
@@ -91,22 +94,22 @@ class Ask:
             client = self._client_resolver.resolve(client, head.headers)
         context = self._instrumentation.begin(head, _ROUTE, client, connection.arrived_at)
         may_reuse = not self._cors_enabled and head.keep_alive and connection.close_after_response_reason is None
-        if may_reuse and self._admits_everyone and (data := self._response_cache.get(head, context)) is not None:
+        if may_reuse and self._skips_admission and (data := self._response_cache.get(head, context)) is not None:
             self._instrumentation.finish(context, head)
             return data
-        request_context_var.set(context)  # after the response cache, which does not need it: a tenth of its cost
+        request_context_var.set(context)  # not before the response cache: setting it costs a tenth of a cache hit
         try:
             return self._handle(context, head, connection, may_reuse=may_reuse)
         except Exception as error:
             return self.finish_failed(context, error, head, connection)
         finally:
-            request_context_var.set(None)  # the next request on this connection runs in the same contextvars context
+            request_context_var.set(None)  # the next request on this connection runs in the same context
 
     def _handle(
         self, context: RequestContext, head: RequestHead, connection: HttpConnection, *, may_reuse: bool
     ) -> "bytes | PendingAnswer":
         """Run the steps from admission on."""
-        if not self._admits_everyone:
+        if not self._skips_admission:
             self._admission.check(head.headers, context)
             may_reuse = may_reuse and context.rate_limit_headers is None
             if may_reuse and (data := self._response_cache.get(head, context)) is not None:
@@ -254,7 +257,7 @@ class Ask:
         self._instrumentation.finish(context, head)
         return data
 
-    def finish_unsent(self, context: RequestContext, head: RequestHead, deadline: float | None) -> None:
+    def finish_cancelled(self, context: RequestContext, head: RequestHead, deadline: float | None) -> None:
         """Finish a request that was cancelled: its client has left, or the connection has sent a 504."""
         is_overdue = deadline is not None and monotonic() >= deadline
         context.status = HTTPStatus.GATEWAY_TIMEOUT if is_overdue else CLIENT_CLOSED_REQUEST
@@ -301,14 +304,14 @@ class PendingAnswer:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def cancel(self, problem: Problem | None) -> None:
-        """Respond with the problem instead; None if the client has disconnected."""
+        """Respond with the problem instead; None if the client has disconnected, or has got a 504."""
         self._problem = problem
         if not self._has_started and not self._task.done():  # a task that never started runs no clean-up
             self._execution.__exit__()
             if problem is not None:
                 self._complete(self._ask.finish_failed(self._context, problem, self._head, self._connection))
             else:
-                self._ask.finish_unsent(self._context, self._head, self.deadline)
+                self._ask.finish_cancelled(self._context, self._head, self.deadline)
         self._task.cancel()
 
     async def _run(self) -> None:
@@ -320,7 +323,7 @@ class PendingAnswer:
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._problem is None or task is None or connection.transport is None:
-                ask.finish_unsent(context, head, self.deadline)
+                ask.finish_cancelled(context, head, self.deadline)
                 raise
             task.uncancel()
             self._complete(ask.finish_failed(context, self._problem, head, connection))

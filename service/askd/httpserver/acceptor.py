@@ -1,9 +1,9 @@
-"""Acceptor: takes all waiting connections in each iteration of the event loop, and handles their first bytes at once.
+"""Acceptor: takes up to 256 waiting connections in each iteration of the event loop, and handles their first bytes.
 
 uvloop accepts one connection per listener and iteration. If each iteration also runs code for milliseconds, clients
 that open a connection for each request wait in the kernel's queue, where no limit of the server sees them. Here each
-waiting connection is accepted, read and, if its request is shed, refused and closed, before the event loop has made
-anything for it.
+waiting connection is accepted and read. If its request is shed, it is refused and closed before the event loop has
+allocated a transport for it. TLS connections, and those that have not sent anything yet, are left to the event loop.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from askd.httpserver.early_transport import EarlyTransport
 from askd.httpserver.protocol import HttpConnection
 
 MAX_ACCEPTS_PER_ITERATION: Final = 256
-"""Connections of one listener per loop iteration."""
+"""Connections of one listener per loop iteration. The others wait for the next one."""
 EARLY_READ_SIZE: Final = 64 << 10
 """Bytes that are read from a connection before the event loop takes it over."""
 PAUSE_SECONDS: Final = 0.1
@@ -30,7 +30,7 @@ TLS_SHUTDOWN_TIMEOUT: Final = 5.0
 _OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _TCP_INFO_FORMAT: Final = struct.Struct("8B24I")
 """The beginning of `struct tcp_info` (linux/tcp.h), which later kernels only extend."""
-_LAST_DATA_RECEIVED: Final = 8 + 14
+_LAST_DATA_RECEIVED: Final = 8 + 11
 """Index of `tcpi_last_data_recv` in it: milliseconds since the last bytes arrived."""
 _QUEUE_LENGTH: Final = 8 + 4
 """Index of `tcpi_unacked`: for a listener, the number of connections that wait to be accepted."""
@@ -43,9 +43,10 @@ class Acceptor:
 
     Args:
         listener: A listening, non-blocking socket.
-        create_connection: Creates the protocol of a connection; the argument is whether its first bytes are early.
-        on_accept_delay: Called with the seconds that a connection waited with its first bytes in the kernel, for the
-            first connection of each iteration.
+        create_connection: Creates the protocol of a connection; the argument is whether its first bytes are handled
+            before the event loop has a transport for it.
+        on_accept_delay: Called with the seconds for which the first bytes of a connection waited in the kernel, once
+            per iteration. Not called for TLS.
         tls: TLS context, or None for plain HTTP.
         handshake_timeout: Seconds for the TLS handshake.
     """
@@ -110,17 +111,15 @@ class Acceptor:
                     self._loop.remove_reader(self._listener.fileno())
                     self._pause = self._loop.call_later(PAUSE_SECONDS, self.start)
                     return
-                continue  # the client has left while it waited
+                continue  # the client has disconnected while it waited
             self._is_exhausted = False
             sock.setblocking(False)
             if self._tls_options:
                 self._hand_over(sock, self._create_connection(False))
                 continue
-            if not count:
-                self._on_accept_delay(_read_tcp_info(sock, _LAST_DATA_RECEIVED) / 1000)
-            self._handle_early(sock)
+            self._handle_early(sock, is_first=not count)
 
-    def _handle_early(self, sock: socket.socket) -> None:
+    def _handle_early(self, sock: socket.socket, *, is_first: bool) -> None:
         """Handle the bytes that have arrived already, and let the event loop take the connection over."""
         try:
             data = sock.recv(EARLY_READ_SIZE)
@@ -129,9 +128,11 @@ class Acceptor:
             return
         except OSError:
             data = b""
-        if not data:  # the client has left while it waited
+        if not data:  # the client has disconnected while it waited
             sock.close()
             return
+        if is_first:
+            self._on_accept_delay(_read_tcp_info(sock, _LAST_DATA_RECEIVED) / 1000)
         connection = self._create_connection(True)
         transport = EarlyTransport(sock, lambda: connection.connection_lost(None))
         connection.connection_made(transport)

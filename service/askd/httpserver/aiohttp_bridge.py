@@ -67,7 +67,7 @@ class AiohttpBridge(asyncio.Transport):
             self._finish_if_complete()
 
     def interrupt(self, problem: Problem | None) -> None:
-        """Cancel the handler, which responds with the problem; None only cancels it."""
+        """Cancel the handler, which responds with the problem; None cancels it without a response."""
         self.interruption = problem
         if self._task is not None:
             self._task.cancel()
@@ -136,7 +136,7 @@ class AiohttpBridge(asyncio.Transport):
             self.connection.close(lingers=is_unread)
 
     def abort(self) -> None:
-        """Close the connection without sending the buffered bytes."""
+        """Close the connection, as `close` does: aiohttp only aborts connections without an unsent response."""
         self.close()
 
     def is_closing(self) -> bool:
@@ -167,6 +167,6 @@ class AiohttpBridge(asyncio.Transport):
 
 
 def bridge_of(request: web.BaseRequest) -> AiohttpBridge | None:
-    """Return the bridge of a request, or None if its connection is lost."""
+    """Return the bridge of a request, or None if its connection is lost or is not one of this server."""
     transport = request.transport
     return transport if isinstance(transport, AiohttpBridge) else None
