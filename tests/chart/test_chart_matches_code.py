@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from askd import __version__
-from askd.answerers import discovery
+from askd.answerers import folder_search
 from askd.app import create_ops_app
 from askd.config import Settings
 from askd.config.environment import variable_name
@@ -172,7 +172,7 @@ def test_answerer_files_are_in_the_working_directory() -> None:
 def test_default_files_match_the_code() -> None:
     """The chart and the code look for the same default files, in the same order."""
     template = (CHART_FOLDER / "templates" / "_times.tpl").read_text("utf-8")
-    assert "list " + " ".join(f'"{name}"' for name in discovery.DEFAULT_SPEC_FILES) in template
+    assert "list " + " ".join(f'"{name}"' for name in folder_search.DEFAULT_SPEC_FILES) in template
 
 
 def test_default_image_has_the_version_of_the_package() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from askd.answerers.discovery import BOOK_SUFFIXES, contains_book
+from askd.answerers.folder_search import BOOK_SUFFIXES, contains_book
 from askd.answerers.spec_errors import spec_not_found_message
 from askd.config import Settings
 from askd.errors import SpecError

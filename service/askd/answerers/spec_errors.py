@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from askd.answerers.discovery import BOOK_SUFFIXES, visible_names
+from askd.answerers.folder_search import BOOK_SUFFIXES, visible_names
 
 _MAX_LISTED_NAMES: Final = 6
 _ACCEPTED_SPECS: Final = (

@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from askd.answerers import discovery
+from askd.answerers import folder_search
 from askd.cli import settings_help
 from askd.config import Settings, environment, unknown_variables
 from askd.config.environment import VARIABLE_PREFIX, is_set
@@ -100,8 +100,8 @@ class SettingsCommand(click.Command):
 def _find_default_spec() -> str | None:
     """Return the default file of this folder. Without one, print a warning if the folder has files to serve."""
     folder = Path()
-    spec = discovery.find_default_spec(folder)
-    if spec is None and (warning := discovery.built_in_book_warning(folder)):
+    spec = folder_search.find_default_spec(folder)
+    if spec is None and (warning := folder_search.built_in_book_warning(folder)):
         print_to_stderr(warning)
     return spec
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from askd.client.text import truncate
-from askd.top.scrape import NO_DELTA, MetricsDelta, MetricsSnapshot
+from askd.top.metrics_delta import NO_DELTA, MetricsDelta, MetricsSnapshot
 
 SCREEN_WIDTH: Final = 79
 HISTORY_LENGTH: Final = 40

@@ -15,7 +15,7 @@ from askd.client import errors
 from askd.client.errors import EXIT_UNREACHABLE, RequestFailed
 from askd.client.http_client import Session
 from askd.client.target import ServerTarget
-from askd.top.scrape import MetricsDelta, MetricsSnapshot, compute_delta, parse_snapshot
+from askd.top.metrics_delta import MetricsDelta, MetricsSnapshot, compute_delta, parse_snapshot
 from askd.top.view import HISTORY_LENGTH, ServerStatus, fit_to_screen, render_panel, render_row, table_header
 
 METRICS_PATH: Final = "/metrics"

@@ -6,7 +6,7 @@ import pytest
 
 from askd.cli.main import main
 from askd.telemetry.metrics import Metrics
-from askd.top.scrape import compute_delta, parse_snapshot, quantile
+from askd.top.metrics_delta import compute_delta, parse_snapshot, quantile
 from askd.top.view import (
     SCREEN_WIDTH,
     ServerStatus,

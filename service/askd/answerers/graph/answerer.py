@@ -21,8 +21,8 @@ from askd.answerers import langchain_messages
 from askd.answerers.graph import introspection, results
 from askd.answerers.graph.auth import GraphAuth, load_auth
 from askd.answerers.graph.loader import ContextHolder, FactoryArguments, GraphLoader
-from askd.answerers.graph.memory import GraphMemory, MemoryOpener
 from askd.answerers.graph.parameters import create_parameters, parse_parameters
+from askd.answerers.graph.persistence import GraphMemory, MemoryOpener
 from askd.answerers.graph.project import Project
 from askd.answerers.graph.threads import GraphThreads, RunnableConfig
 from askd.answerers.token_stream import StreamedNodes, TokenStream
