@@ -66,6 +66,7 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
             "graphInputKey": "q",
             "graphOutputKey": "a",
             "graphMemory": "sqlite:/data/threads.db",
+            "bookThreshold": 0.8,
             "upstreamAuthorization": "/etc/askd/authorization",
             "readinessRequiresUpstream": True,
             "questionMaxLength": 1000000,
