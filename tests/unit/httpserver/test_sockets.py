@@ -153,7 +153,7 @@ def test_used_port_error_names_owner_and_free_port(host: str, used_port: int) ->
     assert f"(pid {os.getpid()}): pass --port=" in message
     assert "\n" not in message
     free_port = int(message.partition("--port=")[2].partition(" ")[0])
-    socket.create_server(("127.0.0.1", free_port)).close()
+    assert used_port < free_port <= used_port + 20  # not opened here: another process may take it meanwhile
 
 
 def test_used_port_error_names_the_flag(used_port: int) -> None:
