@@ -15,9 +15,10 @@ from askd.httpserver.protocol import HttpConnection
 from askd.httpserver.server import FastPathHandler, HttpServer
 from askd.models import Answerer
 from askd.telemetry.tracing import RequestTracer
-from tests.support.fakes import Clock, UppercaseAnswerer
+from tests.support.fakes import Clock, UppercaseAnswerer, wait_until
 from tests.support.request_metrics import request_count
 
+MALFORMED_REQUEST = b"GET /ask?q=x HTTP/1.1\r\nHost: askd\r\nHost: other\r\n\r\n"
 HOST_HEADER = b"Host: askd\r\n"
 StartServer = Callable[..., Awaitable["RawServer"]]
 
@@ -126,6 +127,27 @@ class RawServer:
     def request_count(self, *, route: str, method: str, status: int) -> float:
         """Return the number of finished requests with these labels."""
         return request_count(self.app[METRICS].registry, route=route, method=method, status=status) or 0.0
+
+
+async def exchange(server: RawServer, *segments: bytes) -> bytes:
+    """Send segments, each received before the next one is sent, and return everything that comes back."""
+    async with server.connect() as client:
+        await wait_until(server.server_connections)
+        (connection,) = server.server_connections()
+        for segment in segments:
+            connection.data_received(segment)  # directly, because a socket may split or join segments
+            await asyncio.sleep(0)
+        return await client.read_until_closed()
+
+
+def statuses(data: bytes) -> list[int]:
+    """Return the statuses of several responses."""
+    return [int(response[:3]) for response in data.split(b"HTTP/1.1 ")[1:]]
+
+
+async def read_bodies(client: RawConnection, count: int) -> list[bytes]:
+    """Read responses and return their bodies."""
+    return [(await client.read_response()).body for _ in range(count)]
 
 
 @asynccontextmanager

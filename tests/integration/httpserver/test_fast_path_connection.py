@@ -9,25 +9,15 @@ from askd.httpserver.protocol import MAX_REQUESTS_PER_ITERATION, HttpConnection
 from askd.httpserver.request_parser import RequestHead
 from tests.support.app_fixtures import Log
 from tests.support.fakes import Clock, UppercaseAnswerer, wait_until
-from tests.support.raw_http import RawConnection, RawServer, StartServer, get_request, post_request
-
-MALFORMED = b"GET /ask?q=x HTTP/1.1\r\nHost: askd\r\nHost: other\r\n\r\n"
-
-
-async def exchange(server: RawServer, *segments: bytes) -> bytes:
-    """Send segments, each received before the next one is sent, and return everything that comes back."""
-    async with server.connect() as client:
-        await wait_until(server.server_connections)
-        (connection,) = server.server_connections()
-        for segment in segments:
-            connection.data_received(segment)  # directly, because a socket may split or join segments
-            await asyncio.sleep(0)
-        return await client.read_until_closed()
-
-
-def statuses(data: bytes) -> list[int]:
-    """Return the statuses of several responses."""
-    return [int(response[:3]) for response in data.split(b"HTTP/1.1 ")[1:]]
+from tests.support.raw_http import (
+    MALFORMED_REQUEST,
+    StartServer,
+    exchange,
+    get_request,
+    post_request,
+    read_bodies,
+    statuses,
+)
 
 
 class FakeFastPath:
@@ -49,11 +39,6 @@ class FakeFastPath:
         close = "Connection: close\r\n" if connection.closes_after(head) else ""
         body = head.target.partition("=")[2].upper()
         return f"HTTP/1.1 200 OK\r\n{close}Content-Length: {len(body)}\r\n\r\n{body}".encode()
-
-
-async def read_bodies(client: RawConnection, count: int) -> list[bytes]:
-    """Read responses and return their bodies."""
-    return [(await client.read_response()).body for _ in range(count)]
 
 
 async def test_fast_path_answers_without_aiohttp(start_server: StartServer) -> None:
@@ -236,5 +221,5 @@ async def test_fast_path_error_is_a_static_500(start_server: StartServer, log: L
 async def test_malformed_request_after_fast_path_requests(start_server: StartServer) -> None:
     """Fast path requests before a malformed one are answered before its 400."""
     server = await start_server(fast_path=FakeFastPath())
-    received = await exchange(server, get_request("/ask?q=d") * 3 + MALFORMED)
+    received = await exchange(server, get_request("/ask?q=d") * 3 + MALFORMED_REQUEST)
     assert statuses(received) == [200, 200, 200, 400]

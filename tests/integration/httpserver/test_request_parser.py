@@ -1,43 +1,31 @@
 """Parsing of received bytes: requests split anywhere, malformed ones, upgrades, and arrival times."""
 
-import asyncio
 import json
 
 import pytest
 
 from askd.models import Answer, Question
 from tests.support.fakes import Clock, UppercaseAnswerer, wait_until
-from tests.support.raw_http import RawConnection, RawServer, StartServer, get_request, post_request
+from tests.support.raw_http import (
+    MALFORMED_REQUEST,
+    RawServer,
+    StartServer,
+    exchange,
+    get_request,
+    post_request,
+    read_bodies,
+    statuses,
+)
 
-MALFORMED = b"GET /ask?q=x HTTP/1.1\r\nHost: askd\r\nHost: other\r\n\r\n"
 TWO_REQUESTS = get_request("/ask?q=one") + post_request(b'{"q":"two"}')
-
-
-async def exchange(server: RawServer, *segments: bytes) -> bytes:
-    """Send segments, each received before the next one is sent, and return everything that comes back."""
-    async with server.connect() as client:
-        await wait_until(server.server_connections)
-        (connection,) = server.server_connections()
-        for segment in segments:
-            connection.data_received(segment)  # directly, because a socket may split or join segments
-            await asyncio.sleep(0)
-        return await client.read_until_closed()
-
-
-def statuses(data: bytes) -> list[int]:
-    """Return the statuses of several responses."""
-    return [int(response[:3]) for response in data.split(b"HTTP/1.1 ")[1:]]
-
-
-async def read_bodies(client: RawConnection, count: int) -> list[bytes]:
-    """Read responses and return their bodies."""
-    return [(await client.read_response()).body for _ in range(count)]
 
 
 async def test_requests_before_a_malformed_one_are_answered(start_server: StartServer) -> None:
     """Requests in the same segment before a malformed one are answered, and those after it are not."""
     server = await start_server()
-    received = await exchange(server, TWO_REQUESTS + get_request("/nowhere") + MALFORMED + get_request("/ask?q=never"))
+    received = await exchange(
+        server, TWO_REQUESTS + get_request("/nowhere") + MALFORMED_REQUEST + get_request("/ask?q=never")
+    )
     assert statuses(received) == [200, 200, 404, 400]
     assert b"ONE" in received
     assert b"NEVER" not in received
@@ -46,7 +34,7 @@ async def test_requests_before_a_malformed_one_are_answered(start_server: StartS
 async def test_segment_boundaries_make_no_difference(start_server: StartServer) -> None:
     """Two requests and a malformed one get the same responses, wherever the bytes are split."""
     server = await start_server()
-    data = TWO_REQUESTS + MALFORMED
+    data = TWO_REQUESTS + MALFORMED_REQUEST
     for split in range(len(data) + 1):
         received = await exchange(server, data[:split], data[split:])
         assert statuses(received) == [200, 200, 400], split
@@ -55,7 +43,7 @@ async def test_segment_boundaries_make_no_difference(start_server: StartServer) 
 async def test_full_queue_before_a_malformed_request(start_server: StartServer) -> None:
     """A hundred requests, more than the queue holds, are all answered before the malformed one."""
     server = await start_server()
-    received = await exchange(server, get_request("/ask?q=one") * 100 + MALFORMED)
+    received = await exchange(server, get_request("/ask?q=one") * 100 + MALFORMED_REQUEST)
     assert statuses(received) == [200] * 100 + [400]
 
 
