@@ -15,11 +15,11 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks.compare import (
+    askd_under_overload,
     half_load_latency,
     idle_connections,
     measure,
-    observability_cost,
-    overload,
+    metrics_and_log_cost,
     report,
     responses_without_code,
 )
@@ -107,9 +107,9 @@ PARTS: Final[Mapping[str, tuple[Callable[[measure.Plan], Any], Callable[[Any], l
     "half": (half_load_latency.run, half_load_latency.lines),
     "code": (functools.partial(measure.measure_throughput, FUNCTION_SERVERS), report.functions),
     "refusals": (responses_without_code.run, responses_without_code.lines),
-    "overload": (overload.run, overload.lines),
+    "overload": (askd_under_overload.run, askd_under_overload.lines),
     "idle": (idle_connections.run, idle_connections.lines),
-    "observing": (observability_cost.run, observability_cost.lines),
+    "observing": (metrics_and_log_cost.run, metrics_and_log_cost.lines),
     "tracing": (functools.partial(measure.measure_throughput, TRACED_SERVERS), report.tracing),
     "start": (functools.partial(measure.measure_startup, [ASKD_ONE_PORT, BARE]), report.startup),
     "scrape": (functools.partial(measure.measure_scrapes, ASKD), report.scrapes),

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 from benchmarks.compare import measure, report
 from benchmarks.compare.servers import ASKD, BARE, RunningServer
-from benchmarks.load import plan as load_plan
+from benchmarks.load import run_options as load_plan
 from benchmarks.load.generator_process import generator_note, run_phase
 from benchmarks.load.phases import Phase, Step
-from benchmarks.load.samples import OK_STATUS, Sample
+from benchmarks.load.step_result import OK_STATUS, Sample
 
 AIM: Final = 1.0
 """Maximum p99 of askd, as a multiple of the bare app's."""

@@ -17,7 +17,8 @@ from email.message import Message
 from pathlib import Path
 from typing import Final
 
-PEERS: Final = Path(__file__).parent / "peers"
+FOLDER: Final = Path(__file__).parent
+PEERS: Final = FOLDER / "peers"
 _DIRECT_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 NOT_INHERITED: Final = frozenset({"PYTHONDONTWRITEBYTECODE"})
 """Variables that servers do not inherit: without bytecode, each start would compile all modules."""
@@ -68,8 +69,8 @@ RAW: Final = peer_server("raw asyncio protocol", "asyncio_protocol.py")
 
 
 def function_server(name: str, attribute: str, **variables: str) -> Server:
-    """Return askd with a function of `peers/trivial_functions.py` and additional environment variables."""
-    command = ASKD.command.replace(" --port", f" serve {PEERS}/trivial_functions.py:{attribute} --port", 1)
+    """Return askd with a function of `trivial_functions.py` and additional environment variables."""
+    command = ASKD.command.replace(" --port", f" serve {FOLDER}/trivial_functions.py:{attribute} --port", 1)
     return dataclasses.replace(ASKD, name=name, command=command, environ=variables)
 
 
@@ -89,7 +90,7 @@ def _traced_server(name: str, share: str) -> Server:
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": share,
     }
-    sink = f"{shlex.quote(sys.executable)} {PEERS}/otlp_sink.py"
+    sink = f"{shlex.quote(sys.executable)} {FOLDER}/otlp_sink.py"
     return dataclasses.replace(ASKD, name=name, environ=variables, sidecar=sink)
 
 

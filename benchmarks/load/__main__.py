@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 from benchmarks.load import report
-from benchmarks.load.plan import Plan, choose_cores
 from benchmarks.load.report import Section
-from benchmarks.load.scenario_run import Scenario, ScenarioRun, ScenarioSkipped
+from benchmarks.load.run_options import Plan, choose_cores
+from benchmarks.load.scenario_context import Scenario, ScenarioRun, ScenarioSkipped
 from benchmarks.load.scenarios import SCENARIOS
 
 

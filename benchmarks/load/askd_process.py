@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from benchmarks.load import raw_http
-from benchmarks.load.plan import Plan
+from benchmarks.load.run_options import Plan
 
 WORKLOADS_FILE: Final = Path(__file__).with_name("workloads.py")
 ENVIRONMENT: Final = {"ASKD_LOG_FORMAT": "json", "ASKD_PORT": "0", "ASKD_OPS_PORT": "0"}

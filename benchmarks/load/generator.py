@@ -9,8 +9,8 @@ from typing import Final, cast
 
 from benchmarks.load import raw_http
 from benchmarks.load.phases import Phase, Step
-from benchmarks.load.samples import CLIENT_TIMEOUT, CONNECTION_LOST, OK_STATUS
 from benchmarks.load.step_recorder import StepRecorder
+from benchmarks.load.step_result import CLIENT_TIMEOUT, CONNECTION_LOST, OK_STATUS
 
 EXPIRY_INTERVAL: Final = 0.001
 """Seconds between two checks for requests that exceeded the time-out."""

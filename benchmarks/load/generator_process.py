@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from benchmarks.load.phases import Phase
-from benchmarks.load.plan import Plan
-from benchmarks.load.samples import Sample
+from benchmarks.load.run_options import Plan
+from benchmarks.load.step_result import Sample
 
 ROOT: Final = Path(__file__).parents[2]
 EXTRA_TIMEOUT: Final = 60.0

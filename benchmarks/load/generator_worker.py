@@ -9,7 +9,7 @@ import uvloop
 
 from benchmarks.load.generator import ConnectionPool
 from benchmarks.load.phases import Phase
-from benchmarks.load.samples import Sample
+from benchmarks.load.step_result import Sample
 
 
 async def run_phase(phase: Phase) -> list[Sample]:

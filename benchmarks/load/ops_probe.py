@@ -10,7 +10,7 @@ from typing import Final
 from benchmarks.load import raw_http
 from benchmarks.load.askd_process import AskdProcess, read_response
 from benchmarks.load.report import Section, format_ms
-from benchmarks.load.samples import percentile
+from benchmarks.load.step_result import percentile
 
 ENDPOINTS: Final = ("/livez", "/readyz", "/metrics")
 PROBE_INTERVAL: Final = 0.1

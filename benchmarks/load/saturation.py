@@ -3,8 +3,8 @@
 from typing import Final
 
 from benchmarks.load.phases import Phase, Step
-from benchmarks.load.samples import Sample
-from benchmarks.load.scenario_run import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.step_result import Sample
 
 CPU_WORKLOADS: Final = {
     "never": "async that never awaits",

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Final
 
 from benchmarks.load.phases import Step
-from benchmarks.load.samples import CLIENT_TIMEOUT, OK_STATUS, Sample, Window, percentile
+from benchmarks.load.step_result import CLIENT_TIMEOUT, OK_STATUS, Sample, Window, percentile
 
 _OK_STATUS: Final = str(OK_STATUS)
 _SHED: Final = "503"

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from askd.guards.tokens import generate_token
 from benchmarks.load.askd_process import AskdProcess, running_askd
-from benchmarks.load.plan import Plan
+from benchmarks.load.run_options import Plan
 from tests.support.certificates import issue_certificate, write_certificate
 
 FUNCTION_SOURCE: Final = "def answer(q: str) -> str:\n    return q.upper()\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.load.askd_process import running_askd
-from benchmarks.load.plan import Plan
+from benchmarks.load.run_options import Plan
 from tools.monitoring import prometheus_server
 from tools.monitoring.background_load import background_load
 from tools.monitoring.dashboard import expressions

@@ -9,7 +9,7 @@ from typing import Final
 
 from askd.guards.tokens import generate_token
 from benchmarks.load.askd_process import AskdProcess, running_askd
-from benchmarks.load.plan import Plan
+from benchmarks.load.run_options import Plan
 from tests.support.certificates import issue_certificate, write_certificate
 from tools.monitoring.background_load import background_load
 

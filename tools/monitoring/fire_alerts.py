@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from benchmarks.load.plan import Plan
+from benchmarks.load.run_options import Plan
 from tools.monitoring import prometheus_server
 from tools.monitoring.fault_scenarios import FAULT_SCENARIOS, FaultScenario, killed_replica
 from tools.monitoring.generated_files import render_rules

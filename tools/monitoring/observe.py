@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from benchmarks.load.askd_process import running_askd
-from benchmarks.load.plan import Plan
+from benchmarks.load.run_options import Plan
 from tools.monitoring import prometheus_server
 from tools.monitoring.background_load import background_load
 from tools.monitoring.generated_files import render_rules

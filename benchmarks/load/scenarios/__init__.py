@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from benchmarks.load.scenario_run import Scenario
+from benchmarks.load.scenario_context import Scenario
 from benchmarks.load.scenarios import (
     drain,
     fresh_connections,
@@ -14,7 +14,7 @@ from benchmarks.load.scenarios import (
     killed_dependencies,
     malformed_requests,
     many_client_addresses,
-    ops_endpoints,
+    ops_endpoints_under_overload,
     overload,
     slow_clients,
 )
@@ -23,7 +23,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "overload": overload.measure,
     "fresh": fresh_connections.measure,
     "waiting": io_bound_code.measure,
-    "ops": ops_endpoints.measure,
+    "ops": ops_endpoints_under_overload.measure,
     "drain": drain.measure,
     "hang": hanging_code.measure,
     "killed": killed_dependencies.measure,

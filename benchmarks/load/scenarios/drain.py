@@ -11,8 +11,8 @@ from benchmarks.load.askd_process import AskdProcess, send_request
 from benchmarks.load.no_retry_client import Failure, NoRetryClient, response_outcome
 from benchmarks.load.polling import poll
 from benchmarks.load.report import Section
-from benchmarks.load.samples import CONNECTION_LOST, format_outcomes, sum_outcomes
-from benchmarks.load.scenario_run import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.step_result import CONNECTION_LOST, format_outcomes, sum_outcomes
 
 QUICK_CLIENTS: Final = 35
 SLOW_CLIENTS: Final = 10

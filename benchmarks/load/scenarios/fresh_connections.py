@@ -4,11 +4,11 @@ from typing import Final
 
 from benchmarks.load.generator_process import MAX_GENERATOR_LAG, generator_note
 from benchmarks.load.phases import Phase, Step
-from benchmarks.load.plan import calibrate_loops
 from benchmarks.load.report import Section, format_ms
-from benchmarks.load.samples import Sample, format_outcomes, sum_outcomes
+from benchmarks.load.run_options import calibrate_loops
 from benchmarks.load.saturation import CPU_SECONDS, CPU_WORKLOADS, measure_capacity
-from benchmarks.load.scenario_run import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.step_result import Sample, format_outcomes, sum_outcomes
 
 MIN_GOODPUT: Final = {2.0: 0.90, 4.0: 0.85, 10.0: 0.80}
 """Aim for the goodput as a share of the capacity with keep-alive, by the multiple of the capacity that is offered."""

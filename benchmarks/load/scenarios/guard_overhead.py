@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from benchmarks.compare import wrk
 from benchmarks.load.askd_process import WORKLOADS_FILE, AskdProcess, running_askd
 from benchmarks.load.report import Section, format_ms
-from benchmarks.load.scenario_run import ScenarioRun, ScenarioSkipped
+from benchmarks.load.scenario_context import ScenarioRun, ScenarioSkipped
 
 BASELINE_SUBJECT: Final = "Tell what was measured, and where the time goes"
 """Subject of the last commit before the guards."""

@@ -8,8 +8,8 @@ from typing import Final
 
 from benchmarks.load.askd_process import AskdProcess
 from benchmarks.load.report import Section
-from benchmarks.load.samples import format_outcomes
-from benchmarks.load.scenario_run import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.step_result import format_outcomes
 
 CONCURRENCY: Final = 10
 STALL_TIMEOUT: Final = 6.0

@@ -5,8 +5,8 @@ from typing import Final
 from benchmarks.load.generator_process import generator_note
 from benchmarks.load.phases import Phase, Step
 from benchmarks.load.report import Section, format_ms
-from benchmarks.load.samples import format_outcomes
-from benchmarks.load.scenario_run import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.step_result import format_outcomes
 
 CONNECTIONS: Final = 600
 MAX_CONCURRENCY: Final = 500

@@ -9,10 +9,10 @@ from typing import Final
 
 from benchmarks.load.askd_process import WORKLOADS_FILE, AskdProcess
 from benchmarks.load.polling import poll
+from benchmarks.load.redis_process import RedisProcess
 from benchmarks.load.report import Section, format_ms
-from benchmarks.load.samples import Sample, format_outcomes
-from benchmarks.load.scenario_run import ScenarioRun
-from benchmarks.load.scenarios.redis_process import RedisProcess
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.step_result import Sample, format_outcomes
 from tests.process.test_langgraph_dev import EXAMPLE_FOLDER, OFFLINE_ENVIRONMENT, find_langgraph_command
 from tests.support.killable_server import KillableServer, fake_langgraph_server
 

@@ -10,8 +10,8 @@ from typing import Final
 from benchmarks.load import raw_http
 from benchmarks.load.askd_process import AskdProcess
 from benchmarks.load.report import Section, format_mib
-from benchmarks.load.samples import format_outcomes
-from benchmarks.load.scenario_run import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.step_result import format_outcomes
 
 CONCURRENT_CLIENTS: Final = 50
 WARMUP_REQUESTS: Final = 1400

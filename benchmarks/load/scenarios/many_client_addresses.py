@@ -4,8 +4,8 @@ from typing import Final
 
 from benchmarks.load.phases import Phase, Step
 from benchmarks.load.report import Section, format_mib
-from benchmarks.load.samples import format_outcomes
-from benchmarks.load.scenario_run import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.step_result import format_outcomes
 
 BATCHES: Final = 10
 MAX_ADDRESSES: Final = 100_000

@@ -6,11 +6,11 @@ from typing import Final
 
 from benchmarks.load.generator_process import MAX_GENERATOR_LAG, generator_note
 from benchmarks.load.phases import Phase, Step
-from benchmarks.load.plan import calibrate_loops
 from benchmarks.load.report import Section, format_mib, format_ms
-from benchmarks.load.samples import CLIENT_TIMEOUT, Sample, format_outcomes, recovery_seconds, sum_outcomes
+from benchmarks.load.run_options import calibrate_loops
 from benchmarks.load.saturation import CONNECTIONS, CPU_SECONDS, CPU_WORKLOADS, measure_capacity, offer_load
-from benchmarks.load.scenario_run import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.step_result import CLIENT_TIMEOUT, Sample, format_outcomes, recovery_seconds, sum_outcomes
 
 FACTORS: Final = (0.5, 1.0, 2.5, 10.0)
 QUEUE_TARGET_DELAY: Final = 0.1

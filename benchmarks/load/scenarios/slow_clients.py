@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from benchmarks.load import raw_http
+from benchmarks.load import raw_http, slowhttptest
 from benchmarks.load.askd_process import AskdProcess
 from benchmarks.load.generator_process import generator_note
 from benchmarks.load.report import Section, format_ms
-from benchmarks.load.samples import Sample, format_outcomes, percentile
-from benchmarks.load.scenario_run import ScenarioRun
-from benchmarks.load.scenarios import slowhttptest
-from benchmarks.load.scenarios.misbehaving_client import MisbehavingClient, record_lifetimes
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.slow_client import MisbehavingClient, record_lifetimes
+from benchmarks.load.step_result import Sample, format_outcomes, percentile
 
 CLIENTS_PER_KIND: Final = 250
 CONNECT_INTERVAL: Final = 0.01

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks.compare import (
+    askd_under_overload,
     half_load_latency,
     idle_connections,
     measure,
-    observability_cost,
-    overload,
+    metrics_and_log_cost,
     report,
     responses_without_code,
     servers,
     wrk,
 )
-from benchmarks.load import raw_http, samples
+from benchmarks.load import raw_http, step_result
 
 REPORT = """Running 5s test @ http://127.0.0.1:2024/ask?q=hello
   1 threads and 32 connections
@@ -170,10 +170,10 @@ def test_offered_rate_suits_all_servers(askd: float, bare: float, generator: flo
     assert half_load_latency.choose_rate(askd, bare, generator)[1].startswith(reason)
 
 
-def sample(outcomes: dict[str, int], *, p99: float, lag: float) -> samples.Sample:
+def sample(outcomes: dict[str, int], *, p99: float, lag: float) -> step_result.Sample:
     """Return a sample of one second of load."""
     offered = sum(outcomes.values())
-    return samples.Sample(
+    return step_result.Sample(
         p99_shed=-1.0,
         seconds=1,
         offered=offered,
@@ -214,7 +214,7 @@ def test_goodput_table() -> None:
         factor: [sample({"200": answers, "503": 1}, p99=answers / 1000, lag=0) for answers in rounds]
         for factor, rounds in offered.items()
     }
-    lines = overload.lines(overload.OverloadResult(200, results))
+    lines = askd_under_overload.lines(askd_under_overload.OverloadResult(200, results))
     assert "| 1× | 200 | 200.0 | 1.000 | 1.000–1.000 |  | 300.0 | 600 × 200, 3 × 503 |" in lines
     assert "| 10× | 2,000 | 180.0 | 0.900 | 0.900–1.000 | ≥ 0.95: missed | 300.0 | 570 × 200, 3 × 503 |" in lines
     assert "| 30× | 6,000 | 172.0 | 0.860 | 0.800–0.900 | ≥ 0.85: met | 240.0 | 502 × 200, 3 × 503 |" in lines
@@ -240,22 +240,22 @@ def test_observability_cost_table() -> None:
     """The least CPU time of askd is compared with the least of the server without log and metrics."""
     costs = {
         "askd": [18e-6, 11e-6],
-        observability_cost.ASKD_WITHOUT_LOG.name: [10e-6],
-        observability_cost.ASKD_WITHOUT_METRICS.name: [9e-6, 8e-6],
+        metrics_and_log_cost.ASKD_WITHOUT_LOG.name: [10e-6],
+        metrics_and_log_cost.ASKD_WITHOUT_METRICS.name: [9e-6, 8e-6],
     }
     results = {name: [wrk.Sample(9, 1, 1, 1, 0, cpu) for cpu in values] for name, values in costs.items()}
-    lines = observability_cost.lines(results)
-    assert f"| {observability_cost.ASKD_WITHOUT_LOG.name} | 10.0 | 1.0 | 1.10 |  | 0 |" in lines
-    assert f"| {observability_cost.ASKD_WITHOUT_METRICS.name} | 8.0 | 3.0 | 1.38 | ≤ 1.2: missed | 0 |" in lines
+    lines = metrics_and_log_cost.lines(results)
+    assert f"| {metrics_and_log_cost.ASKD_WITHOUT_LOG.name} | 10.0 | 1.0 | 1.10 |  | 0 |" in lines
+    assert f"| {metrics_and_log_cost.ASKD_WITHOUT_METRICS.name} | 8.0 | 3.0 | 1.38 | ≤ 1.2: missed | 0 |" in lines
 
 
 @pytest.mark.slow
 def test_server_without_observability(plan: measure.Plan) -> None:
     """The server without log and metrics gives the same answer; the check rejects the normal askd."""
-    with measure.running_servers([observability_cost.ASKD_WITHOUT_METRICS, servers.ASKD], plan) as (unobserved, askd):
-        observability_cost._check_nothing_counted(unobserved)
+    with measure.running_servers([metrics_and_log_cost.ASKD_WITHOUT_METRICS, servers.ASKD], plan) as (unobserved, askd):
+        metrics_and_log_cost._check_nothing_counted(unobserved)
         with pytest.raises(RuntimeError, match="expected nothing"):
-            observability_cost._check_nothing_counted(askd)
+            metrics_and_log_cost._check_nothing_counted(askd)
 
 
 @pytest.mark.slow

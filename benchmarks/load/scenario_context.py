@@ -8,9 +8,9 @@ from benchmarks.load.askd_process import WORKLOADS_FILE, AskdProcess, running_as
 from benchmarks.load.generator_process import run_phase
 from benchmarks.load.ops_probe import OpsProbe
 from benchmarks.load.phases import Phase, Step
-from benchmarks.load.plan import Plan
 from benchmarks.load.report import Section
-from benchmarks.load.samples import Sample
+from benchmarks.load.run_options import Plan
+from benchmarks.load.step_result import Sample
 
 
 class ScenarioRun:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from benchmarks.compare import measure, report
-from benchmarks.load import plan as load_plan
+from benchmarks.load import run_options as load_plan
 from benchmarks.load import saturation
 from benchmarks.load.generator_process import generator_note
 from benchmarks.load.phases import Phase, Step
-from benchmarks.load.samples import Sample, format_outcomes, sum_outcomes
-from benchmarks.load.scenario_run import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.step_result import Sample, format_outcomes, sum_outcomes
 
 GOODPUT_AIMS: Final[Mapping[float, float | None]] = {1.0: None, 10.0: 0.95, 30.0: 0.85}
 """Minimum share of the best goodput by offered load, a multiple of the capacity. None is not judged."""

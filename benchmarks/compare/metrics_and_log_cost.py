@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from benchmarks.compare import measure, report, wrk
-from benchmarks.compare.servers import ASKD, PEERS, RunningServer
+from benchmarks.compare.servers import ASKD, FOLDER, RunningServer
 
 AIM: Final = 1.2
 """Maximum CPU time of a request, as a multiple of that without observability."""
@@ -15,7 +15,7 @@ ASKD_WITHOUT_LOG: Final = dataclasses.replace(ASKD, name="askd, no log lines", e
 ASKD_WITHOUT_METRICS: Final = dataclasses.replace(
     ASKD_WITHOUT_LOG,
     name="askd, no ids and metrics either",
-    command=ASKD.command.replace("-m askd", f"{PEERS}/askd_without_metrics.py"),
+    command=ASKD.command.replace("-m askd", f"{FOLDER}/askd_without_ids_and_metrics.py"),
 )
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.load import __main__ as command
-from benchmarks.load import generator_process, plan, raw_http, report
+from benchmarks.load import generator_process, raw_http, report, run_options
 from benchmarks.load.generator import ConnectionPool
 from benchmarks.load.no_retry_client import NoRetryClient, response_outcome
 from benchmarks.load.phases import Phase, Step
 from benchmarks.load.polling import poll
-from benchmarks.load.samples import Sample, Window, percentile, recovery_seconds
-from benchmarks.load.scenario_run import ScenarioRun, ScenarioSkipped
-from benchmarks.load.scenarios.misbehaving_client import MisbehavingClient, open_client_ports
+from benchmarks.load.scenario_context import ScenarioRun, ScenarioSkipped
+from benchmarks.load.slow_client import MisbehavingClient, open_client_ports
+from benchmarks.load.step_result import Sample, Window, percentile, recovery_seconds
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nHi"
 SHED = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n"
@@ -212,7 +212,7 @@ async def test_generator_process(start_server: StartServer, tmp_path: Path) -> N
     """The generator process gets a phase and returns one sample per step, as JSON."""
     steps = [Step(seconds=9, requests=20), Step(seconds=0.1, rate=100)]
     samples = await generator_process.run_phase(
-        plan.Plan(folder=tmp_path), Phase(port=await start_server(FakeServer()), steps=steps)
+        run_options.Plan(folder=tmp_path), Phase(port=await start_server(FakeServer()), steps=steps)
     )
     assert samples[0].outcomes == {"200": 20}
     assert [sample.answers == sample.offered for sample in samples] == [True, True]
@@ -265,7 +265,7 @@ async def test_failed_and_skipped_scenarios(tmp_path: Path) -> None:
     async def skipping(run: ScenarioRun) -> report.Section:
         raise ScenarioSkipped("wrk is not installed")
 
-    run = ScenarioRun(plan.Plan(folder=tmp_path))
+    run = ScenarioRun(run_options.Plan(folder=tmp_path))
     failed = await command.run_scenario("one", failing, run)
     assert (failed.verdicts[0].met, "no such luck" in failed.verdicts[0].measured, failed.notes[0]) == (
         False,

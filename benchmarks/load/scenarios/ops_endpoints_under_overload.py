@@ -4,10 +4,10 @@ from typing import Final
 
 from benchmarks.load.generator_process import generator_note
 from benchmarks.load.ops_probe import OpsProbe
-from benchmarks.load.plan import calibrate_loops
 from benchmarks.load.report import Section
-from benchmarks.load.samples import format_outcomes
-from benchmarks.load.scenario_run import ScenarioRun
+from benchmarks.load.run_options import calibrate_loops
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.step_result import format_outcomes
 
 RATE: Final = 2500.0
 """Requests per second, of 4 ms CPU time each."""

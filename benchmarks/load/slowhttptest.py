@@ -5,9 +5,9 @@ import re
 from typing import Final, NamedTuple
 
 from benchmarks.load.askd_process import AskdProcess
-from benchmarks.load.samples import Sample
-from benchmarks.load.scenario_run import ScenarioRun
-from benchmarks.load.scenarios.misbehaving_client import open_client_ports
+from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.slow_client import open_client_ports
+from benchmarks.load.step_result import Sample
 
 CONNECTIONS: Final = 1000
 NORMAL_CONNECTIONS: Final = 8
