@@ -109,8 +109,8 @@ async def test_book_example(derive: BuildDerivedImage, run: RunContainer) -> Non
 
 
 async def test_requirement_example(derive: BuildDerivedImage, run: RunContainer) -> None:
-    """docs/examples/requirement makes an image with a compiled package and without pip, in four lines."""
-    example = EXAMPLES / "requirement"
+    """docs/examples/requirements_txt makes an image with a compiled package and without pip, in four lines."""
+    example = EXAMPLES / "requirements_txt"
     assert len((example / "Dockerfile").read_text().splitlines()) == 4
     container = await run(derive("requirement", example), options=(*HARDENED, "--user=12345:0"))
     assert await ask(container, "q=%23+Hello") == {"answer": "<h1>Hello</h1>"}

@@ -9,7 +9,7 @@ import pytest
 from askd.answerers.registry import create_answerer
 from askd.config import Settings
 from askd.errors import SpecError
-from tests.support.package_installer import install_package
+from tests.support.plugin_package import install_package
 
 CODE = """
 from askd.errors import SpecError

@@ -2,7 +2,7 @@
 
 To build an image from the same files, run `make image` once to build askd's, then:
 
-    docker build -t markdown docs/examples/requirement
+    docker build -t markdown docs/examples/requirements_txt
     docker run -p 2024:2024 markdown
     curl -d '{"q": "# Hello"}' -H 'Content-Type: application/json' localhost:2024/ask
 """

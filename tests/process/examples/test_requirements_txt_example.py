@@ -1,4 +1,4 @@
-"""docs/examples/requirement, run as its first lines describe."""
+"""docs/examples/requirements_txt, run as its first lines describe."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from tests.process.examples.conftest import EXAMPLES, ask_query
 from tests.support.askd_process import StartAskd
 
-EXAMPLE = EXAMPLES / "requirement"
+EXAMPLE = EXAMPLES / "requirements_txt"
 
 
 async def test_package_is_used(start: StartAskd, tmp_path: Path) -> None:

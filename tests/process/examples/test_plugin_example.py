@@ -1,4 +1,4 @@
-"""docs/examples/third_party, installed and served as docs/how-to/add-an-answerer.md describes."""
+"""docs/examples/plugin, installed and served as docs/how-to/add-an-answerer.md describes."""
 
 import os
 import sqlite3
@@ -10,9 +10,9 @@ import pytest
 
 from tests.process.examples.conftest import EXAMPLES, ask_query
 from tests.support.askd_process import AskdProcess, StartAskd
-from tests.support.package_installer import install_package
+from tests.support.plugin_package import install_package
 
-EXAMPLE = EXAMPLES / "third_party"
+EXAMPLE = EXAMPLES / "plugin"
 PAGE = EXAMPLES.parent / "how-to" / "add-an-answerer.md"
 
 
