@@ -10,10 +10,10 @@ from typing import Final, Literal, TypeAlias
 import structlog
 
 from askd.answerers.book.formats.book_files import take_book_snapshot
-from askd.answerers.book.loader import FilesChanged, LoadCancelled, load_snapshot, release_free_memory
 from askd.answerers.book.matching import MIN_SCORES
 from askd.answerers.book.semantic_search import SentenceModel, get_vector_cache
 from askd.answerers.book.snapshot import BookSnapshot
+from askd.answerers.book.snapshot_builder import FilesChanged, LoadCancelled, load_snapshot, release_free_memory
 from askd.errors import LoadError, NoAnswer, Unavailable
 from askd.file_watcher import FileWatcher, Snapshot
 from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question

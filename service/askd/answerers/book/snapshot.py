@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from askd.answerers.book.fuzzy_search import FuzzyIndex, sort_matches
 from askd.answerers.book.matching import LEXICAL_SCORING, LEXICAL_SHARE, SEMANTIC_SCORING
 from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStore
+from askd.answerers.book.ranked_search import FuzzyIndex, sort_matches
 from askd.answerers.book.semantic_search import SemanticIndex, SentenceModel, build_semantic_index
 from askd.answerers.book.text_analysis import normalize, strip_question_lead
 from askd.models import Answer

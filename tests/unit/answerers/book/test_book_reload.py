@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from askd.answerers.book import loader
+from askd.answerers.book import snapshot_builder
 from askd.answerers.book.answerer import BookAnswerer, ReloadOutcome
 from askd.answerers.book.formats import book_files
 from askd.errors import LoadError
@@ -216,16 +216,16 @@ def test_change_during_the_load_is_detected(write: Write, monkeypatch: pytest.Mo
             write(name, content)
             return data
 
-        monkeypatch.setattr(loader, "read_book_file", read)
-        with pytest.raises(loader.FilesChanged):
-            loader.load_snapshot(folder, lambda line: None, threading.Event())
+        monkeypatch.setattr(snapshot_builder, "read_book_file", read)
+        with pytest.raises(snapshot_builder.FilesChanged):
+            snapshot_builder.load_snapshot(folder, lambda line: None, threading.Event())
 
 
 async def test_initial_load_gives_up_on_changing_files(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the files keep changing, the initial load fails after a limited number of attempts."""
     folder, counts = write("a.yaml", yaml_book("one")), iter(range(1000))
     monkeypatch.setattr("askd.answerers.book.answerer._LOAD_RETRY_DELAY", 0)
-    monkeypatch.setattr(loader, "take_book_snapshot", lambda book: {str(next(counts)): (0, 0, 0, 0, 0, 0)})
+    monkeypatch.setattr(snapshot_builder, "take_book_snapshot", lambda book: {str(next(counts)): (0, 0, 0, 0, 0, 0)})
     book = BookAnswerer(folder)
     with pytest.raises(LoadError, match="the files keep changing during the load"):
         await book.load(lambda line: None)
@@ -242,7 +242,7 @@ async def test_cancelled_load_stops(write: Write, monkeypatch: pytest.MonkeyPatc
         read_allowed.wait(20)
         return original(path)
 
-    monkeypatch.setattr(loader, "read_book_file", read)
+    monkeypatch.setattr(snapshot_builder, "read_book_file", read)
     book = BookAnswerer(write("a.yaml", yaml_book("one")))
     loading = asyncio.create_task(book.load(lambda line: None))
     await asyncio.to_thread(read_started.wait, 20)

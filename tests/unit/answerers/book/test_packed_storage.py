@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askd.answerers.book import loader
+from askd.answerers.book import snapshot_builder
 from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStore
 
 
@@ -55,10 +55,10 @@ def test_store_returns_stored_entries(entries: list[tuple[list[str], str]]) -> N
 
 def test_load_reports_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The load of a large book reports its progress."""
-    monkeypatch.setattr(loader, "_PROGRESS_INTERVAL", 0.0)
+    monkeypatch.setattr(snapshot_builder, "_PROGRESS_INTERVAL", 0.0)
     path, lines = tmp_path / "a.json", list[str]()
     path.write_text("[" + ",".join(f'{{"ask": "a{n}", "answer": "b"}}' for n in range(2500)) + "]", encoding="utf-8")
-    loader.load_snapshot(path, lines.append, threading.Event())
+    snapshot_builder.load_snapshot(path, lines.append, threading.Event())
     read = [f"read {count} entries" for count in ("1,000", "2,000", "2,500")]
     assert lines == [*read, "read 2,500 entries, building the index"]
 
@@ -68,8 +68,8 @@ def test_load_stops_when_cancelled(tmp_path: Path) -> None:
     path, cancelled = tmp_path / "a.json", threading.Event()
     path.write_text('[{"ask": "a", "answer": "b"}]', encoding="utf-8")
     cancelled.set()
-    with pytest.raises(loader.LoadCancelled):
-        loader.load_snapshot(path, lambda line: None, cancelled)
+    with pytest.raises(snapshot_builder.LoadCancelled):
+        snapshot_builder.load_snapshot(path, lambda line: None, cancelled)
 
 
 def test_release_memory_without_malloc_trim(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,5 +81,5 @@ def test_release_memory_without_malloc_trim(monkeypatch: pytest.MonkeyPatch) -> 
         return object()
 
     monkeypatch.setattr(ctypes, "CDLL", load_library)
-    loader.release_free_memory()
+    snapshot_builder.release_free_memory()
     assert loaded_names == [None]

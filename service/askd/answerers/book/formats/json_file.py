@@ -29,7 +29,7 @@ from askd.answerers.book.formats import (
     has_book_content,
     line_number_at,
 )
-from askd.answerers.book.formats.structure import Path, StructureError, find_entries
+from askd.answerers.book.formats.entry_extraction import Path, StructureError, find_entries
 
 SLICE_BYTES: Final = 256 << 10
 """Minimum size of a slice; it takes about a millisecond to decode."""

@@ -16,7 +16,7 @@ from askd.answerers.book.formats import (
     decode_utf8,
     find_lines,
 )
-from askd.answerers.book.formats.structure import StructureError, is_record, parse_record
+from askd.answerers.book.formats.entry_extraction import StructureError, is_record, parse_record
 
 _DELIMITERS: Final = ",;\t|"
 

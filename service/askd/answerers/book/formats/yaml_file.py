@@ -20,7 +20,7 @@ from askd.answerers.book.formats import (
     find_lines,
     has_book_content,
 )
-from askd.answerers.book.formats.structure import Path, StructureError, find_entries
+from askd.answerers.book.formats.entry_extraction import Path, StructureError, find_entries
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONSTRUCTOR: Final[Any] = yaml.constructor.SafeConstructor()

@@ -14,7 +14,7 @@ from askd.models import Question
 Write = Callable[[str, str], Path]
 Load = Callable[[Path | None], Awaitable[BookAnswerer]]
 
-DATA: dict[str, Any] = json.loads(Path(__file__).with_name("matching_questions.json").read_text(encoding="utf-8"))
+DATA: dict[str, Any] = json.loads(Path(__file__).with_name("opposites_and_languages.json").read_text(encoding="utf-8"))
 OPPOSITES: list[dict[str, str]] = DATA["opposites"]
 """Questions of entries, the opposite of each, and a paraphrase of the opposite."""
 LANGUAGES: dict[str, dict[str, Any]] = DATA["languages"]

@@ -23,9 +23,9 @@ from askd.answerers.book.formats.book_files import (
     read_book_file,
     take_book_snapshot,
 )
-from askd.answerers.book.fuzzy_search import FuzzyIndexBuilder
 from askd.answerers.book.languages import DEFAULT_LANGUAGE, LANGUAGES, Language, assign_languages, find_language
 from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStore
+from askd.answerers.book.ranked_search import FuzzyIndexBuilder
 from askd.answerers.book.snapshot import BookSnapshot
 from askd.answerers.book.text_analysis import normalize, strip_question_lead
 from askd.errors import AskdError, LoadError
