@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from askd.answerers.function.shapes import find_shape
+from askd.answerers.function.framework_adapters import adapt_to_function
 from askd.answerers.user_code.importer import ANSWER_METHODS, has_callable_instances
 from askd.errors import LoadError
 
@@ -84,7 +84,7 @@ def create_user_callable(value: object, *, name: str) -> UserCallable:
     instance = None
     if inspect.isclass(value) and not _is_function(value):
         value = instance = _instantiate(value, name)
-    if shape := find_shape(value):
+    if shape := adapt_to_function(value):
         return UserCallable(shape.function, inspect.unwrap(shape.function), frozenset(), instance, shape.note)
     if not callable(value):
         methods = (getattr(value, method, None) for method in ANSWER_METHODS[1:])

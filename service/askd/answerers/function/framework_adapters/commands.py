@@ -6,7 +6,11 @@ import threading
 from inspect import Parameter
 from typing import Any, Final
 
-from askd.answerers.function.shapes.shape import Shape, has_base_in, make_shape
+from askd.answerers.function.framework_adapters.adapted_function import (
+    AdaptedFunction,
+    has_base_in,
+    make_adapted_function,
+)
 from askd.errors import LoadError, Refused
 
 _TYPES: Final = {"integer": int, "int": int, "float": float, "boolean": bool, "bool": bool}
@@ -15,7 +19,7 @@ _output_lock: Final = threading.Lock()
 """Held while a command runs, because its standard output is redirected for the whole process."""
 
 
-def find_shape(value: object) -> Shape | None:
+def adapt_to_function(value: object) -> AdaptedFunction | None:
     """Return the adapter for a command of click or an app of typer."""
     if has_base_in(value, "typer") and hasattr(value, "registered_commands"):
         import typer.main  # noqa: PLC0415 the user's code has imported it
@@ -36,7 +40,7 @@ def find_shape(value: object) -> Shape | None:
 
     parameters = [Parameter(text.name, Parameter.POSITIONAL_OR_KEYWORD), *map(_keyword_parameter, options)]
     note = f"a command that gets the question as {text.name.upper()}: the answer is its output"
-    return make_shape(call, parameters, command.callback, f"{note}; one call at a time")
+    return make_adapted_function(call, parameters, command.callback, f"{note}; one call at a time")
 
 
 def _text_argument(parameters: list[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Shape: an ordinary function in the place of an object that another framework would call."""
+"""An ordinary function in the place of an object that another framework would call."""
 
 import dataclasses
 import inspect
@@ -8,27 +8,27 @@ from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Shape:
+class AdaptedFunction:
     """A function that askd can call, and a note about it, one line."""
 
     function: Callable[..., Any]
     note: str
 
 
-def make_shape(
+def make_adapted_function(
     call: Callable[..., Any],
     parameters: Sequence[Parameter],
     wrapped: object,
     note: str,
     *,
     return_annotation: Any = inspect.Signature.empty,
-) -> Shape:
+) -> AdaptedFunction:
     """Return the shape whose function `call` has these parameters; annotations and docstring are those of `wrapped`."""
     function: Any = call
     function.__signature__ = inspect.Signature(list(parameters), return_annotation=return_annotation)
     function.__wrapped__ = wrapped
     function.__doc__ = getattr(wrapped, "__doc__", None)
-    return Shape(function, note)
+    return AdaptedFunction(function, note)
 
 
 def function_parameters(value: object) -> list[Parameter]:

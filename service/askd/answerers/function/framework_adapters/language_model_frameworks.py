@@ -5,7 +5,11 @@ from collections.abc import AsyncIterator, Mapping
 from inspect import Parameter
 from typing import Any, Final
 
-from askd.answerers.function.shapes.shape import Shape, has_base_in, make_shape
+from askd.answerers.function.framework_adapters.adapted_function import (
+    AdaptedFunction,
+    has_base_in,
+    make_adapted_function,
+)
 from askd.answerers.langchain_messages import get_message_text
 from askd.errors import LoadError
 
@@ -13,7 +17,7 @@ _ENGINE_METHODS: Final = ("aquery", "achat", "aretrieve", "acomplete")
 """Methods of LlamaIndex that take the question: of query engines, chat engines, retrievers and models."""
 
 
-def find_shape(value: object) -> Shape | None:
+def adapt_to_function(value: object) -> AdaptedFunction | None:
     """Return the adapter for an instance of a framework's class."""
     if inspect.isclass(value):
         return None
@@ -29,7 +33,7 @@ def is_runnable(value: object) -> bool:
     return has_base_in(value, "langchain_core.runnables") and not hasattr(value, "aget_state")
 
 
-def _adapt_runnable(value: Any) -> Shape:
+def _adapt_runnable(value: Any) -> AdaptedFunction:
     schema = value.get_input_jsonschema()
     properties: dict[str, Any] = (schema.get("properties") if schema.get("type") == "object" else None) or {}
     streams_text = _is_text_schema(value.get_output_jsonschema())
@@ -54,7 +58,7 @@ def _adapt_runnable(value: Any) -> Shape:
         result = await value.ainvoke(build_input(text, keywords))
         return get_message_text(result) if hasattr(result, "content") else result
 
-    return make_shape(stream if streams_text else invoke, parameters, value, note)
+    return make_adapted_function(stream if streams_text else invoke, parameters, value, note)
 
 
 def _input_variable(schema: Mapping[str, Any]) -> str:
@@ -76,7 +80,7 @@ def _is_text_schema(schema: Mapping[str, Any]) -> bool:
     return schema.get("type") == "string" or "AIMessage" in names
 
 
-def _adapt_dspy_module(value: Any) -> Shape:
+def _adapt_dspy_module(value: Any) -> AdaptedFunction:
     fields = getattr(getattr(value, "signature", None), "input_fields", None)
     if not fields:
         fields = getattr(getattr(getattr(value, "predict", None), "signature", None), "input_fields", None)
@@ -89,10 +93,12 @@ def _adapt_dspy_module(value: Any) -> Shape:
     def call(question: Any, /, *others: Any, **keywords: Any) -> Any:
         return value(**dict(zip(names, (question, *others), strict=False)), **keywords)
 
-    return make_shape(call, parameters, value.forward, f"a DSPy module that gets the question as `{names[0]}`")
+    return make_adapted_function(
+        call, parameters, value.forward, f"a DSPy module that gets the question as `{names[0]}`"
+    )
 
 
-def _adapt_llama_index(value: Any) -> Shape | None:
+def _adapt_llama_index(value: Any) -> AdaptedFunction | None:
     target, description = value, type(value).__name__
     if hasattr(value, "as_query_engine"):
         target, description = value.as_query_engine(), f"the query engine of {description}"
@@ -104,7 +110,7 @@ def _adapt_llama_index(value: Any) -> Shape | None:
     async def call(question: str) -> Any:
         return await ask(question)
 
-    return make_shape(call, [_text_parameter("question")], value, f"{description}, called with `{method}`")
+    return make_adapted_function(call, [_text_parameter("question")], value, f"{description}, called with `{method}`")
 
 
 def _text_parameter(name: str) -> Parameter:

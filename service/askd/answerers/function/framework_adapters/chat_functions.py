@@ -4,15 +4,19 @@ import inspect
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
+from askd.answerers.function.framework_adapters.adapted_function import (
+    AdaptedFunction,
+    function_parameters,
+    make_adapted_function,
+)
 from askd.answerers.function.results import ANSWER_KEYS
-from askd.answerers.function.shapes.shape import Shape, function_parameters, make_shape
 from askd.answerers.langchain_messages import get_field
 from askd.models import Answer
 
 _HISTORY_NAMES: Final = frozenset({"history", "chat_history"})
 
 
-def find_shape(value: object) -> Shape | None:
+def adapt_to_function(value: object) -> AdaptedFunction | None:
     """Return the adapter for a function whose second parameter is the history of the chat."""
     parameters = function_parameters(value)
     if len(parameters) < 2 or parameters[1].name not in _HISTORY_NAMES:
@@ -36,7 +40,7 @@ def find_shape(value: object) -> Shape | None:
         f"{'; each yielded value is the whole text so far' if is_stream else ''}"
     )
     returned = Iterator if is_stream else inspect.Signature.empty
-    return make_shape(call, [message, history, *others], value, note, return_annotation=returned)
+    return make_adapted_function(call, [message, history, *others], value, note, return_annotation=returned)
 
 
 def _convert_result(result: Any) -> Any:

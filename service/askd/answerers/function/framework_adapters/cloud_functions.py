@@ -14,7 +14,11 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import Any, Final
 
-from askd.answerers.function.shapes.shape import Shape, function_parameters, make_shape
+from askd.answerers.function.framework_adapters.adapted_function import (
+    AdaptedFunction,
+    function_parameters,
+    make_adapted_function,
+)
 from askd.errors import Refused
 from askd.models import Question
 
@@ -107,7 +111,7 @@ def _query_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def find_shape(value: object) -> Shape | None:
+def adapt_to_function(value: object) -> AdaptedFunction | None:
     """Return the adapter for a function with the parameters of an event handler or of a function of a request."""
     parameters = function_parameters(value)
     if not 1 <= len(parameters) <= 2 or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -120,11 +124,13 @@ def find_shape(value: object) -> Shape | None:
         return _adapt_event_handler(value, with_context=with_context)
     if not rest and _takes_request(value, first):
         adapted = _call_with_flask if "flask" in sys.modules else _call_with_request
-        return _make_shape(
+        return _make_adapted_function(
             value, adapted, f"a function of an HTTP request: `{first.name}` has the parameters as JSON and query"
         )
     if not rest and first.name == "context" and "request" in _attribute_names(value):
-        return _make_shape(value, _call_with_context, "a Knative function: `context.request` has the parameters")
+        return _make_adapted_function(
+            value, _call_with_context, "a Knative function: `context.request` has the parameters"
+        )
     return None
 
 
@@ -158,13 +164,13 @@ def _attribute_names(value: object) -> set[str]:
     return names
 
 
-def _adapt_event_handler(value: Any, *, with_context: bool) -> Shape:
+def _adapt_event_handler(value: Any, *, with_context: bool) -> AdaptedFunction:
     def call_handler(function: Any, parameters: dict[str, Any], question: Question) -> Any:
         event = Event(parameters, question)
         return function(event, _create_context(function, question)) if with_context else function(event)
 
     note = "an event handler: the event has the parameters as keys, in `queryStringParameters` and in `body`"
-    return _make_shape(value, call_handler, note)
+    return _make_adapted_function(value, call_handler, note)
 
 
 def _create_context(function: Any, question: Question) -> Any:
@@ -182,7 +188,9 @@ def _create_context(function: Any, question: Question) -> Any:
     )
 
 
-def _make_shape(value: Any, adapted: Callable[[Any, dict[str, Any], Question], Any], note: str) -> Shape:
+def _make_adapted_function(
+    value: Any, adapted: Callable[[Any, dict[str, Any], Question], Any], note: str
+) -> AdaptedFunction:
     parameters = [
         Parameter("event", Parameter.POSITIONAL_OR_KEYWORD, annotation=dict),
         Parameter("question", Parameter.KEYWORD_ONLY, annotation=Question),
@@ -193,12 +201,12 @@ def _make_shape(value: Any, adapted: Callable[[Any, dict[str, Any], Question], A
         async def call_async(event: dict[str, Any], *, question: Question) -> Any:
             return _to_result(await adapted(value, event, question))
 
-        return make_shape(call_async, parameters, value, note)
+        return make_adapted_function(call_async, parameters, value, note)
 
     def call(event: dict[str, Any], *, question: Question) -> Any:
         return _to_result(adapted(value, event, question))
 
-    return make_shape(call, parameters, value, note)
+    return make_adapted_function(call, parameters, value, note)
 
 
 def _call_with_request(function: Any, parameters: dict[str, Any], question: Question) -> Any:
