@@ -92,7 +92,7 @@ def _code_factory(spec: str, settings: Settings) -> Answerer | None:
         return None
     if not file_spec and (not module_spec or Path(module_spec["module"]).is_file()):
         return None
-    from askd.answerers.user_code.delegating_answerer import UserCodeAnswerer  # noqa: PLC0415 only code needs it
+    from askd.answerers.user_code.answerer import UserCodeAnswerer  # noqa: PLC0415 only code needs it
 
     return UserCodeAnswerer(spec, settings)
 

@@ -7,7 +7,7 @@ import pytest
 
 from askd.answerers.function import FunctionAnswerer
 from tests.support.app_fixtures import Log, ServeApp
-from tests.support.user_functions import WriteFile, fresh_imports, write
+from tests.support.user_function_fixtures import WriteFile, fresh_imports, write
 
 __all__ = ["fresh_imports", "write"]
 

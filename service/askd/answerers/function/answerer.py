@@ -15,8 +15,8 @@ from askd.answerers.function.signature import QuestionSignature, analyze_signatu
 from askd.answerers.user_code import exceptions
 from askd.answerers.user_code.exceptions import ExceptionTranslator
 from askd.answerers.user_code.importer import ResolvedTarget
-from askd.answerers.user_code.module import UserModule, code_fingerprint
 from askd.answerers.user_code.thread_pool import ThreadPool
+from askd.answerers.user_code.user_module import UserModule, code_fingerprint
 from askd.errors import AnswererFailed, LoadError
 from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
 

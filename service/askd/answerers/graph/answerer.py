@@ -17,7 +17,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 
-from askd.answerers import langchain_messages
+from askd.answerers import graph_state
 from askd.answerers.graph import introspection, results
 from askd.answerers.graph.auth import GraphAuth, load_auth
 from askd.answerers.graph.loader import ContextHolder, FactoryArguments, GraphLoader
@@ -25,9 +25,9 @@ from askd.answerers.graph.parameters import create_parameters, parse_parameters
 from askd.answerers.graph.persistence import GraphMemory, MemoryOpener
 from askd.answerers.graph.project import Project
 from askd.answerers.graph.threads import GraphThreads, RunnableConfig
-from askd.answerers.token_stream import StreamedNodes, TokenStream
-from askd.answerers.user_code.module import UserModule, code_fingerprint
+from askd.answerers.graph_stream import StreamedNodes, TokenStream
 from askd.answerers.user_code.thread_pool import ThreadPool, to_exception
+from askd.answerers.user_code.user_module import UserModule, code_fingerprint
 from askd.errors import BadQuestion, LoadError, Problem
 from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
 
@@ -265,7 +265,7 @@ class GraphAnswerer(Answerer):
     def _build_input(self, question: Question) -> dict[str, Any]:
         fields = {name: question.parameters[name] for name in self._input_names if name in question.parameters}
         if self._question_parameter is None:
-            return {**fields, **langchain_messages.build_input(question, self._question_key)}
+            return {**fields, **graph_state.build_input(question, self._question_key)}
         return {**fields, self._question_key: self._question_parameter.parse_question(question.text)}
 
     async def _extract_answer(self, run: GraphRun, state: Any, question: Question) -> Answer:
@@ -297,7 +297,7 @@ class GraphAnswerer(Answerer):
         self._question_key = introspection.choose_input_key(input_fields, self._input_key, name)
         self._answer_key = introspection.choose_output_key(graph, self._output_key, name)
         self._answer_fields = introspection.get_output_fields(graph, self._question_key)
-        is_message = self._question_key == langchain_messages.MESSAGES_KEY
+        is_message = self._question_key == graph_state.MESSAGES_KEY
         questions = [field for field in input_fields if field.name == self._question_key and not is_message]
         self._question_parameter = next(iter(create_parameters(questions)), None)
         inputs = create_parameters([field for field in input_fields if field.name != self._question_key])

@@ -19,7 +19,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from askd.answerers.graph.project import ProjectObject
 from askd.answerers.user_code.importer import resolve_target
-from askd.answerers.user_code.module import UserModule
+from askd.answerers.user_code.user_module import UserModule
 from askd.errors import AnswererFailed, LoadError, Problem, Refused, Unauthorized
 from askd.models import Question
 

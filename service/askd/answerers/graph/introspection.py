@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from askd.answerers.graph.parameters import SchemaField, create_parameters, schema_fields
-from askd.answerers.langchain_messages import MESSAGES_KEY
+from askd.answerers.graph_state import MESSAGES_KEY
 from askd.errors import LoadError
 
 _START_NODE: Final = "__start__"

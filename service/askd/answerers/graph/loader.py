@@ -18,7 +18,7 @@ import structlog
 
 from askd.answerers.user_code import exceptions
 from askd.answerers.user_code.importer import ResolvedTarget, is_graph, is_graph_builder
-from askd.answerers.user_code.module import UserModule
+from askd.answerers.user_code.user_module import UserModule
 from askd.errors import AnswererFailed, LoadError
 
 _VARIADIC_KINDS: Final = frozenset({inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD})

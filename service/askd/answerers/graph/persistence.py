@@ -16,7 +16,7 @@ from askd.answerers.graph.loader import ContextHolder
 from askd.answerers.graph.project import Project, ProjectObject
 from askd.answerers.user_code import exceptions
 from askd.answerers.user_code.importer import resolve_target
-from askd.answerers.user_code.module import UserModule
+from askd.answerers.user_code.user_module import UserModule
 from askd.errors import LoadError
 
 SQLITE_PREFIX: Final = "sqlite:"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from askd.answerers import langchain_messages
+from askd.answerers import graph_state
 from askd.answerers.user_code.exceptions import ExceptionTranslator
 from askd.errors import AnswererFailed, BadQuestion, Interrupted, NoAnswer, RecursionLimit
 from askd.models import Answer, Question
@@ -41,7 +41,7 @@ def answer_from_state(final_state: Any, question: Question, key: str, *, field_k
     if state.get(_STRUCTURED_RESPONSE_KEY) is not None:
         fields[_STRUCTURED_RESPONSE_KEY] = to_json_value(state[_STRUCTURED_RESPONSE_KEY])
     try:
-        text = langchain_messages.get_answer_text(state, question, key)
+        text = graph_state.get_answer_text(state, question, key)
     except KeyError as error:
         raise AnswererFailed from LookupError(error.args[0])
     if text is not None:
@@ -72,7 +72,7 @@ def _without_answer(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _is_messages(value: Any) -> bool:
     """Return whether the value is a message, messages, or an empty list."""
     items = value if isinstance(value, list | tuple) else [value]
-    return all(langchain_messages.get_message_type(item) is not None for item in items)
+    return all(graph_state.get_message_type(item) is not None for item in items)
 
 
 def bad_reply_problem(error: Exception, values: Sequence[Any]) -> BadQuestion | None:
@@ -96,7 +96,7 @@ def bad_reply_problem(error: Exception, values: Sequence[Any]) -> BadQuestion | 
 
 def raise_if_interrupted(state: Any, question: Question) -> None:
     """Raise Interrupted if the state contains interrupts: with their value, or a list of several values."""
-    values = langchain_messages.get_interrupts(state)
+    values = graph_state.get_interrupts(state)
     if values:
         raise _interrupted_error(values, question)
 
@@ -126,7 +126,7 @@ def translate_graph_errors(question: Question) -> Iterator[None]:
                 raise RecursionLimit from error
             if "GraphInterrupt" in names:
                 interrupts = error.args[0] if error.args and isinstance(error.args[0], list | tuple) else error.args
-                values = [langchain_messages.get_field(interrupt, "value", interrupt) for interrupt in interrupts]
+                values = [graph_state.get_field(interrupt, "value", interrupt) for interrupt in interrupts]
                 raise _interrupted_error(values, question) from None
             raise
 

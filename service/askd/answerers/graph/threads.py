@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import structlog
 
-from askd.answerers.langchain_messages import parse_reply
+from askd.answerers.graph_state import parse_reply
 from askd.models import Question
 
 RunnableConfig = dict[str, Any]

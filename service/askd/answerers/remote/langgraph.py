@@ -9,7 +9,8 @@ from contextlib import aclosing
 from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from askd.answerers import langchain_messages
+from askd.answerers import graph_state
+from askd.answerers.graph_stream import StreamedNodes, TokenStream
 from askd.answerers.remote import errors
 from askd.answerers.remote.address import RemoteAddress
 from askd.answerers.remote.base import DISCOVERY_TIMEOUT, RemoteAnswerer
@@ -20,7 +21,6 @@ from askd.answerers.remote.response import (
     UpstreamResponse,
     decode_json_or_none,
 )
-from askd.answerers.token_stream import StreamedNodes, TokenStream
 from askd.errors import Interrupted, LoadError, NoAnswer, RecursionLimit, UpstreamFailed
 from askd.models import Answer, Contract, Question
 
@@ -147,7 +147,7 @@ class LangGraphAnswerer(RemoteAnswerer):
         if interrupts:
             run_input: dict[str, Any] = {"command": {"resume": build_resume_value(question.text, interrupts)}}
         else:
-            run_input = {"input": langchain_messages.build_input(question, self._input_key)}
+            run_input = {"input": graph_state.build_input(question, self._input_key)}
         body = build_run_request(self._assistant_id, run_input, has_thread=thread is not None, stream=mode == "stream")
         path = f"/runs/{mode}" if thread is None else f"/threads/{thread}/runs/{mode}"
         response = await self.upstream.send(
@@ -263,8 +263,8 @@ def build_resume_value(text: str, interrupts: Sequence[Any]) -> Any:
     A mapping and a reply to one of several interrupts need the id of the interrupt, because LangGraph reads a mapping
     as replies by id.
     """
-    reply = langchain_messages.parse_reply(text)
-    interrupt_id = langchain_messages.get_field(interrupts[0], "id")
+    reply = graph_state.parse_reply(text)
+    interrupt_id = graph_state.get_field(interrupts[0], "id")
     needs_id = isinstance(reply, dict) or len(interrupts) > 1
     return {interrupt_id: reply} if needs_id and isinstance(interrupt_id, str) else reply
 
@@ -291,9 +291,7 @@ def extract_delta(token_stream: TokenStream, data: Any) -> str:
 
 def is_state_event(event_name: str, data: Any) -> bool:
     """Return whether the data of an event is a state, or has the error or interrupts of one."""
-    return isinstance(data, dict) and (
-        event_name == "values" or ERROR_KEY in data or langchain_messages.INTERRUPT_KEY in data
-    )
+    return isinstance(data, dict) and (event_name == "values" or ERROR_KEY in data or graph_state.INTERRUPT_KEY in data)
 
 
 def check_state(upstream: UpstreamClient, state: Any, question: Question) -> None:
@@ -309,13 +307,13 @@ def check_state(upstream: UpstreamClient, state: Any, question: Question) -> Non
         raise UpstreamFailed("The graph ended without an answer. The server log has the cause under this request id.")
     if isinstance(state, dict) and ERROR_KEY in state:
         failure = state[ERROR_KEY]
-        error_type = langchain_messages.get_field(failure, "error")
-        message = langchain_messages.get_field(failure, "message")
+        error_type = graph_state.get_field(failure, "error")
+        message = graph_state.get_field(failure, "message")
         upstream.log_failure("run_failed", error=error_type, detail=format_server_message(message))
         if error_type == "GraphRecursionError":
             raise RecursionLimit
         raise UpstreamFailed("The graph failed. The server log has the cause under this request id.")
-    if interrupts := langchain_messages.get_interrupts(state):
+    if interrupts := graph_state.get_interrupts(state):
         hint = (
             "Send the reply as a question in the same thread."
             if question.thread_id is not None
@@ -331,13 +329,13 @@ def parse_answer(upstream: UpstreamClient, state: Any, question: Question, outpu
     """Return the answer from a final state. Raises NoAnswer if it is empty, and the exceptions of `check_state`."""
     check_state(upstream, state, question)
     try:
-        text = langchain_messages.get_answer_text(state, question, output_key)
+        text = graph_state.get_answer_text(state, question, output_key)
     except KeyError as error:
         upstream.log_failure("answer_missing", error=error.args[0])
         raise errors.invalid_response() from error
     if text is not None:
         return Answer(text)
-    output = state[output_key or langchain_messages.MESSAGES_KEY]
+    output = state[output_key or graph_state.MESSAGES_KEY]
     if output is None or isinstance(output, list):
         raise NoAnswer
     upstream.log_failure("output_not_text", value_type=type(output).__name__)

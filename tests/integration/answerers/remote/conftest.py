@@ -11,7 +11,7 @@ from yarl import URL
 from askd.answerers.remote import LangGraphAnswerer
 from askd.app import ASK
 from tests.support.app_fixtures import AskdTestServer
-from tests.support.fake_langgraph import FakeLangGraph, ignore_progress, langgraph_answerer
+from tests.support.fake_langgraph_server import FakeLangGraph, ignore_progress, langgraph_answerer
 
 StartServer = Callable[[web.Application], Awaitable[str]]
 LoadAnswerer = Callable[..., Awaitable[LangGraphAnswerer]]

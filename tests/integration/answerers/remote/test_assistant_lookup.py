@@ -8,7 +8,13 @@ from aiohttp import web
 
 from askd.errors import LoadError, Unavailable, UpstreamFailed
 from tests.integration.answerers.remote.conftest import LoadAnswerer, StartServer
-from tests.support.fake_langgraph import ASSISTANT, FakeLangGraph, ignore_progress, langgraph_answerer, make_question
+from tests.support.fake_langgraph_server import (
+    ASSISTANT,
+    FakeLangGraph,
+    ignore_progress,
+    langgraph_answerer,
+    make_question,
+)
 
 OTHER = {**ASSISTANT, "assistant_id": "2", "graph_id": "other", "name": "other"}
 CUSTOM = {**ASSISTANT, "assistant_id": "3", "name": "Mine", "metadata": {}, "description": None}

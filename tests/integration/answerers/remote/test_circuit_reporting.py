@@ -12,7 +12,7 @@ from askd.circuit_breaker import MIN_REQUESTS
 from askd.cli import check_report
 from askd.config import Settings
 from tests.integration.answerers.remote.conftest import StartServer
-from tests.support.fake_langgraph import FakeLangGraph, langgraph_answerer
+from tests.support.fake_langgraph_server import FakeLangGraph, langgraph_answerer
 
 
 async def scrape_upstream_metrics(client: ClientSession, url: str) -> dict[str, float]:

@@ -13,7 +13,13 @@ from askd.answerers.remote.response import EVENT_STREAM_MEDIA_TYPE
 from askd.circuit_breaker import MIN_REQUESTS
 from askd.errors import Unavailable, UpstreamFailed
 from tests.integration.answerers.remote.conftest import LoadAnswerer
-from tests.support.fake_langgraph import FakeLangGraph, ignore_progress, langgraph_answerer, make_question, sse_event
+from tests.support.fake_langgraph_server import (
+    FakeLangGraph,
+    ignore_progress,
+    langgraph_answerer,
+    make_question,
+    sse_event,
+)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 from askd.answerers.remote import http_client
 from askd.errors import LoadError, LoopDetected, Problem, Refused, Unauthorized, Unavailable, UpstreamFailed
 from tests.integration.answerers.remote.conftest import LoadAnswerer, StartServer
-from tests.support.fake_langgraph import FakeLangGraph, ignore_progress, langgraph_answerer, make_question
+from tests.support.fake_langgraph_server import FakeLangGraph, ignore_progress, langgraph_answerer, make_question
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

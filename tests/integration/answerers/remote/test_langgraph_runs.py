@@ -8,7 +8,7 @@ import pytest
 from askd.answerers.remote.langgraph import derive_thread_uuid
 from askd.errors import Interrupted, NoAnswer, Problem, RecursionLimit, Unavailable, UpstreamFailed
 from tests.integration.answerers.remote.conftest import LoadAnswerer
-from tests.support.fake_langgraph import FakeLangGraph, ai_message, final_state, human_message, make_question
+from tests.support.fake_langgraph_server import FakeLangGraph, ai_message, final_state, human_message, make_question
 
 
 async def test_answer(fake: FakeLangGraph, load: LoadAnswerer) -> None:

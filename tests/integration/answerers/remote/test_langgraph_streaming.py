@@ -8,7 +8,14 @@ import pytest
 from askd.errors import Interrupted, NoAnswer, UpstreamFailed
 from askd.models import Answer
 from tests.integration.answerers.remote.conftest import LoadAnswerer
-from tests.support.fake_langgraph import FakeLangGraph, ai_message, final_state, human_message, make_question, sse_event
+from tests.support.fake_langgraph_server import (
+    FakeLangGraph,
+    ai_message,
+    final_state,
+    human_message,
+    make_question,
+    sse_event,
+)
 
 METADATA = sse_event("metadata", {"run_id": "01", "attempt": 1})
 MESSAGE_METADATA = {"langgraph_node": "say"}

@@ -25,7 +25,7 @@ from askd.errors import (
 )
 from askd.models import Answer, Answerer
 from tests.integration.answerers.remote.conftest import StartServer
-from tests.support.fake_langgraph import SSE_HEADERS, askd_answerer, ignore_progress, make_question, sse_event
+from tests.support.fake_langgraph_server import SSE_HEADERS, askd_answerer, ignore_progress, make_question, sse_event
 from tests.support.fakes import UppercaseAnswerer
 
 

@@ -11,7 +11,7 @@ from askd.answerers.remote.base import RemoteAnswerer
 from askd.circuit_breaker import INITIAL_BACKOFF, MIN_REQUESTS, CircuitBreaker, CircuitState
 from askd.errors import Problem, Unavailable, UpstreamFailed
 from tests.integration.answerers.remote.conftest import LoadAnswerer
-from tests.support.fake_langgraph import (
+from tests.support.fake_langgraph_server import (
     FakeLangGraph,
     askd_answerer,
     final_state,

@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from askd.app import LOAD_TASK, create_app
 from askd.config import Settings
 from tests.support.app_fixtures import AskdTestServer
-from tests.support.fake_langgraph import SSE_HEADERS, FakeLangGraph, ai_message, sse_event
+from tests.support.fake_langgraph_server import SSE_HEADERS, FakeLangGraph, ai_message, sse_event
 from tests.support.fakes import UppercaseAnswerer, wait_until
 from tests.support.log_capture import LogCapture
 from tests.support.span_recorder import SAMPLE_NONE, SpanRecorder, parent_span_id, span_attributes, trace_and_span_id

@@ -4,7 +4,7 @@ import pytest
 
 from askd.errors import LoadError
 from askd.models import Answer, Question
-from tests.support.user_functions import AskFunction, LoadFunction, module_globals
+from tests.support.user_function_fixtures import AskFunction, LoadFunction, module_globals
 
 CALLABLES = {
     "function": "def answer(text): return text.upper()",

@@ -8,7 +8,7 @@ import pytest
 
 from askd.answerers.function import FunctionAnswerer
 from askd.errors import LoadError
-from tests.support.user_functions import LoadFunction, WriteFile
+from tests.support.user_function_fixtures import LoadFunction, WriteFile
 
 Override = bool | None
 

@@ -9,7 +9,7 @@ import pytest
 from askd.answerers.function import FunctionAnswerer
 from askd.errors import LoadError, Refused
 from askd.models import Answer, Question
-from tests.support.user_functions import LoadFunction
+from tests.support.user_function_fixtures import LoadFunction
 
 
 async def ask(function: FunctionAnswerer, text: str = "hi", **values: Any) -> Answer:

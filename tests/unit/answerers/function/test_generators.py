@@ -10,7 +10,7 @@ import structlog
 from askd.answerers.function import FunctionAnswerer
 from askd.errors import NoAnswer
 from askd.models import Answer, Question
-from tests.support.user_functions import LoadFunction, module_globals
+from tests.support.user_function_fixtures import LoadFunction, module_globals
 
 HI = Question(text="hi")
 

@@ -6,7 +6,7 @@ import pytest
 
 from askd.errors import BadQuestion
 from askd.models import Question
-from tests.support.user_functions import LoadFunction
+from tests.support.user_function_fixtures import LoadFunction
 
 CLASSES = {
     "dataclass": """

@@ -11,7 +11,7 @@ from askd.answerers.function.converters import create_converter
 from askd.answerers.function.parameters import ExtraParameter, parse_parameters
 from askd.errors import BadQuestion, LoadError
 from askd.models import Question
-from tests.support.user_functions import AskFunction, LoadFunction
+from tests.support.user_function_fixtures import AskFunction, LoadFunction
 
 MANY_PARAMETERS = '''
     from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 
 from askd.errors import AnswererFailed, NoAnswer
 from askd.models import Answer, Question
-from tests.support.user_functions import AskFunction, LoadFunction
+from tests.support.user_function_fixtures import AskFunction, LoadFunction
 
 OBJECTS = {
     "mapping": "def answer(text): return {'answer': text, 'n': 1}",

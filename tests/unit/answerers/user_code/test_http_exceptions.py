@@ -6,7 +6,7 @@ import types
 import pytest
 
 from askd.errors import AnswererFailed, BadQuestion, Refused
-from tests.support.user_functions import AskFunction, LoadFunction
+from tests.support.user_function_fixtures import AskFunction, LoadFunction
 
 FRAMEWORKS = {
     "aiohttp": ("from aiohttp.web import HTTPNotFound\ndef answer(text): raise HTTPNotFound(text='gone')", 404, "gone"),

@@ -10,7 +10,7 @@ import pytest
 from askd.answerers.function import FunctionAnswerer, accepts_question
 from askd.answerers.user_code.importer import resolve_target
 from askd.errors import LoadError
-from tests.support.user_functions import WriteFile
+from tests.support.user_function_fixtures import WriteFile
 
 
 def error_message(spec: str) -> str:

@@ -7,7 +7,7 @@ import structlog
 
 from askd.answerers.function import FunctionAnswerer
 from askd.errors import LoadError
-from tests.support.user_functions import LoadFunction, WriteFile, module_globals
+from tests.support.user_function_fixtures import LoadFunction, WriteFile, module_globals
 
 ANSWER = "def answer(text): return text\nevents = []\n"
 

@@ -10,7 +10,7 @@ from askd.answerers.function.framework_adapters.adapted_function import (
     make_adapted_function,
 )
 from askd.answerers.function.results import ANSWER_KEYS
-from askd.answerers.langchain_messages import get_field
+from askd.answerers.graph_state import get_field
 from askd.models import Answer
 
 _HISTORY_NAMES: Final = frozenset({"history", "chat_history"})

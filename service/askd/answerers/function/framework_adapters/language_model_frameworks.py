@@ -10,7 +10,7 @@ from askd.answerers.function.framework_adapters.adapted_function import (
     has_base_in,
     make_adapted_function,
 )
-from askd.answerers.langchain_messages import get_message_text
+from askd.answerers.graph_state import get_message_text
 from askd.errors import LoadError
 
 _ENGINE_METHODS: Final = ("aquery", "achat", "aretrieve", "acomplete")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk
 
-from askd.answerers.token_stream import MESSAGE_SEPARATOR, StreamedNodes, TokenStream
+from askd.answerers.graph_stream import MESSAGE_SEPARATOR, StreamedNodes, TokenStream
 
 NODES = st.sampled_from(["a", "b", "c"])
 CHUNKS = st.lists(st.tuples(NODES, st.text(max_size=3), st.booleans()), max_size=20)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from askd.answerers import langchain_messages
+from askd.answerers import graph_state
 from askd.models import Question
 
 HI = Question(text="hi")
@@ -21,7 +21,7 @@ HI = Question(text="hi")
 )
 def test_input(key: str | None, state: dict[str, Any]) -> None:
     """The input is a user message, or the bare text under the configured key."""
-    assert langchain_messages.build_input(HI, key) == state
+    assert graph_state.build_input(HI, key) == state
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_input(key: str | None, state: dict[str, Any]) -> None:
 )
 def test_answer_text(state: Any, key: str | None, text: str | None) -> None:
     """The answer is the text of the last AI message (a mapping or an object), or the string under the key."""
-    assert langchain_messages.get_answer_text(state, HI, key) == text
+    assert graph_state.get_answer_text(state, HI, key) == text
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_answer_text(state: Any, key: str | None, text: str | None) -> None:
 def test_missing_key(state: Any, keys: str) -> None:
     """A state without the key is an error that lists its keys and names the setting."""
     with pytest.raises(KeyError, match=rf"does not contain 'messages' \({keys}\): set ASKD_GRAPH_OUTPUT_KEY to"):
-        langchain_messages.get_answer_text(state, HI, None)
+        graph_state.get_answer_text(state, HI, None)
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_missing_key(state: Any, keys: str) -> None:
 )
 def test_interrupts(state: Any, values: list[Any] | None) -> None:
     """Interrupts may be mappings or objects."""
-    assert langchain_messages.get_interrupts(state) == values
+    assert graph_state.get_interrupts(state) == values

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from askd.answerers.registry import create_answerer
-from askd.answerers.user_code.delegating_answerer import UserCodeAnswerer
+from askd.answerers.user_code.answerer import UserCodeAnswerer
 from askd.config import Settings
 from askd.errors import LoadError
 from askd.models import Answer, Question

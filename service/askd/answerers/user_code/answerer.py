@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from askd.answerers.user_code.importer import is_chain, is_graph, is_graph_builder, is_graph_factory
-from askd.answerers.user_code.module import UserModule
+from askd.answerers.user_code.user_module import UserModule
 from askd.config import Settings
 from askd.models import Answer, Answerer, AnswererStatistics, ProgressCallback, Question
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from askd.answerers.langchain_messages import CHUNK_TYPE, get_field, get_message_text
+from askd.answerers.graph_state import CHUNK_TYPE, get_field, get_message_text
 
 MESSAGE_SEPARATOR: Final = "\n\n"
 """Streamed between the texts of two messages."""
