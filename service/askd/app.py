@@ -8,15 +8,15 @@ from typing import Any, Final
 from aiohttp import web
 
 from askd.answerers import registry
+from askd.api.admission import AdmissionControl, RateLimiter
 from askd.api.ask import Ask
-from askd.api.auth import AdmissionControl, RateLimiter
-from askd.api.collectors import collect_metrics, collect_token_metrics
 from askd.api.docs import DocsHandlers
 from askd.api.instrumentation import Instrumentation, MalformedRequestCounter
+from askd.api.metric_collectors import collect_metrics, collect_token_metrics
 from askd.api.middleware import RequestMiddleware
 from askd.api.ops import DumpStacks, OpsHandlers
 from askd.api.problems import ProblemRenderer
-from askd.api.question import QuestionParser, RequestLimits
+from askd.api.question_parser import QuestionParser, RequestLimits
 from askd.api.streaming import StreamResponder
 from askd.config import Settings
 from askd.guards.cache import AnswerCache

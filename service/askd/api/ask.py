@@ -18,14 +18,14 @@ from typing import Final
 
 from aiohttp import HttpVersion11, hdrs, http_exceptions, web
 
-from askd.api import parsing, rendering
-from askd.api.auth import AdmissionControl
+from askd.api import rendering, request_values
+from askd.api.admission import AdmissionControl
 from askd.api.instrumentation import Instrumentation
 from askd.api.middleware import CLIENT_CLOSED_REQUEST
 from askd.api.problems import ProblemRenderer, to_problem
-from askd.api.question import AskRequest, Headers, QuestionParser
+from askd.api.question_parser import AskRequest, Headers, QuestionParser
 from askd.api.response_cache import ResponseCache, response_cache_key
-from askd.api.serializer import ResponseSerializer
+from askd.api.response_serializer import ResponseSerializer
 from askd.api.streaming import StreamResponder
 from askd.context import RequestContext, get_request_context, request_context_var
 from askd.errors import BadQuestion, DeadlineExceeded, NotAcceptable, Overloaded, Problem, RequestTimeout
@@ -165,7 +165,7 @@ class Ask:
         """`POST /ask` with JSON or a form."""
         context, headers = get_request_context(), request.headers
         options = self._question_parser.parse_response_options(context, headers)
-        media_type = parsing.parse_media_type(headers.get(hdrs.CONTENT_TYPE))
+        media_type = request_values.parse_media_type(headers.get(hdrs.CONTENT_TYPE))
         body = await self._read_body(request)
         ask_request = self._question_parser.parse_post(context, headers, options, media_type, body)
         return await self._respond(request, context, ask_request)
@@ -213,7 +213,7 @@ class Ask:
         """Read the body, but not beyond its size limit. Raises BodyTooLarge, BadQuestion, RequestTimeout."""
         limit, bridge = self._question_parser.limits.max_body_size, bridge_of(request)
         if (request.content_length or 0) > limit:
-            raise parsing.body_too_large(limit)
+            raise request_values.body_too_large(limit)
         if hdrs.EXPECT in request.headers and request.version >= HttpVersion11 and bridge is not None:
             bridge.write_continue()
         timeout = self._question_parser.limits.body_timeout
@@ -229,7 +229,7 @@ class Ask:
                 f"The request body did not arrive within {timeout:g} s. Send it faster, or send a shorter one."
             ) from None
         except web.HTTPRequestEntityTooLarge:
-            raise parsing.body_too_large(limit) from None
+            raise request_values.body_too_large(limit) from None
         except (web.RequestPayloadError, http_exceptions.BadHttpMessage):
             raise BadQuestion("body", "The request body does not match its Transfer-Encoding or length.") from None
 

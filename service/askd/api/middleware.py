@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from askd.api.auth import AdmissionControl
+from askd.api.admission import AdmissionControl
 from askd.api.instrumentation import Instrumentation
 from askd.api.problems import ProblemRenderer, to_problem
 from askd.context import RequestContext, escape_path, request_context_var

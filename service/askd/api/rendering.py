@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import hdrs
 
 from askd.api import cache_headers
-from askd.api.question import Headers
+from askd.api.question_parser import Headers
 from askd.errors import AnswererFailed, Problem
 from askd.httpserver.messages import RenderedResponse
 from askd.httpserver.negotiation import Representation

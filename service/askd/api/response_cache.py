@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from aiohttp import hdrs
 
-from askd.api import cache_headers, question
+from askd.api import cache_headers, question_parser
 from askd.context import RequestContext, format_server_timing
 from askd.guards.cache import NO_DIRECTIVES
 from askd.httpserver import templates
@@ -117,5 +117,5 @@ class ResponseCache:
 def response_cache_key(head: RequestHead) -> ResponseCacheKey:
     """Return everything of a head that decides about the response."""
     headers = head.headers
-    has_timeout = question.has_timeout_header(headers)
+    has_timeout = question_parser.has_timeout_header(headers)
     return head.method, head.target, headers.get(hdrs.ACCEPT, ""), headers.get(hdrs.IF_NONE_MATCH, ""), has_timeout

@@ -15,7 +15,7 @@ import uvloop
 from aiohttp import web
 
 from askd import __version__
-from askd.api.collectors import collect_certificate_metrics
+from askd.api.metric_collectors import collect_certificate_metrics
 from askd.app import (
     ANSWERER,
     HEALTH,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from askd.api.auth import AdmissionControl, Authenticator, RedactedHeaders, scope_thread_id
-from askd.api.parsing import THREAD_ID_PATTERN
+from askd.api.admission import AdmissionControl, Authenticator, RedactedHeaders, scope_thread_id
+from askd.api.request_values import THREAD_ID_PATTERN
 from askd.config import Settings
 from askd.context import RequestContext
 from askd.errors import SettingsError, StartupError, Unauthorized

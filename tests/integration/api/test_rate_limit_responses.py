@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from askd.api.auth import AdmissionControl
+from askd.api.admission import AdmissionControl
 from askd.config import Settings
 from askd.context import RequestContext
 from askd.errors import TooManyRequests

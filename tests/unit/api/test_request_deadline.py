@@ -2,7 +2,7 @@
 
 import pytest
 
-from askd.api import question
+from askd.api import question_parser
 from askd.errors import BadQuestion
 
 
@@ -22,7 +22,7 @@ from askd.errors import BadQuestion
 )
 def test_smallest_timeout_applies(headers: dict[str, str], expected: float) -> None:
     """A client or a proxy can shorten the timeout, but not extend it."""
-    assert question.effective_timeout(60.0, headers) == expected
+    assert question_parser.effective_timeout(60.0, headers) == expected
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_smallest_timeout_applies(headers: dict[str, str], expected: float) -> N
 def test_malformed_request_timeout_is_rejected(text: str) -> None:
     """A malformed `X-Request-Timeout` is a 400 that names the header."""
     with pytest.raises(BadQuestion, match=r"'X-Request-Timeout' is not a duration above 0\. Send seconds") as raised:
-        question.effective_timeout(60.0, {"X-Request-Timeout": text})
+        question_parser.effective_timeout(60.0, {"X-Request-Timeout": text})
     assert raised.value.extensions == {"parameter": "X-Request-Timeout"}
 
 
@@ -39,4 +39,4 @@ def test_malformed_request_timeout_is_rejected(text: str) -> None:
 def test_malformed_envoy_timeout_is_rejected(text: str) -> None:
     """A malformed Envoy header is a 400 that names the header."""
     with pytest.raises(BadQuestion, match="whole number of milliseconds"):
-        question.effective_timeout(60.0, {"X-Envoy-Expected-Rq-Timeout-Ms": text})
+        question_parser.effective_timeout(60.0, {"X-Envoy-Expected-Rq-Timeout-Ms": text})

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
-from askd.api.auth import RateLimiter
+from askd.api.admission import RateLimiter
 from askd.api.instrumentation import Instrumentation
 from askd.circuit_breaker import CircuitState
 from askd.guards.concurrency import ConcurrencyLimiterStatistics

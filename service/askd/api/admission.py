@@ -24,7 +24,7 @@ AUTHORIZATION_HEADER: Final = "Authorization"
 _BEARER_PATTERN: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]{1,512}=*)")
 """The scheme is case-insensitive (RFC 9110, section 11.1); RFC 6750, section 2.1, defines the token's alphabet."""
 _MAX_THREAD_ID_LENGTH: Final = 256
-"""Maximum number of characters of a thread id, as in `parsing.THREAD_ID_PATTERN`."""
+"""Maximum number of characters of a thread id, as in `request_values.THREAD_ID_PATTERN`."""
 _MISSING_CREDENTIALS: Final = "A token is required. Send it as `Authorization: Bearer <token>`."
 _UNKNOWN_CREDENTIALS: Final = "The token is invalid. Send a valid one as `Authorization: Bearer <token>`."
 _MULTIPLE_CREDENTIALS: Final = "The request has more than one Authorization header. Send one."

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askd.api import parsing
+from askd.api import request_values
 from askd.errors import BadQuestion, UnsupportedMediaType
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -18,8 +18,8 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 def test_quoted_text_round_trips(text: str) -> None:
     """The output of `quote` and `quote_plus` is parsed, alone and among other parameters."""
     for quoted in (quote(text), quote(text, safe=""), quote_plus(text)):
-        assert parsing.parse_query(f"q={quoted}") == (text, {})
-        assert parsing.parse_query(f"x=1&q={quoted}&&x=2") == (text, {"x": ["1", "2"]})
+        assert request_values.parse_query(f"q={quoted}") == (text, {})
+        assert request_values.parse_query(f"x=1&q={quoted}&&x=2") == (text, {"x": ["1", "2"]})
 
 
 @given(st.dictionaries(texts.filter(lambda name: name not in {"", "q"}), texts), texts)
@@ -27,7 +27,7 @@ def test_urlencoded_form_round_trips(others: dict[str, str], text: str) -> None:
     """The output of `urlencode` is parsed, from a query and from a form."""
     encoded = urlencode({"q": text, **others})
     expected = (text, {name: [value] for name, value in others.items()})
-    assert parsing.parse_query(encoded) == parsing.parse_form(encoded.encode()) == expected
+    assert request_values.parse_query(encoded) == request_values.parse_form(encoded.encode()) == expected
 
 
 @given(texts, st.dictionaries(texts.filter(lambda name: name != "q"), st.none() | st.booleans() | texts))
@@ -35,7 +35,7 @@ def test_json_round_trips(text: str, others: dict[str, object]) -> None:
     """JSON is parsed, whether or not it has escapes."""
     for ascii_only in (True, False):
         body = json.dumps({"q": text, **others}, ensure_ascii=ascii_only).encode()
-        assert parsing.parse_json(body) == (text, others)
+        assert request_values.parse_json(body) == (text, others)
 
 
 @given(
@@ -44,7 +44,7 @@ def test_json_round_trips(text: str, others: dict[str, object]) -> None:
 )
 def test_arbitrary_bodies(body: bytes) -> None:
     """Arbitrary bytes raise only BadQuestion, with a message that can be encoded."""
-    for parse in (parsing.parse_json, parsing.parse_form):
+    for parse in (request_values.parse_json, request_values.parse_form):
         try:
             message = f"{parse(body)}"
         except BadQuestion as error:
@@ -60,7 +60,7 @@ def test_arbitrary_bodies(body: bytes) -> None:
 def test_arbitrary_queries(raw: str) -> None:
     """Arbitrary queries, including undecodable bytes from aiohttp, raise only BadQuestion."""
     try:
-        message = f"{parsing.parse_query(raw)}"
+        message = f"{request_values.parse_query(raw)}"
     except BadQuestion as error:
         message = f"{error.detail}{error.extensions}"
     assert message.encode()
@@ -87,7 +87,7 @@ QUERIES = {
 @pytest.mark.parametrize(("raw", "text"), QUERIES.items())
 def test_query(raw: str, text: str) -> None:
     """Plus is a space, percent escapes are UTF-8, and incomplete escapes are literal."""
-    assert parsing.parse_query(raw)[0] == text
+    assert request_values.parse_query(raw)[0] == text
 
 
 INVALID_QUERIES = {
@@ -107,14 +107,14 @@ INVALID_QUERIES = {
 def test_invalid_query_names_the_parameter(raw: str, expected: tuple[str, str]) -> None:
     """The error names the parameter and the reason."""
     with pytest.raises(BadQuestion, match=expected[1]) as raised:
-        parsing.parse_query(raw)
+        request_values.parse_query(raw)
     assert raised.value.extensions["parameter"] == expected[0]
 
 
 def test_long_names_are_truncated() -> None:
     """Messages repeat at most 100 characters of a parameter name."""
     with pytest.raises(BadQuestion) as raised:
-        parsing.parse_query("q=a&" + "x" * 5000 + "=%ff")
+        request_values.parse_query("q=a&" + "x" * 5000 + "=%ff")
     assert len(raised.value.detail) < 200
 
 
@@ -123,13 +123,13 @@ def test_many_duplicate_keys_are_rejected_in_linear_time() -> None:
     body = b"{" + b",".join([b'"a":1'] * 100_000) + b"}"
     started = time.perf_counter()
     with pytest.raises(BadQuestion, match="more than once"):
-        parsing.parse_json(body)
+        request_values.parse_json(body)
     assert time.perf_counter() - started < 5
 
 
 def test_numbers() -> None:
     """3.0 becomes 3, as in JSON Schema; numbers beyond the range of a float are rejected."""
-    _, parameters = parsing.parse_json(b'{"q":"a","x":3.0,"y":1e2,"z":0.5,"w":1e300}')
+    _, parameters = request_values.parse_json(b'{"q":"a","x":3.0,"y":1e2,"z":0.5,"w":1e300}')
     assert [(value, type(value)) for value in parameters.values()] == [
         (3, int),
         (100, int),
@@ -137,36 +137,36 @@ def test_numbers() -> None:
         (1e300, float),
     ]
     with pytest.raises(BadQuestion):
-        parsing.parse_json(b'{"q":"a","x":1e999}')
+        request_values.parse_json(b'{"q":"a","x":1e999}')
 
 
 MEDIA_TYPES = {
-    "application/json": parsing.JSON_TYPE,
-    "Application/JSON; charset=UTF-8": parsing.JSON_TYPE,
-    'application/json; charset="utf-8"': parsing.JSON_TYPE,
-    "application/vnd.api+json": parsing.JSON_TYPE,
-    "application/x-www-form-urlencoded;charset=utf-8": parsing.FORM_TYPE,
+    "application/json": request_values.JSON_TYPE,
+    "Application/JSON; charset=UTF-8": request_values.JSON_TYPE,
+    'application/json; charset="utf-8"': request_values.JSON_TYPE,
+    "application/vnd.api+json": request_values.JSON_TYPE,
+    "application/x-www-form-urlencoded;charset=utf-8": request_values.FORM_TYPE,
 }
 
 
 @pytest.mark.parametrize(("header", "expected"), MEDIA_TYPES.items())
 def test_supported_media_types(header: str, expected: str) -> None:
     """JSON, its `+json` variants and forms in UTF-8, case-insensitive."""
-    assert parsing.parse_media_type(header) == expected
+    assert request_values.parse_media_type(header) == expected
 
 
 @pytest.mark.parametrize("header", [None, "", "text/json", "json", "application/json; charset=latin-1", "a+json", ";"])
 def test_unsupported_media_types(header: str | None) -> None:
     """The error lists the supported media types."""
     with pytest.raises(UnsupportedMediaType, match=r"UTF-8|application/json or"):
-        parsing.parse_media_type(header)
+        request_values.parse_media_type(header)
 
 
 def test_question_length() -> None:
     """The limit counts characters and is inclusive; white space alone is an empty question."""
-    parsing.check_question_length("問" * 10, 10)
+    request_values.check_question_length("問" * 10, 10)
     with pytest.raises(BadQuestion, match="11 characters; the maximum is 10"):
-        parsing.check_question_length("a" * 11, 10)
+        request_values.check_question_length("a" * 11, 10)
     for text in ("", " ", "\t\n\u3000"):
         with pytest.raises(BadQuestion, match="empty"):
-            parsing.check_question_length(text, 10)
+            request_values.check_question_length(text, 10)

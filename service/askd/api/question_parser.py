@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 from aiohttp import hdrs
 from multidict import MultiMapping, istr
 
-from askd.api import cache_headers, parsing
-from askd.api.auth import RedactedHeaders, scope_thread_id
+from askd.api import cache_headers, request_values
+from askd.api.admission import RedactedHeaders, scope_thread_id
 from askd.context import RequestContext
 from askd.errors import BadQuestion, DeadlineExceeded, Unavailable
 from askd.guards.cache import CacheDirectives
@@ -112,15 +112,15 @@ class QuestionParser:
     def parse_get(self, context: RequestContext, headers: Headers, target: str) -> AskRequest:
         """Parse `GET /ask?q=…`; `target` is the raw request target."""
         options = self.parse_response_options(context, headers)
-        text, parameters = parsing.parse_query(target.partition("?")[2], self._answerer.contract.question)
+        text, parameters = request_values.parse_query(target.partition("?")[2], self._answerer.contract.question)
         return self._build_request(context, headers, options, text, parameters, from_strings=True)
 
     def parse_post(
         self, context: RequestContext, headers: Headers, options: ResponseOptions, media_type: str, body: bytes
     ) -> AskRequest:
         """Parse the body of `POST /ask`; `media_type` is JSON_TYPE or FORM_TYPE."""
-        is_json = media_type == parsing.JSON_TYPE or parsing.looks_like_json(body)
-        parse = parsing.parse_json if is_json else parsing.parse_form
+        is_json = media_type == request_values.JSON_TYPE or request_values.looks_like_json(body)
+        parse = request_values.parse_json if is_json else request_values.parse_form
         text, parameters = parse(body, self._answerer.contract.question)
         return self._build_request(context, headers, options, text, parameters, from_strings=not is_json)
 
@@ -146,13 +146,13 @@ class QuestionParser:
         headers: Headers,
         options: ResponseOptions,
         text: str,
-        parameters: parsing.RawParameters,
+        parameters: request_values.RawParameters,
         *,
         from_strings: bool,
     ) -> AskRequest:
         if not self._health.is_loaded:
             raise Unavailable(self._health.load_error or "The answerer is still loading. Try again in a moment.")
-        parsing.check_question_length(text, self.limits.max_question_length)
+        request_values.check_question_length(text, self.limits.max_question_length)
         thread_id = self._pop_thread_id(parameters, context.caller, from_strings=from_strings)
         context.question_text = text
         question = Question(
@@ -169,7 +169,9 @@ class QuestionParser:
         )
         return AskRequest(question, options, _parse_cache_directives(headers))
 
-    def _pop_thread_id(self, parameters: parsing.RawParameters, caller: str, *, from_strings: bool) -> str | None:
+    def _pop_thread_id(
+        self, parameters: request_values.RawParameters, caller: str, *, from_strings: bool
+    ) -> str | None:
         """Remove and return the thread id, scoped to the caller if the request is authenticated.
 
         If the answerer does not support threads, `thread` is an ordinary parameter. This is the only place that
@@ -177,7 +179,7 @@ class QuestionParser:
         """
         if not self._answerer.supports_threads:
             return None
-        thread_id = parsing.pop_thread_id(parameters, from_strings=from_strings)
+        thread_id = request_values.pop_thread_id(parameters, from_strings=from_strings)
         return scope_thread_id(thread_id, caller) if thread_id is not None and caller else thread_id
 
 
