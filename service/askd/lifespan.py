@@ -10,7 +10,7 @@ from askd.guards.concurrency import sample_loop_lag
 from askd.guards.health import Health, call_ready_hook, poll_ready_hook, run_heartbeat
 from askd.models import Answerer, ProgressMessage
 from askd.pipeline import Pipeline
-from askd.telemetry import progress
+from askd.telemetry import load_progress
 from askd.telemetry.metrics import Metrics
 
 _log = structlog.get_logger("askd")
@@ -51,7 +51,7 @@ class AnswererLifespan:
         """Load the answerer and pass its progress to the probes, which must not disclose the path of the code."""
         answerer, health = self._pipeline.answerer, self._health
         file_name = answerer.name.rstrip("/").rpartition("/")[2]
-        async with progress.show_progress() as show:
+        async with load_progress.show_progress() as show:
 
             def report(message: str) -> None:
                 show(message)

@@ -32,10 +32,10 @@ from askd.errors import BadQuestion, DeadlineExceeded, NotAcceptable, Overloaded
 from askd.httpserver.aiohttp_bridge import bridge_of
 from askd.httpserver.client_address import ClientAddressResolver
 from askd.httpserver.connections import CloseReason
-from askd.httpserver.messages import RenderedResponse
 from askd.httpserver.negotiation import Representation, negotiate_representation
 from askd.httpserver.protocol import HttpConnection
 from askd.httpserver.request_parser import RequestHead
+from askd.httpserver.responses import RenderedResponse
 from askd.pipeline import Execution, Pipeline
 
 _ROUTE: Final = "/ask"

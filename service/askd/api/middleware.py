@@ -11,7 +11,7 @@ from askd.api.instrumentation import Instrumentation
 from askd.api.problems import ProblemRenderer, to_problem
 from askd.context import RequestContext, escape_path, request_context_var
 from askd.errors import Overloaded
-from askd.httpserver import messages
+from askd.httpserver import responses
 from askd.httpserver.aiohttp_bridge import AiohttpBridge, bridge_of
 from askd.httpserver.client_address import ClientAddressResolver
 from askd.httpserver.connections import CloseReason
@@ -99,8 +99,8 @@ class RequestMiddleware:
         except Exception as error:
             _log.error("connection_error", exc_info=error)
             bridge.connection.record_close_reason(CloseReason.FAILED)
-            context.status = messages.INTERNAL_ERROR.status
-            return messages.StaticStreamResponse(messages.INTERNAL_ERROR)
+            context.status = responses.INTERNAL_ERROR.status
+            return responses.StaticStreamResponse(responses.INTERNAL_ERROR)
         context.status = context.status or response.status
         if not response.prepared:
             self._instrumentation.finalize_response(request, response)

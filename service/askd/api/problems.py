@@ -13,8 +13,8 @@ from aiohttp import hdrs, web
 from askd.api import rendering
 from askd.context import request_context_var
 from askd.errors import AnswererFailed, InternalError, NotFound, Problem
-from askd.httpserver.messages import PROBLEM_TYPE, RenderedResponse
 from askd.httpserver.negotiation import prefers_html
+from askd.httpserver.responses import PROBLEM_TYPE, RenderedResponse
 
 RenderPage = Callable[[Mapping[str, Any], str], tuple[bytes, str]]
 """Renders the members of a problem as HTML below a path prefix. Returns body and Content-Security-Policy."""

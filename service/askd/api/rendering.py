@@ -15,8 +15,8 @@ from aiohttp import hdrs
 from askd.api import cache_headers
 from askd.api.question_parser import Headers
 from askd.errors import AnswererFailed, Problem
-from askd.httpserver.messages import RenderedResponse
 from askd.httpserver.negotiation import Representation
+from askd.httpserver.responses import RenderedResponse
 from askd.models import Answer
 from askd.pipeline import Execution
 

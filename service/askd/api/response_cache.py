@@ -13,9 +13,9 @@ from aiohttp import hdrs
 from askd.api import cache_headers, question_parser
 from askd.context import RequestContext, format_server_timing
 from askd.guards.cache import NO_DIRECTIVES
-from askd.httpserver import templates
+from askd.httpserver import response_templates
 from askd.httpserver.request_parser import RequestHead
-from askd.httpserver.templates import ResponseTemplate
+from askd.httpserver.response_templates import ResponseTemplate
 from askd.models import Answer
 from askd.pipeline import CacheKey, Execution, Pipeline
 
@@ -92,7 +92,7 @@ class ResponseCache:
             self._entries.clear()
             self._total_bytes = len(data)
         self._entries[key] = _CachedResponse(
-            templates.make_response_template(data),
+            response_templates.make_response_template(data),
             execution.dependencies.answerer.version,
             execution.question.text,
             status,

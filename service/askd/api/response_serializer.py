@@ -14,10 +14,10 @@ from askd.api.instrumentation import Instrumentation
 from askd.api.problems import ProblemRenderer, error_type
 from askd.context import RequestContext, format_server_timing, request_context_var
 from askd.errors import Overloaded
-from askd.httpserver import messages, templates
-from askd.httpserver.messages import RenderedResponse
+from askd.httpserver import response_templates, responses
 from askd.httpserver.negotiation import prefers_html
 from askd.httpserver.request_parser import RequestHead
+from askd.httpserver.responses import RenderedResponse
 
 MAX_TEMPLATES: Final = 128
 """Templates of each kind; beyond, the refusals' are cleared, and other responses are rendered in full."""
@@ -32,9 +32,9 @@ class ResponseSerializer:
         self._instrumentation = instrumentation
         self._problem_renderer = problem_renderer
         self._path = path
-        self._headers_templates: dict[tuple[str, ...], templates.HeadersTemplate] = {}
+        self._headers_templates: dict[tuple[str, ...], response_templates.HeadersTemplate] = {}
         # By `Retry-After`, length of the request id, and whether the connection closes.
-        self._shed_templates: dict[tuple[int, int, bool], templates.ResponseTemplate] = {}
+        self._shed_templates: dict[tuple[int, int, bool], response_templates.ResponseTemplate] = {}
 
     def serialize(
         self, context: RequestContext, rendered: RenderedResponse, head: RequestHead, *, closes: bool
@@ -52,9 +52,9 @@ class ResponseSerializer:
         if has_template and (template := self._headers_templates.get(key)) is not None:
             return template.render(context.request_id, format_server_timing(context, monotonic()), rendered.body)
         self._instrumentation.add_headers(head.headers, rendered.headers)
-        data = messages.serialize_response(rendered, omit_body=is_head, close_connection=closes)
+        data = responses.serialize_response(rendered, omit_body=is_head, close_connection=closes)
         if has_template and len(self._headers_templates) < MAX_TEMPLATES:
-            self._headers_templates[key] = templates.make_headers_template(data)
+            self._headers_templates[key] = response_templates.make_headers_template(data)
         return data
 
     def serialize_shed(self, context: RequestContext, error: Overloaded, head: RequestHead, *, closes: bool) -> bytes:
@@ -76,7 +76,9 @@ class ResponseSerializer:
             template = self._build_shed_template(retry_after, id_length, closes=closes)
         return template.render(context.request_id, format_server_timing(context, monotonic()))
 
-    def _build_shed_template(self, retry_after: int, id_length: int, *, closes: bool) -> templates.ResponseTemplate:
+    def _build_shed_template(
+        self, retry_after: int, id_length: int, *, closes: bool
+    ) -> response_templates.ResponseTemplate:
         """Render a refusal in full and cut a template from it."""
         previous_context = request_context_var.get()
         request_context_var.set(
@@ -89,8 +91,8 @@ class ResponseSerializer:
             request_context_var.set(previous_context)
         if len(self._shed_templates) >= MAX_TEMPLATES:
             self._shed_templates.clear()
-        template = templates.make_response_template(
-            messages.serialize_response(rendered, omit_body=False, close_connection=closes),
+        template = response_templates.make_response_template(
+            responses.serialize_response(rendered, omit_body=False, close_connection=closes),
             request_id=_PLACEHOLDER_ID,
             request_id_length=id_length,
         )

@@ -26,7 +26,7 @@ from askd.models import Answer, Answerer, Parameter, Question
 from askd.quota import Quota
 from askd.redis_backend.connection import RedisConnection, redact_url
 from askd.redis_backend.rate_limit import GCRA_SCRIPT
-from askd.telemetry import progress, tracing
+from askd.telemetry import load_progress, tracing
 
 _LABEL_WIDTH: Final = 14
 _NOT_DETERMINISTIC: Final = "off: the answerer is not deterministic"
@@ -130,7 +130,7 @@ async def _load_answerer(settings: Settings) -> AsyncIterator[Answerer]:
     with contextlib.redirect_stdout(sys.stderr):
         answerer = registry.create_answerer(settings)
         try:
-            async with progress.show_progress() as show:
+            async with load_progress.show_progress() as show:
                 await answerer.load(show)
             yield answerer
         finally:

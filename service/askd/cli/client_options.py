@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askd.cli.settings_options import print_to_stderr
+from askd.cli.settings_command import print_to_stderr
 from askd.config import fields
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def report_failure(failure: "RequestFailed", *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(failure.to_dict(), indent=2, ensure_ascii=False))
     else:
-        from askd.client.text import replace_control_characters  # noqa: PLC0415 - not needed for help
+        from askd.client.terminal_text import replace_control_characters  # noqa: PLC0415 - not needed for help
 
         print_to_stderr(replace_control_characters(failure.message))
     return failure.exit_code
@@ -122,7 +122,7 @@ def report_failure(failure: "RequestFailed", *, as_json: bool) -> int:
 def write_stdout(text: str) -> None:
     """Write text to standard output without buffering; control characters are replaced on a terminal."""
     if sys.stdout.isatty():
-        from askd.client.text import replace_control_characters  # noqa: PLC0415 - not needed for help
+        from askd.client.terminal_text import replace_control_characters  # noqa: PLC0415 - not needed for help
 
         text = replace_control_characters(text)
     click.echo(text, nl=False)

@@ -17,8 +17,7 @@ from click.core import ParameterSource
 
 from askd import reload
 from askd.cli import client_options, settings_help
-from askd.cli.settings_help import CONTEXT_SETTINGS
-from askd.cli.settings_options import (
+from askd.cli.settings_command import (
     DEVELOPMENT_ENV_FILE,
     EnvironmentVariables,
     SettingsCommand,
@@ -26,6 +25,7 @@ from askd.cli.settings_options import (
     print_to_stderr,
     warn_about_unknown_variables,
 )
+from askd.cli.settings_help import CONTEXT_SETTINGS
 from askd.config import Settings, unknown_variables
 from askd.config.environment import flag_name
 
@@ -152,7 +152,7 @@ def _explain(
     **connection: Any,
 ) -> int:
     from askd.client import report
-    from askd.client.measurement import measure_repeatedly
+    from askd.client.request_measurement import measure_repeatedly
 
     if url is None:
         _reject_options("{} requires --url: add --url, or remove the option", ("token_file", "ca_file"))

@@ -10,7 +10,7 @@ from askd.client import errors
 from askd.client.errors import EXIT_UNREACHABLE, RequestFailed
 from askd.client.http_client import MAX_BODY_SIZE, Response, Session, decode_json_or_none
 from askd.client.target import OutgoingRequest, ServerTarget
-from askd.sse import EventTooLong, ServerSentEvent, SSEParser
+from askd.sse_parser import EventTooLong, ServerSentEvent, SSEParser
 
 TextWriter = Callable[[str], None]
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from askd.client.errors import RequestFailed
-from askd.client.measurement import NETWORK_STEP, RequestMeasurement, TimedStep
-from askd.client.text import truncate
+from askd.client.request_measurement import NETWORK_STEP, RequestMeasurement, TimedStep
+from askd.client.terminal_text import truncate
 
 LINE_WIDTH: Final = 79
 PERCENTILES: Final = (50, 90, 99, 100)

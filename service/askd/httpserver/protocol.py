@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Final, cast
 import structlog
 
 from askd.errors import BadQuestion, Problem
-from askd.httpserver import messages
+from askd.httpserver import responses
 from askd.httpserver.aiohttp_bridge import AiohttpBridge
 from askd.httpserver.client_address import canonical_address
 from askd.httpserver.connections import CloseReason
 from askd.httpserver.early_transport import EarlyTransport
-from askd.httpserver.messages import StaticResponse
 from askd.httpserver.request_parser import (
     MAX_CACHED_HEAD_SIZE,
     MAX_CACHED_HEADS,
@@ -24,6 +23,7 @@ from askd.httpserver.request_parser import (
     RequestHead,
     RequestParser,
 )
+from askd.httpserver.responses import StaticResponse
 from askd.httpserver.sockets import reset_on_close
 from askd.httpserver.write_batch import MAX_BATCHED_RESPONSE_BYTES
 
@@ -146,7 +146,7 @@ class HttpConnection(asyncio.Protocol):
         self.transport = transport
         if not self._server.connections.try_add(self):
             self._ignores_requests = True
-            transport.write(messages.TOO_MANY_CONNECTIONS.render())
+            transport.write(responses.TOO_MANY_CONNECTIONS.render())
             transport.close()
 
     def _replace_transport(self, early: EarlyTransport, transport: asyncio.Transport) -> None:
@@ -237,7 +237,7 @@ class HttpConnection(asyncio.Protocol):
             budget -= 1
             request = queue.popleft()
             if request.head is None or request.refusal is not None:
-                self._refuse(request.refusal or messages.MALFORMED_REQUEST)
+                self._refuse(request.refusal or responses.MALFORMED_REQUEST)
             else:
                 self._handle(request.head, request.arrived_at, request)
         if queue or self._is_reading_paused:
@@ -256,7 +256,7 @@ class HttpConnection(asyncio.Protocol):
             except Exception:
                 _log.exception("fast_path_failed")
                 self.record_close_reason(CloseReason.FAILED)
-                response = messages.INTERNAL_ERROR.render()
+                response = responses.INTERNAL_ERROR.render()
                 self.close_after_response_reason = CloseReason.FAILED
         if isinstance(response, bytes):
             self._send(response, closes=self.close_after_response_reason is not None or not head.keep_alive)
@@ -378,7 +378,7 @@ class HttpConnection(asyncio.Protocol):
             return
         has_begun = self._pending is None and self._bridge is not None and self._bridge.has_begun_response
         if reason is CloseReason.DEADLINE and self.is_busy and not has_begun:
-            self.write_data(messages.DEADLINE_EXCEEDED.render())
+            self.write_data(responses.DEADLINE_EXCEEDED.render())
             self.close()
         elif transport.is_closing() or self.is_busy or self.buffered_bytes or transport.get_extra_info("sslcontext"):
             if self.buffered_bytes:

@@ -13,8 +13,8 @@ from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from askd.httpserver import messages
-from askd.httpserver.messages import StaticResponse
+from askd.httpserver import responses
+from askd.httpserver.responses import StaticResponse
 
 MAX_HEADERS: Final = 128
 """Headers of one request."""
@@ -181,7 +181,7 @@ class RequestParser:
                 if isinstance(error, httptools.HttpParserCallbackError) and self._refusal is None:
                     raise  # a bug in a callback
                 if isinstance(error, httptools.HttpParserInvalidMethodError) and _UNKNOWN_METHOD.match(data):
-                    self._refusal = messages.METHOD_NOT_IMPLEMENTED
+                    self._refusal = responses.METHOD_NOT_IMPLEMENTED
                 self._fail()
                 return
         if self.head_started_at is not None:
@@ -189,14 +189,14 @@ class RequestParser:
             size = len(data) if started_before else len(data) - (data.rfind(_HEAD_END) + 1)
             self._unfinished_size += size
             if self._unfinished_size > MAX_HEAD_SIZE:
-                self._refusal = messages.HEADERS_TOO_LARGE
+                self._refusal = responses.HEADERS_TOO_LARGE
                 self._fail()
 
     def _fail(self) -> None:
         last, self.has_failed = self._request, True
         if last is not None and last.is_complete and last.head is not None and not last.head.keep_alive:
             return  # data after the last request of the connection
-        refusal = self._refusal or messages.MALFORMED_REQUEST
+        refusal = self._refusal or responses.MALFORMED_REQUEST
         if self.is_in_body and last is not None:
             last.refusal = refusal
             self._on_body(last)
@@ -217,7 +217,7 @@ class RequestParser:
         """Add a part of the target."""
         self._target += part
         if len(self._target) > self._max_line_size:
-            self._refuse(messages.URI_TOO_LONG)
+            self._refuse(responses.URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header; trailers of a chunked body are ignored."""
@@ -226,7 +226,7 @@ class RequestParser:
         size = len(name) + len(value)
         self._fields_size += size
         if size > MAX_FIELD_SIZE or len(self._headers) == MAX_HEADERS or self._fields_size > MAX_HEAD_SIZE:
-            self._refuse(messages.HEADERS_TOO_LARGE)
+            self._refuse(responses.HEADERS_TOO_LARGE)
         self._headers.append((name.decode(), value.decode("utf-8", "surrogateescape").rstrip(" \t")))
 
     def on_headers_complete(self) -> None:
@@ -235,13 +235,13 @@ class RequestParser:
         version = parser.get_http_version()
         headers = CIMultiDictProxy(_combine_lists(CIMultiDict(self._headers)))
         if version not in _VERSIONS:
-            self._refuse(messages.VERSION_NOT_SUPPORTED)
+            self._refuse(responses.VERSION_NOT_SUPPORTED)
         if version == "1.1" and len(headers.getall("Host", ())) != 1:
-            self._refuse(messages.MALFORMED_REQUEST)
+            self._refuse(responses.MALFORMED_REQUEST)
         if version == "1.0" and "Transfer-Encoding" in headers:  # RFC 9112, section 6.1
-            self._refuse(messages.MALFORMED_REQUEST)
+            self._refuse(responses.MALFORMED_REQUEST)
         if not target.startswith("/") and not _is_valid_target(target):
-            self._refuse(messages.MALFORMED_REQUEST)
+            self._refuse(responses.MALFORMED_REQUEST)
         head = RequestHead(
             parser.get_method().decode(),
             target,

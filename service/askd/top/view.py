@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from askd.client.text import truncate
+from askd.client.terminal_text import truncate
 from askd.top.metrics_delta import NO_DELTA, MetricsDelta, MetricsSnapshot
 
 SCREEN_WIDTH: Final = 79

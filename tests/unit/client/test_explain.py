@@ -1,7 +1,6 @@
 """Steps, bars, percentiles and summaries of measured requests."""
 
 from askd.client.errors import RequestFailed
-from askd.client.measurement import RequestMeasurement, TimedStep, build_steps, parse_server_timing
 from askd.client.report import (
     LINE_WIDTH,
     build_summary,
@@ -13,6 +12,7 @@ from askd.client.report import (
     render_summary,
     render_timeline,
 )
+from askd.client.request_measurement import RequestMeasurement, TimedStep, build_steps, parse_server_timing
 
 
 def create_measurement(served_by: str = "a", seconds: float = 0.1) -> RequestMeasurement:

@@ -20,7 +20,7 @@ import msgspec
 from askd.answerers.remote import errors
 from askd.circuit_breaker import Attempt
 from askd.models import ClientSpan, Question
-from askd.sse import EventTooLong, SSEParser
+from askd.sse_parser import EventTooLong, SSEParser
 
 JSON_MEDIA_TYPE: Final = "application/json"
 EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"

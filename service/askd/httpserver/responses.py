@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from askd.httpserver.templates import http_date, http_date_bytes
+from askd.httpserver.response_templates import http_date, http_date_bytes
 
 PROBLEM_TYPE: Final = "application/problem+json"
 MALFORMED_REQUEST_BODY: Final = (

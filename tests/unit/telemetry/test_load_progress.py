@@ -3,8 +3,8 @@
 import asyncio
 
 from askd.models import ProgressMessage
-from askd.telemetry import progress
-from askd.telemetry.progress import ProgressReporter
+from askd.telemetry import load_progress
+from askd.telemetry.load_progress import ProgressReporter
 from tests.support.fakes import Clock, wait_until
 from tests.support.log_capture import LogCapture, TerminalStream
 
@@ -29,7 +29,7 @@ def test_bar_shows_the_fraction() -> None:
 async def test_progress_is_logged_without_a_terminal() -> None:
     """While the answerer is loading, the log has message, percentage and duration, once there is a message."""
     with LogCapture() as log:
-        async with progress.show_progress(interval=0.001) as report:
+        async with load_progress.show_progress(interval=0.001) as report:
             report(ProgressMessage.with_fraction("read 100,000 entries", 0.25))
             await wait_until(lambda: len(log.lines("answerer_loading")) >= 2)
         count = len(log.lines("answerer_loading"))
@@ -41,7 +41,7 @@ async def test_progress_is_logged_without_a_terminal() -> None:
 async def test_bar_stays_below_the_log() -> None:
     """On a terminal the bar is below the log, and is erased at the end."""
     with LogCapture(log_format="console", stream=TerminalStream()) as log:
-        async with progress.show_progress(interval=0.001) as report:
+        async with load_progress.show_progress(interval=0.001) as report:
             report(ProgressMessage.with_fraction("read", 1.0))
             await wait_until(lambda: "█" in log.stream.getvalue().decode())
         assert log.stream.getvalue().decode().endswith("\r\x1b[2K")

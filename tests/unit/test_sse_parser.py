@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askd.sse import EventTooLong, ServerSentEvent, SSEParser
+from askd.sse_parser import EventTooLong, ServerSentEvent, SSEParser
 
 TEXTS = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=20)
 
