@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.chart import resource_schemas
-from tests.chart.conventions import ACCEPTED, REFUSED
+from tests.chart.values_from_other_charts import ACCEPTED, REFUSED
 from tools.chart.generate import OTHER_NAMES
 from tools.chart.helm import HELM_COMMANDS, KUBERNETES_VERSION, clusterless_environment
 from tools.chart.values_file import CHART_FOLDER
