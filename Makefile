@@ -108,7 +108,7 @@ lint-image: $(LINT_VENV)/.installed ## check the Dockerfiles and the release wor
 	$(LINT_VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 contract: $(VENV)/.installed-test ## at a release: record the public interface that must stay compatible
-	$(BIN)/python -m tools.contract
+	$(BIN)/python -m tools.contract.record_release
 
 settings-page: $(VENV)/.installed-test ## write docs/reference/settings.md from the settings
 	$(BIN)/python -m tools.docs_settings.page
@@ -185,7 +185,7 @@ $(BENCH_VENV)/.installed: pyproject.toml requirements.lock benchmarks/compare/re
 		$(BENCH_VENV)/bin/python -m pip install --quiet "$$peer" || echo "skipped: $$peer cannot be installed"; done
 	@touch $@
 
-$(LINT_VENV)/.installed: tests/image/requirements-lint.txt
+$(LINT_VENV)/.installed: tools/requirements-lint.txt
 	$(call create,$(LINT_VENV))
 	$(LINT_VENV)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
