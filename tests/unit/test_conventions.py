@@ -184,12 +184,6 @@ def test_sleeps_are_found(code: str, expected: list[int]) -> None:
     assert list(sleep_lines(ast.parse(code))) == expected
 
 
-def test_changelog_has_the_current_version() -> None:
-    """CHANGELOG.md has a heading for the package's version."""
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert re.search(rf"^##\s+\[?v?{re.escape(askd.__version__)}\b", text, re.MULTILINE)
-
-
 def test_no_file_has_a_personal_path() -> None:
     """No file contains an absolute path into a home or work folder."""
     violations = [
