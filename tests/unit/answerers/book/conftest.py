@@ -1,12 +1,14 @@
 """Fixtures that write and load books."""
 
+import asyncio
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from askd.answerers.book.answerer import BookAnswerer
+from askd.answerers.book.answerer import BookAnswerer, ReloadOutcome
+from askd.models import Answer, Question
 
 
 @pytest.fixture
@@ -36,3 +38,15 @@ async def load() -> AsyncIterator[Callable[[Path | None], Awaitable[BookAnswerer
     yield load
     for book in books:
         await book.close()
+
+
+def exact(book: BookAnswerer, text: str) -> Answer | None:
+    """Return the exact answer of the book."""
+    return book.try_immediate(Question(text=text))
+
+
+async def wait_until_reloaded(outcomes: asyncio.Queue[ReloadOutcome]) -> None:
+    """Wait for a reload that succeeds. An earlier one may fail because the file was empty for a moment."""
+    async with asyncio.timeout(20):
+        while await outcomes.get() != "reloaded":
+            pass

@@ -1,4 +1,4 @@
-"""Tests of the readers of single files with valid files, in the shapes of public FAQs."""
+"""Tests of the readers of JSON, YAML and tables with valid files, in the shapes of public FAQs."""
 
 import itertools
 import json
@@ -22,6 +22,11 @@ def test_yaml_one_or_several_questions() -> None:
     )
     result = [(entry.questions, entry.answer) for entry in read_entries(yaml_file.READER, text)]
     assert result == [(["a"], "one"), (["b", "c"], "one"), (["d"], "l1\nl2\n")]
+
+
+def test_yaml_between_document_marks() -> None:
+    """A document mark at the end begins no second document."""
+    assert read_entries(yaml_file.READER, "---\n- {q: a, a: b}\n---\n# end\n") == [Entry("a", "b")]
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n", "[]", "---\n...\n"])
@@ -51,49 +56,6 @@ def test_json_slices_yield_all_entries(book: list[object], indent: int | None, s
     assert [{"ask": entry.ask, "answer": entry.answer} for entry in result] == book
 
 
-def test_markdown_headings_are_questions() -> None:
-    """Headings of levels 2 to 4 are questions; titles are not; deeper headings and code belong to the answer."""
-    text = """---
-title: x
----
-# Title
-Preface.
-
-## Why [a](http://b)? ##
-One.
-
-##### Detail
-```sh
-## no heading
-```
-
-## Section
-
-### Deep {#deep}
-Two.
-
-Underlined
-----------
-Three.
-
-A paragraph
-of two lines
----
-# Another title
-"""
-    result = [(entry.ask, entry.answer) for entry in read_entries(markdown_file.READER, text)]
-    assert result == [
-        ("Why a?", "One.\n\n##### Detail\n```sh\n## no heading\n```"),
-        ("Deep", "Two."),
-        ("Underlined", "Three.\n\nA paragraph\nof two lines\n---"),
-    ]
-
-
-def test_markdown_with_windows_line_endings() -> None:
-    """Carriage returns are not part of questions or answers."""
-    assert read_entries(markdown_file.READER, "## a\r\nb\r\nc\r\n") == [Entry("a", "b\nc")]
-
-
 ONE = [("a?", "b")]
 TWO = [("a?", "b"), ("c?", "d")]
 
@@ -103,11 +65,14 @@ JSON_SHAPES = [
     ('[{"q": "a?", "a": "b"}, {"prompt": "c?", "text": "d"}]', TWO),
     ('[{"query": "a?", "answers": ["b", "c"]}]', [("a?", "b\n\nc")]),
     ('[{"title": "a?", "content": "b"}]', ONE),
+    ('[{"heading": "a?", "contents": "b"}, {"header": "c?", "body": "d"}]', TWO),
     ('{"ask": "a?", "answer": "b"}', ONE),
     ('{"faqs": [{"question": "a?", "answer": "b"}, {"question": "c?", "answer": "d"}]}', TWO),
     ('{"version": 1, "authors": [{"name": "x"}], "questions": [{"question": "a?", "answer": "b"}]}', ONE),
     ('[{"title": "g", "description": "h", "items": [{"q": "a?", "a": "b"}]}, {"more": [{"q": "c?", "a": "d"}]}]', TWO),
     ('{"general": {"title": "g", "entries": [{"q": "a?", "a": "b"}]}}', ONE),
+    ('[{"canonical_question": "a?", "answerText": "b"}, {"title": "c?", "descriptions": ["d"]}]', TWO),
+    ('[{"Frage": "a?", "Antwort": "b"}, {"質問": "c?", "回答": "d"}]', TWO),
     ('{"a?": "b", "c?": "d"}', TWO),
     ('{"hello": "Hi"}', [("hello", "Hi")]),
     ('{"general": {"a?": "b"}, "other": {"c?": "d"}}', TWO),
@@ -162,6 +127,28 @@ def test_language_of_a_group() -> None:
     assert [entry.fields for entry in read_entries(yaml_file.READER, text)] == [{"language": "de"}, {"language": "en"}]
 
 
+def test_keys_with_a_language() -> None:
+    """An object or a row has an entry in each language of its keys that has a text, with the other keys as fields."""
+    text = """
+        [{"id": 7, "created_at": 1, "question_en": "a", "answer_en": "b", "question_fr": "c", "answer_fr": "d"},
+         {"question_en": "e", "answer_en": "f", "question_fr": "", "answer_fr": ""}]
+    """
+    fields = {"id": 7, "created_at": 1}
+    english, french = {"language": "en"}, {"language": "fr"}
+    expected = [
+        Entry("a", "b", [], fields | english),
+        Entry("c", "d", [], fields | french),
+        Entry("e", "f", [], english),
+    ]
+    assert read_entries(json_file.READER, text) == expected
+    assert json_file.READER.find_entry_lines(text.encode(), {1, 2}) == {1: 2, 2: 3}
+    text = '{"id": 7, "question": {"en": "a", "Hausa": "c"}, "answer": {"en": "b", "Hausa": "d"}}'
+    expected = [Entry("a", "b", [], {"language": "en", "id": 7}), Entry("c", "d", [], {"language": "Hausa", "id": 7})]
+    assert read_entries(json_file.READER, text) == expected
+    expected = [Entry("a", "b", [], english), Entry("c", "d", ["e"], french)]
+    assert read_entries(table_file.READER, "q_en,q_fr,a_en,a_fr,keywords_fr\na,c,b,d,e\n") == expected
+
+
 JSON_VALUE = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), TEXT),
     lambda value: st.one_of(st.lists(value, max_size=3), st.dictionaries(TEXT, value, max_size=3)),
@@ -206,163 +193,15 @@ def test_tables_with_forgotten_quotes() -> None:
     """A comma with a space after it does not begin a cell if the row has too many; unnamed columns are ignored."""
     text = "id,question,answer,\n1,Why a, b?,One, two.,x\n"
     assert read_entries(table_file.READER, text) == [Entry("Why a, b?", "One, two.", [], {"id": "1"})]
+    assert read_entries(table_file.READER, "question,answer\na?, b, c,d\n") == [Entry("a?", " b, c,d")]
 
 
-def read_markdown(text: str) -> list[tuple[str, str]]:
-    """Return the questions and answers of a Markdown file."""
-    return read_pairs(markdown_file.READER, text)
-
-
-def test_markdown_questions_of_level_one() -> None:
-    """Headings of level 1 are questions if several have text of their own, or if one reads as a question."""
-    assert read_markdown("# a\nb\n# c\nd\n") == [("a", "b"), ("c", "d")]
-    assert read_markdown("# Why a?\nb\n") == [("Why a?", "b")]
-    assert read_markdown("# Questions?\nSee below.\n## a?\nb\n") == [("a?", "b")]
-
-
-def test_markdown_attributes_numbers_and_marks_are_dropped() -> None:
-    """Attributes, tags, numbers and bold marks are not part of the question, attribute lines not of the answer."""
-    text = """
-## 1. Why **a**? {: #a .b }
-{: .note }
-One.
-## <a name="x"></a>Q2: Why b? {#c}
-A: Two {x}.
-"""
-    assert read_markdown(text) == [("Why a?", "One."), ("Why b?", "Two {x}.")]
-
-
-def test_markdown_sections_are_left_out() -> None:
-    """Tables of contents, sections without text and introductions of a group of questions are no entries."""
-    text = """
-# FAQ
-## Contents
-- [Why a?](#a)
-## Questions
-* [Why a?](#a)
-* [Other](#b)
-## General
-Some words.
-### Why a?
-One.
-
-[Back to top](#faq)
-## Support
-## Topic
-Two.
-***
-## License
-MIT
-"""
-    assert read_markdown(text) == [("Why a?", "One."), ("Topic", "Two.")]
-
-
-def test_markdown_deeper_headings_belong_to_a_question() -> None:
-    """Headings below a question that read as no questions are part of its answer."""
-    text = "## How do I install it?\n### Linux\nOne.\n### macOS\nTwo.\n## Can I remove it?\nYes.\n"
-    assert read_markdown(text) == [
-        ("How do I install it?", "### Linux\nOne.\n### macOS\nTwo."),
-        ("Can I remove it?", "Yes."),
-    ]
-
-
-def test_markdown_headings_of_levels_five_and_six() -> None:
-    """They belong to the answer, unless they read as questions."""
-    text = "## Topic\nUse `<details>`.\n##### Detail\nOne.\n##### Why?\nTwo.\n"
-    assert read_markdown(text) == [("Why?", "Two.")]
-    assert read_markdown("## Topic\nUse `<details>`.\n##### Detail\nOne.\n") == [
-        ("Topic", "Use `<details>`.\n##### Detail\nOne.")
-    ]
-
-
-def test_markdown_details() -> None:
-    """A `<details>` block is a question, unless it is part of the answer to a heading."""
-    text = """
-# FAQ
-## General
-<details>
-<summary><b>Why a?</b></summary>
-
-One.
-
-## not a heading of the file
-<details><summary>Inner?</summary>x</details>
-</details>
-<details><summary>b</summary>Two.</details>
-
-## Why?
-Because:
-<details><summary>Log</summary>
-x
-</details>
-"""
-    inner = "## not a heading of the file\n<details><summary>Inner?</summary>x</details>"
-    assert read_markdown(text) == [
-        ("Why a?", f"One.\n\n{inner}"),
-        ("b", "Two."),
-        ("Why?", "Because:\n<details><summary>Log</summary>\nx\n</details>"),
-    ]
-
-
-def test_markdown_bold_lines() -> None:
-    """Bold lines that read as questions, and lines labelled with Q, are questions; other bold lines are not."""
-    text = """
-# FAQ
-**Why a?**
-One.
-
-**Note**
-
-1. **Is b allowed?** Yes.
-
-__Q: and c__
-
-**A:** Three.
-
-**Q**. Why d?
-
-**A**. Four.
-```
-**Why code?**
-```
-"""
-    assert read_markdown(text) == [
-        ("Why a?", "One.\n\n**Note**"),
-        ("Is b allowed?", "Yes."),
-        ("and c", "Three."),
-        ("Why d?", "Four.\n```\n**Why code?**\n```"),
-    ]
-
-
-def test_mdx() -> None:
-    """Imports, comments and tags of components are dropped; accordions are questions."""
-    text = """---
-title: x
----
-import X from "./x"
-{/* comment */}
-<!-- another
-## comment -->
-<AccordionGroup>
-  <Accordion title="Why a?">
-    One.
-    <X />
-    Import duties apply.
-  </Accordion>
-  <Accordion title={"Why b?"} icon="c">Two.</Accordion>
-</AccordionGroup>
-
-## Why c?
-<Note>
-Three.
-</Note>
-"""
-    assert read_markdown(text) == [
-        ("Why a?", "One.\nImport duties apply."),
-        ("Why b?", "Two."),
-        ("Why c?", "Three."),
-    ]
-    assert markdown_file.READER.find_entry_lines(text.encode(), {0, 1, 2}) == {0: 9, 1: 14, 2: 17}
+def test_tables_without_a_header() -> None:
+    """A first line of a question and its answer is an entry, as are all further lines of two cells."""
+    text = 'a?,"b, c"\nd,e\n'
+    assert read_entries(table_file.READER, text) == [Entry("a?", "b, c"), Entry("d", "e")]
+    assert table_file.READER.find_entry_lines(text.encode(), {0, 1}) == {0: 1, 1: 2}
+    assert table_file.READER.is_book(text.encode())
 
 
 @pytest.mark.parametrize(

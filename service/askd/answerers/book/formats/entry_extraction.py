@@ -1,27 +1,46 @@
 """Finds the entries in the values of a JSON or YAML file, whatever the shape of the file.
 
 Known shapes: a list of entries; entries in groups or below a key such as `faqs`; a map from questions to answers;
-conversations as in ChatterBot's corpus; intents with `patterns` and `responses`; schema.org's FAQPage.
+conversations as in ChatterBot's corpus; intents with `patterns` and `responses`; schema.org's FAQPage. Keys may be
+words of the languages that askd knows, or end in a language, as in `question_en` and `question_fr`.
 """
 
 import functools
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from askd.answerers.book.formats import Entry, is_question
+from askd.answerers.book.languages import find_language
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and indexes that lead from the root of a file to a value."""
 
-_QUESTION_KEYS: Final = ("ask", "question", "questions", "q", "prompt", "query", "patterns")
-_ANSWER_KEYS: Final = ("answer", "answers", "response", "responses", "a", "text", "acceptedanswer")
-_TITLE_ANSWER_KEYS: Final = ("content", "body", "text", "description")
-"""Answers of an entry whose question is its `title`, if it has none of the keys above."""
+# fmt: off
+_QUESTION_KEYS: Final = (
+    "ask", "question", "questions", "q", "prompt", "query", "patterns",
+    "frage", "pregunta", "domanda", "pergunta", "vraag", "вопрос", "السؤال", "问题", "問題", "質問", "질문",
+)
+_ANSWER_KEYS: Final = (
+    "answer", "answers", "response", "responses", "a", "text", "acceptedanswer",
+    "antwort", "réponse", "reponse", "respuesta", "risposta", "resposta", "antwoord", "ответ", "الجواب", "答案", "回答",
+    "답변",
+)
+# fmt: on
+_TITLE_KEYS: Final = ("title", "heading", "header")
+"""Questions of an entry that has none of the keys above."""
+_TITLE_ANSWER_KEYS: Final = ("content", "contents", "body", "text", "description", "descriptions")
+"""Answers of such an entry."""
 _KEYWORD_KEYS: Final = ("keywords", "keyword")
 _RESERVED_FIELDS: Final = frozenset({"answer", "question", "score"})
 """Names of extra fields that the response already has."""
+_LANGUAGE: Final = re.compile(r"[a-z]{2}")
+_LANGUAGE_SUFFIX: Final = re.compile(r"(.+)[-_.]([a-z]{2})")
+"""Name of a key in one of several languages."""
+_WORD_BOUNDARY: Final = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
+_QUALIFIERS: Final = frozenset({"bot", "canonical", "customer", "faq", "full", "html", "main", "text", "user"})
+"""Words of a key that do not change its meaning, as in `canonical_question` and `answerText`."""
 _LIST_SEPARATOR: Final = re.compile(r"[,;|]")
 _ENTRY_HINT: Final = "an entry has a question (`ask` or `question`) and an `answer`"
 
@@ -60,10 +79,10 @@ def find_entries(value: Any, path: Path = ()) -> Iterator[tuple[Path, Entry]]:
 def _find_mapping_entries(value: dict[str, Any], path: Path) -> Iterator[tuple[Path, Entry]]:
     groups: list[str] = []
     is_entry = is_record(value)
-    if not is_entry or _get_layout(tuple(value)).by_title:  # a group may have a title and a description
+    if not is_entry or _get_layouts(tuple(value))[0].by_title:  # a group may have a title and a description
         groups = [key for key, item in value.items() if isinstance(item, (list, dict)) and contains_entries(item)]
     if is_entry and not groups:
-        if entry := parse_record(value, path):
+        for entry in parse_record(value, path):
             yield path, entry
     elif groups:
         language = value.get("language")
@@ -108,23 +127,54 @@ def contains_entries(value: Any) -> bool:
     )
 
 
-def parse_record(record: Mapping[str, Any], path: Path = ()) -> Entry | None:
-    """Return the entry of an object or a row that has a question and an answer, or None if it is an empty intent.
+def parse_record(record: Mapping[str, Any], path: Path = ()) -> Iterator[Entry]:
+    """Yield the entry of an object or a row that has a question and an answer, in each language of its keys.
+
+    An empty intent has no entry.
 
     Raises:
         StructureError: A value has the wrong type.
     """
-    question_key, answer_key, keyword_key, field_keys, _ = _get_layout(tuple(record))
-    if question_key is None or answer_key is None:
+    layouts = _get_layouts(tuple(record))
+    question = record.get(layouts[0].question or "")
+    if isinstance(question, dict) and any(map(_is_language, question)):
+        for language in question:
+            yield from parse_record(_select_language(record, language), path)
+        return
+    if len(layouts) > 1:  # a language may lack a translation
+        layouts = [item for item in layouts if any(_filled(record[key]) for key in item[:2] if key)] or layouts
+    for layout in layouts:
+        if entry := _parse_entry(record, layout, path):
+            yield entry
+
+
+def _is_language(key: str) -> bool:
+    return bool(_LANGUAGE.fullmatch(key) or find_language(key))
+
+
+def _select_language(record: Mapping[str, Any], language: str) -> dict[str, Any]:
+    """Return an object with the texts in one language instead of objects with a text in each language."""
+    texts = {
+        key: value[language] if isinstance(value, dict) and language in value else value
+        for key, value in record.items()
+    }
+    return {"language": language, **texts}
+
+
+def _parse_entry(record: Mapping[str, Any], layout: "_Layout", path: Path) -> Entry | None:
+    if layout.question is None or layout.answer is None:
         raise StructureError(path, _describe_missing(record, path))
-    question, answer = record[question_key], record[answer_key]
-    if question_key.strip().lower() == "patterns" and not (_filled(question) and _filled(answer)):
+    question, answer, keywords = record[layout.question], record[layout.answer], layout.keywords
+    if layout.question.strip().lower() == "patterns" and not (_filled(question) and _filled(answer)):
         return None
+    fields = {key: record[key] for key in layout.fields if key in record and _filled(record[key])}
+    if layout.language:
+        fields.setdefault("language", layout.language)
     return Entry(
-        _parse_question(question, (*path, question_key), question_key),
-        _parse_answer(answer, (*path, answer_key), answer_key),
-        _parse_keywords(record[keyword_key], (*path, keyword_key)) if keyword_key and keyword_key in record else [],
-        {key: record[key] for key in field_keys if key in record and _filled(record[key])},
+        _parse_question(question, (*path, layout.question), layout.question),
+        _parse_answer(answer, (*path, layout.answer), layout.answer),
+        _parse_keywords(record[keywords], (*path, keywords)) if keywords and keywords in record else [],
+        fields,
     )
 
 
@@ -137,36 +187,69 @@ class _Layout(NamedTuple):
     fields: tuple[str, ...]
     by_title: bool
     """Whether the question is a title, which a group may have as well."""
+    language: str | None
+    """Suffix of the keys, such as "en"."""
 
 
 @functools.lru_cache(maxsize=256)
-def _get_layout(keys: tuple[str, ...]) -> _Layout:
-    """Return the layout of objects with these keys. Cached, because all entries of a file are alike."""
-    names = {key.strip().lower(): key for key in reversed(keys)}
+def _get_layouts(keys: tuple[str, ...]) -> Sequence[_Layout]:
+    """Return the layout of objects with these keys, or a layout for each language if the names end in languages.
+
+    Cached, because all entries of a file are alike.
+    """
+    names = {key: key.strip().lower() for key in keys}
+    simple_names = {key: _remove_qualifiers(key) for key in keys}
+    return _find_complete_layouts(names) or _find_complete_layouts(simple_names) or [_find_layout(names)]
+
+
+def _remove_qualifiers(key: str) -> str:
+    words = [word.lower() for word in _WORD_BOUNDARY.split(key) if word]
+    return "_".join(word for word in words if word not in _QUALIFIERS) or key.strip().lower()
+
+
+def _find_complete_layouts(names: Mapping[str, str]) -> list[_Layout]:
+    """Return the layouts that have a question and an answer, given the name of each key."""
+    layout = _find_layout(names)
+    if layout.question and layout.answer:
+        return [layout]
+    names_by_language: dict[str, dict[str, str]] = {}
+    for key, name in names.items():
+        if match := _LANGUAGE_SUFFIX.fullmatch(name):
+            names_by_language.setdefault(match[2], {})[key] = match[1]
+    layouts = [_find_layout(own, language) for language, own in names_by_language.items()]
+    languages = [item.language for item in layouts if item.question and item.answer and item.language]
+    common = {key: name for key, name in names.items() if not any(key in names_by_language[item] for item in languages)}
+    return [_find_layout(names_by_language[language] | common, language) for language in languages]
+
+
+def _find_layout(names: Mapping[str, str], language: str | None = None) -> _Layout:
+    """Return the layout of an object, given the name of each of its keys: in lower case, without a language."""
+    keys = {name: key for key, name in reversed(tuple(names.items()))}
 
     def find(candidates: tuple[str, ...]) -> str | None:
-        return next((names[name] for name in candidates if name in names), None)
+        return next((keys[name] for name in candidates if name in keys), None)
 
     question, answer, keywords = find(_QUESTION_KEYS), find(_ANSWER_KEYS), find(_KEYWORD_KEYS)
-    by_title = question is None and "title" in names and (answer is None or "text" in names)
+    title = find(_TITLE_KEYS)
+    by_title = bool(question is None and title and (answer is None or "text" in keys))
     if by_title:
         answer = find(_TITLE_ANSWER_KEYS)
-        question = names["title"] if answer else None
-    elif question is None and "acceptedanswer" in names:
-        question = names.get("name")
+        question = title if answer else None
+    elif question is None and "acceptedanswer" in keys:
+        question = keys.get("name")
     used = {question, answer, keywords}
-    fields = tuple(key for key in keys if key not in used and key.strip().lower() not in _RESERVED_FIELDS)
-    return _Layout(question, answer, keywords, fields, by_title)
+    fields = tuple(key for key, name in names.items() if key not in used and name not in _RESERVED_FIELDS)
+    return _Layout(question, answer, keywords, fields, by_title, language)
 
 
 def _has_question(value: Mapping[str, Any]) -> bool:
-    key = _get_layout(tuple(value)).question
+    key = _get_layouts(tuple(value))[0].question
     # `questions` may also be the name of a group.
     return key is not None and not (isinstance(value[key], list) and any(isinstance(item, dict) for item in value[key]))
 
 
 def _has_answer(value: Mapping[str, Any]) -> bool:
-    return _get_layout(tuple(value)).answer is not None
+    return _get_layouts(tuple(value))[0].answer is not None
 
 
 def is_record(value: Mapping[str, Any]) -> bool:

@@ -1,4 +1,7 @@
-"""CSV and TSV books: the first line names the columns, each further line is an entry."""
+"""CSV and TSV books: the first line names the columns, each further line is an entry.
+
+A table of two columns needs no names if its first line is a question and its answer.
+"""
 
 import codecs
 import csv
@@ -15,10 +18,12 @@ from askd.answerers.book.formats import (
     FormatReader,
     decode_utf8,
     find_lines,
+    is_question,
 )
 from askd.answerers.book.formats.entry_extraction import StructureError, is_record, parse_record
 
 _DELIMITERS: Final = ",;\t|"
+_QUESTION_MARKS: Final = ("?", "\uff1f", "\u061f")
 
 
 def read_entries(data: bytes) -> Iterator[list[Entry]]:
@@ -45,9 +50,10 @@ def _parse_rows(text: str) -> Iterator[tuple[int, Entry]]:
             row_line, line = line, rows.line_num + 1
             if not any(map(str.strip, row)):
                 continue
-            if names is None:
+            if names is None and not _is_entry_row(row):
                 names = _parse_header(row, row_line)
                 continue
+            names = names or ["question", "answer"]
             row = _join_cells(row, delimiter, len(names))  # noqa: PLW2901 the row as meant
             if any(map(str.strip, row[len(names) :])):
                 raise BookFormatError(
@@ -56,11 +62,10 @@ def _parse_rows(text: str) -> Iterator[tuple[int, Entry]]:
                     "into double quotes",
                 )
             try:
-                entry = parse_record({name: cell for name, cell in zip(names, row, strict=False) if name})
+                for entry in parse_record({name: cell for name, cell in zip(names, row, strict=False) if name}):
+                    yield row_line, entry
             except StructureError as error:
                 raise BookFormatError(row_line, error.message) from None
-            if entry:
-                yield row_line, entry
     except csv.Error as error:
         raise BookFormatError(line, f"not valid CSV ({error}): fix the quotes of this row") from None
 
@@ -68,8 +73,11 @@ def _parse_rows(text: str) -> Iterator[tuple[int, Entry]]:
 def _join_cells(row: list[str], delimiter: str, width: int) -> list[str]:
     """Return a row with too many cells with those joined that begin with a space, if the result fits the columns.
 
-    People forget to quote a text with a comma, and the space after it shows that the text goes on.
+    People forget to quote a text with a comma, and the space after it shows that the text goes on. In two columns,
+    the answer is all that follows a cell with a question mark at its end.
     """
+    if len(row) > width == 2 and row[0].rstrip().endswith(_QUESTION_MARKS):
+        return [row[0], delimiter.join(row[1:])]
     cells: list[str] = []
     for cell in row if len(row) > width else ():
         if cells and cell.startswith(" "):
@@ -77,6 +85,11 @@ def _join_cells(row: list[str], delimiter: str, width: int) -> list[str]:
         else:
             cells.append(cell)
     return cells if len(cells) == width else row
+
+
+def _is_entry_row(row: list[str]) -> bool:
+    """Return whether the first row is an entry rather than a header: two cells, of which the first is a question."""
+    return len(row) == 2 and is_question(row[0]) and not is_record(dict.fromkeys(row, ""))
 
 
 def _parse_header(names: list[str], line: int) -> list[str]:

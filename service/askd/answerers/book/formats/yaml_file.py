@@ -98,10 +98,10 @@ class _DocumentParser:
             index = itertools.count()
             while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
                 yield from _find_located_entries(self._build(event), (next(index),), _line_number(event))
-        elif not (isinstance(root, yaml.ScalarEvent) and not root.value):
+        elif not _is_empty(root):
             yield from _find_located_entries(self._build(root), (), _line_number(root))
         for event in self._events:
-            if isinstance(event, yaml.DocumentStartEvent):
+            if isinstance(event, yaml.DocumentStartEvent) and not _is_empty(next(self._events)):
                 raise BookFormatError(
                     _line_number(event), "the file has a second document: move its entries to the first and remove ---"
                 )
@@ -162,6 +162,11 @@ def _find_line(value: Any, path: Path, line: int) -> int:
     for step in path:
         line, value = value.lines[step], value[step]
     return line
+
+
+def _is_empty(event: YamlEvent) -> bool:
+    """Return whether a document has no value, as after a last line `---`."""
+    return isinstance(event, yaml.ScalarEvent) and not event.value
 
 
 def _line_number(event: YamlEvent) -> int:
