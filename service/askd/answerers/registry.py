@@ -43,7 +43,7 @@ def create_answerer(settings: Settings) -> Answerer:
 
 def _create_book(path: Path | None, settings: Settings) -> Answerer:
     from askd.answerers.book.answerer import BookAnswerer  # noqa: PLC0415 loads the search library, which only books need
-    from askd.answerers.book.matching import get_min_score  # noqa: PLC0415 as above
+    from askd.answerers.book.question_similarity import get_min_score  # noqa: PLC0415 as above
 
     min_score = get_min_score(settings.book_match, settings.book_threshold)
     return BookAnswerer(

@@ -66,7 +66,7 @@ def test_command(*, book: Path, questions: Path, show_all: bool, **values: str |
     import os  # noqa: PLC0415 - not needed for help
     from threading import Event  # noqa: PLC0415 - not needed for help
 
-    from askd.answerers.book.matching import get_min_score  # noqa: PLC0415 - loads the search library
+    from askd.answerers.book.question_similarity import get_min_score  # noqa: PLC0415 - loads the search library
     from askd.answerers.book.snapshot_builder import load_snapshot  # noqa: PLC0415 - loads the search library
 
     flags = {name: to_setting_text(value) for name, value in values.items() if value is not None}

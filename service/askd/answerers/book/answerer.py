@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 import structlog
 
 from askd.answerers.book.formats.book_files import take_book_snapshot
-from askd.answerers.book.matching import MIN_SCORES
+from askd.answerers.book.question_similarity import MIN_SCORES
 from askd.answerers.book.semantic_search import SentenceModel, get_vector_cache
 from askd.answerers.book.snapshot import BookSnapshot
 from askd.answerers.book.snapshot_builder import FilesChanged, LoadCancelled, load_snapshot, release_free_memory
@@ -158,7 +158,7 @@ class BookAnswerer(Answerer):
         self._snapshot, self._recent_answers = snapshot, snapshot.recent_answers
         self.version = self._make_version(snapshot)
         self.contract = Contract(
-            summary="Answers a question from a book.",
+            summary=f"Answers questions from the {f'book {self._path.name}' if self._path else 'built-in book'}.",
             description=f"A book of {snapshot.entry_count:,} answers. If a question is not in it, the response is the "
             "answer to the most similar question, with this question and a score, or up to three suggestions if no "
             "question is similar enough.",

@@ -10,10 +10,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from askd.answerers.book.languages import UNSPACED_NEGATIONS, UNSPACED_OPPOSITES, Language
-from askd.answerers.book.text_analysis import UNSPACED_STOP_WORDS_PATTERN, Words, separate_terms, split_words
+from askd.answerers.book.text_analysis import UNSPACED_STOP_WORDS_PATTERN, Words, split_words
 
 _UNSPACED_NEGATIONS: Final = re.compile("|".join(UNSPACED_NEGATIONS))
 _VERSIONED_NAME: Final = re.compile(r"([^\W\d]+)(\d+)")
+_NUMBERS: Final = re.compile(r"(?<!\S)\d+(?:(?: \d+){2,})?(?!\S)")
+"""Numbers; three or more in a row are one, such as an address, because normalization removes their dots."""
 _NEGATION_SCOPE: Final = 2
 """Number of content words after a negation to which it refers."""
 _PARTICLE_VERBS: Final = (
@@ -53,40 +55,54 @@ class TermMatch(NamedTuple):
 
 def find_statement(normalized: str, language: Language) -> Statement:
     """Return the parts of a normalized question that another question can contradict."""
-    text = separate_terms(normalized)
-    words = split_words(text, language)
+    words = split_words(normalized, language)
     negated_terms = _find_negated_terms(words, language)
-    if text != normalized and _UNSPACED_NEGATIONS.search(UNSPACED_STOP_WORDS_PATTERN.sub(" ", normalized)):
+    is_ascii = normalized.isascii()
+    if not is_ascii and _UNSPACED_NEGATIONS.search(UNSPACED_STOP_WORDS_PATTERN.sub(" ", normalized)):
         negated_terms = frozenset(words.stems)
-    poles = _find_poles(normalized, words, language)
+    poles = _find_poles(words, language)
+    if not is_ascii:
+        poles |= _find_unspaced_poles(normalized)
     return Statement(
         negated_terms=negated_terms,
         mentions_trouble=not language.trouble_words.isdisjoint(words.words),
         poles={pair: min(sides) for pair, sides in poles.items() if len(sides) == 1},
         mixed_pairs=frozenset(pair for pair, sides in poles.items() if len(sides) > 1),
         direction=_find_direction(words, language),
-        numbers=frozenset(filter(str.isdecimal, words.words)),
+        numbers=frozenset(_NUMBERS.findall(" ".join(words.words))),
         versions={match[1]: match[0] for match in map(_VERSIONED_NAME.fullmatch, words.words) if match},
     )
 
 
 def _find_negated_terms(question: Words, language: Language) -> frozenset[str]:
-    """Return the content words after each negation, or all words if none follows."""
-    words, stems, _, content = question
+    """Return the content words after each negation in its clause, or all of the clause if none follows."""
+    words, stems, _, content, clause_starts = question
     negations = [position for position, word in enumerate(words) if word in language.negations]
-    negations += [
+    if language.contracted_verbs and "t" in words:
+        pairs = enumerate(itertools.pairwise(words))
+        negations += [position for position, (verb, end) in pairs if end == "t" and verb in language.contracted_verbs]
+    if not negations or not content:
+        return frozenset(stems if negations else ())
+    last = len(words) - 1 - (words[-1] == "t")  # "… or not" and "… doesn't" are no negations
+    openings = {0, *clause_starts}  # nor are "can't I …" and "isn't that …"
+    negations = [
         position
-        for position, pair in enumerate(itertools.pairwise(words))
-        if pair[1] == "t" and pair[0] in language.contracted_verbs
+        for position in negations
+        if not 0 < position == last
+        and (position not in openings or language.pronouns.isdisjoint(words[position + 1 : position + 3]))
     ]
-    if not negations:
-        return frozenset()
-    following = [[stems[position] for position in content if position > negation] for negation in negations]
-    return frozenset(term for terms in following for term in terms[:_NEGATION_SCOPE]) or frozenset(stems)
+    negated: set[str] = set()
+    for negation in negations:
+        start = max((start for start in clause_starts if start <= negation), default=0)
+        end = min((start for start in clause_starts if start > negation), default=len(words))
+        clause = [position for position in content if start <= position < end]
+        following = [position for position in clause if position > negation]
+        negated.update(stems[position] for position in following[:_NEGATION_SCOPE] or clause)
+    return frozenset(negated)
 
 
 def _find_direction(question: Words, language: Language) -> tuple[Collection[str], str]:
-    words, stems, _, content = question
+    words, stems, _, content, _ = question
     for index in range(len(content) - 1, 0, -1):
         position = content[index - 1] + 1  # "to" after a stop word, as in "how to", precedes a verb
         if words[position] in language.target_words:
@@ -94,31 +110,39 @@ def _find_direction(question: Words, language: Language) -> tuple[Collection[str
     return (), ""
 
 
-def _find_poles(normalized: str, question: Words, language: Language) -> dict[int, set[int]]:
+def _find_poles(question: Words, language: Language) -> dict[int, set[int]]:
     poles: dict[int, set[int]] = {}
-    words = itertools.zip_longest(question.stems, question.words[1:])
-    for stem, next_word in [*words, *((verb, None) for verb in _find_particle_verbs(question))]:
-        is_negated = next_word in language.negations  # "with no" means "without"
+    known = [(position, stem) for position, stem in enumerate(question.stems) if stem in language.poles]
+    for position, stem in known + [(-1, verb) for verb in _find_particle_verbs(question)]:
+        following = question.words[position + 1 : position + 2] if position >= 0 else ()
+        is_negated = not language.negations.isdisjoint(following)  # "with no" means "without"
         for pair, side in language.poles.get(stem, ()):
             poles.setdefault(pair, set()).add(1 - side if is_negated else side)
-    for number, opposites in enumerate(UNSPACED_OPPOSITES):
-        if sides := {side for side, word in enumerate(opposites) if word in normalized}:
-            poles[-1 - number] = sides
     return poles
+
+
+def _find_unspaced_poles(normalized: str) -> dict[int, set[int]]:
+    sides = {
+        -1 - number: {side for side, word in enumerate(opposites) if word in normalized}
+        for number, opposites in enumerate(UNSPACED_OPPOSITES)
+    }
+    return {number: found for number, found in sides.items() if found}
 
 
 def _find_particle_verbs(question: Words) -> Iterator[str]:
     """Yield "turnon" for "turn … on", and the like: "on" alone is no opposite of "off"."""
-    for position, word in enumerate(question.words):
-        for particles, verbs, distance in _PARTICLE_VERBS:
+    for particles, verbs, distance in _PARTICLE_VERBS:
+        for position, word in enumerate(question.words):
             if word in particles:
                 preceding = question.stems[max(0, position - 1 - distance) : position]
                 yield from (verbs[stem] + word for stem in preceding if stem in verbs)
 
 
 def agree(asked: Statement, entry: Statement) -> bool:
-    """Return whether both questions have the same one of two opposites."""
-    return any(entry.poles.get(pair) == side for pair, side in asked.poles.items())
+    """Return whether both questions have the same one of two opposites, or negate the same word."""
+    return not asked.negated_terms.isdisjoint(entry.negated_terms) or any(
+        entry.poles.get(pair) == side for pair, side in asked.poles.items()
+    )
 
 
 def contradict(asked: Statement, entry: Statement, matches: Collection[TermMatch]) -> bool:

@@ -5,15 +5,24 @@ The words are in `languages.yaml`, in the form that `text_analysis.normalize` re
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import tantivy
 import yaml
 
+from askd.answerers.book.typos import count_typos
+
 DEFAULT_LANGUAGE: Final = "english"
 """Language of a text in which no language is detected."""
+_MIN_FRAME_LENGTH: Final = 6
+"""Minimum length of a stop word or conversational word that is recognized with a typo; shorter ones become others."""
+_MIN_OPENER_LENGTH: Final = 4
+"""The same for question words and conjunctions."""
+_MAX_MISSPELLED_LENGTH: Final = 24
+"""Limits the time for a very long word."""
 _MIN_DETECTION_LEAD: Final = 2
 """Number of stop words by which a language must lead over the second to be detected."""
 _DETECTION_SAMPLE: Final = 40
@@ -40,6 +49,16 @@ class Language(NamedTuple):
     """Prefixes of verbs that stand at the end of a main clause, as in German "schalte … ein" for "einschalten"."""
     light_stems: frozenset[str]
     """Stems of words that say little about the subject, so that they weigh less than others."""
+    conversational_stems: frozenset[str]
+    """Stems of words about the person who asks, the form of the answer, or the time, rather than about the subject."""
+    frame_words: frozenset[str]
+    """Stop words, conversational words and clause openers that are recognized with a typo."""
+    pronouns: frozenset[str]
+    """Subjects of rhetorical questions that begin with a contraction, such as "isn't that …"."""
+    idioms: re.Pattern[str] | None
+    """Phrases that say nothing about the subject, although their words may."""
+    clause_openers: frozenset[str]
+    """Words with which a further clause begins, such as conjunctions and question words."""
     poles: dict[str, frozenset[tuple[int, int]]]
     """For each stem of a word that has an opposite: the number of the pair of opposites, and the side, 0 or 1."""
     synonyms: dict[str, frozenset[str]]
@@ -48,6 +67,32 @@ class Language(NamedTuple):
     """Stems each word of a text."""
     indexer: tantivy.TextAnalyzer
     """Removes stop words and stems the others."""
+
+    def is_misspelled_frame(self, word: str) -> bool:
+        """Return whether a word that the book does not know is a stop word or conversational word with one typo."""
+        if not _MIN_OPENER_LENGTH <= len(word) <= _MAX_MISSPELLED_LENGTH:
+            return False
+        misspellings = _list_misspellings(self.frame_words)
+        similar = [known for part in (word, *_remove_letters(word)) for known in misspellings.get(part, ())]
+        return any(known[0] == word[0] and count_typos(known, word, 1) <= 1 for known in similar)
+
+
+def _remove_letters(word: str) -> Iterator[str]:
+    return (word[:position] + word[position + 1 :] for position in range(len(word)))
+
+
+@cache
+def _list_misspellings(words: frozenset[str]) -> dict[str, list[str]]:
+    """Return the words by what remains of them without one of their letters.
+
+    Only books that get words with typos need it. For all nine languages it takes 1 MB, and
+    half of the time to build them.
+    """
+    misspellings: dict[str, list[str]] = {}
+    for word in sorted(words):
+        for part in {word, *_remove_letters(word)}:
+            misspellings.setdefault(part, []).append(word)
+    return misspellings
 
 
 def _build_language(name: str, words: dict[str, Any]) -> Language:
@@ -64,6 +109,8 @@ def _build_language(name: str, words: dict[str, Any]) -> Language:
         group = stemmer.analyze(line)
         for stem in group:
             synonyms.setdefault(stem, set()).update(group)
+    frame_words = {word for word in (*stop_words, *words["conversational"].split()) if len(word) >= _MIN_FRAME_LENGTH}
+    openers = {word for word in words["clause_openers"].split() if len(word) >= _MIN_OPENER_LENGTH}
     return Language(
         name=name,
         stop_words=stop_words,
@@ -73,6 +120,11 @@ def _build_language(name: str, words: dict[str, Any]) -> Language:
         target_words=frozenset(words.get("targets", "").split()),
         separable_prefixes=frozenset(words.get("separable_prefixes", "").split()),
         light_stems=frozenset(stemmer.analyze(words.get("light", ""))),
+        conversational_stems=frozenset(stemmer.analyze(words["conversational"])),
+        frame_words=frozenset(frame_words | openers),
+        clause_openers=frozenset(words["clause_openers"].split()),
+        pronouns=frozenset(words.get("pronouns", "").split()),
+        idioms=re.compile(rf"\b(?:{'|'.join(words['idioms'])})\b") if "idioms" in words else None,
         poles={stem: frozenset(pole) for stem, pole in poles.items()},
         synonyms={stem: frozenset(group - {stem}) for stem, group in synonyms.items()},
         stemmer=stemmer,

@@ -78,6 +78,16 @@ class PackedEntryStore:
         entry = self._entry_numbers[question]
         return self._answer_data[self._answer_offsets[entry] : self._answer_offsets[entry + 1]].decode()
 
+    def get_wordings(self, question: int) -> list[str]:
+        """Return all wordings of a question that were added together with it."""
+        entry, numbers = self._entry_numbers[question], self._entry_numbers
+        first = last = question
+        while first and numbers[first - 1] == entry:
+            first -= 1
+        while last + 1 < len(numbers) and numbers[last + 1] == entry:
+            last += 1
+        return [self.get_question(number) for number in range(first, last + 1)]
+
     def get_fields(self, question: int) -> Mapping[str, Any]:
         """Return the extra fields of the answer to the question with this number."""
         if not self._field_data:

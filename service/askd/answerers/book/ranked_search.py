@@ -1,4 +1,4 @@
-"""Fuzzy search: tantivy's BM25 finds candidates, and `matching` decides whether one of them is the answer.
+"""Ranked search: tantivy's BM25 finds candidates, and `question_similarity` decides whether one is the answer.
 
 A raw BM25 score is not comparable between books, because it grows with the number of entries and words, so it only
 selects candidates. The weight of a word is its inverse document frequency relative to that of a word in one question,
@@ -14,16 +14,19 @@ import itertools
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import tantivy
 
 from askd.answerers.book.contradiction import Statement, TermMatch, agree, contradict, find_statement
 from askd.answerers.book.languages import LANGUAGES, Language
-from askd.answerers.book.matching import (
+from askd.answerers.book.packed_storage import PackedEntryStore
+from askd.answerers.book.question_similarity import (
+    ANSWER_CREDIT,
     LEXICAL_SCORING,
     LIGHT_WORD_FACTOR,
+    OTHER_QUESTION_CREDIT,
     AskedQuestion,
     Scoring,
     compare,
@@ -50,9 +53,10 @@ _MAX_CACHED_WEIGHTS: Final = 20_000
 """Maximum number of cached term weights: some 4 MB."""
 _MAX_CACHED_CANDIDATES: Final = 2_000
 """Maximum number of cached analyses of the book's questions: some 4 MB."""
-_MAX_CACHED_ANSWERS: Final = 500
-_MAX_ANSWER_LENGTH: Final = 2000
-"""Number of characters of an answer that are searched for words of the question."""
+_MAX_CACHED_CONTEXTS: Final = 1000
+"""Maximum number of cached questions and answers of entries: some 4 MB."""
+_MAX_CONTEXT_LENGTH: Final = 2000
+"""Number of characters of an answer and of the other questions that are searched for words of the question."""
 _MAX_QUERY_TERMS: Final = 24
 """Maximum number of terms per search, the rarest first. Limits the time for a question of a thousand characters."""
 _COMMON_TERM_QUESTIONS: Final = 1000
@@ -64,7 +68,7 @@ _MAX_TYPO_TERMS: Final = 3
 _MIN_EQUAL_STOP_WORDS: Final = 0.8
 """Minimum share of equal words if a question has only stop words: "how are you" must not match "who are you"."""
 _WRITER_HEAP_BYTES: Final = 3 << 30
-"""Size at which tantivy would begin a second segment. A limit, not an allocation. See `FuzzyIndexBuilder.build`."""
+"""Size at which tantivy would begin a second segment. A limit, not an allocation. See `SearchIndexBuilder.build`."""
 _MAX_STOP_WORD_QUESTION_LENGTH: Final = 40
 """Maximum length in characters of a question of stop words only; checking the words of longer questions is too slow."""
 _LANGUAGE_LIST: Final = tuple(LANGUAGES.values())
@@ -89,35 +93,39 @@ def sort_matches(matches: Iterable[Match]) -> list[Match]:
     return sorted(matches, key=lambda match: (-match.similarity, match.number))
 
 
-class FuzzyIndex:
+class SearchIndex:
     """Immutable search index. Safe to use from any thread; searches let other threads run.
 
     Args:
         schema: Schema of the index.
         searcher: Searcher of the index.
-        get_question: Returns the text of a question by its number.
-        get_answer: Returns the text of the answer to a question by its number.
+        store: The questions and answers.
         language_numbers: Number of each question's language.
+        repeated_terms: For each language and term, in how many questions it is repeated from the same entry.
+        entry_counts: Number of entries by language.
     """
 
     def __init__(
         self,
+        *,
         schema: tantivy.Schema,
         searcher: tantivy.Searcher,
-        get_question: Callable[[int], str],
-        get_answer: Callable[[int], str],
+        store: PackedEntryStore,
         language_numbers: "array[int]",
+        repeated_terms: Mapping[tuple[str, str], int],
+        entry_counts: Mapping[str, int],
     ) -> None:
         self._schema = schema
         self._searcher = searcher
-        self._get_question = get_question
-        self._get_answer = get_answer
+        self._store = store
         self._language_numbers = language_numbers
-        counts = Counter(language_numbers)
-        self._question_counts = {_LANGUAGE_LIST[number].name: count for number, count in sorted(counts.items())}
+        self._repeated_terms = repeated_terms
+        self._entry_counts = entry_counts
+        self._max_idf = {name: _compute_idf(1, total) for name, total in entry_counts.items()}
         self._weight_cache: dict[tuple[str, str], float] = {}
         self._candidate_cache: dict[int, tuple[Analysis, dict[str, float]]] = {}
-        self._answer_cache: dict[int, str] = {}
+        self._statement_cache: dict[int, Statement] = {}
+        self._context_cache: dict[int, tuple[str, str]] = {}
 
     def search(self, normalized: str, candidates: Sequence[int] = ()) -> list[Match]:
         """Return questions of the book that are similar to a normalized question, the most similar first.
@@ -128,7 +136,7 @@ class FuzzyIndex:
         """
         matches = [
             match
-            for name in self._question_counts
+            for name in self._entry_counts
             for match in self._search_language(normalized, LANGUAGES[name], candidates)
         ]
         return sort_matches(matches)
@@ -148,7 +156,10 @@ class FuzzyIndex:
             has_same_answer: Returns whether two questions have the same answer.
             scoring: Constants for the kind of similarity.
         """
-        asked_statements = {name: find_statement(normalized, LANGUAGES[name]) for name in self._question_counts}
+        languages = [LANGUAGES[name] for name in self._entry_counts]
+        asked_statements = {
+            language.name: find_statement(_remove_idioms(normalized, language), language) for language in languages
+        }
         opposites: list[Match] = []
         for index, match in enumerate(matches):
             asked, entry = asked_statements[match.language.name], self._find_statement(match)
@@ -173,14 +184,20 @@ class FuzzyIndex:
         return None
 
     def _find_statement(self, match: Match) -> Statement:
-        return find_statement(normalize(self._get_question(match.number)), match.language)
+        statement = self._statement_cache.get(match.number)
+        if statement is None:
+            if len(self._statement_cache) >= _MAX_CACHED_CANDIDATES:
+                self._statement_cache.clear()
+            statement = find_statement(normalize(self._store.get_question(match.number)), match.language)
+            self._statement_cache[match.number] = statement
+        return statement
 
     def select_suggestions(self, matches: Iterable[Match]) -> list[int]:
         """Return the numbers of similar questions, the most similar first."""
         return [match.number for match in matches if match.similarity >= _MIN_SUGGESTION_SIMILARITY]
 
     def _search_language(self, normalized: str, language: Language, candidates: Sequence[int]) -> Iterator[Match]:
-        analysis = analyze(normalized, language)
+        analysis = analyze(_remove_idioms(normalized, language), language)
         field = STOP_WORDS_FIELD if analysis.has_only_stop_words else language.name
         counts = {term: self._searcher.doc_freq(field, term) for term in analysis.terms}
         unknown_terms = [term for term, count in counts.items() if not count]
@@ -193,7 +210,7 @@ class FuzzyIndex:
             candidate, weights = self._get_candidate(number, field, language)
             if analysis.has_only_stop_words and not _are_nearly_equal(analysis, candidate):
                 continue
-            comparison = compare(question, candidate, weights, functools.partial(self._is_in_answer, number))
+            comparison = compare(question, candidate, weights, functools.partial(self._get_context_credit, number))
             yield Match(number, language, *comparison)
 
     def _get_weight(self, field: str, term: str, language: Language) -> float:
@@ -202,17 +219,17 @@ class FuzzyIndex:
         if weight is None:
             if len(self._weight_cache) >= _MAX_CACHED_WEIGHTS:
                 self._weight_cache.clear()
-            # A word that no question of the book has weighs as much as one that a single question has.
-            idf = self._compute_idf(max(1, self._searcher.doc_freq(field, term)), language)
-            weight = max(_MIN_TERM_WEIGHT, round(idf / self._compute_idf(1, language), _WEIGHT_DIGITS))
-            if term in language.light_stems:
+            # A word that no entry of the book has weighs as much as one that a single entry has.
+            count = self._searcher.doc_freq(field, term) - self._repeated_terms.get((field, term), 0)
+            total = self._entry_counts[language.name]
+            weight = max(
+                _MIN_TERM_WEIGHT,
+                round(_compute_idf(max(1, count), total) / self._max_idf[language.name], _WEIGHT_DIGITS),
+            )
+            if term in language.light_stems or (term.isdecimal() and len(term) == 1):
                 weight *= LIGHT_WORD_FACTOR
             self._weight_cache[field, term] = weight
         return weight
-
-    def _compute_idf(self, question_count: int, language: Language) -> float:
-        total = max(self._question_counts[language.name], question_count)
-        return math.log1p((total - question_count + 0.5) / (question_count + 0.5))
 
     def _find_candidates(self, field: str, question: AskedQuestion, counts: dict[str, int]) -> list[int]:
         """Return the numbers of the questions with the best BM25 scores."""
@@ -267,19 +284,32 @@ class FuzzyIndex:
         if candidate is None:
             if len(self._candidate_cache) >= _MAX_CACHED_CANDIDATES:
                 self._candidate_cache.clear()
-            analysis = analyze(normalize(self._get_question(number)), language)
+            analysis = analyze(normalize(self._store.get_question(number)), language)
             weights = {term: self._get_weight(field, term, language) for term in analysis.terms}
             candidate = self._candidate_cache[number] = analysis, weights
         return candidate
 
-    def _is_in_answer(self, number: int, term: str) -> bool:
-        """Return whether a word of the answer begins with the term, which is a stem or a pair of characters."""
-        text = self._answer_cache.get(number)
-        if text is None:
-            if len(self._answer_cache) >= _MAX_CACHED_ANSWERS:
-                self._answer_cache.clear()
-            text = self._answer_cache[number] = f" {normalize(self._get_answer(number)[:_MAX_ANSWER_LENGTH])}"
-        return (f" {term}" if term.isascii() else term) in text
+    def _get_context_credit(self, number: int, term: str) -> float:
+        """Return the credit for a term, a stem or a pair of characters, that begins a word elsewhere in the entry."""
+        entry = self._store.get_entry_number(number)
+        context = self._context_cache.get(entry)
+        if context is None:
+            if len(self._context_cache) >= _MAX_CACHED_CONTEXTS:
+                self._context_cache.clear()
+            wordings = self._store.get_wordings(number)
+            texts = " ".join(wordings) if len(wordings) > 1 else "", self._store.get_answer(number)
+            questions, answer = (f" {normalize(text[:_MAX_CONTEXT_LENGTH])}" for text in texts)
+            context = self._context_cache[entry] = questions, answer
+        pattern = f" {term}" if term.isascii() else term
+        return OTHER_QUESTION_CREDIT if pattern in context[0] else ANSWER_CREDIT if pattern in context[1] else 0.0
+
+
+def _compute_idf(entry_count: int, total: int) -> float:
+    return math.log1p((max(total, entry_count) - entry_count + 0.5) / (entry_count + 0.5))
+
+
+def _remove_idioms(normalized: str, language: Language) -> str:
+    return language.idioms.sub(" ", normalized) if language.idioms else normalized
 
 
 def _are_nearly_equal(first: Analysis, second: Analysis) -> bool:
@@ -287,8 +317,8 @@ def _are_nearly_equal(first: Analysis, second: Analysis) -> bool:
     return shared_count >= _MIN_EQUAL_STOP_WORDS * max(len(first.terms), len(second.terms))
 
 
-class FuzzyIndexBuilder:
-    """Builds a `FuzzyIndex` from normalized questions, which tantivy indexes in one writer thread."""
+class SearchIndexBuilder:
+    """Builds a `SearchIndex` from normalized questions, which tantivy indexes in one writer thread."""
 
     def __init__(self) -> None:
         self._schema = _build_schema()
@@ -298,8 +328,13 @@ class FuzzyIndexBuilder:
         self._index.register_tokenizer(STOP_WORDS_FIELD, PLAIN_ANALYZER)
         self._writer = self._index.writer(_WRITER_HEAP_BYTES, 1)
         self._language_numbers = array("B")
+        self._entry_counts = dict.fromkeys(LANGUAGES, 0)
+        self._repeated_terms: Counter[tuple[str, str]] = Counter()
+        self._entry = -1
+        self._entry_text = ""
+        self._entry_terms: set[str] | None = None
 
-    def add(self, normalized: str, language: Language) -> None:
+    def add(self, normalized: str, entry: int, language: Language) -> None:
         """Index the next question. Questions must be added in the order of their numbers."""
         text = separate_terms(normalized)
         is_plain = len(text) < _MAX_STOP_WORD_QUESTION_LENGTH and language.stop_words.issuperset(text.split())
@@ -307,16 +342,28 @@ class FuzzyIndexBuilder:
         document.add_text(STOP_WORDS_FIELD if is_plain else language.name, text)
         self._writer.add_document(document)
         self._language_numbers.append(_LANGUAGE_NUMBERS[language.name])
+        if entry == self._entry:
+            self._count_repeated_terms(text, language)
+        else:
+            self._entry, self._entry_text, self._entry_terms = entry, text, None
+            self._entry_counts[language.name] += 1
 
-    def build(self, get_question: Callable[[int], str], get_answer: Callable[[int], str]) -> FuzzyIndex:
+    def _count_repeated_terms(self, text: str, language: Language) -> None:
+        """Count the terms that a question repeats from an earlier question of the same entry."""
+        if self._entry_terms is None:  # terms are only needed for entries with several questions
+            self._entry_terms = set(language.indexer.analyze(self._entry_text))
+        terms = set(language.indexer.analyze(text))
+        self._repeated_terms.update((language.name, term) for term in terms & self._entry_terms)
+        self._entry_terms |= terms
+
+    def build(self, store: PackedEntryStore) -> SearchIndex:
         """Return the index of all added questions.
 
         In a single segment, a document's number equals the question's number, and results do not depend on how segments
         were merged. A second segment is only needed for tens of millions of questions.
 
         Args:
-            get_question: Returns the text of a question by its number.
-            get_answer: Returns the text of the answer to a question by its number.
+            store: The questions and answers.
 
         Raises:
             LoadError: The index needs more than one segment.
@@ -327,7 +374,14 @@ class FuzzyIndexBuilder:
         searcher = self._index.searcher()
         if searcher.num_segments > 1:
             raise LoadError("the book is too large: its index exceeds 3 GiB: split the book over several servers")
-        return FuzzyIndex(self._schema, searcher, get_question, get_answer, self._language_numbers)
+        return SearchIndex(
+            schema=self._schema,
+            searcher=searcher,
+            store=store,
+            language_numbers=self._language_numbers,
+            repeated_terms=self._repeated_terms,
+            entry_counts={name: count for name, count in sorted(self._entry_counts.items()) if count},
+        )
 
 
 def _build_schema() -> tantivy.Schema:

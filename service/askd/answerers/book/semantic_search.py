@@ -78,12 +78,12 @@ def _locate(file: tuple[str, str]) -> Path:
         raise LoadError(_missing_message(package))
     path = Path(spec.origin).parent / name
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != _DIGESTS[file]:
-        raise LoadError(f"{package} has another model than askd is calibrated for: pip install 'askd[semantic]'")
+        raise LoadError(f'{package} has another model than askd is calibrated for: pip install "askd[semantic]"')
     return path
 
 
 def _missing_message(package: str) -> str:
-    return f"semantic search needs {package}: pip install 'askd[semantic]', or unset ASKD_BOOK_SEMANTIC"
+    return f'semantic search needs {package}: pip install "askd[semantic]", or unset ASKD_BOOK_SEMANTIC'
 
 
 class SemanticIndex:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from askd.answerers.book.matching import LEXICAL_SCORING, LEXICAL_SHARE, SEMANTIC_SCORING
 from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStore
-from askd.answerers.book.ranked_search import FuzzyIndex, sort_matches
+from askd.answerers.book.question_similarity import LEXICAL_SCORING, LEXICAL_SHARE, SEMANTIC_SCORING
+from askd.answerers.book.ranked_search import SearchIndex, sort_matches
 from askd.answerers.book.semantic_search import SemanticIndex, SentenceModel, build_semantic_index
-from askd.answerers.book.text_analysis import normalize, strip_question_lead
+from askd.answerers.book.text_analysis import normalize, normalize_clauses, strip_question_lead
 from askd.models import Answer
 
 _MAX_RECENT_ANSWERS: Final = 1024
@@ -16,11 +16,14 @@ _MAX_RECENT_ANSWERS: Final = 1024
 _MAX_RECENT_ANSWER_LENGTH: Final = 4096
 """Maximum length of a cached question and its answer in characters, which limits the cache to some 20 MB."""
 _MAX_SUGGESTIONS: Final = 3
+_MIN_EXACT_CLAUSE_WORDS: Final = 3
+"""Minimum length of a clause that is answered if it equals a question; shorter ones often only name a subject."""
+_EXACT_CLAUSE_SCORE: Final = 0.9
 _MAX_EXAMPLES: Final = 5
 
 
 class SimilarQuestions(NamedTuple):
-    """Result of a fuzzy search."""
+    """Result of a ranked search."""
 
     answer: Answer | None
     """Answer to the question that is most probably meant, with that question and its score; None without one."""
@@ -40,14 +43,14 @@ class BookSnapshot:
         exact_index: CompactHashTable,
         subject_index: CompactHashTable,
         ambiguous_questions: set[int],
-        fuzzy_index: FuzzyIndex,
+        search_index: SearchIndex,
         version: str,
     ) -> None:
         self._store = store
         self._exact_index = exact_index
         self._subject_index = subject_index
         self._ambiguous_questions = ambiguous_questions
-        self._fuzzy_index = fuzzy_index
+        self._search_index = search_index
         self._semantic_index: SemanticIndex | None = None
         self.version = version
         self.recent_answers: dict[str, Answer] = {}
@@ -112,24 +115,39 @@ class BookSnapshot:
 
     def find_similar(self, text: str) -> SimilarQuestions:
         """Return the question that is most probably meant, and similar ones."""
-        normalized = normalize(text)
+        normalized = normalize_clauses(text)
+        number = self._find_exact_clause(normalized)
+        if number is not None:
+            return self._answer_similar(number, _EXACT_CLAUSE_SCORE, [self._store.get_question(number)])
         scoring, index = LEXICAL_SCORING, self._semantic_index
         if index is None:
-            matches = self._fuzzy_index.search(normalized)
+            matches = self._search_index.search(normalized)
         else:
             scoring, cosines = SEMANTIC_SCORING, index.compute_cosines(text)
-            lexical = self._fuzzy_index.search(normalized, index.select_candidates(cosines))
+            lexical = self._search_index.search(normalized, index.select_candidates(cosines))
             matches = sort_matches(
                 match._replace(similarity=float(cosines[match.number]) + LEXICAL_SHARE * match.similarity)
                 for match in lexical
             )
-        best = self._fuzzy_index.select(normalized, matches, self._store.has_same_answer, scoring)
+        best = self._search_index.select(normalized, matches, self._store.has_same_answer, scoring)
         suggestions: dict[int, str] = {}
-        for number in self._fuzzy_index.select_suggestions(matches):
+        for number in self._search_index.select_suggestions(matches):
             if len(suggestions) < _MAX_SUGGESTIONS:
                 suggestions.setdefault(self._store.get_entry_number(number), self._store.get_question(number))
         if best is None:
             return SimilarQuestions(None, 0.0, list(suggestions.values()))
-        number, score = best
+        return self._answer_similar(*best, list(suggestions.values()))
+
+    def _answer_similar(self, number: int, score: float, suggestions: list[str]) -> SimilarQuestions:
         fields = {**self._store.get_fields(number), "question": self._store.get_question(number), "score": score}
-        return SimilarQuestions(Answer(self._store.get_answer(number), fields), score, list(suggestions.values()))
+        return SimilarQuestions(Answer(self._store.get_answer(number), fields), score, suggestions)
+
+    def _find_exact_clause(self, clauses: str) -> int | None:
+        """Return the only question that equals one of several clauses, as in "I see this. What is a health check?"."""
+        lines = clauses.split("\n")
+        if len(lines) < 2:
+            return None
+        numbers = [self._find_exact_number(line) for line in lines if len(line.split()) >= _MIN_EXACT_CLAUSE_WORDS]
+        found = [number for number in numbers if number is not None]
+        is_single = found and all(self._store.has_same_answer(found[0], number) for number in found)
+        return found[0] if is_single else None

@@ -25,14 +25,14 @@ from askd.answerers.book.formats.book_files import (
 )
 from askd.answerers.book.languages import DEFAULT_LANGUAGE, LANGUAGES, Language, assign_languages, find_language
 from askd.answerers.book.packed_storage import CompactHashTable, PackedEntryStore
-from askd.answerers.book.ranked_search import FuzzyIndexBuilder
+from askd.answerers.book.ranked_search import SearchIndexBuilder
 from askd.answerers.book.snapshot import BookSnapshot
 from askd.answerers.book.text_analysis import normalize, strip_question_lead
 from askd.errors import AskdError, LoadError
 from askd.file_watcher import Snapshot
 from askd.models import ProgressCallback, ProgressMessage
 
-_RULES_VERSION: Final = b"askd book 2"
+_RULES_VERSION: Final = b"askd book 4"
 """Part of the book's version. Increase the number if normalization, terms, thresholds or ranking change."""
 _MAX_NAMED_DUPLICATES: Final = 20
 _MAX_NAMED_FILES: Final = 10
@@ -112,7 +112,7 @@ class _SnapshotBuilder:
         self._total_bytes = total_bytes
         self._cancelled = cancelled
         self._store = PackedEntryStore()
-        self._fuzzy_index_builder = FuzzyIndexBuilder()
+        self._search_index_builder = SearchIndexBuilder()
         self._language = LANGUAGES[DEFAULT_LANGUAGE]
         # The callbacks must not refer to `self`: the snapshot would keep its builder alive, in a reference cycle that
         # only the garbage collector frees.
@@ -205,21 +205,22 @@ class _SnapshotBuilder:
         if not questions:
             return "the list of questions is empty: write at least one question"
         self._store.add(questions, answer, entry.fields)
+        entry_number = self._store.entry_count - 1
         for number, question in enumerate(questions, question_number):
             normalized = normalize(question)
             if not normalized:
                 return "a question is blank: write the question"
-            self._index_question(normalized, number, language)
+            self._index_question(normalized, number, entry_number, language)
         for keyword in entry.keywords:
-            self._add_keyword(keyword, self._store.entry_count - 1, language)
+            self._add_keyword(keyword, entry_number, language)
         return None
 
-    def _index_question(self, normalized: str, number: int, language: Language) -> None:
+    def _index_question(self, normalized: str, number: int, entry: int, language: Language) -> None:
         self._exact_index.add(normalized, number)
         subject = strip_question_lead(normalized)
         if subject != normalized:
             self._subject_index.add(subject, number)
-        self._fuzzy_index_builder.add(normalized, language)
+        self._search_index_builder.add(normalized, entry, language)
 
     def _add_keyword(self, keyword: str, entry: int, language: Language) -> None:
         normalized = normalize(keyword)
@@ -232,7 +233,7 @@ class _SnapshotBuilder:
         for normalized, owner in self._keywords.items():
             if normalized and owner:
                 keyword, entry, language = owner
-                self._index_question(normalized, self._store.question_count, language)
+                self._index_question(normalized, self._store.question_count, entry, language)
                 self._store.add_question(keyword, entry)
 
     def _yield_to_threads(self) -> None:
@@ -254,7 +255,7 @@ class _SnapshotBuilder:
             exact_index=self._exact_index,
             subject_index=self._subject_index,
             ambiguous_questions=self._ambiguous_questions,
-            fuzzy_index=self._fuzzy_index_builder.build(self._store.get_question, self._store.get_answer),
+            search_index=self._search_index_builder.build(self._store),
             version=self._store.compute_digest(_RULES_VERSION),
         )
 

@@ -3,6 +3,7 @@
 Terms are stems of words, and pairs of characters for scripts without spaces between words.
 """
 
+import functools
 import itertools
 import re
 import unicodedata
@@ -11,13 +12,14 @@ from typing import Final, NamedTuple
 
 import tantivy
 
-from askd.answerers.book.languages import UNSPACED_STOP_WORDS, Language
+from askd.answerers.book.languages import LANGUAGES, UNSPACED_STOP_WORDS, Language
 
 _QUESTION_LEAD: Final = re.compile(
     r"(?:please )?(?:(?:can|could|would|will) you )?(?:please )?(?:tell me |explain )?(?:to me )?"
     r"(?:what (?:is|s|are|re|was|were)|whats|define|explain|describe|tell me about)"
     r"(?: meant by| the meaning of)? (?:an? |the )?(?=.)"
 )
+_MEANING_QUESTION: Final = re.compile(r"what (?:does|do) (?:an? |the )?(.+) (?:mean|stand for)")
 _PLUS_AND_HASH_SIGNS: Final = re.compile(r"(?<=[^\s+#])([+#]+)(?=\s|$)|[+#]+")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]+")
 _WORD_CATEGORIES: Final = frozenset({"L", "M", "N"})
@@ -71,8 +73,19 @@ def _fold_unicode(text: str) -> str:
     return unicodedata.normalize("NFKC", folded)
 
 
+_CLAUSE_END: Final = re.compile(r"[.!?;:]+(?=\s|$)|,(?=\s)|\s[-\u2013\u2014]+(?=\s)|[\u2026\"\u201c\u201d\u201e\n]")
+
+
+def normalize_clauses(text: str) -> str:
+    """Return the normalized form of a text with a line for each of its clauses, which end at punctuation."""
+    clauses = [normalize(clause) for clause in _CLAUSE_END.split(text) if not clause.isspace()]
+    return "\n".join(filter(None, clauses)) or normalize(text)
+
+
 def strip_question_lead(normalized: str) -> str:
     """Return a normalized question without a lead such as "what's a", "define" or "explain"."""
+    if normalized.startswith("what do") and (meaning := _MEANING_QUESTION.fullmatch(normalized)):
+        return meaning[1]
     lead = _QUESTION_LEAD.match(normalized)
     return normalized[lead.end() :] if lead else normalized
 
@@ -131,11 +144,24 @@ class Words(NamedTuple):
     """Stem of each word written as one with the next."""
     content: list[int]
     """Positions of the words that are not stop words."""
+    clause_starts: list[int]
+    """Positions of the first words of all clauses but the first."""
 
 
-def split_words(text: str, language: Language) -> Words:
-    """Return the words of a question that `separate_terms` has returned."""
+def split_words(normalized: str, language: Language) -> Words:
+    """Return the words of a normalized question. Cached, because a question is both compared and checked."""
+    return _split_words(separate_terms(normalized), language.name)
+
+
+@functools.lru_cache(maxsize=64)
+def _split_words(text: str, language_name: str) -> Words:
+    language = LANGUAGES[language_name]
     words = [_NUMBER_WORDS.get(word, word) for word in text.split()]
+    starts: set[int] = set()
+    if not language.clause_openers.isdisjoint(words):
+        starts.update(position for position, word in enumerate(words) if position and word in language.clause_openers)
+    if "\n" in text:
+        starts.update(itertools.accumulate(len(line.split()) for line in text.split("\n")[:-1]))
     pairs = list(map(str.__add__, words, words[1:]))
     stems = language.stemmer.analyze(" ".join(words + pairs))
     joined_stems = stems[len(words) :]
@@ -145,7 +171,7 @@ def split_words(text: str, language: Language) -> Words:
         content = [position for position in content if position < len(words) - 1]
         if content:
             stems[content[0]] = words[-1] + stems[content[0]]
-    return Words(words, stems, joined_stems, content)
+    return Words(words, stems, joined_stems, content, sorted(starts))
 
 
 class Analysis(NamedTuple):
@@ -158,15 +184,29 @@ class Analysis(NamedTuple):
     joined: Mapping[str, tuple[str, str]]
     """Stems of two adjacent words written as one ("wifi" for "Wi-Fi"), with the stems of both words."""
     has_only_stop_words: bool
+    clauses: list[frozenset[str]]
+    """Terms of each clause that has any; empty for a question of one clause."""
+    words: Mapping[str, str]
+    """The content words by their stems."""
 
 
 def analyze(normalized: str, language: Language) -> Analysis:
-    """Analyze a normalized question as one of this language."""
-    words, stems, joined_stems, content = split_words(separate_terms(normalized), language)
+    """Analyze a question as one of this language. `normalize` or `normalize_clauses` has returned it."""
+    words, stems, joined_stems, content, starts = split_words(normalized, language)
     terms = tuple(dict.fromkeys([stems[position] for position in content] or words))
+    clauses: list[frozenset[str]] = []
+    if starts and content:
+        bounds = [0, *starts, len(words)]
+        clauses = [
+            frozenset(stems[position] for position in content if start <= position < end)
+            for start, end in itertools.pairwise(bounds)
+        ]
+        clauses = [clause for clause in clauses if clause]
     return Analysis(
         terms=terms,
         beginnings={term[:BEGINNING_LENGTH]: term for term in terms if len(term) >= BEGINNING_LENGTH},
         joined=dict(zip(joined_stems, itertools.pairwise(stems), strict=True)),
         has_only_stop_words=not content,
+        clauses=clauses if len(clauses) > 1 else [],
+        words={stems[position]: words[position] for position in content},
     )

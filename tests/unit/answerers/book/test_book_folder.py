@@ -1,30 +1,18 @@
-"""Tests of folders, keywords and extra fields, from the files to the answers."""
+"""Which files of a folder are a book."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from askd.answerers.book.answerer import BookAnswerer, ReloadOutcome
+from askd.answerers.book.answerer import BookAnswerer
 from askd.errors import LoadError
-from askd.models import Answer, Question
+from askd.models import Answer
+from tests.unit.answerers.book.conftest import exact, wait_until_reloaded
 
 Write = Callable[[str, str], Path]
 Load = Callable[[Path | None], Awaitable[BookAnswerer]]
-
-
-def exact(book: BookAnswerer, text: str) -> Answer | None:
-    """Return the exact answer of the book."""
-    return book.try_immediate(Question(text=text))
-
-
-async def wait_until_reloaded(outcomes: asyncio.Queue[ReloadOutcome]) -> None:
-    """Wait for a reload that succeeds. An earlier one may fail because the file was empty for a moment."""
-    async with asyncio.timeout(20):
-        while await outcomes.get() != "reloaded":
-            pass
 
 
 async def test_folder_reads_only_books(write: Write, load: Load) -> None:
@@ -78,29 +66,3 @@ async def test_emptied_file_is_not_left_out(write: Write, load: Load) -> None:
     write("b.yaml", "")
     assert await outcomes.get() == "failed"
     assert exact(book, "b") == Answer("c")
-
-
-async def test_keywords_are_further_questions(write: Write, load: Load) -> None:
-    """A keyword finds its entry, unless several entries have it; a question wins over a keyword."""
-    write("a.json", '[{"ask": "a b", "answer": "1", "keywords": ["Both", "one", "c d"]}]')
-    book = await load(write("b.csv", 'question,answer,keywords\nc d,2,"both, two"\n'))
-    texts = [answer.text if (answer := exact(book, name)) else None for name in ("one", "TWO!", "c d", "both")]
-    assert texts == ["1", "2", "2", None]
-    assert exact(book, "What is one?") == Answer("1")
-
-
-async def test_extra_fields_are_part_of_the_answer(write: Write, load: Load) -> None:
-    """Exact and fuzzy answers have the extra fields of their entry; a change of them changes the version."""
-    text = "- {ask: reset my password, answer: see below, category: Accounts, tags: [x]}\n- {ask: other, answer: b}\n"
-    book = await load(write("a.yaml", text))
-    version = book.version
-    fields = {"category": "Accounts", "tags": ["x"]}
-    assert exact(book, "Reset my password?") == Answer("see below", fields)
-    similar = await book.answer(Question(text="how to reset the password"))
-    assert similar.text == "see below"
-    assert similar.fields.items() >= fields.items()
-    assert exact(book, "other") == Answer("b")
-    outcomes = book.subscribe_reloads()
-    write("a.yaml", text.replace("Accounts", "Passwords"))
-    await wait_until_reloaded(outcomes)
-    assert book.version != version
