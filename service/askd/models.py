@@ -24,7 +24,7 @@ class ProgressMessage(str):  # noqa: SLOT000 - a str subclass with an attribute 
         return message
 
 
-ReleaseCallback = Callable[[], None]
+ReleaseCallback = Callable[[], object]
 """Releases a detached permit. Called once, on any thread, when the code that outlived its request has ended."""
 
 detach_permit_var: Final[ContextVar[Callable[[], ReleaseCallback] | None]] = ContextVar(
@@ -122,6 +122,12 @@ class QuestionForm(msgspec.Struct, frozen=True, kw_only=True):
     schema: Mapping[str, Any] | None = None
     """JSON Schema of the question. None means text; otherwise `parse_parameters` gets its value under `name`."""
     required: bool = True
+    description: str = ""
+    """What the question is about, if the code says more than that it is the question."""
+    accepts_json: bool = False
+    """Whether a text question may be another JSON value than text or null: its JSON is the text then."""
+    passes_json: bool = False
+    """Whether `parse_parameters` gets such a value under `name`. Requires `accepts_json`."""
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +180,8 @@ class Answerer(Protocol):
     """Whether `stream` yields deltas as they are produced, instead of one at the end."""
     supports_threads: bool = False
     """Whether a question may name a `thread`, a conversation that is remembered between questions."""
+    supports_temporary_threads: bool = False
+    """Whether a question may have a thread that the answerer deletes, as `Question.thread_is_temporary` says."""
     max_concurrency: int | None = None
     """Number of questions that can be answered at once; None means no limit. Known after `load`."""
     version: str = ""

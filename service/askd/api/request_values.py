@@ -81,8 +81,13 @@ def _pop_question(parameters: RawParameters, form: QuestionForm, *, from_strings
     if from_strings and len(value) != 1:
         raise BadQuestion(name, f"{name!r} was sent {len(value)} times. Send it once.")
     text = value[0] if from_strings else value
+    if form.accepts_json and isinstance(text, dict | list | int | float):
+        if form.passes_json:
+            parameters[form.name] = text
+        return json.dumps(text, ensure_ascii=False)
     if not isinstance(text, str):
-        raise BadQuestion(name, f'{name!r} is not a string. Send {{"{name}": "…"}}.')
+        shown = "…" if isinstance(text, list | dict) else json.dumps(text)[:_MAX_NAME_LENGTH]
+        raise BadQuestion(name, f'{name!r} is not a string. Send {{"{name}": "{shown}"}}.')
     return text
 
 

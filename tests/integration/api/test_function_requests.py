@@ -20,6 +20,8 @@ class Trip:
     days: int
 
 def text(city, lang="en"): return f"{city} {lang}"
+def typed(city: str): return city
+def untyped(value, other=0.0): return [value, other]
 def number(n: int): return n * n
 def plan(trip: Trip, lang="en"): return trip
 def mapping(values: dict): return values
@@ -58,6 +60,9 @@ REQUESTS: dict[str, tuple[str, dict[str, Any], Any]] = {
     "a mapping": ("mapping", {"params": {"q": "hi", "a": "1"}}, {"q": "hi", "a": "1"}),
     "a mapping without q": ("mapping", {"json": {"a": [1]}}, {"a": [1]}),
     "a mapping as q": ("mapping", {"json": {"q": {"a": 1}}}, {"a": 1}),
+    "untyped text": ("untyped", {"params": {"q": "5"}}, ["5", 0]),
+    "untyped number": ("untyped", {"json": {"q": 5, "other": 1.5}}, [5, 1.5]),
+    "untyped list by its name": ("untyped", {"json": {"value": [1, None]}}, [[1, None], 0]),
 }
 
 
@@ -73,7 +78,8 @@ async def test_question(serve: ServeApp, write: WriteFile, name: str, request_: 
 INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
     "missing": ("text", {"lang": "fr"}, "'q' is missing"),
     "sent twice": ("text", {"q": "a", "city": "b"}, "'q' and 'city' are both the question. Send one of them."),
-    "not text": ("text", {"city": 5}, "'city' is not a string"),
+    "not text": ("typed", {"city": 5}, '\'city\' is not a string. Send {"city": "5"}.'),
+    "no value": ("untyped", {"q": None}, "'q' is missing"),
     "unknown": ("text", {"q": "a", "lnag": "b"}, "`lnag` is not a parameter: did you mean `lang`?"),
     "not a number": ("number", {"q": "x"}, "`n`: expected `int`, got 'x'."),
     "missing number": ("number", {}, "`n` is missing."),
@@ -125,4 +131,4 @@ async def test_traceback_begins_in_the_function(serve: ServeApp, write: WriteFil
     [exception] = [line["exception"] for line in log.lines() if "exception" in line]
     frames = [line for line in exception.splitlines() if line.startswith("  File")]
     assert len(frames) == 1
-    assert frames[0].endswith('main.py", line 13, in fail')
+    assert frames[0].endswith('main.py", line 15, in fail')

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import structlog
 
-from askd.answerers.function import results, type_hints
-from askd.answerers.function.callables import InstanceHooks, UserCallable, create_user_callable
-from askd.answerers.function.parameters import parse_docstring, parse_parameters
+from askd.answerers.function import iteration, results, type_hints
+from askd.answerers.function.callables import UserCallable, create_user_callable
+from askd.answerers.function.docstrings import parse_docstring
+from askd.answerers.function.instance_hooks import InstanceHooks
+from askd.answerers.function.parameters import ParameterParser
 from askd.answerers.function.signature import QuestionSignature, analyze_signature
 from askd.answerers.user_code import exceptions
-from askd.answerers.user_code.exceptions import ExceptionTranslator
 from askd.answerers.user_code.importer import ResolvedTarget
 from askd.answerers.user_code.thread_pool import ThreadPool
 from askd.answerers.user_code.user_module import UserModule, code_fingerprint
@@ -23,8 +24,6 @@ from askd.models import Answer, Answerer, AnswererStatistics, Contract, Progress
 _DECORATED_NAMES: Final = frozenset({"func", "fn", "function", "wrapped"})
 """Usual names of the parameter of a decorator."""
 log = structlog.get_logger("askd.answerer")
-
-_EXCEPTION_TRANSLATOR: Final = ExceptionTranslator()
 
 
 class FunctionAnswerer(Answerer):
@@ -81,12 +80,7 @@ class FunctionAnswerer(Answerer):
 
     def parse_parameters(self, values: Mapping[str, Any], *, from_strings: bool) -> Mapping[str, Any]:
         """Validate the parameters and add defaults. Raises BadQuestion."""
-        signature = self._signature
-        if not values and not signature.parameters:
-            return {}
-        return parse_parameters(
-            signature.parameters, values, from_strings=from_strings, allows_unknown=signature.allows_unknown
-        )
+        return self.parameter_parser.parse(values, from_strings=from_strings)
 
     def notes(self) -> Sequence[str]:
         """Return remarks about how the function is called."""
@@ -100,30 +94,36 @@ class FunctionAnswerer(Answerer):
             Refused: The code raised an HTTP exception with a 4xx status.
             Exception: Any other exception of the code.
         """
-        with _EXCEPTION_TRANSLATOR:
+        try:
             value = await self._call_function(question)
-            if type(value) is str or not results.is_iterator(value):
+            if type(value) is str or not iteration.is_iterator(value):
                 return results.to_answer(value)
             builder = results.AnswerBuilder()
-            for item in await results.collect(self._pool, value):
+            for item in await iteration.collect(self._pool, value):
                 builder.add(item)
             return builder.build()
+        except BaseException as error:
+            exceptions.raise_as_problem(error)
+            raise
 
     async def stream(self, question: Question) -> AsyncGenerator[str | Answer, None]:
         """Yield the items of a generator as deltas, then the answer; other code yields its whole text once."""
-        with _EXCEPTION_TRANSLATOR:
+        try:
             value = await self._call_function(question)
-            if not results.is_iterator(value):
+            if not iteration.is_iterator(value):
                 answer = results.to_answer(value)
                 yield answer.text
                 yield answer
                 return
             builder = results.AnswerBuilder()
-            async with contextlib.aclosing(results.iterate(self._pool, value)) as items:
+            async with contextlib.aclosing(iteration.iterate(self._pool, value)) as items:
                 async for item in items:
                     if delta := builder.add(item):
                         yield delta
             yield builder.build()
+        except BaseException as error:
+            exceptions.raise_as_problem(error)
+            raise
 
     def statistics(self) -> AnswererStatistics:
         """Return the counts of the thread pool."""
@@ -149,6 +149,7 @@ class FunctionAnswerer(Answerer):
         docstring = parse_docstring(function.doc)
         self._function: Callable[..., Any] = function.call
         self._signature: QuestionSignature = analyze_signature(function, docstring, name=target.name)
+        self.parameter_parser: ParameterParser = self._signature.parameter_parser
         self._runs_on_loop = function.is_async or function.is_generator
         self.max_concurrency = None if self._runs_on_loop else self._pool.max_threads
         self.supports_streaming = function.is_generator or type_hints.is_stream_type(self._signature.return_annotation)

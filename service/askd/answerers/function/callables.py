@@ -1,14 +1,13 @@
 """The callable that a spec names, with its attributes and the namespace of its annotations."""
 
-import contextlib
 import dataclasses
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from askd.answerers.function.framework_adapters import adapt_to_function
-from askd.answerers.user_code.importer import ANSWER_METHODS, has_callable_instances
+from askd.answerers.user_code.candidates import ANSWER_METHODS, has_callable_instances
 from askd.errors import LoadError
 
 
@@ -84,8 +83,8 @@ def create_user_callable(value: object, *, name: str) -> UserCallable:
     instance = None
     if inspect.isclass(value) and not _is_function(value):
         value = instance = _instantiate(value, name)
-    if shape := adapt_to_function(value):
-        return UserCallable(shape.function, inspect.unwrap(shape.function), frozenset(), instance, shape.note)
+    if adapted := adapt_to_function(value):
+        return UserCallable(adapted.function, inspect.unwrap(adapted.function), frozenset(), instance, adapted.note)
     if not callable(value):
         methods = (getattr(value, method, None) for method in ANSWER_METHODS[1:])
         value = next((method for method in methods if inspect.ismethod(method)), value)
@@ -134,57 +133,6 @@ def required_parameters(function: Callable[..., Any]) -> list[str]:
         if parameter.default is parameter.empty
         and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
     ]
-
-
-class InstanceHooks:
-    """Calls the set-up and clean-up methods of an object that was created from a class.
-
-    Asynchronous methods run on the event loop, the others in the thread that created the object.
-
-    Args:
-        instance: The object; None has no methods.
-        run_in_thread: Runs a call in that thread.
-    """
-
-    def __init__(self, instance: object, run_in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
-        self._instance = instance
-        self._run_in_thread = run_in_thread
-        self._has_entered = False
-
-    async def start(self) -> None:
-        """Call `__aenter__` or `__enter__`, then `setup` and `startup`. Exceptions propagate."""
-        await self._call_first("__aenter__", "__enter__")
-        self._has_entered = True
-        for name in ("setup", "startup"):
-            await self._call_first(name)
-
-    async def stop(self) -> None:
-        """Call `shutdown`, `aclose` or `close`, and `__aexit__` or `__exit__`. Exceptions propagate, the first one."""
-        if not self._has_entered:
-            return
-        self._has_entered = False
-        async with contextlib.AsyncExitStack() as stack:  # calls all of them, even if one fails
-            stack.push_async_callback(self._call_first, "__aexit__", "__exit__", arguments=(None, None, None))
-            stack.push_async_callback(self._call_first, "aclose", "close")
-            stack.push_async_callback(self._call_first, "shutdown")
-
-    async def _call_first(self, *names: str, arguments: tuple[Any, ...] = ()) -> None:
-        method = next((method for name in names if (method := self._method(name)) is not None), None)
-        if method is None:
-            return
-        required = [] if arguments else required_parameters(method)
-        if required == ["device"]:  # of LitServe
-            arguments = ("cpu",)
-        elif required:
-            return  # a method with another meaning
-        call = functools.partial(method, *arguments)
-        result = call() if inspect.iscoroutinefunction(method) else await self._run_in_thread(call)
-        if inspect.isawaitable(result):
-            await result
-
-    def _method(self, name: str) -> Callable[..., Any] | None:
-        method = getattr(self._instance, name, None) if hasattr(type(self._instance), name) else None
-        return method if callable(method) else None
 
 
 def _with_article(noun: str) -> str:

@@ -1,11 +1,11 @@
-"""Parameters of a function that a request sets, and their descriptions from docstrings."""
+"""Parameters of a function that a request sets."""
 
 import contextlib
 import dataclasses
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,12 +19,6 @@ _TEXT_FIELDS: Final = ("question", "query", "q", "message", "prompt", "text", "i
 _OBJECT_SCHEMA: Final = {"type": "object"}
 _MAX_NAME_LENGTH: Final = 100
 """Maximum number of characters of a parameter name that an error message repeats."""
-_SECTION_HEADING: Final = re.compile(
-    r"(Args|Arguments|Parameters|Returns?|Yields?|Raises|Examples?|Notes?|See Also|Attributes|Warnings?):?"
-)
-_GOOGLE_ENTRY: Final = re.compile(r"\*{0,2}(\w+)(?:\s*\([^)]*\))?\s*:\s*(.*)")  # Google: `name (type): text`
-_NUMPY_ENTRY: Final = re.compile(r"\*{0,2}(\w+)\s*(?::.*)?")  # NumPy: `name : type`, the text below
-_SPHINX_FIELD: Final = re.compile(r":(\w+)(?:\s+[^:]*?)?(?:\s*(\w+))?\s*:\s*(.*)")  # Sphinx: `:param type name: text`
 
 
 class Faults(list[tuple[str, str]]):
@@ -177,34 +171,48 @@ class ModelParameter:
 QuestionParameter = ExtraParameter | ModelParameter
 
 
-def parse_parameters(
-    parameters: Sequence[QuestionParameter],
-    values: Mapping[str, Any],
-    *,
-    from_strings: bool,
-    allows_unknown: Callable[[str], bool],
-) -> dict[str, Any]:
-    """Return the validated value of each parameter, or its default if the request has none.
+@dataclasses.dataclass(frozen=True)
+class ParameterParser:
+    """Validates the parameters of a request. Picklable, unless the parameters depend on types of the code."""
 
-    Args:
-        parameters: The parameters; their values are removed in this order.
-        values: A list of strings per name if `from_strings`, else JSON values.
-        from_strings: Whether to convert values from strings.
-        allows_unknown: Returns whether another name is allowed; its value is added to the result.
+    parameters: Sequence[QuestionParameter]
+    """The parameters; their values are taken in this order."""
+    has_keywords: bool
+    """Whether the function takes parameters of any name."""
+    reserved_names: frozenset[str]
+    """Names that a request must not set nevertheless."""
+    untyped_question: str = ""
+    """Name of the question if it may be any JSON value; empty if it may not."""
 
-    Raises:
-        BadQuestion: Values are missing, invalid or unknown; the error lists all of them.
-    """
-    remaining, faults = dict(values), Faults()
-    result = {parameter.name: parameter.parse(remaining, faults, from_strings=from_strings) for parameter in parameters}
-    for name, value in remaining.items():
-        if allows_unknown(name):
-            result[name] = value[0] if from_strings and len(value) == 1 else value
-        else:
-            known = [entry.name for parameter in parameters for entry in parameter.contract_entries]
-            faults.append((name, _unknown_parameter_message(name, known)))
-    faults.raise_if_any()
-    return result
+    def parse(self, values: Mapping[str, Any], *, from_strings: bool) -> dict[str, Any]:
+        """Return the validated value of each parameter, or its default if the request has none.
+
+        Args:
+            values: A list of strings per name if `from_strings`, else JSON values.
+            from_strings: Whether to convert values from strings.
+
+        Raises:
+            BadQuestion: Values are missing, invalid or unknown; the error lists all of them.
+        """
+        if not values and not self.parameters:
+            return {}
+        parameters, remaining, faults = self.parameters, dict(values), Faults()
+        result = {
+            parameter.name: parameter.parse(remaining, faults, from_strings=from_strings) for parameter in parameters
+        }
+        for name, value in remaining.items():
+            if name == self.untyped_question and not from_strings:
+                result[name] = value
+            elif self._allows_unknown(name):
+                result[name] = value[0] if from_strings and len(value) == 1 else value
+            else:
+                known = [entry.name for parameter in parameters for entry in parameter.contract_entries]
+                faults.append((name, _unknown_parameter_message(name, known)))
+        faults.raise_if_any()
+        return result
+
+    def _allows_unknown(self, name: str) -> bool:
+        return self.has_keywords and name not in self.reserved_names and not name.startswith("_")
 
 
 def _unknown_parameter_message(name: str, known: Sequence[str]) -> str:
@@ -239,66 +247,3 @@ def _find_text_field(fields: Mapping[str, Parameter]) -> str | None:
     if len(required) == 1:
         return required[0]
     return next((name for name in _TEXT_FIELDS if name in texts), texts[0] if len(texts) == 1 else None)
-
-
-@dataclasses.dataclass(frozen=True)
-class ParsedDocstring:
-    """The parts of a docstring. All texts may be empty."""
-
-    summary: str
-    description: str
-    parameters: Mapping[str, str]
-
-
-def parse_docstring(doc: str) -> ParsedDocstring:
-    """Parse a docstring from `inspect.cleandoc` in Google, NumPy or Sphinx style.
-
-    Never fails: text that has no known form is part of the description.
-    """
-    prose: list[str] = []
-    parameters: dict[str, str] = {}
-    for title, lines in _split_sections(doc.splitlines()):
-        if title in {"Args", "Arguments", "Parameters"}:
-            parameters |= _parse_entries(lines)
-        elif not title:
-            prose += lines
-    summary, _, description = "\n".join(prose).strip().partition("\n\n")
-    return ParsedDocstring(" ".join(summary.split()), description.strip(), parameters)
-
-
-def _split_sections(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield (title, lines). Prose has an empty title; a Sphinx field is a section with one entry."""
-    title, section = "", list[str]()
-    for number, line in enumerate(lines):
-        next_line = lines[number + 1] if number + 1 < len(lines) else ""
-        field = _SPHINX_FIELD.fullmatch(line)
-        heading = _SECTION_HEADING.fullmatch(line.rstrip())
-        if field:
-            yield title, section
-            name = field[2] if field[1] in {"param", "parameter", "arg", "argument"} else None
-            title, section = ("Args", [f" {name}: {field[3]}"]) if name else ("Returns", [])
-        elif heading and (line.rstrip().endswith(":") or set(next_line.strip()) == {"-"}):
-            yield title, section
-            title, section = heading[1], []
-        else:
-            section.append(line)
-    yield title, section
-
-
-def _parse_entries(lines: list[str]) -> dict[str, str]:
-    """Parse the entries of a section: each starts at the smallest indentation and includes the deeper lines below."""
-    lines = [line for line in lines if line.strip() and set(line.strip()) != {"-"}]
-    indentation = min((len(line) - len(line.lstrip()) for line in lines), default=0)
-    entries: dict[str, list[str]] = {}
-    name = ""
-    for line in lines:
-        text = line.strip()
-        if len(line) - len(line.lstrip()) > indentation:
-            entries.setdefault(name, []).append(text)
-        elif indentation and (entry := _GOOGLE_ENTRY.fullmatch(text)):
-            name = entry[1]
-            entries[name] = [entry[2]]
-        else:
-            entry = _NUMPY_ENTRY.fullmatch(text)
-            name = entry[1] if entry else ""
-    return {name: " ".join(" ".join(parts).split()) for name, parts in entries.items() if name}

@@ -13,6 +13,7 @@ import dataclasses
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import Parameter
 from typing import Any, Final
 
@@ -20,7 +21,8 @@ from askd import models
 from askd.answerers.function import type_hints
 from askd.answerers.function.callables import UserCallable
 from askd.answerers.function.converters import Converter, create_converter, has_type
-from askd.answerers.function.parameters import ExtraParameter, ModelParameter, ParsedDocstring, QuestionParameter
+from askd.answerers.function.docstrings import ParsedDocstring
+from askd.answerers.function.parameters import ExtraParameter, ModelParameter, ParameterParser, QuestionParameter
 from askd.errors import LoadError
 from askd.models import Question, QuestionForm
 
@@ -45,10 +47,14 @@ class QuestionSignature:
     """Keyword of that parameter; None passes it as the first positional argument."""
     passes_question: bool = False
     """Whether that parameter gets the Question instead of the text."""
+    passes_json: bool = False
+    """Whether that parameter, which has no type, gets another JSON value than text as it is."""
     passes_bytes: bool = False
     """Whether that parameter gets the text encoded as UTF-8."""
     value: QuestionParameter | None = None
     """Converts the question, or the whole request, for that parameter; None if it gets the text or the Question."""
+    description: str = ""
+    """What the docstring says about that parameter."""
     question_keyword: str | None = None
     """Keyword of a further parameter for the Question, or None."""
     extra_parameters: Sequence[ExtraParameter] = ()
@@ -79,10 +85,15 @@ class QuestionSignature:
     def question_form(self) -> QuestionForm:
         """How a request sends the question."""
         if isinstance(self.value, ExtraParameter):
-            return QuestionForm(name=self.name, schema=self.value.contract_entry.schema)
+            return QuestionForm(name=self.name, schema=self.value.contract_entry.schema, description=self.description)
         if isinstance(self.value, ModelParameter):
             return self.value.question_form
-        return QuestionForm(name=self.name)
+        return QuestionForm(
+            name=self.name,
+            description=self.description,
+            accepts_json=self.passes_json,
+            passes_json=self.passes_json,
+        )
 
     @property
     def takes_mapping(self) -> bool:
@@ -95,9 +106,11 @@ class QuestionSignature:
         fields = self.value.contract_entries if isinstance(self.value, ModelParameter) else ()
         return [*(parameter.contract_entry for parameter in self.extra_parameters), *fields]
 
-    def allows_unknown(self, name: str) -> bool:
-        """Return whether a request may have a parameter `name` that is not one of `parameters`."""
-        return self.has_keywords and name not in self.reserved_names and not name.startswith("_")
+    @property
+    def parameter_parser(self) -> ParameterParser:
+        """The parser of a request's parameters."""
+        untyped_question = self.name if self.passes_json else ""
+        return ParameterParser(self.parameters, self.has_keywords, self.reserved_names, untyped_question)
 
     @property
     def takes_question(self) -> bool:
@@ -106,9 +119,9 @@ class QuestionSignature:
 
     def bind(self, call: Callable[..., Any], question: Question) -> Callable[[], Any]:
         """Return a function without parameters that calls `call` with the question's arguments."""
-        if self._passes_only_text:
+        if self._passes_only_text and not question.parameters:
             text = question.text
-            return lambda: call(text)
+            return partial(call, text)
         keywords = dict(question.parameters)
         positional = [keywords.pop(name) for name in self.positional_names if name in keywords]
         first = self._first_argument(question, keywords)
@@ -116,14 +129,16 @@ class QuestionSignature:
             keywords[self.question_keyword] = question
         if self.keyword is not None:
             keywords[self.keyword] = first
-            return lambda: call(*positional, **keywords)
-        return lambda: call(first, *positional, **keywords)
+            return partial(call, *positional, **keywords)
+        return partial(call, first, *positional, **keywords)
 
     def _first_argument(self, question: Question, keywords: dict[str, Any]) -> Any:
         if self.value is not None:
             return keywords.pop(self.value.name)
         if self.passes_question:
             return question
+        if self.passes_json and self.name in keywords:
+            return keywords.pop(self.name)
         return question.text.encode() if self.passes_bytes else question.text
 
 
@@ -186,9 +201,12 @@ class _SignatureAnalyzer:
         facts: dict[str, Any] = {
             "name": "q" if is_nameless else parameter.name,
             "keyword": parameter.name if parameter.kind is Parameter.KEYWORD_ONLY or not is_first else None,
+            "description": self._docstring.parameters.get(parameter.name, ""),
         }
         if type_hints.is_question_type(annotation):
             return {**facts, "passes_question": True}
+        if type_hints.is_untyped(annotation):
+            return {**facts, "passes_json": True}
         if type_hints.accepts_str(annotation) and not type_hints.is_constrained(annotation):
             return facts
         if annotation is bytes:

@@ -17,7 +17,8 @@ from typing import Any, Final
 import structlog
 
 from askd.answerers.user_code import exceptions
-from askd.answerers.user_code.importer import ResolvedTarget, is_graph, is_graph_builder
+from askd.answerers.user_code.candidates import is_graph, is_graph_builder
+from askd.answerers.user_code.importer import ResolvedTarget
 from askd.answerers.user_code.user_module import UserModule
 from askd.errors import AnswererFailed, LoadError
 

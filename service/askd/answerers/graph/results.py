@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from askd.answerers import graph_state
-from askd.answerers.user_code.exceptions import ExceptionTranslator
+from askd.answerers.user_code.exceptions import raise_as_problem
 from askd.errors import AnswererFailed, BadQuestion, Interrupted, NoAnswer, RecursionLimit
 from askd.models import Answer, Question
 
@@ -117,18 +117,18 @@ def translate_graph_errors(question: Question) -> Iterator[None]:
 
     LangGraph's exceptions are recognized by their names, so LangGraph is not imported.
     """
-    with ExceptionTranslator():
-        try:
-            yield
-        except Exception as error:
-            names = {base.__name__ for base in type(error).__mro__}
-            if "GraphRecursionError" in names:
-                raise RecursionLimit from error
-            if "GraphInterrupt" in names:
-                interrupts = error.args[0] if error.args and isinstance(error.args[0], list | tuple) else error.args
-                values = [graph_state.get_field(interrupt, "value", interrupt) for interrupt in interrupts]
-                raise _interrupted_error(values, question) from None
-            raise
+    try:
+        yield
+    except BaseException as error:
+        names = {base.__name__ for base in type(error).__mro__}
+        if "GraphRecursionError" in names:
+            raise RecursionLimit from error
+        if "GraphInterrupt" in names:
+            interrupts = error.args[0] if error.args and isinstance(error.args[0], list | tuple) else error.args
+            values = [graph_state.get_field(interrupt, "value", interrupt) for interrupt in interrupts]
+            raise _interrupted_error(values, question) from None
+        raise_as_problem(error)
+        raise
 
 
 def to_json_value(value: Any) -> Any:

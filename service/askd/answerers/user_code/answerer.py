@@ -1,18 +1,18 @@
 """An answerer for `package.module:attr` or `file.py:attr`: only its import shows if that is a function or a graph."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from askd.answerers.user_code.importer import is_chain, is_graph, is_graph_builder, is_graph_factory
+from askd.answerers.user_code.candidates import is_chain, is_graph, is_graph_builder, is_graph_factory
 from askd.answerers.user_code.user_module import UserModule
 from askd.config import Settings
 from askd.models import Answer, Answerer, AnswererStatistics, ProgressCallback, Question
 
 
-def _accepts_question(value: object) -> bool:
-    from askd.answerers.function import accepts_question  # noqa: PLC0415 only specs without a name need it
+def accepts_question(value: object) -> bool:
+    """Return whether a question can be passed to a callable."""
+    from askd.answerers.function import accepts_question as accepts  # noqa: PLC0415 only specs without a name need it
 
-    return accepts_question(value)
+    return accepts(value)
 
 
 class UserCodeAnswerer(Answerer):
@@ -23,7 +23,7 @@ class UserCodeAnswerer(Answerer):
     def __init__(self, spec: str, settings: Settings) -> None:
         self.name = spec
         self._settings = settings
-        self._user_module = UserModule(spec, _accepts_question)
+        self._user_module = UserModule(spec, accepts_question)
         self._delegate: Answerer | None = None
 
     async def load(self, progress: ProgressCallback) -> None:
@@ -36,10 +36,14 @@ class UserCodeAnswerer(Answerer):
             delegate = self._create_function_answerer()
         self._delegate = delegate
         await delegate.load(progress)
+        self.parse_parameters = delegate.parse_parameters  # type: ignore[method-assign] # requests go to the delegate
+        self.answer = delegate.answer  # type: ignore[method-assign] # as above
+        self.stream = delegate.stream  # type: ignore[method-assign] # as above
         self.kind = delegate.kind
         self.contract = delegate.contract
         self.supports_streaming = delegate.supports_streaming
         self.supports_threads = delegate.supports_threads
+        self.supports_temporary_threads = delegate.supports_temporary_threads
         self.deterministic = delegate.deterministic
         self.version = delegate.version
         self.max_concurrency = delegate.max_concurrency
@@ -72,6 +76,16 @@ class UserCodeAnswerer(Answerer):
             raise RuntimeError("the code is not loaded")
         return self._delegate
 
+    @property
+    def parameter_parser(self) -> object:
+        """The parser of a function's parameters; None for a graph."""
+        return getattr(self._loaded_delegate, "parameter_parser", None)
+
+    @property
+    def process_memory(self) -> str:
+        """Class that keeps the memory of a graph in this process; empty if none does."""
+        return getattr(self._loaded_delegate, "process_memory", "")
+
     async def close(self) -> None:
         """Close the delegate, or the module if the import failed."""
         await (self._delegate.close() if self._delegate else self._user_module.stop())
@@ -88,17 +102,9 @@ class UserCodeAnswerer(Answerer):
         """Return the delegate's remarks."""
         return self._delegate.notes() if self._delegate else ()
 
-    def parse_parameters(self, values: Mapping[str, Any], *, from_strings: bool) -> Mapping[str, Any]:
-        """Validate the parameters. Raises BadQuestion."""
-        return self._loaded_delegate.parse_parameters(values, from_strings=from_strings)
-
     async def answer(self, question: Question) -> Answer:
-        """Return the delegate's answer."""
-        return await self._loaded_delegate.answer(question)
-
-    def stream(self, question: Question) -> AsyncIterator[str | Answer]:
-        """Stream the delegate's answer."""
-        return self._loaded_delegate.stream(question)
+        """Raise RuntimeError: the answerer is not loaded. `load` replaces this method by the delegate's."""
+        raise RuntimeError("the code is not loaded")
 
     def statistics(self) -> AnswererStatistics:
         """Return the delegate's statistics."""

@@ -8,6 +8,7 @@ status must not become the client's.
 """
 
 import contextlib
+import functools
 import importlib.util
 import itertools
 import linecache
@@ -16,10 +17,9 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import msgspec
@@ -40,6 +40,8 @@ _FRAMEWORK_ATTRIBUTES: Final = {
 }
 """Attributes with the status and the detail of each framework's HTTPException."""
 _FORWARDED_STATUSES: Final = frozenset({*range(400, 500), HTTPStatus.SERVICE_UNAVAILABLE})
+_FRAME: Final = re.compile(r'^  File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
+"""A frame in a traceback as Python shows it: file, line, name."""
 _OWN_HEADERS: Final = re.compile(
     r"content-.*|transfer-encoding|connection|keep-alive|upgrade|trailer|te|date|server|vary|x-request-id",
     re.IGNORECASE,
@@ -76,12 +78,38 @@ def missing_module_message(name: str, missing: str) -> str:
         return f"{message}\n  {hint}"
     if top != missing:
         return f"{message} The package {missing.rpartition('.')[0]!r} exists: check the module's name."
-    return f"{message}\n  Start askd in the folder that contains {top}, or {_install_hint(top)}{_environment_hint()}"
+    return f"{message}\n  Start askd in the folder that contains {top}, or {_install_hint()}{_environment_hint()}"
 
 
 def user_frames(error: BaseException, root: Path) -> list[traceback.FrameSummary]:
     """Return the frames of the traceback that are in the user's own code, outermost first."""
-    return [frame for frame in traceback.extract_tb(error.__traceback__) if is_user_file(frame.filename, root)]
+    frames: list[traceback.FrameSummary]
+    if isinstance(error, WorkerException):
+        frames = [traceback.FrameSummary(file, int(line), name) for file, line, name in _FRAME.findall(error.traceback)]
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+    return [frame for frame in frames if is_user_file(frame.filename, root)]
+
+
+class WorkerException(Exception):
+    """An exception of the user's code in a worker process. `traceback` is its traceback as Python shows it."""
+
+    traceback: str
+
+    @classmethod
+    def create(cls, name: str, text: str, traceback: str) -> "WorkerException":
+        """Return an exception whose class has the name of the original one."""
+        error: WorkerException = type(name, (cls,), {"__module__": "builtins"})(text)
+        error.traceback = traceback
+        return error
+
+
+def without_own_frames(error: BaseException) -> BaseException:
+    """Remove askd's frames from the start of the traceback, so that it begins at the user's line."""
+    trace = error.__traceback__
+    while trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(_ASKD_PACKAGE_DIR):
+        trace = trace.tb_next
+    return error if trace is None else error.with_traceback(trace)
 
 
 def is_user_file(file: str, root: Path) -> bool:
@@ -98,10 +126,10 @@ def is_in_site_packages(path: Path) -> bool:
     return "site-packages" in path.parts or "dist-packages" in path.parts
 
 
-def _library_folders() -> Iterator[str]:
+@functools.cache
+def _library_folders() -> Sequence[str]:
     paths = sysconfig.get_paths()
-    for name in ("stdlib", "platstdlib", "purelib", "platlib"):
-        yield paths[name]
+    return [*{paths[name]: None for name in ("stdlib", "platstdlib", "purelib", "platlib")}]
 
 
 def _error_lines(error: BaseException, root: Path) -> list[str]:
@@ -129,8 +157,11 @@ def _hints(error: BaseException, root: Path) -> Iterator[str]:
             yield _own_package_hint()
         elif hint := _project_hint(error.name, root):
             yield hint
+        elif top in sys.modules:  # a package index may have another package of this name
+            place = getattr(sys.modules[top], "__file__", None) or top
+            yield f"The package {top} is installed ({place}), but has no {error.name}: check the name and its version."
         else:
-            yield f"askd runs in {sys.executable}: {_install_hint(top)}{_environment_hint()}"
+            yield f"askd runs in {sys.executable}: {_install_hint()}{_environment_hint()}"
     elif isinstance(error, ImportError) and error.name and (hint := _project_hint(error.name, root)):
         yield hint
     elif isinstance(error, SystemExit):
@@ -173,11 +204,11 @@ def _own_package_hint() -> str:
     return f"`{_ASKD_PACKAGE_DIR.name}` is the server's own package: rename yours if it has the same name."
 
 
-def _install_hint(package: str) -> str:
-    """Return how to install the module's package. Only the user knows if the package has another name."""
-    if importlib.util.find_spec("pip"):
-        return f"install it with `{sys.executable} -m pip install {package}` (the package's name may differ)"
-    return f"install it with `uv pip install --python {sys.executable} {package}` (the package's name may differ)"
+def _install_hint() -> str:
+    """Return how to install a package. Its name is left to the user: a stranger may own the name of the module."""
+    has_pip = importlib.util.find_spec("pip")
+    install = f"{sys.executable} -m pip install" if has_pip else f"uv pip install --python {sys.executable}"
+    return f"install the package that contains it: `{install} PACKAGE`"
 
 
 def _environment_hint() -> str:
@@ -188,24 +219,16 @@ def _environment_hint() -> str:
     return f".\n  The active environment is {active}: install askd into it to use its packages"
 
 
-class ExceptionTranslator:
-    """Context manager around the user's code that turns HTTP exceptions and exits into problems.
+def raise_as_problem(error: BaseException) -> None:
+    """Raise the problem that an HTTP exception or an exit of the user's code becomes.
 
-    All other exceptions pass unchanged, above all cancellation.
+    Returns for all other exceptions, above all for a cancellation: the caller raises them again.
     """
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            return
-        if isinstance(error, SystemExit | KeyboardInterrupt):
-            raise AnswererFailed from error  # it would end the server
-        names = _attribute_names(type(error))
-        if names is not None:
-            raise _to_problem(error, *names) from error
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        raise AnswererFailed from error  # it would end the server
+    names = _attribute_names(type(error))
+    if names is not None:
+        raise _to_problem(error, *names) from error
 
 
 def _attribute_names(cls: type[BaseException]) -> tuple[str, str] | None:

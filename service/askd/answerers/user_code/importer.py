@@ -8,7 +8,6 @@ taken. A file with relative imports is imported as part of its package.
 import contextlib
 import dataclasses
 import difflib
-import functools
 import importlib
 import importlib.machinery
 import importlib.util
@@ -16,110 +15,16 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from askd.answerers.user_code import exceptions
+from askd.answerers.user_code.candidates import AcceptsQuestion, accepts_anything, find_candidates
 from askd.errors import LoadError
 
-ANSWER_METHODS: Final = ("__call__", "answer", "predict")
-"""Methods of an object that answer, in this order."""
-_HOOK_NAMES: Final = frozenset({"startup", "shutdown", "ready"})
-_FACTORY_PARAMETERS: Final = frozenset({"config", "runtime"})
 _RELATIVE_IMPORT: Final = re.compile(r"^[ \t]*from[ \t]+\.", re.MULTILINE)
-_NON_GRAPH_ANNOTATIONS: Final = frozenset({"str", "dict", "Question", "None"})
-"""Annotations of `config` or of the return value that rule out a graph factory."""
-
-
-AcceptsQuestion = Callable[[object], bool]
-"""Returns whether a question can be passed to a callable that is no class."""
-
-
-def _accepts_anything(_: object) -> bool:
-    return True
-
-
-def find_candidates(members: Mapping[str, Any], module: str, accepts_question: AcceptsQuestion) -> list[str]:
-    """Return the names of the public objects that can answer and are defined in this module, except hooks.
-
-    If there are graphs, only these: the functions next to them are their nodes. Functions that a question cannot be
-    passed to count only if there is nothing else: they may be graph factories.
-    """
-    public = {name: value for name, value in members.items() if not name.startswith("_") and name not in _HOOK_NAMES}
-    if graphs := [name for name, value in public.items() if _is_standalone_graph(value)]:
-        return graphs
-    callables = {name: value for name, value in public.items() if _is_own_callable(value, module)}
-    usable = [name for name, value in callables.items() if inspect.isclass(value) or accepts_question(value)]
-    return usable or list(callables)
-
-
-def has_callable_instances(cls: type) -> bool:
-    """Return whether instances of the class can be called, or have one of ANSWER_METHODS."""
-    return any(inspect.isroutine(base.__dict__.get(name)) for base in cls.__mro__ for name in ANSWER_METHODS)
-
-
-def is_graph(value: object) -> bool:
-    """Return whether the object is a compiled graph, rather than a class of graphs or a builder."""
-    return not inspect.isclass(value) and _has_methods(value, "ainvoke")
-
-
-def is_graph_builder(value: object) -> bool:
-    """Return whether the object is a graph that is not compiled yet."""
-    return not inspect.isclass(value) and _has_methods(value, "add_node", "compile")
-
-
-def _has_methods(value: object, *names: str) -> bool:
-    try:
-        return all(callable(getattr(value, name, None)) for name in names)
-    except Exception:  # proxies such as flask.request raise outside of a request
-        return False
-
-
-def is_graph_factory(value: object) -> bool:
-    """Return whether the object is probably a graph factory: it takes no text, but nothing, `config` or `runtime`."""
-    if inspect.isclass(value):
-        return callable(getattr(value, "ainvoke", None))
-    try:
-        signature = inspect.signature(value)  # type: ignore[arg-type] # an object that is not callable is a TypeError
-    except (TypeError, ValueError):
-        return False
-    if _rules_out_graph(signature.return_annotation):
-        return False
-    return all(
-        parameter.name in _FACTORY_PARAMETERS and not _rules_out_graph(parameter.annotation)
-        for parameter in signature.parameters.values()
-    )
-
-
-def _rules_out_graph(annotation: Any) -> bool:
-    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    return name in _NON_GRAPH_ANNOTATIONS
-
-
-def is_chain(value: object) -> bool:
-    """Return whether the object is a chat model or a chain, which have `ainvoke` as graphs do, but no state."""
-    return is_graph(value) and _has_methods(value, "abatch") and not _has_methods(value, "aget_state")
-
-
-def _is_standalone_graph(value: object) -> bool:
-    return is_graph(value) and not is_chain(value)
-
-
-def _is_own_callable(value: object, module: str) -> bool:
-    try:
-        if inspect.isclass(value):
-            return value.__module__ == module and has_callable_instances(value)
-        return (callable(value) and _defining_module(value) == module) or is_chain(value)
-    except Exception:  # proxies such as flask.request raise outside of a request
-        return False
-
-
-def _defining_module(value: object) -> object:
-    while isinstance(value, functools.partial):
-        value = value.func
-    return getattr(value, "__module__", None)
 
 
 _MAX_LISTED_NAMES: Final = 8
@@ -142,7 +47,7 @@ class _PathLoader(importlib.machinery.SourceFileLoader):
     """Marks modules that were imported from a path: another file of the same name may replace them."""
 
 
-def resolve_target(spec: str, accepts_question: AcceptsQuestion = _accepts_anything) -> ResolvedTarget:
+def resolve_target(spec: str, accepts_question: AcceptsQuestion = accepts_anything) -> ResolvedTarget:
     """Import the module and return the object that `spec` names.
 
     Args:
@@ -152,14 +57,43 @@ def resolve_target(spec: str, accepts_question: AcceptsQuestion = _accepts_anyth
     Raises:
         LoadError: The module cannot be imported, or does not contain the object.
     """
-    location, _, attribute = (spec, "", "") if spec.endswith(".py") else spec.rpartition(":")
-    importlib.invalidate_caches()
+    location, attribute = split_spec(spec)
     is_file = location.endswith(".py")
-    module = _import_file(Path(os.path.abspath(location))) if is_file else _import_module(location)  # noqa: PTH100 resolve() follows symlinks, but the folder of the link counts
+    module = _import(location)
     attribute = attribute or _choose_candidate(module, location, accepts_question)
     file = Path(getattr(module, "__file__", None) or Path.cwd() / "-")
     root = _package_root(file) or file.parent if is_file else _source_root(module.__name__, file)
     return ResolvedTarget(module, _get_attribute(module, attribute, location, root), f"{location}:{attribute}", root)
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """Return the file or module of a spec, and the name of the object in it; empty if the spec is a file."""
+    location, _, attribute = (spec, "", "") if spec.endswith(".py") else spec.rpartition(":")
+    return location, attribute
+
+
+class ModuleAnswerers(NamedTuple):
+    """The objects of a module that can answer."""
+
+    names: list[str]
+    preferred: str | None
+    """The one that is named `answer` or like the file; None if there is none."""
+
+
+def list_answerers(location: str, accepts_question: AcceptsQuestion = accepts_anything) -> ModuleAnswerers:
+    """Import a file or module, and return the objects in it that can answer. Raises LoadError if there are none."""
+    module = _import(location)
+    names = find_candidates(vars(module), module.__name__, accepts_question)
+    if not names:
+        raise LoadError(f"no function in {location} can answer: write `def answer(text: str) -> str`")
+    return ModuleAnswerers(names, _preferred_name(names, location))
+
+
+def _import(location: str) -> ModuleType:
+    importlib.invalidate_caches()
+    if location.endswith(".py"):
+        return _import_file(Path(os.path.abspath(location)))  # noqa: PTH100 resolve() follows symlinks, but the folder of the link counts
+    return _import_module(location)
 
 
 def _source_root(name: str, file: Path) -> Path:
@@ -257,20 +191,25 @@ def _module_import_error_message(error: BaseException, name: str) -> str:
 
 def _choose_candidate(module: ModuleType, location: str, accepts_question: AcceptsQuestion) -> str:
     """Return the only object that can answer, or the one that is named `answer` or like the file."""
+    names, preferred = list_answerers(location, accepts_question)
+    if preferred or len(names) == 1:
+        return preferred or names[0]
     members = vars(module)
-    names = find_candidates(members, module.__name__, accepts_question)
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise LoadError(f"no function in {location} can answer: write `def answer(text: str) -> str`")
+    choices = ", ".join(f"{location}:{name}{_describe_parameters(members[name])}" for name in names[:_MAX_LISTED_NAMES])
+    more = ", …" if len(names) > _MAX_LISTED_NAMES else ""
+    raise LoadError(
+        f"{location} has {len(names)} objects that can answer: choose one of {choices}{more}, or serve all with "
+        f"{location}:*"
+    )
+
+
+def _preferred_name(names: Sequence[str], location: str) -> str | None:
     stem = _plain_name(location.removesuffix(".py").rpartition("/")[2].rpartition(".")[2])
     for preferred in ("answer", stem):
         similar = [name for name in names if _plain_name(name) == preferred]
         if len(similar) == 1:
             return similar[0]
-    choices = ", ".join(f"{location}:{name}{_describe_parameters(members[name])}" for name in names[:_MAX_LISTED_NAMES])
-    more = ", …" if len(names) > _MAX_LISTED_NAMES else ""
-    raise LoadError(f"{location} has {len(names)} objects that can answer: choose one of {choices}{more}")
+    return None
 
 
 def _plain_name(name: str) -> str:
@@ -311,7 +250,7 @@ def _check_bound(owner: Any, name: str, owner_name: str) -> None:
 def _alternatives_hint(owner: object, name: str) -> str:
     """List the owner's callables, the most similar name first."""
     members = {member: inspect.getattr_static(owner, member) for member in dir(owner) if not member.startswith("_")}
-    names = find_candidates(members, owner.__name__, _accepts_anything) if isinstance(owner, ModuleType) else []
+    names = find_candidates(members, owner.__name__, accepts_anything) if isinstance(owner, ModuleType) else []
     names = names or [member for member, value in members.items() if callable(value)]
     names.sort(key=lambda member: -difflib.SequenceMatcher(None, member.lower(), name.lower()).ratio())
     shown = ", ".join(names[:_MAX_LISTED_NAMES]) + (", …" if len(names) > _MAX_LISTED_NAMES else "")

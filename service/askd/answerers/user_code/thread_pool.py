@@ -10,12 +10,14 @@ import contextvars
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from enum import Enum, auto
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 
-from askd.errors import AnswererFailed
+from askd.errors import AnswererFailed, Unavailable
 from askd.models import ReleaseCallback, detach_permit_var
 
 T = TypeVar("T")
@@ -107,6 +109,7 @@ class ThreadPool:
         Raises:
             AnswererFailed: The call raised SystemExit, KeyboardInterrupt or a similar exception.
             RuntimeError: The pool is closed.
+            Unavailable: There is no thread, and none can be started.
             Exception: Any exception that the call raised.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -130,6 +133,16 @@ class ThreadPool:
         if not self._is_closed:
             self._submit(_Job(call, context, None))
 
+    def submit(self, call: Callable[[], T], *, context: contextvars.Context) -> Future[T]:
+        """Run `call` in a thread, and return a future that any thread may wait for.
+
+        Raises:
+            RuntimeError: The pool is closed.
+        """
+        future: Future[T] = Future()
+        self._submit(_Job(partial(_run_call, future, call), context, None))
+        return future
+
     def close(self) -> None:
         """End idle threads now and busy threads after their call; the process does not wait for them."""
         with self._lock:
@@ -146,8 +159,21 @@ class ThreadPool:
             self.threads += needs_thread
             name = f"{self._name}-{self.threads}"
         if needs_thread:
-            threading.Thread(target=self._worker_loop, name=name, daemon=True).start()
+            self._start_thread(name)
         self._jobs.put(job)
+
+    def _start_thread(self, name: str) -> None:
+        """Start a thread. If the system refuses, the call waits for one of those that exist."""
+        try:
+            threading.Thread(target=self._worker_loop, name=name, daemon=True).start()
+        except (RuntimeError, MemoryError) as error:
+            with self._lock:
+                self.threads -= 1
+                is_first = not self.threads
+                self._unfinished -= is_first
+            if is_first:
+                raise Unavailable("The server cannot start a thread for this call. Send the request again.") from error
+            log.warning("thread_start_failed", error=str(error), threads=self.threads)
 
     def _abandon(self, job: _Job) -> None:
         detach_permit = detach_permit_var.get()
@@ -184,6 +210,17 @@ class ThreadPool:
         if job.release_permit is not None:
             job.release_permit()
         job.notify_waiter()
+
+
+def _run_call(future: Future[T], call: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        value = call()
+    except BaseException as error:  # otherwise the thread would end and be missing from the pool
+        future.set_exception(to_exception(error))
+    else:
+        future.set_result(value)
 
 
 def to_exception(error: BaseException) -> BaseException:

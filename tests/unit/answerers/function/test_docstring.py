@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askd.answerers.function.parameters import parse_docstring
+from askd.answerers.function.docstrings import parse_docstring
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from askd.answerers.function import FunctionAnswerer
-from askd.errors import LoadError, Refused
+from askd.errors import BadQuestion, LoadError, Refused
 from askd.models import Answer, Question
 from tests.support.user_function_fixtures import LoadFunction
 
@@ -247,6 +247,23 @@ async def test_runnable_with_several_variables(load: LoadFunction) -> None:
     """Other variables are parameters if it is clear which one gets the question."""
     function = await load(LANGCHAIN + "PromptTemplate.from_template('{question} in {lang}')")
     assert [entry.name for entry in function.contract.parameters] == ["lang"]
+
+
+async def test_configurable_fields_of_a_runnable(load: LoadFunction) -> None:
+    """Fields that a runnable declares as configurable are validated parameters."""
+    function = await load(
+        """
+from langchain_core.prompts import PromptTemplate
+from langchain_core.runnables import ConfigurableField, RunnableLambda
+prompt = PromptTemplate.from_template("{topic}").configurable_alternatives(
+    ConfigurableField(id="style"), default_key="plain", joke=PromptTemplate.from_template("a joke about {topic}"))
+answer = prompt | RunnableLambda(lambda value: value.text)
+"""
+    )
+    assert [entry.name for entry in function.contract.parameters] == ["style"]
+    assert [(await ask(function, **style)).text for style in ({}, {"style": "joke"})] == ["hi", "a joke about hi"]
+    with pytest.raises(BadQuestion, match="style"):
+        await ask(function, style="poem")
 
 
 async def test_runnable_with_unclear_variables(load: LoadFunction) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askd.answerers.function.converters import create_converter
-from askd.answerers.function.parameters import ExtraParameter, parse_parameters
+from askd.answerers.function.parameters import ExtraParameter, ParameterParser
 from askd.errors import BadQuestion, LoadError
 from askd.models import Question
 from tests.support.user_function_fixtures import AskFunction, LoadFunction
@@ -317,7 +317,9 @@ def test_any_text(values: list[str], value_type: Any) -> None:
     parameter = ExtraParameter.create("x", create_converter(value_type), None, "")
     extensions = None
     try:
-        value = parse_parameters([parameter], {"x": values}, from_strings=True, allows_unknown=lambda name: False)["x"]
+        value = ParameterParser([parameter], has_keywords=False, reserved_names=frozenset()).parse(
+            {"x": values}, from_strings=True
+        )["x"]
     except BadQuestion as error:
         extensions = {name: value for name, value in error.extensions.items() if name != "errors"}
     assert extensions == {"parameter": "x"} if extensions else msgspec.convert(value, value_type) == value

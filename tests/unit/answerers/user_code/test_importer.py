@@ -127,8 +127,8 @@ def test_helpers_do_not_count(write: WriteFile, code: str) -> None:
 def test_file_with_several_candidates(write: WriteFile) -> None:
     """If several objects can answer, the error lists their specs and what they take."""
     write("main.py", "def ask(text, lang): ...\ndef reply(text): ...\ndef now(): ...")
-    expected = "main.py has 2 objects that can answer: choose one of main.py:ask(text, lang), main.py:reply(text)"
-    assert error_message("main.py") == expected
+    choices = "main.py:ask(text, lang), main.py:reply(text), or serve all with main.py:*"
+    assert error_message("main.py") == f"main.py has 2 objects that can answer: choose one of {choices}"
 
 
 def test_file_without_candidate(write: WriteFile) -> None:
@@ -165,11 +165,12 @@ def test_failing_property(write: WriteFile) -> None:
 
 
 def test_missing_module() -> None:
-    """The error for a missing module has the folder, the interpreter, and how to install it."""
+    """The error has the folder, the interpreter, and how to install a package, but not one with the module's name."""
     message = error_message("nowhere_shop.app:answer")
     assert message.startswith("nowhere_shop.app: cannot find the module 'nowhere_shop' in ")
     assert f"in the packages of {sys.executable}" in message
     assert "pip install" in message
+    assert "install nowhere_shop" not in message
 
 
 def test_missing_submodule(write: WriteFile) -> None:
@@ -189,8 +190,8 @@ def test_missing_dependency(write: WriteFile, spec: str) -> None:
     assert lines[0] == f"{spec.removesuffix(':answer')} cannot be imported:"
     assert lines[1] == "  main.py:2: import nowhere_lib.sub"
     assert lines[2] == "  ModuleNotFoundError: No module named 'nowhere_lib'"
-    assert lines[3].startswith(f"  askd runs in {sys.executable}: install it with")
-    assert "nowhere_lib" in lines[3]
+    assert lines[3].startswith(f"  askd runs in {sys.executable}: install the package that contains it: `")
+    assert "nowhere_lib" not in lines[3]
 
 
 def test_missing_module_of_the_project(write: WriteFile, tmp_path: Path) -> None:
@@ -213,6 +214,14 @@ def test_hidden_module_of_the_project(write: WriteFile, monkeypatch: pytest.Monk
     write("main.py", "from tools_of_all import shout")
     message = error_message("main.py:answer")
     assert message.endswith("site-packages/tools_of_all.py hides tools_of_all.py: rename one of them")
+
+
+def test_missing_submodule_of_an_installed_package(write: WriteFile) -> None:
+    """For a missing submodule of an installed package, nothing is to be installed."""
+    write("main.py", "import yaml.no_such_module")
+    message = error_message("main.py:answer")
+    assert message.endswith("but has no yaml.no_such_module: check the name and its version.")
+    assert "pip install" not in message
 
 
 def test_file_that_hides_a_package(write: WriteFile) -> None:

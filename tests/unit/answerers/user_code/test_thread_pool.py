@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 import structlog
+import structlog.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askd.answerers.user_code.thread_pool import ThreadPool, _Job
-from askd.errors import AnswererFailed
+from askd.errors import AnswererFailed, Unavailable
 from tests.support.blocking_call import BlockingCall
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
@@ -238,3 +239,32 @@ def test_any_interleaving(steps: list[tuple[str, int]]) -> None:
         assert all(call.calls <= 1 for call in calls)
 
     asyncio.run(run_steps())
+
+
+async def test_call_waits_if_no_thread_can_be_started(pool: ThreadPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls for which the system refuses a new thread wait for one that exists; without any, they get 503."""
+    starts = 0
+
+    def start(thread: threading.Thread) -> None:
+        nonlocal starts
+        starts += 1
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(Unavailable):
+            await pool.run(int)
+    assert counts(pool) == (0, 0, 0, 0)
+    call = BlockingCall()
+    task = asyncio.ensure_future(pool.run(call))
+    await call.started.wait()
+    with monkeypatch.context() as patch, structlog.testing.capture_logs() as lines:
+        patch.setattr(threading.Thread, "start", start)
+        waiting = asyncio.ensure_future(pool.run(lambda: 5))
+        await asyncio.sleep(0)
+        assert counts(pool) == (1, 1, 1, 0)
+    assert [(line["event"], line["threads"]) for line in lines] == [("thread_start_failed", 1)]
+    call.release.set()
+    assert await waiting == 5
+    await task
+    assert (starts, counts(pool)) == (2, (1, 0, 0, 0))

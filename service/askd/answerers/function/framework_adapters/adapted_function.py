@@ -1,4 +1,4 @@
-"""An ordinary function in the place of an object that another framework would call."""
+"""AdaptedFunction: an ordinary function in the place of an object that another framework would call."""
 
 import dataclasses
 import inspect
@@ -23,7 +23,7 @@ def make_adapted_function(
     *,
     return_annotation: Any = inspect.Signature.empty,
 ) -> AdaptedFunction:
-    """Return the shape whose function `call` has these parameters; annotations and docstring are those of `wrapped`."""
+    """Give `call` these parameters, and the annotations and docstring of `wrapped`."""
     function: Any = call
     function.__signature__ = inspect.Signature(list(parameters), return_annotation=return_annotation)
     function.__wrapped__ = wrapped

@@ -124,13 +124,11 @@ def adapt_to_function(value: object) -> AdaptedFunction | None:
         return _adapt_event_handler(value, with_context=with_context)
     if not rest and _takes_request(value, first):
         adapted = _call_with_flask if "flask" in sys.modules else _call_with_request
-        return _make_adapted_function(
+        return _adapt_handler(
             value, adapted, f"a function of an HTTP request: `{first.name}` has the parameters as JSON and query"
         )
     if not rest and first.name == "context" and "request" in _attribute_names(value):
-        return _make_adapted_function(
-            value, _call_with_context, "a Knative function: `context.request` has the parameters"
-        )
+        return _adapt_handler(value, _call_with_context, "a Knative function: `context.request` has the parameters")
     return None
 
 
@@ -170,7 +168,7 @@ def _adapt_event_handler(value: Any, *, with_context: bool) -> AdaptedFunction:
         return function(event, _create_context(function, question)) if with_context else function(event)
 
     note = "an event handler: the event has the parameters as keys, in `queryStringParameters` and in `body`"
-    return _make_adapted_function(value, call_handler, note)
+    return _adapt_handler(value, call_handler, note)
 
 
 def _create_context(function: Any, question: Question) -> Any:
@@ -188,9 +186,7 @@ def _create_context(function: Any, question: Question) -> Any:
     )
 
 
-def _make_adapted_function(
-    value: Any, adapted: Callable[[Any, dict[str, Any], Question], Any], note: str
-) -> AdaptedFunction:
+def _adapt_handler(value: Any, adapted: Callable[[Any, dict[str, Any], Question], Any], note: str) -> AdaptedFunction:
     parameters = [
         Parameter("event", Parameter.POSITIONAL_OR_KEYWORD, annotation=dict),
         Parameter("question", Parameter.KEYWORD_ONLY, annotation=Question),

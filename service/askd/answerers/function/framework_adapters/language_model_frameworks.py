@@ -1,7 +1,7 @@
 """Objects of frameworks for language models: LangChain runnables, DSPy modules, LlamaIndex engines."""
 
 import inspect
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from inspect import Parameter
 from typing import Any, Final
 
@@ -44,21 +44,35 @@ def _adapt_runnable(value: Any) -> AdaptedFunction:
         others = [_keyword_parameter(other, schema) for other in properties if other != name]
         parameters = [_text_parameter(name), *others]
         note = f"a runnable that gets the question as `{name}`"
+    fields = _configurable_parameters(value, {parameter.name for parameter in parameters})
+    field_names = {field.name for field in fields}
     is_list = bool(properties) and properties[parameters[0].name].get("type") == "array"
 
-    def build_input(text: str, keywords: dict[str, Any]) -> Any:
+    def build_arguments(text: str, keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return the input and the config."""
         question = [("user", text)] if is_list else text
-        return {parameters[0].name: question, **keywords} if properties else text
+        configurable = {name: keywords.pop(name) for name in field_names & keywords.keys()}
+        set_fields = {name: item for name, item in configurable.items() if item is not None}
+        return {parameters[0].name: question, **keywords} if properties else text, {"configurable": set_fields}
 
     async def stream(text: str, /, **keywords: Any) -> AsyncIterator[Any]:
-        async for chunk in value.astream(build_input(text, keywords)):
+        async for chunk in value.astream(*build_arguments(text, keywords)):
             yield chunk if isinstance(chunk, str) else get_message_text(chunk)
 
     async def invoke(text: str, /, **keywords: Any) -> Any:
-        result = await value.ainvoke(build_input(text, keywords))
+        result = await value.ainvoke(*build_arguments(text, keywords))
         return get_message_text(result) if hasattr(result, "content") else result
 
-    return make_adapted_function(stream if streams_text else invoke, parameters, value, note)
+    return make_adapted_function(stream if streams_text else invoke, [*parameters, *fields], value, note)
+
+
+def _configurable_parameters(value: Any, taken: Collection[str]) -> list[Parameter]:
+    """Return the parameters for the fields of `configurable_fields` and `configurable_alternatives`."""
+    return [
+        Parameter(spec.id, Parameter.KEYWORD_ONLY, default=spec.default, annotation=spec.annotation)
+        for spec in getattr(value, "config_specs", ())
+        if spec.id.isidentifier() and spec.id not in taken
+    ]
 
 
 def _input_variable(schema: Mapping[str, Any]) -> str:
