@@ -76,6 +76,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters other than the text, validated by `Answerer.parse_parameters`."""
     thread_id: str | None = None
     """The conversation that the question belongs to, or None. Questions with a thread are never cached or coalesced."""
+    thread_is_temporary: bool = False
+    """Whether no client has named the thread: the answerer deletes it after the answer, unless it waits for a reply."""
+    history: Sequence[Mapping[str, str]] = ()
+    """Messages before the question, as objects with `role` (system, user or assistant) and `content`, if the client
+    sends the conversation with each question. Questions with a history are never cached or coalesced."""
     id: str = ""
     """The request id, as in the log and in `X-Request-Id`."""
     client: str = ""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from askd.models import Question
+from askd.models import Answer, Question
 
 MESSAGES_KEY: Final = "messages"
 """The state key for input and output unless the settings name another one."""
@@ -17,14 +17,16 @@ INTERRUPT_KEY: Final = "__interrupt__"
 CHUNK_TYPE: Final = "AIMessageChunk"
 """The message type of a part of a model's message."""
 
+_TEXT_KEYS: Final = ("answer", "response", "output", "text", "content")
+"""Keys of the text in an answer that is a mapping, in the order in which they are tried."""
 _AI_TYPES: Final = ("ai", "assistant", CHUNK_TYPE)
 _HUMAN_TYPES: Final = ("human", "user")
 
 
 def build_input(question: Question, key: str | None) -> dict[str, Any]:
-    """Return the initial state of a graph: a user message, or the bare text if `key` names another state key."""
+    """Return the initial state of a graph: history and question as messages, or the text if `key` is another key."""
     if key in {None, MESSAGES_KEY}:
-        return {MESSAGES_KEY: [{"role": "user", "content": question.text}]}
+        return {MESSAGES_KEY: [*question.history, {"role": "user", "content": question.text}]}
     return {str(key): question.text}
 
 
@@ -56,6 +58,28 @@ def get_answer_text(state: Any, question: Question, key: str | None) -> str | No
     return next((text for text in replies if text), None)
 
 
+def answer_from_value(value: Any, fields: Mapping[str, Any]) -> Answer:
+    """Return the answer for a JSON value, with other fields.
+
+    The items of a mapping become fields of the answer, and its text is the value under `answer`, `response`, `output`,
+    `text` or `content`. A mapping without these, and other values than text, are JSON answers.
+    """
+    if isinstance(value, str):
+        return Answer(value, without_answer(fields))
+    if not isinstance(value, Mapping):
+        return Answer(json.dumps(value, ensure_ascii=False), without_answer(fields), value)
+    text_key = next((key for key in _TEXT_KEYS if isinstance(value.get(key), str)), None)
+    if text_key is None:
+        return Answer(json.dumps(value, ensure_ascii=False), without_answer({**fields, **value}), value)
+    others = {name: item for name, item in value.items() if name != text_key}
+    return Answer(value[text_key], without_answer({**fields, **others}))
+
+
+def without_answer(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields without `answer`, which is the name of the answer itself."""
+    return {name: value for name, value in fields.items() if name != "answer"}
+
+
 def _messages_after_question(messages: Sequence[Any], text: str) -> Sequence[Any]:
     """Return the messages after the question, or all of them if the graph did not keep the question's message."""
     for index in range(len(messages) - 1, -1, -1):
@@ -82,6 +106,12 @@ def get_interrupts(state: Any) -> list[Any] | None:
 def is_ai_message(message: Any) -> bool:
     """Return whether the message comes from a model, or from a node on behalf of one."""
     return get_message_type(message) in _AI_TYPES
+
+
+def are_messages(value: Any) -> bool:
+    """Return whether the value is a message, messages, or an empty list."""
+    items = value if isinstance(value, list | tuple) else [value]
+    return all(get_message_type(item) is not None for item in items)
 
 
 def get_message_type(message: Any) -> Any:

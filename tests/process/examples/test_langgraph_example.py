@@ -30,6 +30,7 @@ async def test_graph(serve: ServeExample) -> None:
 
 
 @pytest.mark.parametrize("name", ["langgraph.json", "langgraph.json#waiter"])
+@pytest.mark.slow
 async def test_langgraph_json(start: StartAskd, name: str) -> None:
     """The graph is served through `langgraph.json`, with a warning that its memory is not persistent."""
     process = await start("serve", str(EXAMPLES / "langgraph" / name))
@@ -38,6 +39,7 @@ async def test_langgraph_json(start: StartAskd, name: str) -> None:
     assert "InMemorySaver" in json.dumps(await process.wait_for_event("answerer_warning"))
 
 
+@pytest.mark.slow
 async def test_streaming(serve: ServeExample) -> None:
     """The stream has the text as a delta, then the whole answer."""
     status, text = await ask_query(await serve("langgraph"), "q=soup&thread=a", Accept="text/event-stream")

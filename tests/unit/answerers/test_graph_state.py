@@ -24,6 +24,15 @@ def test_input(key: str | None, state: dict[str, Any]) -> None:
     assert graph_state.build_input(HI, key) == state
 
 
+def test_history_precedes_the_question() -> None:
+    """A graph with messages gets the conversation; one with another key gets the question."""
+    history = [{"role": "system", "content": "Be brief."}]
+    question = Question(text="hi", history=history)
+    messages = [*history, {"role": "user", "content": "hi"}]
+    assert graph_state.build_input(question, None) == {"messages": messages}
+    assert graph_state.build_input(question, "topic") == {"topic": "hi"}
+
+
 @pytest.mark.parametrize(
     ("state", "key", "text"),
     [

@@ -1,83 +1,30 @@
-"""GraphAnswerer: serves a graph in this process.
-
-LangGraph runs synchronous nodes in the event loop's default executor. `GraphExecutor` replaces it by askd's own thread
-pool, for three reasons: the default executor has only as many threads as the machine has cores, plus four; it keeps the
-process from ending while a thread is in a call; and hanging nodes would take the threads of everything else, including
-metrics scrapes.
-"""
+"""GraphAnswerer: serves a graph in this process."""
 
 import asyncio
 import contextlib
-import contextvars
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
-from typing import Any, Final, ParamSpec, TypeVar
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any, Final
 
 import msgspec
 
 from askd.answerers import graph_state
 from askd.answerers.graph import introspection, results
 from askd.answerers.graph.auth import GraphAuth, load_auth
+from askd.answerers.graph.default_executor import GraphExecutor, graph_pool_var
 from askd.answerers.graph.loader import ContextHolder, FactoryArguments, GraphLoader
-from askd.answerers.graph.parameters import create_parameters, parse_parameters
+from askd.answerers.graph.parameters import RESERVED_NAMES, create_parameters, parse_parameters
 from askd.answerers.graph.persistence import GraphMemory, MemoryOpener
 from askd.answerers.graph.project import Project
 from askd.answerers.graph.threads import GraphThreads, RunnableConfig
 from askd.answerers.graph_stream import StreamedNodes, TokenStream
-from askd.answerers.user_code.thread_pool import ThreadPool, to_exception
+from askd.answerers.user_code.thread_pool import ThreadPool
 from askd.answerers.user_code.user_module import UserModule, code_fingerprint
 from askd.errors import BadQuestion, LoadError, Problem
-from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from askd.models import Answer, Answerer, AnswererStatistics, Contract, ProgressCallback, Question, QuestionForm
 
 _STREAM_OPTIONS: Final[dict[str, Any]] = {"stream_mode": ["messages", "values"]}
-
-_in_graph_var: Final = contextvars.ContextVar("askd_in_graph", default=False)
-
-
-@contextlib.contextmanager
-def graph_context() -> Iterator[None]:
-    """Context manager around a graph's run: executor calls of the graph and its tasks run in askd's thread pool."""
-    _in_graph_var.set(True)
-    try:
-        yield
-    finally:
-        _in_graph_var.set(False)  # without a token, because a generator may be closed in another context
-
-
-class GraphExecutor(ThreadPoolExecutor):
-    """A default executor for the event loop: calls from graphs run in the pool, all others in its own threads."""
-
-    def __init__(self, pool: ThreadPool) -> None:
-        super().__init__(thread_name_prefix="asyncio")
-        self._pool = pool
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Schedule the call. Raises RuntimeError if the pool is closed, like other executors."""
-        if not _in_graph_var.get():
-            return super().submit(fn, *args, **kwargs)
-        if self._pool.is_closed:
-            raise RuntimeError("the thread pool is closed")
-        future: Future[T] = Future()
-        self._pool.run_in_background(
-            partial(_run_call, future, partial(fn, *args, **kwargs)), context=contextvars.copy_context()
-        )
-        return future
-
-
-def _run_call(future: Future[Any], call: Callable[[], Any]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        value = call()
-    except BaseException as error:  # otherwise the thread would end and be missing from the pool
-        future.set_exception(to_exception(error))
-    else:
-        future.set_result(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +54,8 @@ class GraphAnswerer(Answerer):
     """
 
     kind = "graph"
+    process_memory = ""
+    """Class of the checkpointer or store that keeps data in this process; empty if none does. Known after `load`."""
 
     def __init__(
         self,
@@ -126,14 +75,15 @@ class GraphAnswerer(Answerer):
         self._project = project
         self._user_module = user_module or UserModule(project.spec if project else spec)
         self._pool = ThreadPool(threads)
-        self._executor = GraphExecutor(self._pool)
         self._contexts = ContextHolder(self._user_module)
         self._loader = GraphLoader(self._user_module, self._contexts)
         self._memory_opener = MemoryOpener(memory, project, self._contexts, self._user_module)
         self._memory = GraphMemory()
+        self._graph: Any = None  # for all questions; None if each has its own
         self._auth: GraphAuth | None = None
         self._threads: GraphThreads | None = None
         self._warnings: list[str] = []
+        self._module_doc = ""
 
     async def load(self, progress: ProgressCallback) -> None:
         """Import the code in a thread, run its `startup` hook, and create the graph. Raises LoadError."""
@@ -143,17 +93,20 @@ class GraphAnswerer(Answerer):
         target = await self._user_module.resolve()
         if self._project and self._project.auth:
             self._auth = await load_auth(self._project.auth, self._user_module)
-            if self.deterministic:
-                raise LoadError(f"{self.name} cannot be deterministic: its `auth` decides about each request")
+        if self._project and self.deterministic and (self._project.auth or self._project.configurable_headers):
+            reason = "`auth` decides about each request" if self._project.auth else "graph may depend on the headers"
+            raise LoadError(f"{self.name} cannot be deterministic: its {reason}")
         await self._user_module.start()
-        asyncio.get_running_loop().set_default_executor(self._executor)
+        asyncio.get_running_loop().set_default_executor(GraphExecutor())
         progress(f"creating {self.name}")
-        with graph_context():
-            self._memory = await self._memory_opener.open()
-            graph = await self._loader.load(
-                target, declared_as_graph=self._project is not None, store=self._memory.store
-            )
-        self._inspect_graph(self._memory.attach(graph), target.name)
+        graph_pool_var.set(self._pool)
+        self._memory = await self._memory_opener.open()
+        graph = await self._loader.load(target, declared_as_graph=self._project is not None, store=self._memory.store)
+        graph_pool_var.set(None)
+        graph = self._memory.attach(graph)
+        self._graph = None if self._loader.creates_graphs else graph
+        self._module_doc = inspect.getdoc(target.module) or ""
+        self._inspect_graph(graph, target.name)
         if self.deterministic:
             self.version = code_fingerprint(target.module, target.root)
 
@@ -201,10 +154,15 @@ class GraphAnswerer(Answerer):
             Refused: A node raised an HTTP exception with a 4xx status.
             Exception: Any other exception of the graph.
         """
-        with results.translate_graph_errors(question), graph_context():
+        try:
             async with self._open_run(question) as run:
                 state = await run.graph.ainvoke(run.graph_input, run.config, **run.options)
                 return await self._extract_answer(run, state, question)
+        except BaseException as error:
+            results.raise_graph_problem(error, question)
+            raise
+        finally:
+            graph_pool_var.set(None)  # without a token, because a generator may be closed in another context
 
     async def stream(self, question: Question) -> AsyncGenerator[str | Answer, None]:
         """Yield the tokens of the node that answers, then the answer. `StreamedNodes` selects the node."""
@@ -213,7 +171,7 @@ class GraphAnswerer(Answerer):
             yield answer.text
             yield answer
             return
-        with results.translate_graph_errors(question), graph_context():
+        try:
             async with self._open_run(question) as run:
                 tokens = TokenStream(self._streamed_nodes)
                 state: Any = None
@@ -230,24 +188,36 @@ class GraphAnswerer(Answerer):
                 if rest := tokens.finish(answer.text):
                     yield rest
                 yield answer
+        except BaseException as error:
+            results.raise_graph_problem(error, question)
+            raise
+        finally:
+            graph_pool_var.set(None)  # without a token, because a generator may be closed in another context
 
     @contextlib.asynccontextmanager
     async def _open_run(self, question: Question) -> AsyncIterator[GraphRun]:
         """Authenticate the request, acquire its thread, and yield the arguments of the graph."""
         if self._threads is None:
             raise RuntimeError("the graph is not loaded")
+        graph_pool_var.set(self._pool)
         user = await self._auth.authenticate(question) if self._auth else None
         if user and question.thread_id is not None:
             question = msgspec.structs.replace(question, thread_id=user.scope_thread(question.thread_id))
         context = {name: question.parameters[name] for name in self._context_names if name in question.parameters}
-        async with self._threads.acquire(question.thread_id) as thread_id:
-            configurable = {**context, **(user.configurable() if user else {}), "thread_id": thread_id}
+        fields = {name: question.parameters[name] for name in self._configurable_names if name in question.parameters}
+        if self._project and self._project.configurable_headers:
+            fields |= self._project.configurable_headers.select(question.headers)
+        async with self._threads.acquire(question.thread_id, is_temporary=question.thread_is_temporary) as thread_id:
+            configurable = {**fields, **context, **(user.configurable() if user else {}), "thread_id": thread_id}
             config: RunnableConfig = {"configurable": configurable}
             arguments = FactoryArguments(config, context, self._memory.store, user)
-            async with self._loader.open_graph(arguments) as loaded_graph:
-                graph = self._memory.attach(loaded_graph)
+            shared = contextlib.nullcontext(self._graph)
+            async with shared if self._graph is not None else self._loader.open_graph(arguments) as loaded_graph:
+                graph = loaded_graph if self._graph is not None else self._memory.attach(loaded_graph)
                 options = {"context": context} if self._takes_context else {}
-                interrupt = await self._threads.find_interrupt(graph, question, config)
+                interrupt = None
+                if question.thread_id is not None:
+                    interrupt = await self._threads.find_interrupt(graph, question, config)
                 if interrupt is None:
                     yield GraphRun(graph, self._build_input(question), config, options)
                     return
@@ -277,7 +247,8 @@ class GraphAnswerer(Answerer):
     def _inspect_graph(self, graph: Any, name: str) -> None:
         checkpointer = introspection.get_checkpointer(graph, name)
         self._threads = GraphThreads(checkpointer)
-        self.supports_threads = checkpointer is not None
+        self.supports_threads = self.supports_temporary_threads = checkpointer is not None
+        self.process_memory = introspection.find_process_memory(graph)
         self._has_breakpoints = self.supports_threads and introspection.has_breakpoints(graph)
         self._streamed_nodes = StreamedNodes(introspection.get_final_nodes(graph))
         stream_parameters = introspection.get_parameter_names(getattr(graph, "astream", None))
@@ -304,8 +275,18 @@ class GraphAnswerer(Answerer):
         contexts = create_parameters(introspection.get_context_fields(graph))
         self._input_names = [parameter.name for parameter in inputs]
         self._context_names = [parameter.name for parameter in contexts]
-        self._parameters = [*inputs, *(each for each in contexts if each.name not in self._input_names)]
+        taken = {*self._input_names, *self._context_names, self._question_key}
+        configurable = create_parameters(
+            [field for field in introspection.get_configurable_fields(graph) if field.name not in taken]
+        )
+        self._configurable_names = [parameter.name for parameter in configurable]
+        self._parameters = [*inputs, *(each for each in contexts if each.name not in self._input_names), *configurable]
+        takes_text = self._question_parameter is None or self._question_parameter.takes_text
         self.contract = Contract(
-            description=self._project.description if self._project else "",
+            description=(self._project.description if self._project else "") or self._module_doc,
+            question=QuestionForm(
+                name="q" if is_message or self._question_key in RESERVED_NAMES else self._question_key,
+                accepts_json=self.supports_threads or not takes_text,  # a reply to an interrupt may be any JSON
+            ),
             parameters=[parameter.contract_entry for parameter in self._parameters],
         )

@@ -1,13 +1,15 @@
 """The `auth` of a `langgraph.json`: LangGraph's handlers decide who may ask, as on LangGraph's own server.
 
-The `@auth.authenticate` handler gets the request, and returns the user. The most specific `@auth.on` handler for the
-creation of a run decides whether this user may ask. Each user has threads of their own, so a filter that such a handler
-returns, which selects the user's threads on LangGraph's server, needs no evaluation.
+The `@auth.authenticate` handler gets the request, and returns the user. The most specific `@auth.on` handlers for the
+creation of a thread, if the question names one, and of a run decide whether this user may ask. Each user has threads of
+their own, and others for each filter that the handler of runs returns: a filter selects threads by the metadata with
+which they were created, so a user whose filter has changed must not find the threads of before.
 """
 
 import asyncio
 import dataclasses
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -27,8 +29,7 @@ _THREAD_NAMESPACE: Final = uuid5(NAMESPACE_URL, "tag:askd,user-thread")
 """Namespace of the thread ids of users. Changing it loses all conversations."""
 _METHOD: Final = "POST"
 """The method that handlers see, as for the creation of a run: a `GET /ask` runs the graph as well."""
-_HANDLER_KEYS: Final = (("threads", "create_run"), ("threads", "*"), ("*", "create_run"), ("*", "*"))
-"""The handlers for the creation of a run, the most specific first."""
+_RESOURCE: Final = "threads"
 _FORWARDED_HEADERS: Final = ("WWW-Authenticate", "Retry-After")
 
 
@@ -52,6 +53,8 @@ class AuthUser(Mapping[str, Any]):
             permissions = self._fields.get("permissions", getattr(value, "permissions", ()))
         self._fields["identity"] = identity
         self._fields["permissions"] = self.permissions = list(permissions or ())
+        self.thread_filter: Mapping[str, Any] = {}
+        """The filter of the user's threads that the handler of runs returned; empty for none."""
         self._fields.setdefault("is_authenticated", getattr(value, "is_authenticated", True))
         self._fields.setdefault("display_name", getattr(value, "display_name", identity))
 
@@ -71,7 +74,10 @@ class AuthUser(Mapping[str, Any]):
 
     def scope_thread(self, thread_id: str) -> str:
         """Return the id of the user's own thread of this name: a UUID, as on LangGraph's server."""
-        return str(uuid5(_THREAD_NAMESPACE, f"{quote(self.identity, safe='')}/{thread_id}"))
+        owner = quote(self.identity, safe="")
+        if self.thread_filter:
+            owner += "?" + json.dumps(self.thread_filter, sort_keys=True, default=str)
+        return str(uuid5(_THREAD_NAMESPACE, f"{owner}/{thread_id}"))
 
     def configurable(self) -> dict[str, Any]:
         """Return the values that nodes find in the `configurable` of their config."""
@@ -111,10 +117,8 @@ class GraphAuth:
         authenticate = getattr(handlers, "_authenticate_handler", None)
         if not callable(authenticate):
             raise LoadError(f"{name} has no handler for authentication: decorate one with `@auth.authenticate`")
-        by_key = getattr(handlers, "_handlers", None) or {}
-        matching = [by_key[key][-1] for key in _HANDLER_KEYS if by_key.get(key)]
-        matching += list(getattr(handlers, "_global_handlers", None) or ())[-1:]
-        self._authorize = matching[0] if matching else None
+        self._create_thread = _find_handler(handlers, "create")
+        self._create_run = _find_handler(handlers, "create_run")
         self._authenticate: Callable[..., Any] = authenticate
         parameters = inspect.signature(authenticate).parameters
         known = _handler_arguments(Question(text=""))
@@ -144,19 +148,31 @@ class GraphAuth:
             auth_user = AuthUser(user, permissions)
         except TypeError as error:
             raise AnswererFailed from error
-        if self._authorize is not None:
-            await self._authorize_run(auth_user, question)
+        value: dict[str, Any] = {"thread_id": question.thread_id, "metadata": {}}
+        if self._create_thread is not None and question.thread_id is not None:
+            await self._authorize(self._create_thread, auth_user, "create", {**value, "if_exists": "do_nothing"})
+        if self._create_run is not None:
+            value["kwargs"] = {"input": {"question": question.text}}
+            auth_user.thread_filter = await self._authorize(self._create_run, auth_user, "create_run", value)
         return auth_user
 
-    async def _authorize_run(self, user: AuthUser, question: Question) -> None:
+    async def _authorize(
+        self, handler: Callable[..., Any], user: AuthUser, action: str, value: dict[str, Any]
+    ) -> Mapping[str, Any]:
+        """Let an `@auth.on` handler decide, and return its filter."""
         types = sys.modules.get("langgraph_sdk.auth.types")
         context = getattr(types, "AuthContext", SimpleNamespace)(
-            permissions=user.permissions, user=user, resource="threads", action="create_run"
+            permissions=user.permissions, user=user, resource=_RESOURCE, action=action
         )
-        value = {"thread_id": question.thread_id, "metadata": {}, "kwargs": {"input": {"question": question.text}}}
-        call = partial(self._authorize, ctx=context, value=value) if self._authorize else None
-        if call and await self._call(call, assertion_status=403) is False:
+        result = await self._call(partial(handler, ctx=context, value=value), assertion_status=403)
+        if result is False:
             raise Refused(403, "The user may not ask this server.")
+        if result is None or result is True:
+            return {}
+        if not isinstance(result, Mapping):
+            type_name = type(result).__name__
+            raise AnswererFailed from TypeError(f"a handler of {self._name} returned {type_name}, not a filter or bool")
+        return result
 
     async def _call(self, call: "partial[Any]", *, assertion_status: int) -> Any:
         """Call a handler, a synchronous one in a thread. A failed assertion rejects the request."""
@@ -176,6 +192,15 @@ class GraphAuth:
                 detail = getattr(error, "detail", None)
                 raise _to_problem(status, str(detail or ""), headers if isinstance(headers, Mapping) else {}) from error
             raise AnswererFailed from error
+
+
+def _find_handler(handlers: Any, action: str) -> Callable[..., Any] | None:
+    """Return the most specific handler for an action on threads, or None."""
+    by_key = getattr(handlers, "_handlers", None) or {}
+    keys = ((_RESOURCE, action), (_RESOURCE, "*"), ("*", action), ("*", "*"))
+    matching = [by_key[key][-1] for key in keys if by_key.get(key)]
+    matching += list(getattr(handlers, "_global_handlers", None) or ())[-1:]
+    return matching[0] if matching else None
 
 
 async def load_auth(declared: ProjectObject, user_module: UserModule) -> GraphAuth:

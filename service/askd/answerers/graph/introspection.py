@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, Final
 
-from askd.answerers.graph.parameters import SchemaField, create_parameters, schema_fields
+from askd.answerers.graph.parameters import SchemaField, configurable_fields, create_parameters, schema_fields
 from askd.answerers.graph_state import MESSAGES_KEY
 from askd.errors import LoadError
 
@@ -22,6 +22,7 @@ _USUAL_OUTPUT_KEYS: Final = (MESSAGES_KEY, "answer", "response", "output")
 _ROOT_CHANNEL: Final = "__root__"
 """The only channel of a state that is not a mapping."""
 _IN_MEMORY_SAVERS: Final = frozenset({"InMemorySaver", "MemorySaver"})
+_IN_MEMORY_CLASSES: Final = _IN_MEMORY_SAVERS | {"InMemoryStore"}
 
 
 def get_checkpointer(graph: Any, name: str) -> Any:
@@ -44,6 +45,14 @@ def get_checkpointer(graph: Any, name: str) -> Any:
             f"use the asynchronous one of the same package, such as Async{cls.__name__}"
         )
     return checkpointer
+
+
+def find_process_memory(graph: Any) -> str:
+    """Return the class of the graph's checkpointer or store that keeps its data in this process; empty if none does."""
+    for value in (getattr(graph, "checkpointer", None), getattr(graph, "store", None)):
+        if not _IN_MEMORY_CLASSES.isdisjoint(base.__name__ for base in type(value).__mro__):
+            return type(value).__name__
+    return ""
 
 
 def checkpointer_warnings(checkpointer: Any) -> list[str]:
@@ -110,6 +119,15 @@ def get_input_fields(graph: Any) -> list[SchemaField]:
 def get_context_fields(graph: Any) -> list[SchemaField]:
     """Return the fields of the graph's context, or of its `configurable` before LangGraph 0.6."""
     return schema_fields(getattr(graph, "context_schema", None) or getattr(graph, "config_type", None))
+
+
+def get_configurable_fields(graph: Any) -> list[SchemaField]:
+    """Return the fields that nodes which are runnables declare with `configurable_fields`."""
+    specs: dict[str, Any] = {}
+    with contextlib.suppress(Exception):  # config_specs evaluates schemas of the user's code
+        for node in graph.nodes.values():
+            specs |= {spec.id: spec for spec in getattr(node.bound, "config_specs", ())}
+    return configurable_fields([*specs.values()])
 
 
 def get_output_keys(graph: Any) -> list[str]:

@@ -103,7 +103,6 @@ class GraphLoader:
 
     def __init__(self, user_module: UserModule, contexts: ContextHolder) -> None:
         self._user_module, self._contexts = user_module, contexts
-        self._graph: Any = None
         self._factory: _Factory | None = None
 
     async def load(self, target: ResolvedTarget, *, declared_as_graph: bool, store: Any = None) -> Any:
@@ -127,7 +126,7 @@ class GraphLoader:
                     async with self._open_factory_graph(factory, arguments, self._user_module.run_in_thread) as graph:
                         return graph
                 value = await self._call_once(factory)
-            self._graph = await self._user_module.run_in_thread(partial(_compile, value))
+            graph = await self._user_module.run_in_thread(partial(_compile, value))
         except LoadError as error:
             if declared_as_graph or is_graph_builder(target.value):
                 raise
@@ -135,16 +134,20 @@ class GraphLoader:
         except (Exception, SystemExit) as error:
             cause = (isinstance(error, AnswererFailed) and error.__cause__) or error  # SystemExit in a thread
             raise LoadError(exceptions.call_error_message(cause, subject=target.name, root=target.root)) from error
-        return self._graph
+        return graph
+
+    @property
+    def creates_graphs(self) -> bool:
+        """Whether a factory with parameters creates a graph for each question."""
+        return self._factory is not None
 
     @contextlib.asynccontextmanager
     async def open_graph(self, arguments: FactoryArguments) -> AsyncIterator[Any]:
-        """Yield the graph for a question; a factory with parameters is called for it."""
+        """Yield a graph that the factory creates for a question."""
         if self._factory is None:
-            yield self._graph
-        else:
-            async with self._open_factory_graph(self._factory, arguments, _run_in_executor) as graph:
-                yield graph
+            raise RuntimeError("the graph is not created for each question")
+        async with self._open_factory_graph(self._factory, arguments, _run_in_executor) as graph:
+            yield graph
 
     async def _call_once(self, factory: "_Factory") -> Any:
         value = await _call(factory, FactoryArguments({}, {}), self._user_module.run_in_thread)

@@ -17,6 +17,7 @@ from askd.models import Parameter
 
 RESERVED_NAMES: Final = frozenset({"q", "thread"})
 """Names of askd's own parameters."""
+_LANGGRAPH_FIELDS: Final = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})
 _MAX_SCHEMA_SIZE: Final = 4000
 """Maximum length of a field's JSON Schema in characters. A longer one, such as that of messages, is replaced by its
 type, and the values are left to LangGraph's own validation."""
@@ -124,6 +125,15 @@ def _check_names(names: Sequence[str], values: Mapping[str, Any]) -> None:
             known = ", ".join(f"`{known}`" for known in ("q", *names))
             hint = f"did you mean `{similar[0]}`?" if similar else f"use {known}."
             raise BadQuestion(name, f"`{name[:_MAX_SHOWN_CHARACTERS]}` is not a parameter: {hint}")
+
+
+def configurable_fields(specs: Sequence[Any]) -> list[SchemaField]:
+    """Return the fields for LangChain's specs of configurable fields, without those of LangGraph's checkpoints."""
+    return [
+        SchemaField(spec.id, spec.annotation, required=False, default=spec.default, description=spec.description or "")
+        for spec in specs
+        if spec.id not in _LANGGRAPH_FIELDS and not spec.id.startswith("__")
+    ]
 
 
 def schema_fields(schema: Any) -> list[SchemaField]:

@@ -1,8 +1,8 @@
 """LangGraph projects: `langgraph.json`, and the variables in the file that its `env` names.
 
 `langgraph.json` is described in LangGraph's documentation, "Application structure" and "LangGraph CLI". askd reads
-`graphs`, `env`, `auth`, `checkpointer`, `store` and the folders in `dependencies`; installing the packages there is up
-to the user. What changes a running server and is not supported, such as `http`, is a warning.
+`graphs`, `env`, `auth`, `checkpointer`, `store`, `http.configurable_headers` and the folders in `dependencies`;
+installing the packages there is up to the user. What changes a running server and is not supported is a warning.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from askd.answerers.graph.configurable_headers import ConfigurableHeaders
 from askd.config.environment import read_env_file
 from askd.errors import LoadError, SettingsError, SpecError
 
@@ -23,7 +24,9 @@ _JAVASCRIPT_FILE: Final = re.compile(r"\.[cm]?[jt]sx?$")
 
 
 _UNSUPPORTED_KEYS: Final = {
-    "http": "its app and routes are not served, and its middleware does not run",
+    "http.app": "its routes are not served, and its middleware does not run",
+    "http.cors": "set ASKD_CORS_ORIGINS",
+    "http.mount_prefix": "set ASKD_PREFIX",
     "ui": "its components are not served",
     "webhooks": "no webhooks are sent",
     "encryption": "the data of the checkpointer and the store is not encrypted",
@@ -56,6 +59,7 @@ class Project:
     auth: ProjectObject | None = None
     checkpointer: ProjectObject | None = None
     store: ProjectObject | None = None
+    configurable_headers: ConfigurableHeaders | None = None
     warnings: tuple[str, ...] = ()
 
     def apply_environment(self) -> None:
@@ -93,11 +97,36 @@ def resolve_project(spec: str) -> Project | None:
         return None
     file = Path(match["file"])
     config = _read_config(file)
+    graphs = _read_graphs(config, file)
+    name = _choose_graph(graphs, match["name"], file)
+    return _create_project(name, graphs[name], config, file)
+
+
+def list_graphs(spec: str) -> list[str]:
+    """Return the names of the graphs that a project defines, without those in JavaScript unless there are only these.
+
+    Empty if the spec is no project, or names one of its graphs. Raises SpecError if the file is invalid.
+    """
+    match = _PROJECT_SPEC.fullmatch(spec)
+    if not match or match["name"] is not None or not _is_file(match["file"]):
+        return []
+    return _servable_names(_read_graphs(_read_config(Path(spec)), Path(spec)))
+
+
+def _servable_names(graphs: dict[str, Any]) -> list[str]:
+    return [name for name, graph in graphs.items() if not _is_javascript(graph)] or [*graphs]
+
+
+def _read_graphs(config: dict[str, Any], file: Path) -> dict[str, Any]:
     graphs = config.get("graphs")
     if not isinstance(graphs, dict) or not graphs:
         raise SpecError(f'{file} defines no graphs: add "graphs": {{"agent": "./agent.py:graph"}}')
-    name = _choose_graph(graphs, match["name"], file)
-    return _create_project(name, graphs[name], config, file)
+    return graphs
+
+
+def _is_javascript(graph: Any) -> bool:
+    path = graph.get("path") if isinstance(graph, dict) else graph
+    return isinstance(path, str) and _JAVASCRIPT_FILE.search(path.partition(":")[0]) is not None
 
 
 def _is_file(path: str) -> bool:
@@ -120,9 +149,10 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 
 def _choose_graph(graphs: dict[str, Any], name: str | None, file: Path) -> str:
-    choices = ", ".join(f"{file}#{graph}" for graph in graphs)
-    if name is None and len(graphs) == 1:
-        return next(iter(graphs))
+    names = _servable_names(graphs)
+    choices = ", ".join(f"{file}#{graph}" for graph in names)
+    if name is None and len(names) == 1:
+        return names[0]
     if name is None:
         raise SpecError(f"{file} has {len(graphs)} graphs: choose one of {choices}")
     if name not in graphs:
@@ -151,9 +181,18 @@ def _create_project(name: str, graph: Any, config: dict[str, Any], file: Path) -
         env=env,
         dependencies=tuple(item for item in config.get("dependencies") or () if isinstance(item, str)),
         description=description if isinstance(description, str) else "",
-        warnings=(*missing_env, *_unsupported_options(config, file)),
+        warnings=(*missing_env, *_javascript_warnings(config, file), *_unsupported_options(config, file)),
+        configurable_headers=_parse_configurable_headers(config.get("http"), file),
         **objects,
     )
+
+
+def _parse_configurable_headers(http: Any, file: Path) -> ConfigurableHeaders | None:
+    options = http.get("configurable_headers") if isinstance(http, dict) else None
+    try:
+        return None if options is None else ConfigurableHeaders(options)
+    except ValueError as error:
+        raise SpecError(f"{file}: invalid `http.configurable_headers`: {error}") from None
 
 
 def _parse_object(options: Any, key: str, file: Path) -> ProjectObject | None:
@@ -178,11 +217,23 @@ def _parse_object(options: Any, key: str, file: Path) -> ProjectObject | None:
     return ProjectObject(spec, file.parent, options if isinstance(options, dict) else {})
 
 
+def _javascript_warnings(config: dict[str, Any], file: Path) -> list[str]:
+    return [
+        f"{file}: the graph {name!r} is not served: it is JavaScript"
+        for name, graph in _read_graphs(config, file).items()
+        if _is_javascript(graph)
+    ]
+
+
 def _unsupported_options(config: Mapping[str, Any], file: Path) -> list[str]:
+    http = config.get("http")
+    values = dict(config)
+    if isinstance(http, dict):
+        values |= {f"http.{key}": value for key, value in http.items()}
     warnings = [
         f"{file}: `{key}` is not supported: {consequence}"
         for key, consequence in _UNSUPPORTED_KEYS.items()
-        if config.get(key)
+        if values.get(key)
     ]
     for key in ("checkpointer", "store"):
         options = config.get(key)

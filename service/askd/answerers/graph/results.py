@@ -1,8 +1,6 @@
 """The result of a graph's run: an answer, an interrupt, or an error."""
 
-import contextlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,8 +12,6 @@ from askd.models import Answer, Question
 
 _STRUCTURED_RESPONSE_KEY: Final = "structured_response"
 """State key of the structured output of LangChain's agents."""
-_TEXT_KEYS: Final = ("answer", "response", "output", "text", "content")
-"""Keys of the text in an answer that is a mapping, in the order in which they are tried."""
 _BAD_REPLY_ERRORS: Final = (TypeError, ValueError, LookupError, AttributeError, AssertionError)
 """Exceptions of code that gets a value of the wrong shape; pydantic's ValidationError is a ValueError."""
 
@@ -23,8 +19,7 @@ _BAD_REPLY_ERRORS: Final = (TypeError, ValueError, LookupError, AttributeError, 
 def answer_from_state(final_state: Any, question: Question, key: str, *, field_keys: Sequence[str] = ()) -> Answer:
     """Return the answer in the final state.
 
-    A mapping, or an object with fields, becomes the fields of the answer; its text is the value under `answer`,
-    `response`, `output`, `text` or `content`, else its JSON.
+    A value that is not text is a structured answer (see `graph_state.answer_from_value`).
 
     Args:
         final_state: The output of the graph; another value than a mapping counts as the value under `key`.
@@ -45,34 +40,13 @@ def answer_from_state(final_state: Any, question: Question, key: str, *, field_k
     except KeyError as error:
         raise AnswererFailed from LookupError(error.args[0])
     if text is not None:
-        return Answer(str(text), _without_answer(fields))
+        return Answer(str(text), graph_state.without_answer(fields))
     value = state[key]
-    if value is None or _is_messages(value):
+    if value is None or graph_state.are_messages(value):
         if _STRUCTURED_RESPONSE_KEY in fields:
-            return _answer_from_value(fields.pop(_STRUCTURED_RESPONSE_KEY), fields)
+            return graph_state.answer_from_value(fields.pop(_STRUCTURED_RESPONSE_KEY), fields)
         raise NoAnswer
-    return _answer_from_value(to_json_value(value), fields)
-
-
-def _answer_from_value(value: Any, fields: Mapping[str, Any]) -> Answer:
-    """Return the answer for a JSON value."""
-    if not isinstance(value, dict):
-        return Answer(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), dict(fields))
-    text_key = next((key for key in _TEXT_KEYS if isinstance(value.get(key), str)), None)
-    if text_key is None:
-        return Answer(json.dumps(value, ensure_ascii=False), _without_answer({**fields, **value}))
-    others = {name: item for name, item in value.items() if name != text_key}
-    return Answer(value[text_key], _without_answer({**fields, **others}))
-
-
-def _without_answer(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name != "answer"}
-
-
-def _is_messages(value: Any) -> bool:
-    """Return whether the value is a message, messages, or an empty list."""
-    items = value if isinstance(value, list | tuple) else [value]
-    return all(graph_state.get_message_type(item) is not None for item in items)
+    return graph_state.answer_from_value(to_json_value(value), fields)
 
 
 def bad_reply_problem(error: Exception, values: Sequence[Any]) -> BadQuestion | None:
@@ -111,24 +85,19 @@ def raise_if_at_breakpoint(snapshot: Any) -> None:
         )
 
 
-@contextlib.contextmanager
-def translate_graph_errors(question: Question) -> Iterator[None]:
-    """Context manager around a graph's run that turns its exceptions into problems.
+def raise_graph_problem(error: BaseException, question: Question) -> None:
+    """Raise the problem that an exception of a graph's run becomes. Returns if it becomes none.
 
     LangGraph's exceptions are recognized by their names, so LangGraph is not imported.
     """
-    try:
-        yield
-    except BaseException as error:
-        names = {base.__name__ for base in type(error).__mro__}
-        if "GraphRecursionError" in names:
-            raise RecursionLimit from error
-        if "GraphInterrupt" in names:
-            interrupts = error.args[0] if error.args and isinstance(error.args[0], list | tuple) else error.args
-            values = [graph_state.get_field(interrupt, "value", interrupt) for interrupt in interrupts]
-            raise _interrupted_error(values, question) from None
-        raise_as_problem(error)
-        raise
+    names = {base.__name__ for base in type(error).__mro__}
+    if "GraphRecursionError" in names:
+        raise RecursionLimit from error
+    if "GraphInterrupt" in names:
+        interrupts = error.args[0] if error.args and isinstance(error.args[0], list | tuple) else error.args
+        values = [graph_state.get_field(interrupt, "value", interrupt) for interrupt in interrupts]
+        raise _interrupted_error(values, question) from None
+    raise_as_problem(error)
 
 
 def to_json_value(value: Any) -> Any:

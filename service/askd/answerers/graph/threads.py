@@ -16,6 +16,7 @@ from uuid import uuid4
 import structlog
 
 from askd.answerers.graph_state import parse_reply
+from askd.errors import BadQuestion, Interrupted
 from askd.models import Question
 
 RunnableConfig = dict[str, Any]
@@ -38,8 +39,11 @@ class GraphThreads:
         self._deletions: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def acquire(self, thread_id: str | None) -> AsyncIterator[str]:
-        """Yield the thread id for one question. Questions in one thread take turns, to not lose messages."""
+    async def acquire(self, thread_id: str | None, *, is_temporary: bool = False) -> AsyncIterator[str]:
+        """Yield the thread id for one question. Questions in one thread take turns, to not lose messages.
+
+        A temporary thread is deleted, unless the client may still reply to its interrupt.
+        """
         if thread_id is None:
             temporary_id = f"{_TEMPORARY_THREAD_PREFIX}{uuid4()}"
             try:
@@ -49,7 +53,15 @@ class GraphThreads:
                     self._schedule_deletion(temporary_id)
         else:
             async with self._locks.setdefault(thread_id, asyncio.Lock()):
-                yield thread_id
+                is_kept = not is_temporary
+                try:
+                    yield thread_id
+                except (Interrupted, BadQuestion):  # it waits for a reply, or for a better one
+                    is_kept = True
+                    raise
+                finally:
+                    if not is_kept:
+                        self._schedule_deletion(thread_id)
 
     async def find_interrupt(self, graph: Any, question: Question, config: RunnableConfig) -> "PendingInterrupt | None":
         """Return the first interrupt that waits for a reply in the question's thread, or None."""

@@ -1,6 +1,7 @@
 """The `auth` of a `langgraph.json`: its handlers decide who may ask."""
 
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,46 @@ async def test_authorization(load_project: LoadProject, handlers: str, status: i
         with pytest.raises(Refused) as caught:
             await graph.answer(question)
         assert caught.value.status == status
+
+
+CREATE_HANDLERS = """
+@auth.on.threads.create
+async def paying_users_only(ctx, value):
+    assert ctx.user.identity == "ada", f"no plan for {value['thread_id']}"
+
+@auth.on.threads.create_run
+async def own_threads(ctx, value):
+    return {"owner": ctx.user.identity, "team": TEAM}
+"""
+
+
+async def test_creation_of_a_thread_is_authorized(load_project: LoadProject) -> None:
+    """A question that names a thread also asks the handler for the creation of threads."""
+    graph = await load_project(f"{TOKEN_HANDLER}\nTEAM = 'a'\n{CREATE_HANDLERS}")
+    bob = CIMultiDict({"Authorization": "Bearer good", "X-User": "bob"})
+    assert (await graph.answer(Question(text="hi", headers=bob))).text.startswith("bob")
+    with pytest.raises(Refused, match="no plan for a") as caught:
+        await graph.answer(Question(text="hi", headers=bob, thread_id="a"))
+    assert caught.value.status == 403
+    assert (await graph.answer(Question(text="hi", headers=HEADERS, thread_id="a"))).text.startswith("ada")
+
+
+async def test_filter_selects_threads(load_project: LoadProject) -> None:
+    """A user whose filter has changed does not find the threads of before."""
+    graph = await load_project(f"{TOKEN_HANDLER}\nTEAM = 'a'\n{CREATE_HANDLERS}")
+    counts = []
+    for team in ("a", "a", "b", "a"):
+        sys.modules["gatekeeper"].TEAM = team  # type: ignore[attr-defined] # of the handlers
+        counts.append((await graph.answer(Question(text="hi", headers=HEADERS, thread_id="x"))).text.split()[-1])
+    assert counts == ["1", "3", "1", "5"]
+
+
+async def test_result_that_is_no_filter(load_project: LoadProject) -> None:
+    """A handler that returns neither a filter nor a bool fails, as on LangGraph's server."""
+    graph = await load_project(f"{TOKEN_HANDLER}\n@auth.on\nasync def wrong(ctx, value):\n    return 'ada'\n")
+    with pytest.raises(AnswererFailed) as caught:
+        await graph.answer(Question(text="hi", headers=HEADERS))
+    assert "returned str, not a filter or bool" in str(caught.value.__cause__)
 
 
 UNUSABLE = [

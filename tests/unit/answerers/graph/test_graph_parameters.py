@@ -4,14 +4,16 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AnyMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import ConfigurableField, RunnableConfig, RunnableLambda
 from langgraph.graph import START, MessagesState, StateGraph, add_messages
 from langgraph.managed import IsLastStep
 from langgraph.runtime import get_runtime
 from pydantic import BaseModel, Field
 
 from askd.answerers.graph import GraphAnswerer
+from askd.api import request_values
 from askd.errors import BadQuestion
 from askd.models import Answer, Question
 from tests.support.langgraph_graphs import LoadGraph, count_messages, sequential_graph
@@ -227,3 +229,39 @@ async def test_nodes_find_a_thread_id(serve_graph: LoadGraph) -> None:
     first, second = (await ask(graph)).text, (await ask(graph)).text
     assert first.startswith("askd-")
     assert first != second
+
+
+async def test_configurable_fields_of_nodes(serve_graph: LoadGraph) -> None:
+    """Fields that a node declares as configurable are validated parameters."""
+    model = FakeListChatModel(responses=["default"]).configurable_fields(responses=ConfigurableField(id="replies"))
+    builder = StateGraph(MessagesState)
+    node = RunnableLambda(lambda state: state["messages"]) | model | RunnableLambda(lambda reply: {"messages": [reply]})
+    builder.add_node("say", node)
+    graph = await serve_graph(builder.add_edge(START, "say").compile())
+    assert [entry.name for entry in graph.contract.parameters] == ["replies"]
+    assert [(await ask(graph)).text, (await ask(graph, replies=["mine"])).text] == ["default", "mine"]
+    with pytest.raises(BadQuestion, match="replies"):
+        await ask(graph, replies=7)
+
+
+class Logs(TypedDict):
+    """A state whose question is not text."""
+
+    raw_logs: list[dict[str, int]]
+    report: str
+
+
+async def test_question_by_the_name_of_its_field(serve_graph: LoadGraph) -> None:
+    """A question in another field than `messages` may have its name, and be JSON if the field takes no text."""
+
+    def count(state: Logs) -> dict[str, Any]:
+        return {"report": str(len(state["raw_logs"]))}
+
+    builder = StateGraph(Logs)
+    builder.add_node("count", count)
+    graph = await serve_graph(builder.add_edge(START, "count").compile())
+    for body in (b'{"q": [{"a": 1}]}', b'{"raw_logs": [{"a": 1}]}', b'{"q": "[{\\"a\\": 1}]"}'):
+        text, _ = request_values.parse_json(body, graph.contract.question)
+        assert (await ask(graph, text)).text == "1"
+    with pytest.raises(BadQuestion, match="`q`"):
+        await ask(graph, "[1]")

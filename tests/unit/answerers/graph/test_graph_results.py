@@ -139,15 +139,18 @@ async def test_no_message_is_no_answer(serve_graph: LoadGraph, value: Any) -> No
 
 
 VALUES = [
-    (7, Answer("7")),
-    (["a", "b"], Answer('["a", "b"]')),
-    ({"name": "Ada", "age": 36}, Answer('{"name": "Ada", "age": 36}', {"name": "Ada", "age": 36})),
+    (7, Answer("7", {}, 7)),
+    (["a", "b"], Answer('["a", "b"]', {}, ["a", "b"])),
+    ({"name": "Ada", "age": 36}, Answer('{"name": "Ada", "age": 36}', *[{"name": "Ada", "age": 36}] * 2)),
     ({"answer": "Ada", "age": 36}, Answer("Ada", {"age": 36})),
     (
         DataclassState("who?", "Ada"),
-        Answer('{"question": "who?", "reply": "Ada"}', {"question": "who?", "reply": "Ada"}),
+        Answer('{"question": "who?", "reply": "Ada"}', *[{"question": "who?", "reply": "Ada"}] * 2),
     ),
-    (PydanticState(question="who?"), Answer('{"question": "who?", "reply": ""}', {"question": "who?", "reply": ""})),
+    (
+        PydanticState(question="who?"),
+        Answer('{"question": "who?", "reply": ""}', *[{"question": "who?", "reply": ""}] * 2),
+    ),
 ]
 
 
@@ -165,7 +168,7 @@ async def test_structured_response_of_an_agent(serve_graph: LoadGraph) -> None:
     graph = await serve_graph(ConstantGraph({"messages": [message], "structured_response": structured}))
     assert await graph.answer(HELLO) == Answer("She is Ada.", {"structured_response": structured})
     graph = await serve_graph(ConstantGraph({"messages": [], "structured_response": structured}))
-    assert await graph.answer(HELLO) == Answer('{"name": "Ada"}', structured)
+    assert await graph.answer(HELLO) == Answer('{"name": "Ada"}', structured, structured)
 
 
 async def test_earlier_messages_are_not_answers(serve_graph: LoadGraph) -> None:

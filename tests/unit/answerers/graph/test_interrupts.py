@@ -13,6 +13,7 @@ from langgraph.types import interrupt
 
 from askd.answerers.graph import GraphAnswerer
 from askd.answerers.graph.results import to_json_value
+from askd.api import request_values
 from askd.errors import BadQuestion, Interrupted
 from askd.models import Answer, Question
 from tests.support.langgraph_graphs import LoadGraph, collect_stream, model_node, sequential_graph
@@ -66,6 +67,27 @@ async def test_next_question_in_the_thread_is_the_reply(serve_graph: LoadGraph, 
     for _ in range(2):
         await catch_interrupt(graph, thread_id="a")
         assert await graph.answer(Question(text="yes", thread_id="a")) == Answer("you said 'yes'")
+
+
+async def test_reply_may_be_json(serve_graph: LoadGraph) -> None:
+    """A reply in a JSON body may be an object, which `interrupt()` returns."""
+    graph = await serve_graph(sequential_graph(ask=interrupting_node()).compile(InMemorySaver()))
+    await catch_interrupt(graph, thread_id="a")
+    text, _ = request_values.parse_json(b'{"q": {"sure": [true]}}', graph.contract.question)
+    assert await graph.answer(Question(text=text, thread_id="a")) == Answer("you said {'sure': [True]}")
+
+
+async def test_temporary_thread_lives_until_its_reply(serve_graph: LoadGraph) -> None:
+    """A thread that no client has named is deleted after the answer, but not while it waits for a reply."""
+    checkpointer = InMemorySaver()
+    builder = sequential_graph(ask=interrupting_node())
+    graph = await serve_graph(builder.compile(checkpointer=checkpointer))
+    await catch_interrupt(graph, thread_id="a", thread_is_temporary=True)
+    assert list(checkpointer.storage) == ["a"]
+    question = Question(text="yes", thread_id="a", thread_is_temporary=True)
+    assert await graph.answer(question) == Answer("you said 'yes'")
+    await graph.close()
+    assert not checkpointer.storage
 
 
 async def test_replies_are_streamed(serve_graph: LoadGraph) -> None:

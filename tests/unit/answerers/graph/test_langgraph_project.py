@@ -127,10 +127,46 @@ async def test_warnings(folder: Path) -> None:
     await graph.load(lambda line: None)
     env, http, ttl, memory = graph.warnings()
     assert "`env` names project/.missing, which does not exist" in env
-    assert "`http` is not supported: its app and routes are not served" in http
+    assert "`http.app` is not supported: its routes are not served" in http
     assert "`checkpointer.ttl` is not supported" in ttl
     assert "set ASKD_GRAPH_MEMORY" in memory
     await graph.close()
+
+
+HEADERS_AGENT = """
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import START, MessagesState, StateGraph
+
+def say(state: MessagesState, config: RunnableConfig):
+    names = ("x-lang", "x-secret", "authorization", "user-agent")
+    return {"messages": [AIMessage(str([name for name in names if name in config["configurable"]]))]}
+
+graph = StateGraph(MessagesState).add_sequence([say]).add_edge(START, "say")
+"""
+
+
+async def test_configurable_headers(folder: Path) -> None:
+    """Headers that match the patterns reach the nodes, but never credentials; answers depend on them then."""
+    (folder / "src/shop_agent.py").write_text(HEADERS_AGENT)
+    configure(folder, http={"configurable_headers": {"includes": ["x-*", "authorization"], "excludes": ["x-secret*"]}})
+    graph = create_answerer(Settings(answerer="project/langgraph.json"))
+    await graph.load(lambda line: None)
+    headers = {"X-Lang": "de", "X-Secret": "1", "Authorization": "Bearer x", "User-Agent": "curl"}
+    assert (await graph.answer(Question(text="hello", headers=headers))).text == "['x-lang']"
+    assert not [line for line in graph.warnings() if "http" in line]
+    await graph.close()
+    with pytest.raises(LoadError, match="cannot be deterministic: its graph may depend on the headers"):
+        await create_answerer(Settings(answerer="project/langgraph.json", deterministic=True)).load(lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"), [("x-*", "expected an object"), ({"includes": [1]}, "`includes` is not a list of names")]
+)
+async def test_invalid_configurable_headers(folder: Path, options: Any, reason: str) -> None:
+    """An invalid configuration of headers is refused."""
+    configure(folder, http={"configurable_headers": options})
+    assert f"invalid `http.configurable_headers`: {reason}" in error_message()
 
 
 async def test_several_graphs(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from langchain_core.messages import AIMessage
 from langgraph.graph import MessagesState
 
-from askd.answerers.graph.answerer import GraphExecutor, graph_context
+from askd.answerers.graph.default_executor import GraphExecutor, graph_pool_var
 from askd.answerers.user_code.thread_pool import ThreadPool
 from askd.errors import AnswererFailed
 from askd.models import Question
@@ -84,8 +84,10 @@ def test_closed_executor_rejects_calls() -> None:
     """After the pool is closed, a call raises instead of waiting forever."""
     pool = ThreadPool(1)
     pool.close()
-    with graph_context(), pytest.raises(RuntimeError, match="closed"):
-        GraphExecutor(pool).submit(print)
+    token = graph_pool_var.set(pool)
+    with pytest.raises(RuntimeError, match="closed"):
+        GraphExecutor().submit(print)
+    graph_pool_var.reset(token)
 
 
 def test_cancelled_executor_call_never_runs() -> None:
@@ -93,20 +95,21 @@ def test_cancelled_executor_call_never_runs() -> None:
     pool = ThreadPool(1)
     results: list[int] = []
     release, started = threading.Event(), threading.Event()
-    executor = GraphExecutor(pool)
+    executor = GraphExecutor()
 
     def wait() -> bool:
         started.set()
         return release.wait(10)
 
-    with graph_context():
-        first = executor.submit(wait)
-        started.wait(10)
-        second = executor.submit(results.append, 1)
-        assert second.cancel()
-        release.set()
-        assert first.result(10)
-        assert executor.submit(lambda: "next").result(10) == "next"
+    token = graph_pool_var.set(pool)
+    first = executor.submit(wait)
+    started.wait(10)
+    second = executor.submit(results.append, 1)
+    assert second.cancel()
+    release.set()
+    assert first.result(10)
+    assert executor.submit(lambda: "next").result(10) == "next"
+    graph_pool_var.reset(token)
     assert not results
     executor.shutdown()
     pool.close()
