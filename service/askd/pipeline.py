@@ -3,9 +3,9 @@
     immediate answer      from the answerer or the cache of this replica; needs neither waiting nor work
     single flight         a request joins a call in flight for the same question, and needs no permit
     load shedding         early and cheaply rejects requests that could not be answered in time
+    deadline              bounds all that follows
     Redis cache           answers of the other replicas, if Redis is configured
     concurrency limit     waits in the queue for a slot
-    deadline              bounds queueing and the call
 
 `Pipeline.begin()` runs the steps up to load shedding, which need no waiting; the `Execution` that it returns runs the
 others. Streams skip single flight and Redis, and their consumer bounds their time (`api/streaming.py`).
@@ -147,21 +147,17 @@ class Execution:
         if self.cache_hit is not None:
             raise self.cache_hit.make_no_answer_error()
         question = self.question
-        if self.cache_key is None:  # not shared, so its own deadline applies
-            with DeadlineScope(question, self.dependencies.deadline_timers):
+        with DeadlineScope(question, self.dependencies.deadline_timers):
+            if self.cache_key is None:
                 return await self._get_from_redis_or_call(question, self.permit)
-        try:
             answer, _ = await self.dependencies.single_flight.do(
                 self.cache_key,
                 self._start_shared_call,
-                deadline=question.deadline,
                 request_id=question.id,
                 on_join=partial(setattr, self, "leader_id"),
                 on_done=self._release_shared_call_permit,
             )
-        except TimeoutError:
-            raise deadline_exceeded(question) from None
-        return answer
+            return answer
 
     async def stream(self) -> AsyncIterator[str | Answer]:
         """Yield deltas, then the whole Answer; an immediate answer is a single delta.
@@ -176,20 +172,22 @@ class Execution:
             raise self.cache_hit.make_no_answer_error()
         question, answer = self.question, None
         # No single flight: a stream has one consumer, who closes it.
-        await self._acquire_permit(question, self._ensure_permit())
+        started_at = await self._acquire_permit(question, self._ensure_permit())
         try:
-            with InstrumentedCall(question, self.dependencies.record_outcome):
-                # Without aclosing, a generator would run until it is garbage-collected, although the client has left.
-                async with aclosing(self.dependencies.answerer.stream(question)) as events:  # type: ignore[type-var] # generators have aclose
-                    async for event in events:
-                        yield event
-                        answer = event if isinstance(event, Answer) else answer
-                if answer is None:
-                    raise TypeError("the stream ended without an Answer")
-        except NoAnswer as error:
-            self._store(error)
+            # Without aclosing, a generator would run until it is garbage-collected, although the client has left.
+            async with aclosing(self.dependencies.answerer.stream(question)) as events:  # type: ignore[type-var] # generators have aclose
+                async for event in events:
+                    yield event
+                    answer = event if isinstance(event, Answer) else answer
+            if answer is None:
+                raise TypeError("the stream ended without an Answer")  # noqa: TRY301 - counts as a failure of the code
+        except BaseException as error:
+            self._record_error(question, error, started_at)
             raise
-        self._store(answer)
+        question.stages.answerer = seconds = perf_counter() - started_at
+        self.dependencies.record_outcome("answered", seconds)
+        if self.cache_key is not None:
+            self._store(answer)
 
     def _start_shared_call(self) -> Coroutine[Any, Any, Answer]:
         """Return the call of the answerer for all requests with this key; it takes over the permit.
@@ -220,17 +218,20 @@ class Execution:
         # Redis comes before the queue, because an answer of another replica needs no slot.
         if self.cache_key is not None and (shared_answer := await self._get_from_redis()) is not None:
             return shared_answer
-        await self._acquire_permit(question, permit or self._ensure_permit())
+        started_at = await self._acquire_permit(question, permit or self._ensure_permit())
         try:
-            with InstrumentedCall(question, self.dependencies.record_outcome):
-                answer = await self.dependencies.answerer.answer(question)
-        except NoAnswer as error:
-            self._store(error)
+            answer = await self.dependencies.answerer.answer(question)
+        except BaseException as error:
+            self._record_error(question, error, started_at)
             raise
-        self._store(answer)
+        question.stages.answerer = seconds = perf_counter() - started_at
+        self.dependencies.record_outcome("answered", seconds)
+        if self.cache_key is not None:
+            self._store(answer)
         return answer
 
-    async def _acquire_permit(self, question: Question, permit: Permit) -> None:
+    async def _acquire_permit(self, question: Question, permit: Permit) -> float:
+        """Wait for a slot. Returns when the call starts (`time.perf_counter`). Raises DeadlineExceeded, Overloaded."""
         try:
             await permit.acquire(question.deadline)
         except TimeoutError:
@@ -239,6 +240,21 @@ class Execution:
         question.stages.queue = monotonic() - question.received_at
         # Answerers that use threads keep the permit until the thread has ended, even after a timeout.
         detach_permit_var.set(permit.detach)
+        return perf_counter()
+
+    def _record_error(self, question: Question, error: BaseException, started_at: float) -> None:
+        """Record a call that raised an error.
+
+        Exceptions other than Problem (which includes NoAnswer and Refused) are raised as AnswererFailed, so that
+        clients see nothing internal.
+        """
+        question.stages.answerer = seconds = perf_counter() - started_at
+        failed = _is_failure(error)
+        self.dependencies.record_outcome("failed" if failed else _classify_outcome(error), seconds)
+        if failed:
+            raise AnswererFailed from error
+        if isinstance(error, NoAnswer):
+            self._store(error)
 
     async def _get_from_redis(self) -> Answer | None:
         shared_cache, key, cache = self.dependencies.shared_cache, self.cache_key, self.dependencies.cache
@@ -275,25 +291,23 @@ class Pipeline:
         self.cache = dependencies.cache
         self.single_flight = dependencies.single_flight
         self.limiter = dependencies.limiter
-        self._deterministic_override = deterministic
+        self.admit = dependencies.admit
+        self._deterministic = deterministic
+        self._has_immediate_answers = type(self.answerer).try_immediate is not Answerer.try_immediate
 
     @property
     def deterministic(self) -> bool:
         """Whether answers may be cached and have an ETag: the setting, or else the declaration of the answerer."""
-        return self.answerer.deterministic if self._deterministic_override is None else self._deterministic_override
+        return self.answerer.deterministic if self._deterministic is None else self._deterministic
 
     def is_cacheable(self, question: Question) -> bool:
         """Whether the answer may be reused. False in a conversation, because its history affects the answer."""
-        return self.deterministic and question.thread_id is None
+        return self.deterministic and question.thread_id is None and not question.history
 
     @property
     def can_admit_before_parsing(self) -> bool:
         """Whether a request may be admitted or shed before it is parsed, because no answer is ever immediate."""
-        return not self.deterministic and type(self.answerer).try_immediate is Answerer.try_immediate
-
-    def admit(self, received_at: float) -> Permit:
-        """Return a permit for a request that arrived at `received_at` (`time.monotonic`). Raises Overloaded."""
-        return self.dependencies.admit(received_at)
+        return not self._has_immediate_answers and not self.deterministic
 
     def begin(
         self, question: Question, cache_directives: CacheDirectives = NO_DIRECTIVES, *, permit: Permit | None = None
@@ -312,9 +326,10 @@ class Pipeline:
         execution = Execution(self.dependencies, question, cache_directives)
         execution.cacheable = self.is_cacheable(question)
         # Immediate answers are not cached: they cost no more than the lookup of a cached answer.
-        execution.immediate = self.answerer.try_immediate(question)
-        if execution.immediate is not None:
-            return execution
+        if self._has_immediate_answers:
+            execution.immediate = self.answerer.try_immediate(question)
+            if execution.immediate is not None:
+                return execution
         joins_call = execution.cacheable and self._look_up_or_join(execution)
         if execution.cache_hit is not None or joins_call:
             return execution
@@ -352,29 +367,7 @@ class Pipeline:
         return self.answerer.version, question.text, repr(sorted(parameters.items())) if parameters else ""
 
 
-class InstrumentedCall:
-    """Context manager around one call of the answerer: records outcome and duration.
-
-    Exceptions other than Problem (which includes NoAnswer and Refused) are raised as AnswererFailed, so that clients
-    see nothing internal.
-    """
-
-    def __init__(self, question: Question, record_outcome: OutcomeRecorder) -> None:
-        self._question = question
-        self._record_outcome = record_outcome
-
-    def __enter__(self) -> None:
-        self._started_at = perf_counter()
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        seconds = self._question.stages.answerer = perf_counter() - self._started_at
-        failed = _is_failure(error)
-        self._record_outcome("failed" if failed else _classify_outcome(error), seconds)
-        if failed:
-            raise AnswererFailed from error
-
-
-def _is_failure(error: BaseException | None) -> bool:
+def _is_failure(error: BaseException) -> bool:
     """Whether the answerer failed. A CancelledError that it raised without being cancelled is a failure, too."""
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
@@ -382,9 +375,7 @@ def _is_failure(error: BaseException | None) -> bool:
     return isinstance(error, Exception) and not isinstance(error, Problem)
 
 
-def _classify_outcome(error: BaseException | None) -> str:
-    if error is None:
-        return "answered"
+def _classify_outcome(error: BaseException) -> str:
     if isinstance(error, NoAnswer):
         return "no_answer"
     if isinstance(error, Refused):

@@ -47,8 +47,8 @@ class DeadlineTimers:
 class DeadlineScope:
     """Context manager that cancels its body at the question's deadline, and raises DeadlineExceeded.
 
-    It works like `asyncio.timeout`, with two differences: the timer starts late (see DeadlineTimers), and the result of
-    code that ignored its cancellation is discarded.
+    It works like `asyncio.timeout`, with three differences: the timer starts late (see DeadlineTimers), the result of
+    code that ignored its cancellation is discarded, and the body does not begin if the deadline has passed.
     """
 
     __slots__ = ("_cancelling_before", "_expired", "_question", "_task", "_timer", "_timers")
@@ -62,8 +62,8 @@ class DeadlineScope:
     @property
     def seconds_left(self) -> float:
         """Seconds until the deadline; infinite if the question has no deadline."""
-        time_left = self._question.time_left
-        return math.inf if time_left is None else time_left
+        deadline = self._question.deadline
+        return math.inf if deadline is None else deadline - monotonic()
 
     def start_timer(self) -> None:
         """Start the timer that cancels the body at the deadline."""
@@ -73,6 +73,8 @@ class DeadlineScope:
         seconds_left = self.seconds_left
         if seconds_left == math.inf:
             return
+        if seconds_left <= 0.0:
+            raise deadline_exceeded(self._question)
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("DeadlineScope must be used inside a task")

@@ -3,18 +3,17 @@
 Idea and name are from golang.org/x/sync/singleflight. There the call runs in the first caller, who shares its result;
 here it runs in its own task and belongs to all waiters:
 
-- A waiter that is cancelled or out of time leaves; the call continues while at least one waiter is left.
+- A waiter that is cancelled leaves, at its deadline for example; the call continues while a waiter is left.
 - When the last waiter has left, the call is cancelled. The next request starts a new call, however long the old one
   takes to stop.
 - An error is raised for all current waiters, and not for later requests.
 
-So the call ends at the latest deadline of its waiters, without its own timer.
+So the call ends at the latest deadline of its waiters, without a deadline of its own.
 
 The module knows neither keys nor results. It is for one event loop; `statistics` is safe to call from any thread.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -40,10 +39,9 @@ class SingleFlightStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SingleFlight(Generic[T]):
-    """Calls in flight by key. `clock` is the monotonic clock of the deadlines, in seconds."""
+    """Calls in flight by key."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._in_flight: dict[Hashable, _SharedCall[T]] = {}
         self._cancelling: set[asyncio.Task[T]] = set()  # asyncio itself holds tasks weakly
         self._leaders = self._followers = 0
@@ -53,7 +51,6 @@ class SingleFlight(Generic[T]):
         key: Hashable,
         call: Callable[[], Coroutine[Any, Any, T]],
         *,
-        deadline: float | None,
         request_id: str = "",
         on_join: Callable[[str], None] | None = None,
         on_done: Callable[[], None] | None = None,
@@ -63,7 +60,6 @@ class SingleFlight(Generic[T]):
         Args:
             key: Identifies the call.
             call: Returns the coroutine to run if no call is in flight.
-            deadline: Time of the clock until which to wait. None waits without limit.
             request_id: Id of this request, for followers of its call.
             on_join: Called immediately with the leader's request id if this request joins a call.
             on_done: Called when the call that this request started has ended, also if it was cancelled before its
@@ -73,37 +69,21 @@ class SingleFlight(Generic[T]):
             The result of the call, and whether this request started it.
 
         Raises:
-            TimeoutError: The deadline passed; no call is started if it has passed already.
             RuntimeError: The call cancelled itself.
             Exception: The exception of the call. Each waiter gets its own copy of an AskdError.
         """
-        now = self._clock()
-        if deadline is not None and deadline <= now:
-            raise TimeoutError
         shared_call, is_leader = self._join(key, call, request_id)
         if on_done and is_leader:
             shared_call.task.add_done_callback(lambda _task: on_done())
         if on_join and not is_leader:
             on_join(shared_call.leader_id)
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[_CallResult[T] | None] = loop.create_future()
+        waiter: asyncio.Future[_CallResult[T]] = asyncio.get_running_loop().create_future()
         shared_call.waiters[waiter] = None
-        timer = None if deadline is None else loop.call_later(deadline - now, _resolve_waiter, waiter, None)
-        result = None
         try:
-            result = await waiter
-            if result is None:
-                raise TimeoutError
-            return result.get(), is_leader
+            return (await waiter).get(), is_leader
         finally:
-            if timer:
-                timer.cancel()
             self._leave(key, shared_call, waiter)
-            del (
-                result,
-                waiter,
-                shared_call,
-            )  # breaks the reference cycle of an error raised here: error, traceback, this frame
+            del waiter, shared_call  # breaks the reference cycle of an error raised here: error, traceback, this frame
 
     def is_in_flight(self, key: Hashable) -> bool:
         """Whether a request with this key would join a call now."""
@@ -138,11 +118,10 @@ class SingleFlight(Generic[T]):
         self._forget(key, shared_call)
         result = _CallResult(task)
         for waiter in shared_call.waiters:
-            _resolve_waiter(waiter, result)
+            if not waiter.done():
+                waiter.set_result(result)
 
-    def _leave(
-        self, key: Hashable, shared_call: "_SharedCall[T]", waiter: "asyncio.Future[_CallResult[T] | None]"
-    ) -> None:
+    def _leave(self, key: Hashable, shared_call: "_SharedCall[T]", waiter: "asyncio.Future[_CallResult[T]]") -> None:
         del shared_call.waiters[waiter]
         if shared_call.waiters or shared_call.task.done():
             return
@@ -163,7 +142,7 @@ class _SharedCall(Generic[T]):
         self.leader_id = leader_id
         self.task = task
         # A dict and not a set, so that waiters resume in order of arrival.
-        self.waiters: dict[asyncio.Future[_CallResult[T] | None], None] = {}
+        self.waiters: dict[asyncio.Future[_CallResult[T]], None] = {}
 
 
 class _CallResult(Generic[T]):
@@ -200,8 +179,3 @@ class _CallResult(Generic[T]):
 def _has_failed(task: asyncio.Task[T]) -> bool:
     """Whether the call has raised. Its waiters may not have been notified yet; new requests must not join it."""
     return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-def _resolve_waiter(waiter: asyncio.Future[Any], result: object) -> None:
-    if not waiter.done():
-        waiter.set_result(result)

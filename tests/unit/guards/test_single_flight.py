@@ -64,7 +64,7 @@ async def start(
 async def test_concurrent_requests_share_one_call() -> None:
     """A thousand requests get the result of one call; only the first is the leader."""
     single_flight, call = SingleFlight[str](), FakeCall()
-    tasks = await start(call, *(single_flight.do("q", call, deadline=None) for _ in range(1000)))
+    tasks = await start(call, *(single_flight.do("q", call) for _ in range(1000)))
     assert counts(single_flight) == (1, 999, 1, 0)
     call.outcome.set_result("a")
     results = await asyncio.gather(*tasks)
@@ -79,9 +79,9 @@ async def test_other_keys_and_later_requests_start_their_own_call() -> None:
     async def call(result: str) -> str:
         return result
 
-    results = await asyncio.gather(*(single_flight.do(key, partial(call, key), deadline=None) for key in "ab"))
+    results = await asyncio.gather(*(single_flight.do(key, partial(call, key)) for key in "ab"))
     assert results == [("a", True), ("b", True)]
-    assert await single_flight.do("a", partial(call, "later"), deadline=None) == ("later", True)
+    assert await single_flight.do("a", partial(call, "later")) == ("later", True)
     assert counts(single_flight) == (3, 0, 0, 0)
 
 
@@ -89,7 +89,7 @@ async def test_other_keys_and_later_requests_start_their_own_call() -> None:
 async def test_cancelled_request_does_not_affect_others(cancelled: int) -> None:
     """The call continues when its leader is cancelled, as when any other waiter is."""
     single_flight, call = SingleFlight[str](), FakeCall()
-    tasks = await start(call, *(single_flight.do("q", call, deadline=None) for _ in range(3)))
+    tasks = await start(call, *(single_flight.do("q", call) for _ in range(3)))
     tasks.pop(cancelled).cancel()
     await asyncio.sleep(0)
     assert not call.cancelled.is_set()
@@ -100,7 +100,7 @@ async def test_cancelled_request_does_not_affect_others(cancelled: int) -> None:
 async def test_call_is_cancelled_when_the_last_waiter_leaves() -> None:
     """The call is cancelled when its last waiter has left, not before; afterwards no state is left."""
     single_flight, call = SingleFlight[str](), FakeCall()
-    tasks = await start(call, *(single_flight.do("q", call, deadline=None) for _ in range(3)))
+    tasks = await start(call, *(single_flight.do("q", call) for _ in range(3)))
     for task in tasks:
         assert not call.cancelled.is_set()
         task.cancel()
@@ -115,10 +115,10 @@ async def test_call_is_cancelled_when_the_last_waiter_leaves() -> None:
 async def test_call_that_ignores_cancellation_blocks_nobody() -> None:
     """The waiter returns immediately, and the next request starts a new call while the old one still runs."""
     single_flight, old, new = SingleFlight[str](), FakeCall(ignores_cancellation=True), FakeCall()
-    (first,) = await start(old, single_flight.do("q", old, deadline=None))
+    (first,) = await start(old, single_flight.do("q", old))
     first.cancel()
     await asyncio.wait([first])
-    (second,) = await start(new, single_flight.do("q", new, deadline=None))
+    (second,) = await start(new, single_flight.do("q", new))
     assert (old.cancelled.is_set(), old.stopped.is_set(), counts(single_flight)) == (True, False, (2, 0, 1, 1))
     old.outcome.set_result("old")
     await old.stopped.wait()
@@ -128,38 +128,6 @@ async def test_call_that_ignores_cancellation_blocks_nobody() -> None:
     assert await second == ("new", True)
 
 
-async def test_expired_request_starts_no_call() -> None:
-    """A deadline that has passed raises TimeoutError before any work, and is not counted."""
-    clock = Clock()
-    single_flight, call = SingleFlight[str](clock=clock), FakeCall()
-    with pytest.raises(TimeoutError):
-        await single_flight.do("q", call, deadline=clock.now)
-    assert (call.started.is_set(), counts(single_flight)) == (False, (0, 0, 0, 0))
-
-
-def test_call_ends_at_the_latest_deadline() -> None:
-    """Each waiter gets TimeoutError at its own deadline; the call is cancelled at the last one."""
-    clock = Clock()
-    loop = ManualLoop(clock)
-    single_flight = SingleFlight[str](clock=clock)
-    outcome: asyncio.Future[str] = loop.create_future()
-
-    async def call() -> str:
-        return await outcome
-
-    early, late = [
-        loop.create_task(single_flight.do("q", call, deadline=clock.now + seconds)) for seconds in (1.0, 2.0)
-    ]
-    loop.run_until_idle()
-    clock.advance(1.0)
-    loop.run_until_idle()
-    assert (type(early.exception()), late.done(), outcome.cancelled()) == (TimeoutError, False, False)
-    clock.advance(1.0)
-    loop.run_until_idle()
-    assert (type(late.exception()), outcome.cancelled()) == (TimeoutError, True)
-    loop.close_checked()
-
-
 async def test_call_runs_in_the_context_of_its_leader() -> None:
     """The call runs in the leader's context, and followers get the leader's id immediately."""
     single_flight, call = SingleFlight[str](), FakeCall()
@@ -167,7 +135,7 @@ async def test_call_runs_in_the_context_of_its_leader() -> None:
 
     async def request(request_id: str) -> tuple[str, bool]:
         request_id_var.set(request_id)
-        return await single_flight.do("q", call, deadline=None, request_id=request_id, on_join=leader_ids.append)
+        return await single_flight.do("q", call, request_id=request_id, on_join=leader_ids.append)
 
     tasks = await start(call, *(request(request_id) for request_id in ("first", "second", "third")))
     assert (call.request_id, leader_ids) == ("first", ["first", "first"])
@@ -180,7 +148,7 @@ async def run_failing_call(
 ) -> list[BaseException]:
     """Return the exceptions of the waiters of a call that raises `error`."""
     call = FakeCall()
-    tasks = await start(call, *(single_flight.do("q", call, deadline=None) for _ in range(waiters)))
+    tasks = await start(call, *(single_flight.do("q", call) for _ in range(waiters)))
     call.outcome.set_exception(error)
     results = await asyncio.gather(*tasks, return_exceptions=True)
     return [result for result in results if isinstance(result, BaseException)]
@@ -192,14 +160,14 @@ async def test_error_is_raised_for_all_and_not_stored() -> None:
     assert [str(error) for error in await run_failing_call(ValueError("no"), single_flight)] == ["no"] * 3
     next_call = FakeCall()
     next_call.outcome.set_result("a")
-    assert await single_flight.do("q", next_call, deadline=None) == ("a", True)
+    assert await single_flight.do("q", next_call) == ("a", True)
 
 
 def test_request_does_not_join_a_call_that_has_failed() -> None:
     """A request that arrives after the call has raised, but before its waiters are notified, starts a new call."""
     clock = Clock()
     loop = ManualLoop(clock)
-    single_flight = SingleFlight[str](clock=clock)
+    single_flight = SingleFlight[str]()
     outcomes = [loop.create_future() for _ in range(2)]
     started: list[int] = []
 
@@ -208,10 +176,10 @@ def test_request_does_not_join_a_call_that_has_failed() -> None:
         outcome: asyncio.Future[str] = outcomes[started[-1]]
         return await outcome
 
-    first = loop.create_task(single_flight.do("q", call, deadline=None))
+    first = loop.create_task(single_flight.do("q", call))
     loop.run_until_idle()
     outcomes[0].set_exception(NoAnswer())
-    second = loop.create_task(single_flight.do("q", call, deadline=None))
+    second = loop.create_task(single_flight.do("q", call))
     loop.run_until_idle()
     assert (started, type(first.exception()), second.done()) == ([0, 1], NoAnswer, False)
     outcomes[1].set_result("a")
@@ -268,7 +236,7 @@ async def test_errors_are_not_in_reference_cycles() -> None:
             single_flight = SingleFlight[str]()
             for _ in range(2):
                 try:
-                    await single_flight.do("q", call, deadline=None)
+                    await single_flight.do("q", call)
                 except (ForeignError, NoAnswer) as error:
                     references.append(weakref.ref(error))
             await asyncio.sleep(0)

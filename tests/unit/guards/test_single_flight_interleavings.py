@@ -1,4 +1,4 @@
-"""Single flight under arrivals, cancellations, deadlines and failures in random order, on a manual event loop."""
+"""Single flight under arrivals, cancellations and failures in random order, on a manual event loop."""
 
 import asyncio
 import enum
@@ -63,14 +63,13 @@ class Call:
 class Request:
     """A request, and the leader's id if it joined a call."""
 
-    def __init__(self, machine: "Interleavings", key: int, deadline: float | None, behaviour: CancelBehaviour) -> None:
+    def __init__(self, machine: "Interleavings", key: int, behaviour: CancelBehaviour) -> None:
         self.key = key
-        self.deadline = deadline
         self.was_cancelled = False
         self.leader_ids: list[str] = []
         call = Call(machine, key, behaviour)
         result = machine.single_flight.do(
-            key, call.run, deadline=deadline, request_id=str(len(machine.requests)), on_join=self.leader_ids.append
+            key, call.run, request_id=str(len(machine.requests)), on_join=self.leader_ids.append
         )
         self.task = machine.loop.create_task(result)
 
@@ -81,17 +80,15 @@ class Interleavings(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         """Start with an idle loop."""
-        self.clock = Clock()
-        self.loop = ManualLoop(self.clock)
-        self.single_flight = SingleFlight[Call](clock=self.clock)
+        self.loop = ManualLoop(Clock())
+        self.single_flight = SingleFlight[Call]()
         self.calls: list[Call] = []
         self.requests: list[Request] = []
 
-    @rule(key=KEYS, seconds=st.none() | st.integers(0, 4), behaviour=st.sampled_from(CancelBehaviour))
-    def arrive(self, key: int, seconds: int | None, behaviour: CancelBehaviour) -> None:
-        """Let a request arrive, with a deadline in so many seconds."""
-        deadline = None if seconds is None else self.clock.now + seconds
-        self.requests.append(Request(self, key, deadline, behaviour))
+    @rule(key=KEYS, behaviour=st.sampled_from(CancelBehaviour))
+    def arrive(self, key: int, behaviour: CancelBehaviour) -> None:
+        """Let a request arrive."""
+        self.requests.append(Request(self, key, behaviour))
 
     @precondition(lambda self: self.requests)
     @rule(data=st.data())
@@ -113,11 +110,6 @@ class Interleavings(RuleBasedStateMachine):
         else:
             call.outcome.set_result(None)
 
-    @rule(seconds=st.integers(1, 3))
-    def advance(self, seconds: int) -> None:
-        """Let time pass; the loop runs its timers in the next iteration."""
-        self.clock.advance(seconds)
-
     @rule(iterations=st.integers(1, 3))
     def run_iterations(self, iterations: int) -> None:
         """Run some loop iterations."""
@@ -126,12 +118,11 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        """Once the loop is idle, each waiting request has time left and a call, and each call has a waiter."""
+        """Once the loop is idle, each waiting request has a call, and each call has a waiter."""
         self.loop.run_until_idle()
         waiting = [request for request in self.requests if not request.task.done()]
         for request in waiting:
             assert not request.was_cancelled
-            assert request.deadline is None or request.deadline > self.clock.now
         keys_in_flight = sorted(call.key for call in self.calls if call.is_in_flight)
         assert keys_in_flight == sorted({request.key for request in waiting})
         statistics = self.single_flight.statistics()
@@ -140,14 +131,11 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def outcomes_match(self) -> None:
-        """A finished request has the result or error of a call for its key, was cancelled, or is out of time."""
+        """A finished request has the result or error of a call for its key, or was cancelled."""
         for request in [request for request in self.requests if request.task.done()]:
             if request.task.cancelled():
                 assert request.was_cancelled
-            elif isinstance(error := request.task.exception(), TimeoutError):
-                assert request.deadline is not None
-                assert request.deadline <= self.clock.now
-            elif error:
+            elif error := request.task.exception():
                 assert isinstance(error, NoAnswer)
                 assert error.extensions["suggestions"] == [str(request.key)]
                 assert all(error is not call.error for call in self.calls)
