@@ -13,6 +13,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from askd.errors import Overloaded
 from askd.guards.concurrency import ConcurrencyLimiter, Permit, sample_loop_lag
 
 SHED_SECONDS = 40e-6
@@ -23,6 +24,8 @@ LOOP_ITERATION_SECONDS = 10e-6
 """CPU seconds of an empty loop iteration."""
 SWITCH_INTERVAL = 0.005
 """CPython's switch interval, in seconds."""
+CFS_PERIOD = 0.1
+"""Seconds after which a process that has used up its CPU limit runs again."""
 TRACE_INTERVAL = 0.1
 """Seconds between two trace points."""
 
@@ -112,9 +115,16 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.now = 0.0
         self._loop_cpu_seconds = 0.0
         self.threads = SimulatedThreads(random_source)
+        self._random = random_source
         self._arrivals, self._on_arrival = arrivals, on_arrival
         self._next_arrival = next(arrivals, float("inf"))
         self._interpreter_since = 0.0
+        self.max_wakeup_delay = 0.0
+        """Maximum seconds for which the process waits for a CPU after each wait for events."""
+        self.cpu_limit = 0.0
+        """CPU seconds per second that the loop may use; 0 is unlimited."""
+        self.cpu_wait_seconds = 0.0
+        self._cfs_period, self._used_in_period = 0, 0.0
         self._selector = self  # BaseEventLoop calls `_selector.select()`
 
     def time(self) -> float:
@@ -125,6 +135,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Use the CPU, blocking the loop and all threads."""
         self.now += seconds
         self._loop_cpu_seconds += seconds
+        if self.cpu_limit:
+            period = int(self.now / CFS_PERIOD)
+            self._used_in_period = seconds + (self._used_in_period if period == self._cfs_period else 0.0)
+            self._cfs_period = period
+            overdue = self._used_in_period / (self.cpu_limit * CFS_PERIOD)
+            if overdue >= 1.0:
+                self._wait_for_cpu((period + int(overdue)) * CFS_PERIOD - self.now)
 
     def cpu_time(self) -> float:
         """Return the CPU seconds that the process has used."""
@@ -145,6 +162,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if timeout != 0:
             until = min(self._next_arrival, float("inf") if timeout is None else self.now + timeout)
             self.now = self.threads.run(self.now, max(until, self.now))
+            if self.max_wakeup_delay:
+                self._wait_for_cpu(self._random.uniform(0.0, self.max_wakeup_delay))
             self._take_interpreter()
         elif self.threads.has_runnable and self.now - self._interpreter_since > SWITCH_INTERVAL:
             self._take_interpreter()
@@ -154,6 +173,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             callbacks.append(lambda at=self._next_arrival: self._on_arrival(at))  # type: ignore[misc]  # a default binds the time
             self._next_arrival = next(self._arrivals, float("inf"))
         return callbacks
+
+    def _wait_for_cpu(self, seconds: float) -> None:
+        self.now += max(seconds, 0.0)
+        self.cpu_wait_seconds += max(seconds, 0.0)
 
     def _take_interpreter(self) -> None:
         self.now = self._interpreter_since = self.threads.acquire_interpreter(self.now)
@@ -194,6 +217,9 @@ class SimulatedServer:
         threads: Size of the thread pool, the limiter's `max_concurrency`.
         queue: Maximum number of queued requests.
         queue_target_delay: The limiter's `target_delay`, in seconds.
+        max_wakeup_delay: Maximum seconds for which the process waits for a CPU after each wait for events, because
+            other processes use it.
+        cpu_limit: CPU seconds per second that the process may use (CFS throttling); 0 is unlimited.
         seed: Seed of all random numbers.
     """
 
@@ -207,11 +233,14 @@ class SimulatedServer:
         threads: int | None = None,
         queue: int = 64,
         queue_target_delay: float = 0.1,
+        max_wakeup_delay: float = 0.0,
+        cpu_limit: float = 0.0,
         seed: int = 1,
     ) -> None:
         self.workload, self._seconds = workload, seconds
         self.random = random.Random(seed)
         self.loop = SimulatedLoop(self._arrivals(rate), self._on_arrival, self.random)
+        self.loop.max_wakeup_delay, self.loop.cpu_limit = max_wakeup_delay, cpu_limit
         self.limiter = ConcurrencyLimiter(
             concurrency,
             queue_size=queue,
@@ -219,6 +248,7 @@ class SimulatedServer:
             max_concurrency=threads,
             clock=self.loop.time,
             cpu_time=self.loop.cpu_time,
+            cpu_wait=lambda: self.loop.cpu_wait_seconds,
         )
         self.answers: list[tuple[float, float]] = []
         """Time of each answer, and its latency since the arrival of the request, in seconds."""
@@ -287,6 +317,10 @@ class SimulatedServer:
         try:
             await permit.acquire(None)
             await self.workload(self)
+        except Overloaded:
+            self.shed_count += 1
+            self.loop.use_cpu(REQUEST_SECONDS / 2)
+            return
         finally:
             permit.release()
         self.loop.use_cpu(REQUEST_SECONDS / 2)

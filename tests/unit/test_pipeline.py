@@ -389,6 +389,7 @@ async def test_deadline_in_the_queue() -> None:
     answerer.release.set()
     await first
     assert [question.text for question in answerer.questions] == ["wait"]
+    assert client.pipeline.limiter.statistics().shed_late == 1
 
 
 async def test_late_answer_is_discarded() -> None:

@@ -1,6 +1,10 @@
 """The picture of the concurrency limiter in the docs."""
 
+import pytest
+
 from tools.docs_pictures.limiter import SVG_FILE, render_svg
+
+pytestmark = pytest.mark.slow
 
 
 def test_picture_is_up_to_date() -> None:

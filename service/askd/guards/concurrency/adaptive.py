@@ -4,10 +4,14 @@ The lag is sampled every 10 ms. The limit grows if less than 60 % of the samples
 all slots taken; it shrinks if 80 % of the samples of 500 ms are late. While the process uses a whole CPU, these shares
 are 25 % and 50 %. A change needs time to take effect: the next decision waits until a call that started after the
 change has completed, at most a second, and a decrease also waits until no more calls are in flight than the limit.
+Time in which the thread of the loop has no CPU, because of other processes or a CPU limit, counts neither as lag nor as
+unused CPU: with fewer calls the others would not use less.
+Slow start doubles the limit without waiting for a completion while the calls only wait: nearly no sample is late, and
+the CPU is idle.
 
-Growing, the limit moves half the way to where the loop was last late, then on by 1, 2, 4 and so on. Shrinking, it loses
-10 %, then 20 %, 40 % and 50 %. So it needs few steps to reach the right value from anywhere, and makes small ones once
-it is there.
+Growing, the limit moves half the way to where the loop was last late, then on by 1, 2, 4 and so on, each step at least
+3 % of the limit. Shrinking, it loses 10 %, then 20 %, 40 % and 50 %. So it needs few steps to reach the right value
+from anywhere, and makes small ones once it is there.
 """
 
 import asyncio
@@ -35,6 +39,8 @@ CPU_SATURATION: Final = 0.95
 """Share of one CPU from which more slots bring no more throughput, because there is one interpreter lock."""
 SATURATED_INCREASE_THRESHOLD: Final = 0.25
 """As INCREASE_THRESHOLD, with a saturated CPU. Not 0: code that releases the interpreter lock may use other CPUs."""
+IDLE_CPU: Final = 0.5
+"""Share of one CPU below which the calls in flight only wait, if the loop is on time as well."""
 SATURATED_DECREASE_THRESHOLD: Final = 0.5
 """As DECREASE_THRESHOLD, with a saturated CPU. Threads that contend for the interpreter delay the loop by one switch
 interval, which equals the target lag, however many they are. Measured with threads that use 4 ms of CPU each: a third
@@ -47,6 +53,9 @@ thirds of its capacity with shorter intervals, and nine tenths with this one. Tw
 are that long."""
 MAX_SETTLE_TIME: Final = 1.0
 """Seconds after which a change is assumed to have taken effect, even if no call has completed."""
+MIN_INCREASE: Final = 1 / 32
+"""Smallest share by which the limit grows, rounded down, but at least 1. Simulated, code that waits half a second and
+then uses the CPU spends several seconds below its best limit of about 120 after each decrease if it grows by 1."""
 MIN_DECREASE: Final = 0.1
 """Smallest share by which the limit shrinks; doubled by each further decrease, up to a half."""
 
@@ -66,6 +75,8 @@ class AdaptiveLimit:
     __slots__ = (
         "_cpu_seconds",
         "_cpu_seconds_at_first_sample",
+        "_cpu_wait",
+        "_cpu_wait_at_first_sample",
         "_decrease_factor",
         "_first_sample_at",
         "_in_slow_start",
@@ -76,6 +87,7 @@ class AdaptiveLimit:
         "_sample_count",
         "_step",
         "_window_started_at",
+        "is_late",
         "limit",
         "max_limit",
     )
@@ -84,19 +96,24 @@ class AdaptiveLimit:
         self.max_limit = max_limit
         self.limit = min(INITIAL_LIMIT, max_limit)
         self._in_slow_start = True
+        self.is_late = False
+        """Whether too many of the latest samples are late for the limit to grow."""
         self._last_congested_limit = 0
         self._step = 1
         self._decrease_factor = MIN_DECREASE
         self._limit_changed_at = self._window_started_at = self._last_sample_at = 0.0
         self._sample_count = self._late_samples = 0
         self._first_sample_at = self._cpu_seconds = self._cpu_seconds_at_first_sample = 0.0
+        self._cpu_wait = self._cpu_wait_at_first_sample = 0.0
 
     @property
-    def is_ramping_up(self) -> bool:
-        """Whether the limit is still in slow start. Queued requests are then worth keeping: slots will follow."""
-        return self._in_slow_start and self.limit < self.max_limit
+    def expected_growth(self) -> int:
+        """Number of slots that are about to be added: those up to the maximum in slow start, afterwards none."""
+        return self.max_limit - self.limit if self._in_slow_start else 0
 
-    def add_sample(self, lag: float, accept_seconds: float, now: float, cpu_seconds: float = 0.0) -> bool:
+    def add_sample(
+        self, lag: float, accept_seconds: float, now: float, cpu_seconds: float = 0.0, cpu_wait: float = 0.0
+    ) -> bool:
         """Record a sample. Returns True if there are enough samples for a call of `adjust()`.
 
         Args:
@@ -105,14 +122,17 @@ class AdaptiveLimit:
                 the loop by as much again; otherwise a flood of shed requests would count as slow code.
             now: Current time in seconds.
             cpu_seconds: CPU seconds that the process has used so far.
+            cpu_wait: Seconds for which the thread has waited for a CPU so far.
         """
+        waited, self._cpu_wait = cpu_wait - self._cpu_wait, cpu_wait
         if not self._sample_count or now - lag - self._last_sample_at > DECISION_INTERVAL:  # first, or after a pause
             self._sample_count = self._late_samples = 0
             self._window_started_at = now - lag
             self._first_sample_at, self._cpu_seconds_at_first_sample = now, cpu_seconds
+            self._cpu_wait_at_first_sample = cpu_wait
         self._last_sample_at, self._cpu_seconds = now, cpu_seconds
         self._sample_count += 1
-        self._late_samples += lag - accept_seconds > max(TARGET_LAG, accept_seconds)
+        self._late_samples += lag - waited - accept_seconds > max(TARGET_LAG, accept_seconds)
         window = now - self._window_started_at
         return window >= DECISION_INTERVAL and (
             self._sample_count >= MIN_SAMPLES or (self._sample_count > 1 and window >= DECREASE_INTERVAL)
@@ -131,15 +151,19 @@ class AdaptiveLimit:
             now: Current time in seconds.
         """
         late_share = self._late_samples / self._sample_count
-        cpu_saturated = (
-            self._cpu_seconds - self._cpu_seconds_at_first_sample
-            >= CPU_SATURATION * (self._last_sample_at - self._first_sample_at)
-            > 0.0
+        waited = self._cpu_wait - self._cpu_wait_at_first_sample
+        seconds = self._last_sample_at - self._first_sample_at - waited
+        cpu_share = (self._cpu_seconds - self._cpu_seconds_at_first_sample) / seconds if seconds > 0.0 else 0.0
+        cpu_saturated = cpu_share >= CPU_SATURATION
+        self.is_late = late_share >= (SATURATED_INCREASE_THRESHOLD if cpu_saturated else INCREASE_THRESHOLD)
+        # In slow start, calls that only wait say enough before the first of them completes.
+        settled = completed_since_resize or (
+            self._in_slow_start and late_share < SATURATED_INCREASE_THRESHOLD and cpu_share < IDLE_CPU
         )
         # Samples from before the last change took effect would lead to the same change again.
-        if not completed_since_resize and now - self._limit_changed_at < MAX_SETTLE_TIME:
+        if not settled and now - self._limit_changed_at < MAX_SETTLE_TIME:
             self._sample_count = self._late_samples = 0
-        elif late_share < (SATURATED_INCREASE_THRESHOLD if cpu_saturated else INCREASE_THRESHOLD):
+        elif not self.is_late:
             self._sample_count = self._late_samples = 0
             self._decrease_factor = MIN_DECREASE
             self._increase(now) if saturated else self._reset_step()
@@ -157,8 +181,8 @@ class AdaptiveLimit:
         """Double in slow start; later go half the way to the last congested limit, then on by 1, 2, 4 and so on."""
         step = self.limit
         if not self._in_slow_start:
-            distance = self._last_congested_limit - self.limit
-            step = max(distance // 2, 1) if distance > 0 else min(self._step, self.limit)
+            distance, smallest = self._last_congested_limit - self.limit, max(int(MIN_INCREASE * self.limit), 1)
+            step = max(distance // 2, smallest) if distance > 0 else min(max(self._step, smallest), self.limit)
             self._step = 1 if distance > 0 else 2 * step
         self._set_limit(self.limit + step, now)
 

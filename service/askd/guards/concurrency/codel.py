@@ -6,6 +6,9 @@ from typing import Final
 
 INTERVAL: Final = 0.1
 """Seconds over which the minimum delay is taken: the default of CoDel and folly."""
+QUIET_TIME: Final = 0.5
+"""Seconds without a shed request after which overload may end. Not one interval: under a CPU limit the kernel stops the
+process for most of each 100 ms, in which nothing is shed, and a full queue would be allowed again."""
 RATE_DECAY: Final = 0.8
 """Weight of earlier intervals in the completion rate, per interval: a window of about half a second."""
 MAX_HEAD_DELAY_FACTOR: Final = 2.0
@@ -63,7 +66,7 @@ class CoDel:
         completed: int,
         now: float,
         *,
-        allow_standing_queue: bool = False,
+        expected_slots: int = 0,
     ) -> ShedReason | None:
         """Return why a request must be shed, or None if it may queue.
 
@@ -72,19 +75,19 @@ class CoDel:
             head_arrival: Arrival time of the first request in the queue. None if nobody is waiting.
             completed: Total number of completed calls.
             now: Current time in seconds, of the same clock as `head_arrival`.
-            allow_standing_queue: Ignore the queue delay, because the limit is about to grow.
+            expected_slots: Slots that are about to be added. As many requests may queue in any state.
         """
         head_delay = 0.0 if head_arrival is None else now - head_arrival
         if now >= self._interval_end:
             self._end_interval(head_delay, completed, now)
         reason = None
+        if queue_length < expected_slots:
+            return None
         if queue_length >= self.queue_size:
             reason = ShedReason.QUEUE_FULL
         # The first request of a queue is never shed: it gets the next free slot.
-        elif (
-            queue_length
-            and not allow_standing_queue
-            and (queue_length >= self.queue_limit or head_delay > MAX_HEAD_DELAY_FACTOR * self._target_delay)
+        elif queue_length and (
+            queue_length >= self.queue_limit or head_delay > MAX_HEAD_DELAY_FACTOR * self._target_delay
         ):
             reason = ShedReason.OVERLOADED
         if reason:
@@ -92,8 +95,8 @@ class CoDel:
         return reason
 
     def no_recent_shed(self, now: float) -> bool:
-        """Whether no request was shed for one interval."""
-        return now - self._last_shed_at >= INTERVAL
+        """Whether no request was shed for QUIET_TIME."""
+        return now - self._last_shed_at >= QUIET_TIME
 
     def _end_interval(self, head_delay: float, completed: int, now: float) -> None:
         self._update_completion_rate(completed, now)

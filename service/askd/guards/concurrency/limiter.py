@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 from askd.guards.concurrency.adaptive import DEFAULT_MAX_LIMIT, AdaptiveLimit
 from askd.guards.concurrency.codel import CoDel, ShedReason
-from askd.guards.concurrency.permit import Permit
-from askd.guards.concurrency.slots import Slots
+from askd.guards.concurrency.cpu_wait import thread_cpu_wait
+from askd.guards.concurrency.permits import Permit, Slots
 from askd.guards.concurrency.statistics import ConcurrencyLimiterStatistics
 
 MAX_ARRIVAL_GAP: Final = 0.001
@@ -27,6 +27,7 @@ class ConcurrencyLimiter:
             adaptive limit by 1000, and leaves a fixed one as it is.
         clock: Monotonic clock, in seconds.
         cpu_time: CPU seconds that the process has used so far.
+        cpu_wait: Seconds for which the thread of the loop has waited for a CPU so far.
         call_soon: Schedules a function for the next loop iteration. None uses the running loop.
     """
 
@@ -39,12 +40,13 @@ class ConcurrencyLimiter:
         max_concurrency: int | None,
         clock: Callable[[], float] = time.monotonic,
         cpu_time: Callable[[], float] = time.process_time,
+        cpu_wait: Callable[[], float] = thread_cpu_wait,
         call_soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self._concurrency = concurrency
         self._adaptive_limit = AdaptiveLimit(max_concurrency or DEFAULT_MAX_LIMIT) if concurrency == "auto" else None
         self._codel = CoDel(queue_size, target_delay)
-        self._clock, self._cpu_time = clock, cpu_time
+        self._clock, self._cpu_time, self._cpu_wait = clock, cpu_time, cpu_wait
         self._slots = Slots(self._configured_limit(max_concurrency), self._codel, clock, call_soon or _call_soon)
         self._admitted = self._shed_queue_full = self._shed_overloaded = 0
         self._saturated = False
@@ -60,17 +62,15 @@ class ConcurrencyLimiter:
         Args:
             received_at: Arrival time of the request, in seconds of the limiter's clock.
         """
-        slots = self._slots
-        gap = received_at - self._last_arrival
-        self._last_arrival = received_at
+        slots, now = self._slots, self._clock()
+        gap = now - self._last_arrival
+        self._last_arrival = now
         # Count the time spent accepting. Otherwise a flood of requests would look like an answerer that blocks the
         # loop.
         if 0.0 < gap < MAX_ARRIVAL_GAP:
             self.accept_seconds += gap
         # CoDel is only asked if no slot is free, so that an idle server does not pay for it.
-        if slots.waiting + slots.in_flight - slots.pending_releases >= slots.limit and self._shed_if_overloaded(
-            self._clock()
-        ):
+        if slots.waiting + slots.in_flight - slots.pending_releases >= slots.limit and self._shed_if_overloaded(now):
             return None
         self._admitted += 1
         slots.waiting += 1
@@ -85,12 +85,15 @@ class ConcurrencyLimiter:
         # Otherwise a leaked permit would keep its slot until a request finds none free, and would look like load.
         if slots.leaked:
             slots.reclaim_leaked(now)
-        if adaptive_limit is None or not adaptive_limit.add_sample(seconds, accept_seconds, now, self._cpu_time()):
+        self._shed_excess()
+        if adaptive_limit is None or not adaptive_limit.add_sample(
+            seconds, accept_seconds, now, self._cpu_time(), self._cpu_wait()
+        ):
             return
         adaptive_limit.adjust(
             in_flight=slots.in_flight,
             peak_in_flight=slots.peak_in_flight,
-            saturated=self._saturated or slots.detached >= slots.limit,
+            saturated=self._saturated or bool(slots.waiters) or slots.detached >= slots.limit,
             completed_since_resize=slots.completed_since_resize,
             now=now,
         )
@@ -164,20 +167,47 @@ class ConcurrencyLimiter:
         slots = self._slots
         if slots.leaked:
             slots.reclaim_leaked(now)
-        excess = slots.waiting + slots.in_flight - slots.pending_releases - slots.limit
-        if excess < 0:  # reclaiming has freed a slot
+        queue_length = self._queue_length()
+        if queue_length < 0:  # reclaiming has freed a slot
             return False
         self._saturated = True  # the adaptive limit only grows if a request found no slot
         reason = self._codel.check_admission(
-            min(excess, slots.waiting),  # after the limit was lowered, the excess includes calls in flight
+            queue_length,
             next(iter(slots.waiters)).received_at if slots.waiters else None,
             slots.completed,
             now,
-            allow_standing_queue=self._adaptive_limit is not None and self._adaptive_limit.is_ramping_up,
+            expected_slots=self._expected_slots(),
         )
         self._shed_queue_full += reason is ShedReason.QUEUE_FULL
         self._shed_overloaded += reason is ShedReason.OVERLOADED
         return reason is not None
+
+    def _queue_length(self) -> int:
+        """Return the number of waiting requests that exceed the free slots; negative if slots are left."""
+        slots = self._slots
+        excess = slots.waiting + slots.in_flight - slots.pending_releases - slots.limit
+        return min(excess, slots.waiting)  # after the limit was lowered, the excess includes calls in flight
+
+    def _expected_slots(self) -> int:
+        """Return the number of slots that are about to be added, so that as many requests are worth keeping.
+
+        No more than fit into the queue if the loop is late, or if no call is in flight while requests arrive: such code
+        never awaits. Nothing is known yet if all requests have arrived in this iteration of the loop.
+        """
+        slots, adaptive_limit, queue_size = self._slots, self._adaptive_limit, self._codel.queue_size
+        if adaptive_limit is None or not queue_size:
+            return 0
+        calls_wait = not adaptive_limit.is_late and (slots.started > slots.completed or not slots.waiters)
+        growth = adaptive_limit.expected_growth
+        return growth if calls_wait else min(growth, queue_size)
+
+    def _shed_excess(self) -> None:
+        """Shed the newest requests that have queued for slots which will not be added after all."""
+        slots = self._slots
+        limit = max(self._codel.queue_size, self._expected_slots())
+        while slots.waiters and self._queue_length() > limit:
+            slots.waiters.popitem()[0].release()
+            self._shed_queue_full += 1
 
     def _configured_limit(self, max_concurrency: int | None) -> int:
         if self._concurrency == "auto":

@@ -62,27 +62,61 @@ def test_slow_start_doubles_the_limit() -> None:
     assert AdaptiveLimit(3).limit == 3
 
 
-def test_increase_waits_for_the_last_one_to_take_effect() -> None:
-    """The limit does not grow before a call that started after the last increase has completed, for up to a second."""
+@pytest.mark.parametrize(("lag", "cpu_share"), [(0.0, 0.6), (0.006, 0.1)])
+def test_increase_waits_for_the_last_one_to_take_effect(lag: float, cpu_share: float) -> None:
+    """With a busy CPU or some lag, the limit grows after a call has completed since the last increase, or a second."""
     loop = FakeLoop()
     limit = loop.run(DECISION_INTERVAL + 0.02)
     assert limit == 2 * INITIAL_LIMIT
+
+    def run(seconds: float) -> int:
+        """Run with every third sample late."""
+        for _ in range(round(seconds / 0.03)):
+            loop.run(0.01, lag, cpu_share=cpu_share, completed_since_resize=False)
+            loop.run(0.02, cpu_share=cpu_share, completed_since_resize=False)
+        return loop.adaptive_limit.limit
+
+    assert run(MAX_SETTLE_TIME - 2 * DECISION_INTERVAL) == limit
+    assert run(4 * DECISION_INTERVAL) == 2 * limit
+
+
+def test_slow_start_does_not_wait_for_calls_that_only_wait() -> None:
+    """With an idle CPU and the loop on time, slow start doubles the limit every 100 ms, before any call completes."""
+    loop = FakeLoop()
+    for _ in range(7):
+        loop.run(DECISION_INTERVAL + 0.02, cpu_share=0.1, completed_since_resize=False)
+    assert loop.adaptive_limit.limit == 1000
+    loop = FakeLoop(100)
+    loop.run(MAX_SETTLE_TIME)
+    limit = loop.adaptive_limit.limit
     assert loop.run(MAX_SETTLE_TIME - 2 * DECISION_INTERVAL, completed_since_resize=False) == limit
-    assert loop.run(3 * DECISION_INTERVAL, completed_since_resize=False) == 2 * limit
 
 
-def test_ramp_up_ends_at_the_first_congestion() -> None:
-    """`is_ramping_up` is True from the start until the loop was late for long, or the maximum is reached."""
+def test_waiting_for_a_cpu_is_no_lag() -> None:
+    """If the thread waits for a CPU as long as the loop is late, the limit grows; if the lag is its own, it shrinks."""
+    for waited, expected in ((0.03, 1000), (0.0, 1)):
+        limit = AdaptiveLimit(1000)
+        for number in range(1, 400):
+            now = 0.03 * number
+            if limit.add_sample(0.03, 0.0, now, cpu_seconds=0.1 * now, cpu_wait=waited * number):
+                limit.adjust(
+                    in_flight=0, peak_in_flight=limit.limit, saturated=True, completed_since_resize=True, now=now
+                )
+        assert limit.limit == expected
+
+
+def test_expected_growth() -> None:
+    """In slow start, the slots up to the maximum are expected; `is_late` tells whether the loop is late now."""
     loop = FakeLoop(max_limit=2 * INITIAL_LIMIT)
-    ramping_up = [loop.adaptive_limit.is_ramping_up]
-    for saturated in (False, True):
-        loop.run(DECISION_INTERVAL + 0.02, saturated=saturated)
-        ramping_up.append(loop.adaptive_limit.is_ramping_up)
-    assert (ramping_up, loop.adaptive_limit.limit) == ([True, True, False], 2 * INITIAL_LIMIT)
+    states = [(loop.adaptive_limit.expected_growth, loop.adaptive_limit.is_late)]
+    for saturated, lag in ((False, 0.0), (False, 0.02), (False, 0.0), (True, 0.0)):
+        loop.run(2 * DECISION_INTERVAL + 0.02, lag, saturated=saturated)
+        states.append((loop.adaptive_limit.expected_growth, loop.adaptive_limit.is_late))
+    assert states == [(8, False), (8, False), (8, True), (8, False), (0, False)]
     loop = FakeLoop()
     loop.run(DECREASE_INTERVAL + 0.1, lag=0.02)
     loop.run(1.0, saturated=False)
-    assert not loop.adaptive_limit.is_ramping_up
+    assert loop.adaptive_limit.expected_growth == 0
 
 
 def test_unsaturated_limit_does_not_grow() -> None:
@@ -146,17 +180,21 @@ def test_thresholds_are_lower_with_a_saturated_cpu(late: int, on_time: int, cpu_
     assert loop.adaptive_limit.limit == expected
 
 
-def test_recovery_is_a_binary_search_then_additive() -> None:
-    """The limit goes half the way to the last congested limit each time, then on by 1, 2, 4."""
-    loop = FakeLoop(100)
+@pytest.mark.parametrize(
+    "expected",
+    [[18, 19, 20, 21, 23, 27], [90, 95, 97, 100, 103, 109]],
+    ids=["by 1, 2, 4", "by 3 % at least"],
+)
+def test_recovery_is_a_binary_search_then_additive(expected: list[int]) -> None:
+    """The limit goes half the way to the last congested limit each time, then on by 1, 2, 4, or by 3 % at least."""
+    loop = FakeLoop(round(expected[0] / 0.9))
     loop.run(DECREASE_INTERVAL + 0.01, 0.01)
-    assert loop.adaptive_limit.limit == 90
-    limits = [90]
-    while loop.adaptive_limit.limit < 107:
+    limits = [loop.adaptive_limit.limit]
+    while limits[-1] < expected[-1]:
         limit = loop.run(DECISION_INTERVAL / 2)
         if limit != limits[-1]:
             limits.append(limit)
-    assert limits == [90, 95, 97, 98, 99, 100, 101, 103, 107]
+    assert limits == expected
 
 
 def test_decrease_waits_for_the_last_one_to_take_effect() -> None:

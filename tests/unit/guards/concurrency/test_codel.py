@@ -2,7 +2,7 @@
 
 import pytest
 
-from askd.guards.concurrency.codel import INTERVAL, MAX_HEAD_DELAY_FACTOR, CoDel, ShedReason
+from askd.guards.concurrency.codel import INTERVAL, MAX_HEAD_DELAY_FACTOR, QUIET_TIME, CoDel, ShedReason
 
 
 class FakeQueue:
@@ -77,7 +77,7 @@ def test_queue_size_zero_is_always_full() -> None:
 
 
 def test_dropping_ends_when_the_queue_was_empty_and_nothing_was_shed() -> None:
-    """An empty queue alone does not end dropping: no request may have been shed for an interval, either."""
+    """An empty queue alone does not end dropping: no request may have been shed for QUIET_TIME, either."""
     queue = FakeQueue()
     queue.run_interval(0.2, completed=25)
     queue.run_interval(0.2, completed=25, queue_length=30)
@@ -85,7 +85,7 @@ def test_dropping_ends_when_the_queue_was_empty_and_nothing_was_shed() -> None:
     queue.codel.was_empty = True
     queue.run_interval(0.0, queue_length=30)
     assert queue.codel.is_dropping
-    queue.now += INTERVAL / 2
+    queue.now += QUIET_TIME - INTERVAL
     assert not queue.codel.no_recent_shed(queue.now)
     queue.run_interval(0.0)
     assert queue.codel.no_recent_shed(queue.now)
