@@ -13,6 +13,8 @@ from askd.errors import Overloaded
 from askd.guards.concurrency import ConcurrencyLimiter, Permit
 from tests.support.simulated_server import SimulatedLoop
 
+MAX_CONCURRENCY = 20
+
 
 class Request:
     """A request that is waiting, running or over."""
@@ -33,7 +35,7 @@ class Interleavings(RuleBasedStateMachine):
         self.loop = SimulatedLoop(iter(()), lambda _: None, random.Random(1))
         self.requests: list[Request] = []
         self.detached_calls: list[tuple[Request, Callable[[], None]]] = []
-        self.arrived = self.started = self.left = self.late = self.shed = 0
+        self.arrived = self.started = self.left = self.late = self.shed = self.shed_from_queue = 0
 
     @initialize(concurrency=st.sampled_from([1, 2, 5, "auto"]), queue_size=st.integers(0, 6))
     def make_limiter(self, concurrency: int, queue_size: int) -> None:
@@ -43,7 +45,7 @@ class Interleavings(RuleBasedStateMachine):
             concurrency,
             queue_size=queue_size,
             target_delay=0.1,
-            max_concurrency=20,
+            max_concurrency=MAX_CONCURRENCY,
             clock=self.loop.time,
             cpu_time=lambda: 0.0,
         )
@@ -126,10 +128,9 @@ class Interleavings(RuleBasedStateMachine):
         """Let the loop be late, or on time, for a while."""
         for _ in range(count):
             self.loop.use_cpu(0.02)
-            self.limiter.record_loop_lag(seconds)
-        self.highest_limit = max(self.highest_limit, self.limiter.limit)
+            self._record_loop_lag(seconds)
 
-    @rule(max_concurrency=st.integers(1, 20))
+    @rule(max_concurrency=st.integers(1, MAX_CONCURRENCY))
     def set_max_concurrency(self, max_concurrency: int) -> None:
         """Change the upper bound."""
         self.limiter.set_max_concurrency(max_concurrency)
@@ -159,12 +160,14 @@ class Interleavings(RuleBasedStateMachine):
         if hasattr(self, "limiter"):
             statistics = self.limiter.statistics()
             assert 0 <= statistics.in_flight <= self.highest_limit
-            assert 0 <= statistics.waiting <= self.queue_size + self.highest_limit
+            # In slow start as many requests may wait as slots are about to be added.
+            longest_queue = max(self.queue_size + self.highest_limit, MAX_CONCURRENCY)
+            assert 0 <= statistics.waiting <= longest_queue
             assert not self.limiter._slots.waiters or statistics.in_flight >= statistics.limit
             assert 0 <= statistics.detached <= statistics.in_flight
             assert (statistics.detached >= statistics.limit) == (self.limiter.exhausted_since is not None)
             assert statistics.admitted == self.arrived - self.shed
-            assert statistics.shed_queue_full + statistics.shed_overloaded == self.shed
+            assert statistics.shed_queue_full + statistics.shed_overloaded == self.shed + self.shed_from_queue
 
     @rule()
     def settle(self) -> None:
@@ -248,7 +251,17 @@ class Interleavings(RuleBasedStateMachine):
             if request.task and request.task.done():
                 request.state, request.task = "over", None
                 self.left += 1
-        self.limiter.record_loop_lag(0.0)
+        self._record_loop_lag(0.0)
+
+    def _record_loop_lag(self, seconds: float) -> None:
+        """Record a sample, which may shed the newest requests if no slots will be added for them after all."""
+        waiters, shed = list(self.limiter._slots.waiters), self.limiter.statistics().shed_queue_full
+        self.limiter.record_loop_lag(seconds)
+        shed_from_queue = self.limiter.statistics().shed_queue_full - shed
+        oldest = waiters[: len(waiters) - shed_from_queue]
+        assert all(waiter not in self.limiter._slots.waiters for waiter in waiters[len(oldest) :])
+        self.shed_from_queue += shed_from_queue
+        self.highest_limit = max(self.highest_limit, self.limiter.limit)
 
     def _cancel(self, request: Request) -> None:
         if request.task:
