@@ -1,4 +1,4 @@
-"""Log of the process: slow readers, dropped lines and sampling."""
+"""The process while its log is read slowly or not at all: dropped lines and shutdown."""
 
 import asyncio
 import json
@@ -14,7 +14,9 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from tests.support.askd_process import ENVIRONMENT, TIMEOUT, StartAskd
+from tests.support.askd_process import ENVIRONMENT, TIMEOUT
+
+pytestmark = pytest.mark.slow
 
 CODE: Final = "async def answer(q: str) -> str:\n    return 'ok'\n"
 LONG_QUESTION: Final = 60_000
@@ -175,19 +177,3 @@ async def test_second_signal_does_not_wait_for_the_log(start_piped: StartPiped) 
             pass
     assert await process.stop() == 128 + signal.SIGTERM
     await first
-
-
-async def test_log_sampling(start: StartAskd) -> None:
-    """With a sample ratio of 0, only responses other than 200 are logged, and metrics count all."""
-    process = await start("--log-sample", "0")
-    await process.wait_for_event("ready")
-    for path in ("/ask?q=hello", "/ask?q=hello", "/docs", "/nowhere"):
-        await process.get(path)
-    await process.wait_for_event("request", {"http.response.status_code": 404})
-    metrics = (await process.get("/metrics")).text
-    assert re.search(
-        r'^http_server_request_duration_seconds_count\{.*http_route="/ask".*\} 2\.0$', metrics, re.MULTILINE
-    )
-    assert await process.stop() == 0
-    assert [event["http.response.status_code"] for event in process.events("request")] == [404]
-    assert process.events("settings", log_sample=0.0)

@@ -8,7 +8,7 @@ import threading
 from typing import Any, Self
 
 from askd.telemetry import log_config
-from askd.telemetry.log_output import log_output
+from askd.telemetry.log_stream import log_stream
 
 
 class LogCapture:
@@ -21,13 +21,13 @@ class LogCapture:
     def __enter__(self) -> Self:
         self._handlers, self._root_level = logging.root.handlers[:], logging.root.level
         self._hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
-        log_output.flush()  # lines of an earlier test's loop
+        log_stream.flush()  # lines of an earlier test's loop
         log_config.configure(*self._level_and_format, stream=self.stream)
         logging.getLogger("aiohttp.access").disabled = True
         return self
 
     def __exit__(self, *_error: object) -> None:
-        log_output.flush()
+        log_stream.flush()
         logging.captureWarnings(capture=False)
         logging.getLogger("aiohttp.access").disabled = False
         logging.root.handlers[:] = self._handlers
@@ -37,7 +37,7 @@ class LogCapture:
     @property
     def text(self) -> str:
         """The text that was written so far."""
-        log_output.flush()
+        log_stream.flush()
         return self.stream.getvalue().decode()
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from askd.httpserver.tls import CertificateReloader
 from askd.models import AnswererStatistics
 from askd.pipeline import Pipeline
 from askd.redis_backend.client import BatchingRedisClient
-from askd.telemetry.log_output import log_output
+from askd.telemetry.log_stream import log_stream
 from askd.telemetry.metrics import ACTIVE_REQUESTS, optional_gauge, optional_result_counter
 
 _RELOADED_FILES = {"book": "book", "tokens": "token file", "tls": "certificate"}
@@ -46,7 +46,7 @@ def collect_metrics(
     yield from _redis_metrics(redis)
     yield from _connection_metrics(connections)
     help = "Log lines that were dropped because standard error was slow or broken."
-    yield CounterMetricFamily("askd_log_lines_dropped", help, value=log_output.dropped_lines)
+    yield CounterMetricFamily("askd_log_lines_dropped", help, value=log_stream.dropped_lines)
 
 
 def collect_token_metrics(tokens: TokenStore) -> Iterable[Metric]:

@@ -36,7 +36,7 @@ from askd.process import shutdown
 from askd.process.ops_server import OpsServer
 from askd.process.startup import format_banner, open_configured_listeners
 from askd.telemetry import log_config, tracing
-from askd.telemetry.log_output import log_output
+from askd.telemetry.log_stream import log_stream
 from askd.telemetry.watchdog import Watchdog
 
 EXIT_START_FAILED: Final = 2
@@ -75,7 +75,7 @@ def serve(server: "Server") -> int:
         exit_code = runner.run(server.serve())
         if remaining := shutdown.join_threads(server.thread_join_timeout):
             _log.warning("threads_still_running", threads=remaining)
-            log_output.close(server.thread_join_timeout)
+            log_stream.close(server.thread_join_timeout)
             os._exit(exit_code)
     return exit_code
 
@@ -85,7 +85,7 @@ def set_up_logging(settings: Settings, unknown: Mapping[str, str | None]) -> Non
     log_config.configure(settings.log_level, settings.log_format)
     for variable, closest in unknown.items():
         _log.warning("unknown_variable", variable=variable, did_you_mean=closest)
-    log = _log.debug if log_output.is_terminal else _log.info
+    log = _log.debug if log_stream.is_terminal else _log.info
     log("settings", version=__version__, **settings.as_redacted_dict())
 
 
@@ -114,7 +114,7 @@ class Server:
         self._stop_event = asyncio.Event()
         self._stop_signal = signal.SIGTERM
         """The signal that set `_stop_event`."""
-        self._shutdown_log = shutdown.ShutdownLog("debug" if log_output.is_terminal else "info")
+        self._shutdown_log = shutdown.ShutdownLog("debug" if log_stream.is_terminal else "info")
         self._final_event = "stopped"
 
     async def serve(self) -> int:
@@ -183,9 +183,9 @@ class Server:
 
     def _announce(self) -> None:
         """On a terminal, show the banner and log the settings that differ from their defaults."""
-        if not log_output.is_terminal or log_output.level > logging.INFO:
+        if not log_stream.is_terminal or log_stream.level > logging.INFO:
             return
-        log_output.msg(
+        log_stream.msg(
             format_banner(self._settings, self._app[ANSWERER], **self._urls(), port_conflict=self._port_conflict)
         )
         defaults = Settings().as_redacted_dict()
@@ -195,7 +195,7 @@ class Server:
 
     def _log_start(self, event: str, **fields: object) -> None:
         """Log an event of the start; on a terminal at debug level, because the banner replaces it."""
-        log = _log.debug if log_output.is_terminal else _log.info
+        log = _log.debug if log_stream.is_terminal else _log.info
         log(event, **fields)
 
     def _should_keep_serving(self, load_error: BaseException | None) -> bool:
@@ -228,7 +228,7 @@ class Server:
         """Shut down gracefully at the first signal, exit immediately at the second."""
         if self._stop_event.is_set():
             _log.warning("forced_exit", signal=number.name)
-            log_output.close(FORCED_EXIT_FLUSH_TIMEOUT)
+            log_stream.close(FORCED_EXIT_FLUSH_TIMEOUT)
             os._exit(128 + number)
         self._stop_signal = number
         self._stop_event.set()

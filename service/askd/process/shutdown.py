@@ -22,7 +22,7 @@ import structlog
 from askd.api.instrumentation import Instrumentation
 from askd.errors import Unavailable
 from askd.httpserver.server import HttpServer
-from askd.telemetry.log_output import log_output
+from askd.telemetry.log_stream import log_stream
 from askd.telemetry.tracing import RequestTracer
 
 IDLE_LINGER: Final = 0.1
@@ -96,7 +96,7 @@ async def flush_telemetry(tracer: RequestTracer | None, timeout: float) -> None:
     """
     traces = run_in_daemon_thread(tracer.close, timeout) if tracer else asyncio.sleep(0, result=True)
     # LogOutput.close keeps the time limit itself; the margin lets it return.
-    log_lines = run_in_daemon_thread(lambda: log_output.close(timeout), timeout + INTERRUPT_GRACE_PERIOD)
+    log_lines = run_in_daemon_thread(lambda: log_stream.close(timeout), timeout + INTERRUPT_GRACE_PERIOD)
     _, traces_flushed, _ = await asyncio.gather(close_executor(timeout), traces, log_lines)
     if not traces_flushed:
         _log.warning("trace_flush_timeout", timeout_seconds=timeout)

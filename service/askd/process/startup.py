@@ -7,7 +7,7 @@ from askd.config import Settings
 from askd.config.server import DEFAULT_PORT
 from askd.httpserver import sockets
 from askd.models import Answerer
-from askd.telemetry.log_output import log_output
+from askd.telemetry.log_stream import log_stream
 
 _log = structlog.get_logger("askd")
 
@@ -15,7 +15,7 @@ _log = structlog.get_logger("askd")
 def open_configured_listeners(settings: Settings) -> sockets.Listeners:
     """Open the listening sockets, and log if the default port is taken. Raises ListenError."""
     listeners = sockets.open_listeners(settings.host, settings.port, settings.ops_port, default_port=DEFAULT_PORT)
-    if listeners.port_conflict and not log_output.is_terminal:  # on a terminal, the banner shows it
+    if listeners.port_conflict and not log_stream.is_terminal:  # on a terminal, the banner shows it
         _log.warning("port_in_use", detail=listeners.port_conflict, hint="pass --port to choose one")
     return listeners
 

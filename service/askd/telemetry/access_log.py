@@ -2,6 +2,7 @@
 
 import logging
 import random
+import time
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
@@ -10,12 +11,14 @@ import msgspec
 
 from askd.context import RequestContext
 from askd.telemetry import console
-from askd.telemetry.log_output import format_timestamp, log_output
+from askd.telemetry.log_stream import log_stream
 
 MAX_DETAIL_LENGTH: Final = 500
 """Characters of a problem's detail in the log: details of user code may have any length."""
 _encode_json: Final = msgspec.json.Encoder().encode
 _STATUS_OK: Final = int(HTTPStatus.OK)
+_last_timestamp: Final = [(-1, "")]
+"""The millisecond that was formatted last, and its text: one item, so that threads see a consistent pair."""
 
 
 class AccessLog:
@@ -34,12 +37,12 @@ class AccessLog:
 
     def write(self, context: RequestContext, duration: float) -> None:
         """Log a request that took `duration` seconds."""
-        if log_output.level > logging.INFO or (
+        if log_stream.level > logging.INFO or (
             self._sample_field and context.status == _STATUS_OK and self._is_sampled_out()
         ):
             return
-        format_line = self._format_line if log_output.as_json else self._format_console_line
-        log_output.write_later((format_line, context, duration))
+        format_line = self._format_line if log_stream.as_json else self._format_console_line
+        log_stream.write_later((format_line, context, duration))
 
     def _is_sampled_out(self) -> bool:
         """Sample at random: request ids are chosen by clients and would bias a hash."""
@@ -70,7 +73,7 @@ class AccessLog:
         sampled = self._sample_field if context.status == _STATUS_OK else ""
         problem = _format_problem_fields(context) if context.problem else ""
         return (
-            f'{{"timestamp":"{format_timestamp()}","level":"info","event":"request",'
+            f'{{"timestamp":"{_format_timestamp()}","level":"info","event":"request",'
             f'"request_id":"{context.request_id}"{trace}{span},{fields},'
             f'"duration_ms":{duration * 1e3:.3f}{auth}{rate_limit}{cache}{queue}{answerer}{render},'
             f'"client.address":{_client_json(context.client)}{caller}{leader}{question}{sampled}{problem}}}'
@@ -78,6 +81,19 @@ class AccessLog:
 
     def _format_console_line(self, context: RequestContext, duration: float) -> bytes:
         return console.format_request(self._format_line(context, duration))
+
+
+def _format_timestamp() -> str:
+    """Return the current time in UTC with milliseconds, as in RFC 3339."""
+    millisecond = time.time_ns() // 1_000_000
+    last_millisecond, text = _last_timestamp[0]
+    if millisecond != last_millisecond:
+        seconds, remainder = divmod(millisecond, 1000)
+        is_same_second = last_millisecond // 1000 == seconds
+        before = text[:20] if is_same_second else time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(seconds))
+        text = f"{before}{remainder:03d}Z"
+        _last_timestamp[0] = millisecond, text
+    return text
 
 
 def _format_problem_fields(context: RequestContext) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from askd.telemetry.log_output import log_output
+from askd.telemetry.log_stream import log_stream
 
 MAX_LINE_WIDTH: Final = 120
 """Columns of a request line."""
@@ -50,7 +50,7 @@ def format_request(json_line: bytes) -> bytes:
     fixed_width = len(f"{clock_time} {before_status} {status} {duration}  {request_id}")
     detail = _fit(_printable(_describe(fields)), MAX_LINE_WIDTH - fixed_width - 2)
     detail = f"  {detail}" if detail else ""
-    if not log_output.use_colors:
+    if not log_stream.use_colors:
         return f"{clock_time} {before_status} {status} {duration}{detail}  {request_id}".encode()
     color = _STATUS_COLORS.get(status // 100, "")
     return (

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from askd.models import ProgressMessage
-from askd.telemetry.log_output import log_output
+from askd.telemetry.log_stream import log_stream
 
 LOG_INTERVAL: Final = 3.0
 """Seconds between two log lines; a shorter load logs none."""
@@ -63,7 +63,7 @@ async def show_progress(*, interval: float | None = None) -> AsyncIterator[Progr
     Args:
         interval: Seconds between two updates; None means `FRAME_INTERVAL` on a terminal, otherwise `LOG_INTERVAL`.
     """
-    reporter, is_terminal = ProgressReporter(), log_output.is_terminal
+    reporter, is_terminal = ProgressReporter(), log_stream.is_terminal
     default_interval = FRAME_INTERVAL if is_terminal else LOG_INTERVAL
     task = asyncio.create_task(
         _update_periodically(reporter, default_interval if interval is None else interval, is_terminal=is_terminal)
@@ -73,13 +73,13 @@ async def show_progress(*, interval: float | None = None) -> AsyncIterator[Progr
     finally:
         task.cancel()
         await asyncio.wait({task})
-        log_output.set_footer("")
+        log_stream.set_footer("")
 
 
 async def _update_periodically(reporter: ProgressReporter, interval: float, *, is_terminal: bool) -> None:
     while True:
         await asyncio.sleep(interval)
         if is_terminal:
-            log_output.set_footer(reporter.render_bar() if reporter.latest else "")
+            log_stream.set_footer(reporter.render_bar() if reporter.latest else "")
         else:
             reporter.log()

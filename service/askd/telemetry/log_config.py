@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 import msgspec
@@ -14,7 +15,7 @@ import structlog
 
 from askd.context import request_context_var
 from askd.telemetry.console import format_clock_time
-from askd.telemetry.log_output import format_timestamp, log_output
+from askd.telemetry.log_stream import log_stream
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _LIBRARY_LEVELS = {"asyncio": logging.WARNING}
@@ -31,18 +32,18 @@ def configure(level: str, log_format: str, *, stream: BinaryIO | None = None) ->
         log_format: json, console, or auto: console if the stream is a terminal, otherwise json.
         stream: Binary stream; None means standard error.
     """
-    log_output.stream = stream or sys.stderr.buffer
-    is_terminal = log_output.stream.isatty()
-    log_output.as_json = log_format == "json" or (log_format == "auto" and not is_terminal)
-    log_output.use_colors = is_terminal
+    log_stream.stream = stream or sys.stderr.buffer
+    is_terminal = log_stream.stream.isatty()
+    log_stream.as_json = log_format == "json" or (log_format == "auto" and not is_terminal)
+    log_stream.use_colors = is_terminal
     renderers: list[Any] = [structlog.processors.format_exc_info, _render_json]
-    if not log_output.as_json:
+    if not log_stream.as_json:
         # Plain: rich, if it is installed, would show local variables, which may be questions and secrets.
         traceback = structlog.dev.plain_traceback
         renderers = [structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=traceback)]
     processors: list[Any] = [structlog.processors.add_log_level, _add_timestamp_and_ids]
     _configure_standard_library(processors, renderers)
-    structlog.configure(processors=[*processors, *renderers], logger_factory=lambda *_: log_output)
+    structlog.configure(processors=[*processors, *renderers], logger_factory=lambda *_: log_stream)
     set_level(_LEVELS[level])
     threading.excepthook = _log_thread_exception
     sys.excepthook = _log_uncaught_exception
@@ -65,14 +66,14 @@ def _configure_standard_library(processors: list[Any], renderers: list[Any]) -> 
 
 def set_level(level: int) -> None:
     """Set the minimum level, a number of `logging`, for all loggers including existing ones."""
-    log_output.level = level
+    log_stream.level = level
     logging.root.setLevel(level)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
 
 
 def toggle_debug(level: str) -> str:
     """Switch between debug and the configured `level`; return the name of the new level."""
-    new_level = level if log_output.level == logging.DEBUG and level != "debug" else "debug"
+    new_level = level if log_stream.level == logging.DEBUG and level != "debug" else "debug"
     set_level(_LEVELS[new_level])
     return new_level
 
@@ -80,7 +81,7 @@ def toggle_debug(level: str) -> str:
 class _OutputHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            log_output.msg(self.format(record))
+            log_stream.msg(self.format(record))
         except Exception:
             self.handleError(record)
 
@@ -92,7 +93,10 @@ def _add_logger_name(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 def _add_timestamp_and_ids(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Add the time and the ids of the current request."""
-    event["timestamp"] = format_timestamp() if log_output.as_json else format_clock_time()
+    if log_stream.as_json:
+        event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    else:
+        event["timestamp"] = format_clock_time()
     context = request_context_var.get()
     if context is not None:
         event.setdefault("request_id", context.request_id)

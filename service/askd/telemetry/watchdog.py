@@ -8,6 +8,7 @@ Stacks contain code locations only. Values of variables may be questions or secr
 """
 
 import asyncio
+import contextlib
 import faulthandler
 import io
 import itertools
@@ -134,6 +135,7 @@ class Watchdog:
         self._poll_interval = poll_interval
         self._clock = clock
         self._timer_set_at = clock()
+        self._has_timer = True
         self._file = file or _stderr_with_descriptor()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last_stall = 0.0
@@ -175,7 +177,7 @@ class Watchdog:
     def report_gil_stall(self) -> None:
         """Log a stall during which this thread could not run either: the timer has written the stacks."""
         held_for = self._clock() - self._timer_set_at
-        if self._file is not None and held_for > self._stall_timeout + FAULTHANDLER_MARGIN:
+        if self._file is not None and self._has_timer and held_for > self._stall_timeout + FAULTHANDLER_MARGIN:
             self._stall_reported = True
             reason = f"the GIL was held for {held_for:.1f}s, limit {self._stall_timeout:g}s"
             _log.warning("stack_dump_as_plain_text", reason=reason)
@@ -183,7 +185,7 @@ class Watchdog:
     def _run(self) -> None:
         block_sigusr1()
         while True:
-            self._reset_timer()
+            self._run_safely(self._reset_timer)
             try:
                 reason = self._dump_requests.get(timeout=self._poll_interval)
             except Empty:
@@ -200,14 +202,23 @@ class Watchdog:
 
     def _reset_timer(self) -> None:
         self._timer_set_at = self._clock()
-        if self._file is not None:
+        if self._file is None:
+            return
+        try:
             faulthandler.dump_traceback_later(self._stall_timeout + FAULTHANDLER_MARGIN, file=self._file)
+        except Exception as error:  # each call starts a thread, and the system may have none left
+            if self._has_timer:
+                _log.warning("watchdog_timer_failed", error=str(error))
+            self._has_timer = False
+        else:
+            self._has_timer = True
 
     def _run_safely(self, work: Callable[[], object]) -> None:
         try:
             work()
-        except Exception:
-            _log.exception("stack_dump_failed")
+        except BaseException:  # also MemoryError, and exceptions that code injects into threads
+            with contextlib.suppress(BaseException):
+                _log.exception("stack_dump_failed")
 
 
 def block_sigusr1() -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from askd.context import RequestContext, request_context_var
 from askd.telemetry import log_config
-from askd.telemetry.log_output import log_output
+from askd.telemetry.log_stream import log_stream
 from tests.support.log_capture import LogCapture, TerminalStream
 
 
@@ -122,11 +122,11 @@ def test_broken_stream_does_not_raise(closed: bool) -> None:  # noqa: FBT001 - a
         stream.close()
     with LogCapture() as log:
         log.stream = stream
-        log_output.stream = stream
+        log_stream.stream = stream
         structlog.get_logger().error("lost")
         logging.getLogger("lib").error("lost")
-        log_output.flush()
-        log.stream = log_output.stream = io.BytesIO()
+        log_stream.flush()
+        log.stream = log_stream.stream = io.BytesIO()
         assert log.text == ""
 
 

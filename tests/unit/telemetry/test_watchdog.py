@@ -1,6 +1,7 @@
 """The watchdog: stacks of tasks and threads in the log, on request and once per stall."""
 
 import asyncio
+import faulthandler
 import io
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from askd.telemetry import watchdog
 from askd.telemetry.watchdog import Watchdog
-from tests.support.fakes import Clock, cancelled_on_exit
+from tests.support.fakes import Clock, cancelled_on_exit, wait_until
 from tests.support.log_capture import LogCapture
 
 
@@ -94,3 +95,26 @@ async def test_requested_dumps_are_combined() -> None:
         assert [line["reason"] for line in log.lines("stack_dump")] == ["SIGUSR1"]
         assert log.lines("thread_stack")
     assert isinstance(log.stream, io.BytesIO)
+
+
+async def test_watchdog_survives_its_failures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a thread for the timer, and after any exception, the watchdog still logs stacks on request."""
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError("unable to start watchdog thread")
+
+    def exit_thread() -> float:
+        raise SystemExit
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", fail)
+    with (tmp_path / "dump").open("w") as file, LogCapture() as log:
+        subject = Watchdog(exit_thread, 10.0, poll_interval=0.001, file=file)
+        subject.start(asyncio.get_running_loop())
+        try:
+            await wait_until(lambda: len(log.lines("stack_dump_failed")) >= 3)
+            subject.request_dump("test")
+            await wait_until(lambda: log.lines("stack_dump"))
+        finally:
+            subject.stop()
+        assert len(log.lines("watchdog_timer_failed")) == 1
+        assert not log.lines("stack_dump_as_plain_text")

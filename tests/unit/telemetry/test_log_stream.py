@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from askd.telemetry.log_output import LogOutput
+from askd.telemetry.log_stream import LogStream
 from tests.support.log_capture import LogCapture
 
 TIMEOUT: Final = 30.0
@@ -32,7 +32,7 @@ class Pipe:
         self._reader_closed = False
         self.capacity = fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
         self.stream = os.fdopen(write, "wb", buffering=0)
-        self.output = LogOutput(self.stream, max_pending_bytes=MAX_PENDING_BYTES)
+        self.output = LogStream(self.stream, max_pending_bytes=MAX_PENDING_BYTES)
 
     def read_until(self, text: str) -> list[str]:
         """Read lines up to the one that contains the text."""
@@ -85,7 +85,7 @@ def format_line(number: Any, _: float) -> bytes:
     return f"{number:06d}".ljust(512, ".").encode()
 
 
-def flood(output: LogOutput) -> None:
+def flood(output: LogStream) -> None:
     """Log a thousand deferred lines, ten per iteration of the event loop."""
 
     async def log_batches() -> None:
@@ -98,7 +98,7 @@ def flood(output: LogOutput) -> None:
     asyncio.run(log_batches())
 
 
-def log_lines(output: LogOutput, lines: int) -> None:
+def log_lines(output: LogStream, lines: int) -> None:
     """Log ordinary lines, as all events but requests are."""
     for number in range(lines):
         output.msg(format_line(number, 0.0))
@@ -194,7 +194,7 @@ def test_full_socket_does_not_block() -> None:
     ours, theirs = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     with LogCapture(), ours, theirs, os.fdopen(os.dup(ours.fileno()), "wb", buffering=0) as stream:
-        output = LogOutput(stream, max_pending_bytes=1 << 20)
+        output = LogStream(stream, max_pending_bytes=1 << 20)
         run_in_time(lambda: log_lines(output, 500))
         output.msg("the last")
         with theirs.makefile() as lines:
@@ -207,7 +207,7 @@ def test_stopped_terminal_does_not_block() -> None:
     """A terminal that is stopped, as after Ctrl-S, does not block, and gets all lines when it continues."""
     ours, theirs = os.openpty()
     with LogCapture(), os.fdopen(ours, "rb", buffering=0) as screen, os.fdopen(theirs, "wb", buffering=0) as stream:
-        output = LogOutput(stream)
+        output = LogStream(stream)
         run_in_time(lambda: log_lines(output, 500))
         received = b""
         while b"000499" not in received or not received.endswith(b"\n"):
@@ -219,7 +219,7 @@ def test_stopped_terminal_does_not_block() -> None:
 def test_files_need_no_thread(tmp_path: Path) -> None:
     """A file has the line when the call returns, without a writer thread."""
     with (tmp_path / "log").open("wb") as stream:
-        output = LogOutput(stream)
+        output = LogStream(stream)
         output.msg("a")
         assert (tmp_path / "log").read_text() == "a\n"
         assert output._writer._thread is None
@@ -228,7 +228,7 @@ def test_files_need_no_thread(tmp_path: Path) -> None:
 class LoggingStream(io.BytesIO):
     """A stream that logs while it is written to, as a finalizer might."""
 
-    output: LogOutput
+    output: LogStream
 
     def write(self, data: Any) -> int:
         """Log a second line during the first."""
@@ -240,7 +240,7 @@ class LoggingStream(io.BytesIO):
 def test_logging_is_reentrant() -> None:
     """A line that is logged while another is written, in the same thread, comes after it."""
     stream = LoggingStream()
-    stream.output = LogOutput(stream)
+    stream.output = LogStream(stream)
     run_in_time(lambda: stream.output.msg("first"))
     assert stream.getvalue() == b"first\nwithin\n"
 
@@ -261,7 +261,7 @@ def test_full_disk_is_reported_later() -> None:
     """Lines that cannot be written are counted and reported after the first line that can."""
     stream: Any = FullDisk()
     with LogCapture():
-        output = LogOutput(stream)
+        output = LogStream(stream)
         output.msg("lost")
         output.msg("lost")
         stream.full = False
@@ -272,7 +272,7 @@ def test_full_disk_is_reported_later() -> None:
 
 def run_script(code: str) -> "subprocess.CompletedProcess[str]":
     """Run Python code that logs with `output` to its standard error."""
-    head = "import os, threading\nfrom askd.telemetry.log_output import log_output as output\n"
+    head = "import os, threading\nfrom askd.telemetry.log_stream import log_stream as output\n"
     arguments = [sys.executable, "-c", head + code]
     return subprocess.run(
         arguments, cwd=Path(__file__).parents[3], capture_output=True, check=False, text=True, timeout=TIMEOUT
