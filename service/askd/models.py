@@ -51,10 +51,20 @@ class ClientSpan(Protocol):
         ...
 
 
-client_span_var: Final[ContextVar[Callable[[str, str], ClientSpan] | None]] = ContextVar(
-    "askd_client_span", default=None
-)
-"""Starts a client span. Called with method and URL by answerers that forward a question; None if tracing is off."""
+class ClientSpanFactory(Protocol):
+    """Starts client spans below the span of the current request."""
+
+    def __call__(self, method: str, url: str) -> ClientSpan:
+        """Start the span of a request to an upstream server."""
+        ...
+
+    def propagation_headers(self) -> Mapping[str, str]:
+        """Return headers that make the span of the current request the parent of spans in another process."""
+        ...
+
+
+client_span_var: Final[ContextVar[ClientSpanFactory | None]] = ContextVar("askd_client_span", default=None)
+"""For answerers that forward a question; None if tracing is off."""
 
 
 class StageTimings(msgspec.Struct):

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -17,6 +18,7 @@ from askd.answerers.remote import (
     UpstreamClient,
 )
 from askd.models import Question
+from tests.support.killable_server import KillableServer
 
 ASSISTANT: Mapping[str, Any] = {
     "assistant_id": "fe096781-5601-53d2-b2f6-0d3403f7e9ca",
@@ -150,3 +152,32 @@ def ignore_progress(_line: str) -> None:
 
 
 MakeLangGraph = Callable[..., LangGraphAnswerer]
+
+
+FAKE_LANGGRAPH_CODE: Final = """
+import asyncio, json, sys
+from aiohttp import web
+
+async def search(request):
+    return web.json_response([{"assistant_id": "agent", "graph_id": "agent", "metadata": {"created_by": "system"}}])
+
+async def run(request):
+    messages = (await request.json())["input"]["messages"]
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    await response.write(b"\\n")
+    await asyncio.sleep(0.02)
+    await response.write(json.dumps({"messages": [*messages, {"type": "ai", "content": "Hi"}]}).encode())
+    return response
+
+app = web.Application()
+app.add_routes([web.post("/assistants/search", search), web.post("/runs/wait", run)])
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=lambda _: print("Application started up", flush=True))
+"""
+"""A minimal LangGraph server. Like the real one, it sends the status 200 first, and the answer 20 ms later."""
+
+
+def fake_langgraph_server(folder: Path, port: int) -> KillableServer:
+    """Return a minimal LangGraph server that replaces the real one."""
+    (folder / "fake.py").write_text(FAKE_LANGGRAPH_CODE)
+    return KillableServer((sys.executable, "fake.py", str(port)), folder, {})

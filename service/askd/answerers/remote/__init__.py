@@ -8,7 +8,8 @@ This package is only imported if the spec is a URL, because importing aiohttp's 
 
 from askd.answerers.remote.address import RemoteAddress, parse_address
 from askd.answerers.remote.askd import AskdAnswerer
-from askd.answerers.remote.http_client import DEFAULT_DEADLINE, ApiKeyFile, UpstreamAuthorization, UpstreamClient
+from askd.answerers.remote.authorization import ApiKeyFile, UpstreamAuthorization
+from askd.answerers.remote.http_client import DEFAULT_DEADLINE, UpstreamClient
 from askd.answerers.remote.langgraph import LangGraphAnswerer
 from askd.config import Settings
 from askd.models import Answerer

@@ -11,7 +11,8 @@ from askd.errors import SpecError
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _URL_HINT: Final = (
-    "give http://host:port (add #assistant if the LangGraph server has several), or ask+http://host:port for an askd"
+    "give http://host:port (add #assistant if the LangGraph server has several), or ask+http://host:port for an askd "
+    "(add #name if it has several answerers)"
 )
 
 
@@ -23,7 +24,8 @@ class RemoteAddress(NamedTuple):
     base_url: str
     """URL without a trailing slash."""
     assistant: str
-    """Graph name or UUID of the LangGraph assistant; empty if the URL does not name one."""
+    """Graph name or UUID of the LangGraph assistant, or name of one of several answerers of an askd; empty if the URL
+    names none."""
 
 
 def parse_address(spec: str, settings: Settings) -> RemoteAddress:
@@ -59,7 +61,7 @@ def _find_url_error(url: SplitResult, *, is_askd: bool) -> str:
         return "the host contains an invalid character"
     if is_askd and url.path.rstrip("/").endswith("/ask"):
         return "remove /ask, which askd appends itself"
-    return "only LangGraph servers have assistants" if is_askd and url.fragment else ""
+    return ""
 
 
 def _reject_own_address(spec: str, host: str, port: int, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import structlog
@@ -33,6 +34,12 @@ class AskdAnswerer(RemoteAnswerer):
     kind = "askd"
     name = "askd"
 
+    @property
+    def _path(self) -> str:
+        """Path of the answerer that the URL names."""
+        name = self.address.assistant
+        return f"/ask/{quote(name, safe='')}" if name else "/ask"
+
     async def discover(self) -> None:
         """Read the contract; without one, the default contract applies. Raises Problem if the server is not ready."""
         deadline_at = self.upstream.deadline_after(DISCOVERY_TIMEOUT)
@@ -40,10 +47,10 @@ class AskdAnswerer(RemoteAnswerer):
             document = decode_json_or_none(await response.read_body()) if response.status == 200 else None
         if response.status == 429 or response.status >= 500:
             raise errors.problem_from_status(response.status, response.headers)
-        title, self.supports_streaming = openapi.parse_title_and_streaming(document)
+        title, self.supports_streaming = openapi.parse_title_and_streaming(document, self._path)
         self.name = title or "askd"
-        self.contract = openapi.parse_contract(document)
-        self.supports_threads = openapi.supports_threads(document)
+        self.contract = openapi.parse_contract(document, self._path)
+        self.supports_threads = openapi.supports_threads(document, self._path)
 
     def parse_parameters(self, values: Mapping[str, Any], *, from_strings: bool) -> Mapping[str, Any]:
         """Return the parameters unchanged: the other askd validates them."""
@@ -76,7 +83,7 @@ class AskdAnswerer(RemoteAnswerer):
         await self.ensure_discovered()
         body = _build_body_arguments(question)
         response = await self.upstream.send(
-            "POST", "/ask", question=question, deadline_at=deadline_at, accept=accept, **body
+            "POST", self._path, question=question, deadline_at=deadline_at, accept=accept, **body
         )
         _log.debug("upstream_timing", status=response.status, server_timing=response.headers.get("Server-Timing", ""))
         if response.status == 200 and response.media_type == accept:

@@ -336,10 +336,9 @@ def parse_answer(upstream: UpstreamClient, state: Any, question: Question, outpu
     if text is not None:
         return Answer(text)
     output = state[output_key or graph_state.MESSAGES_KEY]
-    if output is None or isinstance(output, list):
+    if output is None or graph_state.are_messages(output):
         raise NoAnswer
-    upstream.log_failure("output_not_text", value_type=type(output).__name__)
-    raise errors.invalid_response()
+    return graph_state.answer_from_value(output, {})
 
 
 def format_server_message(message: Any) -> str:

@@ -46,12 +46,13 @@ class JsonObject(Mapping[str, Any]):
         return [JsonObject(item) for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
-def parse_contract(document: Any) -> Contract:
-    """Return the contract of the operation `GET /ask`, with defaults for missing parts."""
+def parse_contract(document: Any, path: str = "/ask") -> Contract:
+    """Return the contract of the operation `GET` at a path, with defaults for missing parts."""
     root = JsonObject(document)
-    operation, schemas = root.get_object("paths", "/ask", "get"), root.get_object("components", "schemas")
+    operation, schemas = root.get_object("paths", path, "get"), root.get_object("components", "schemas")
+    answer = operation.get_object("responses", "200", "content", "application/json", "schema")
     parameters = [parameter for parameter in operation.get_objects("parameters") if parameter.get("in") == "query"]
-    built_in = {_QUESTION_PARAMETER, "", *([_THREAD_PARAMETER] if supports_threads(document) else [])}
+    built_in = {_QUESTION_PARAMETER, "", *([_THREAD_PARAMETER] if supports_threads(document, path) else [])}
     return Contract(
         summary=operation.get_text("summary") or Contract().summary,
         description=operation.get_text("description"),
@@ -60,7 +61,7 @@ def parse_contract(document: Any) -> Contract:
             for parameter in parameters
             if parameter.get_text("name") not in built_in
         ],
-        answer_schema=_bundle_schema(schemas["Answer"], schemas) if schemas.get_object("Answer") else None,
+        answer_schema=_bundle_schema(_resolve(answer, schemas), schemas) if answer else None,
         examples=[
             text
             for parameter in parameters
@@ -70,15 +71,27 @@ def parse_contract(document: Any) -> Contract:
     )
 
 
-def supports_threads(document: Any) -> bool:
+def supports_threads(document: Any, path: str = "/ask") -> bool:
     """Return whether the other askd's answerer supports threads."""
-    return JsonObject(document).get_object("x-answerer").get("conversational") is True
+    return _get_answerer(document, path).get("conversational") is True
 
 
-def parse_title_and_streaming(document: Any) -> tuple[str, bool]:
-    """Return the title of the API, and whether its answerer supports streaming."""
+def parse_title_and_streaming(document: Any, path: str = "/ask") -> tuple[str, bool]:
+    """Return the title of the API, or the name of one of several answerers, and whether it supports streaming."""
+    answerer = _get_answerer(document, path)
+    title = JsonObject(document).get_object("info").get_text("title")
+    return title if path == "/ask" else answerer.get_text("name"), answerer.get("streams") is True
+
+
+def _get_answerer(document: Any, path: str) -> JsonObject:
     root = JsonObject(document)
-    return root.get_object("info").get_text("title"), root.get_object("x-answerer").get("streams") is True
+    return root.get_object("x-answerers", path) if path != "/ask" else root.get_object("x-answerer")
+
+
+def _resolve(schema: JsonObject, schemas: JsonObject) -> Mapping[str, Any]:
+    """Return the component that a schema refers to, or the schema itself."""
+    name = schema.get_text("$ref").removeprefix(_COMPONENT_PREFIX)
+    return dict(schemas.get_object(name) if name else schema)
 
 
 def _parse_parameter(parameter: JsonObject, schemas: JsonObject) -> Parameter:

@@ -40,6 +40,10 @@ class ClientSpanFactory:
         parent = set_span_in_context(current, Context())
         return _RecordingClientSpan(self._tracer.start_span(method, parent, SpanKind.CLIENT, attributes))
 
+    def propagation_headers(self) -> Mapping[str, str]:
+        """Return the headers that propagate the span of the current request."""
+        return _propagation_headers(get_current_span())
+
 
 class _NoopClientSpan:
     def __init__(self, headers: Mapping[str, str]) -> None:

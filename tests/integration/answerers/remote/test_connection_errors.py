@@ -1,24 +1,22 @@
-"""Tests of connections that fail before a question is sent, and of deadlines."""
+"""Connections that fail before a question is sent, or before its response."""
 
 import asyncio
 import socket
-import time
 from collections.abc import Iterator
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from askd.answerers.remote import http_client
-from askd.answerers.remote.response import EVENT_STREAM_MEDIA_TYPE
 from askd.circuit_breaker import MIN_REQUESTS
-from askd.errors import Unavailable, UpstreamFailed
-from tests.integration.answerers.remote.conftest import LoadAnswerer
+from askd.errors import Problem, Unavailable, UpstreamFailed
+from tests.integration.answerers.remote.conftest import StartServer
 from tests.support.fake_langgraph_server import (
     FakeLangGraph,
     ignore_progress,
     langgraph_answerer,
     make_question,
-    sse_event,
 )
 
 
@@ -96,43 +94,43 @@ async def test_other_connection_errors_are_not_retried() -> None:
     assert send.calls == 1
 
 
-async def test_deadline_is_forwarded(fake: FakeLangGraph, load: LoadAnswerer) -> None:
-    """The time left, or else the default deadline, is sent to the server, except for streams."""
-    answerer = await load(deadline=30.0)
-    await answerer.answer(make_question(deadline=time.monotonic() + 5.0))
-    await answerer.answer(make_question())
-    fake.respond_with_events(sse_event("values", {"messages": [{"type": "ai", "content": "Hi"}]}))
-    assert [item async for item in answerer.stream(make_question())]
-    timeouts = [headers.get("X-Request-Timeout") for headers in fake.request_headers]
-    assert 4.0 < float(timeouts[0] or 0) <= 5.0
-    assert timeouts[1:] == ["30.000", None]
+async def test_tls_failure(base: str) -> None:
+    """A server without TLS at an https URL is a failure whose detail does not contain the address."""
+    answerer = langgraph_answerer(base.replace("http:", "https:"))
+    await answerer.load(ignore_progress)
+    with pytest.raises(Problem) as caught:
+        await answerer.answer(make_question())
+    assert type(caught.value) in {UpstreamFailed, Unavailable}
+    assert "127.0.0.1" not in caught.value.detail
+    await answerer.close()
 
 
-async def test_stream_deadline_moves_with_events(fake: FakeLangGraph, load: LoadAnswerer) -> None:
-    """Each event of a stream moves its deadline."""
-    answerer = await load(deadline=30.0)
-    fake.respond_with_events(sse_event("a", 1), sse_event("b", 2))
-    deadline_at = answerer.upstream.deadline_for(make_question())
-    deadlines = []
-    send = answerer.upstream.send(
-        "POST",
-        "/runs/stream",
-        question=make_question(),
-        accept=EVENT_STREAM_MEDIA_TYPE,
-        deadline_at=deadline_at,
-        json={},
-    )
-    async with await send as response:
-        async for _ in response.iter_events():
-            deadlines.append(response._deadline_at)  # noqa: PERF401 - the deadline changes during the loop
-    assert deadlines[0] == deadline_at < deadlines[1]
-    assert answerer.upstream.deadline_for(make_question(deadline=time.monotonic() + 100.0)) > deadline_at + 60.0
+async def test_unknown_host() -> None:
+    """A host name that cannot be resolved raises Unavailable."""
+    answerer = langgraph_answerer("http://askd.invalid:1")
+    await answerer.load(ignore_progress)
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        await answerer.answer(make_question())
+    await answerer.close()
 
 
-async def test_stream_timeout(fake: FakeLangGraph, load: LoadAnswerer) -> None:
-    """A stream whose next event does not arrive in time raises UpstreamFailed."""
-    answerer = await load(deadline=0.1)
-    fake.respond_with_events(sse_event("metadata", {}))
-    fake.finish_body.clear()
-    with pytest.raises(UpstreamFailed, match="too long"):
-        await anext(aiter(answerer.stream(make_question())))
+async def test_question_is_not_repeated_after_a_disconnect(fake: FakeLangGraph, start: StartServer) -> None:
+    """A question is sent once, even if the server closes the connection after it received the request."""
+    request_count = 0
+
+    async def abort(request: web.Request) -> web.Response:
+        nonlocal request_count
+        request_count += 1
+        assert request.transport
+        request.transport.abort()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/runs/wait", abort)
+    app.router.add_post("/assistants/search", fake._search)
+    answerer = langgraph_answerer(await start(app))
+    await answerer.load(ignore_progress)
+    with pytest.raises(UpstreamFailed, match="closed the connection"):
+        await answerer.answer(make_question())
+    assert request_count == 1
+    await answerer.close()

@@ -2,13 +2,21 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
 from askd.answerers.remote.langgraph import derive_thread_uuid
 from askd.errors import Interrupted, NoAnswer, Problem, RecursionLimit, Unavailable, UpstreamFailed
 from tests.integration.answerers.remote.conftest import LoadAnswerer
-from tests.support.fake_langgraph_server import FakeLangGraph, ai_message, final_state, human_message, make_question
+from tests.support.fake_langgraph_server import (
+    FakeLangGraph,
+    ai_message,
+    final_state,
+    human_message,
+    make_question,
+    sse_event,
+)
 
 
 async def test_answer(fake: FakeLangGraph, load: LoadAnswerer) -> None:
@@ -77,6 +85,13 @@ async def test_state_keys(fake: FakeLangGraph, load: LoadAnswerer) -> None:
     assert fake.bodies[0]["input"] == {"question": "hi"}
 
 
+async def test_structured_answer(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """A mapping without text is an answer in JSON, as from a graph inside askd."""
+    fake.body_parts = [b'{"messages": {"a": 1}}']
+    answer = await (await load()).answer(make_question())
+    assert (answer.value, answer.text) == ({"a": 1}, '{"a": 1}')
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -86,7 +101,6 @@ async def test_state_keys(fake: FakeLangGraph, load: LoadAnswerer) -> None:
         b"<html>",
         b"[1]",
         b'{"other": 1}',
-        b'{"messages": {"a": 1}}',
         b"[" * 100_000,
         b'{"__error__": {"error": "ValueError", "message": "secret"}}',
         b'\n{"__error__": "secret"}',
@@ -246,3 +260,15 @@ async def test_too_large(fake: FakeLangGraph, load: LoadAnswerer, monkeypatch: p
     with pytest.raises(UpstreamFailed, match="invalid response"):
         await answerer.answer(make_question())
     await asyncio.wait_for(fake.client_disconnected.wait(), 30)
+
+
+async def test_deadline_is_forwarded(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """The time left, or else the default deadline, is sent to the server, except for streams."""
+    answerer = await load(deadline=30.0)
+    await answerer.answer(make_question(deadline=time.monotonic() + 5.0))
+    await answerer.answer(make_question())
+    fake.respond_with_events(sse_event("values", {"messages": [{"type": "ai", "content": "Hi"}]}))
+    assert [item async for item in answerer.stream(make_question())]
+    timeouts = [headers.get("X-Request-Timeout") for headers in fake.request_headers]
+    assert 4.0 < float(timeouts[0] or 0) <= 5.0
+    assert timeouts[1:] == ["30.000", None]

@@ -1,10 +1,12 @@
 """Tests of streamed answers from a LangGraph server."""
 
 import asyncio
+import time
 from contextlib import aclosing
 
 import pytest
 
+from askd.answerers.remote.response import EVENT_STREAM_MEDIA_TYPE
 from askd.errors import Interrupted, NoAnswer, UpstreamFailed
 from askd.models import Answer
 from tests.integration.answerers.remote.conftest import LoadAnswerer
@@ -195,3 +197,33 @@ async def test_concurrent_nodes(fake: FakeLangGraph, load: LoadAnswerer) -> None
         state_event(ai_message("One one")),
     )
     assert [item async for item in (await load()).stream(make_question())] == ["One", " one", Answer("One one")]
+
+
+async def test_stream_deadline_moves_with_events(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """Each event of a stream moves its deadline."""
+    answerer = await load(deadline=30.0)
+    fake.respond_with_events(sse_event("a", 1), sse_event("b", 2))
+    deadline_at = answerer.upstream.deadline_for(make_question())
+    deadlines = []
+    send = answerer.upstream.send(
+        "POST",
+        "/runs/stream",
+        question=make_question(),
+        accept=EVENT_STREAM_MEDIA_TYPE,
+        deadline_at=deadline_at,
+        json={},
+    )
+    async with await send as response:
+        async for _ in response.iter_events():
+            deadlines.append(response._deadline_at)  # noqa: PERF401 - the deadline changes during the loop
+    assert deadlines[0] == deadline_at < deadlines[1]
+    assert answerer.upstream.deadline_for(make_question(deadline=time.monotonic() + 100.0)) > deadline_at + 60.0
+
+
+async def test_stream_timeout(fake: FakeLangGraph, load: LoadAnswerer) -> None:
+    """A stream whose next event does not arrive in time raises UpstreamFailed."""
+    answerer = await load(deadline=0.1)
+    fake.respond_with_events(sse_event("metadata", {}))
+    fake.finish_body.clear()
+    with pytest.raises(UpstreamFailed, match="too long"):
+        await anext(aiter(answerer.stream(make_question())))

@@ -46,7 +46,6 @@ def test_valid_urls(spec: str, address: RemoteAddress) -> None:
         ("http://grüße", "the host contains an invalid character"),
         ("http://a/?b=c", "a query is not allowed"),
         ("ask+http://a/ask", "remove /ask"),
-        ("ask+http://a#b", "only LangGraph servers have assistants"),
     ],
 )
 def test_invalid_urls(spec: str, reason: str) -> None:
