@@ -1,6 +1,5 @@
 """Context of one request: the source of its access log line, metrics, span and response headers."""
 
-import random
 import re
 from contextvars import ContextVar
 from typing import Any, Final
@@ -15,11 +14,9 @@ TRACEPARENT_HEADER: Final = istr("traceparent")
 MAX_LOGGED_PATH_LENGTH: Final = 200
 """Characters of `url.path` in the log: scanners send paths of several kilobytes."""
 _PATH_SAFE_CHARACTERS: Final = "%/!$&'()*+,;=:@~"
-_REQUEST_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 _TRACEPARENT_PATTERN: Final = re.compile(
     r"(?!ff|00-.{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
 )
-_random: Final = random.Random()  # noqa: S311 - ids are unique, not secret; a system call each would cost more than the log line
 
 
 class RequestContext(msgspec.Struct, kw_only=True):
@@ -81,13 +78,6 @@ def get_request_context() -> RequestContext:
     return context
 
 
-def choose_request_id(offered: str | None) -> str:
-    """Return the client's id if it is well formed (1 to 128 URL-safe characters), else 32 random hex digits."""
-    if offered and _REQUEST_ID_PATTERN.fullmatch(offered):
-        return offered
-    return f"{_random.getrandbits(128):032x}"
-
-
 def parse_trace_id(traceparent: str | None) -> str:
     """Return the trace id of a W3C `traceparent` header, empty if the header is missing or malformed.
 
@@ -101,28 +91,3 @@ def escape_path(target: str) -> str:
     """Return the path of a raw request target for the log: without the query, in printable ASCII, not too long."""
     path = target.partition("?")[0][:MAX_LOGGED_PATH_LENGTH]
     return quote(path, safe=_PATH_SAFE_CHARACTERS, errors="surrogateescape")[:MAX_LOGGED_PATH_LENGTH]
-
-
-def format_server_timing(context: RequestContext, now: float) -> str:
-    """Return the value of `Server-Timing`: the stages so far and the total, in milliseconds.
-
-    Args:
-        context: The request.
-        now: Seconds of `time.monotonic`.
-    """
-    stages = context.stages
-    parts = []
-    if stages.auth is not None:
-        parts.append(f"auth;dur={stages.auth * 1e3:.3f}")
-    if stages.rate_limit is not None:
-        parts.append(f"rate_limit;dur={stages.rate_limit * 1e3:.3f}")
-    if stages.cache is not None:
-        parts.append(f"cache;dur={stages.cache * 1e3:.3f}")
-    if stages.queue is not None:
-        parts.append(f"queue;dur={stages.queue * 1e3:.3f}")
-    if stages.answerer is not None:
-        parts.append(f"answerer;dur={stages.answerer * 1e3:.3f}")
-    if stages.render is not None:
-        parts.append(f"render;dur={stages.render * 1e3:.3f}")
-    parts.append(f"total;dur={(now - context.arrived_at) * 1e3:.3f}")
-    return ", ".join(parts)

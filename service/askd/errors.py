@@ -16,7 +16,8 @@
     │   ├── TooManyRequests       429  the client exceeded its rate limit
     │   ├── Refused               4xx  the user's code rejected the question with its own status (also 503)
     │   ├── AnswererFailed        500  the user's code failed; the cause is only in the log
-    │   │   └── RecursionLimit         the graph reached its recursion limit
+    │   │   ├── RecursionLimit         the graph reached its recursion limit
+    │   │   └── WorkerDied             the worker process that ran the code died
     │   ├── InternalError         500  askd itself failed; the cause is only in the log
     │   ├── UpstreamFailed        502  the upstream server failed or sent an invalid response
     │   ├── LoopDetected          508  the question was forwarded in a circle
@@ -212,6 +213,19 @@ class RecursionLimit(AnswererFailed):
 
     def __init__(self) -> None:
         super().__init__("The graph reached its recursion limit. The server log has the cause under this request id.")
+
+
+class WorkerDied(AnswererFailed):
+    """The worker process that ran the answerer's code died during this request. Other requests are not affected."""
+
+    code = "worker-died"
+    title = "Worker process died"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The worker process that ran the code {reason} during this request. The server log has more under this "
+            f"request id."
+        )
 
 
 class InternalError(Problem):

@@ -176,6 +176,13 @@ class AnswererStatistics(msgspec.Struct, frozen=True, kw_only=True):
     circuit_openings: int | None = None
     upstream_requests: Mapping[str, int] | None = None
     """Requests to the upstream server, by outcome."""
+    worker_processes: int | None = None
+    """Worker processes that have loaded the code."""
+    busy_worker_processes: int | None = None
+    worker_exits: Mapping[str, int] | None = None
+    """Worker processes that were replaced, by reason."""
+    worker_bytes: int | None = None
+    """Resident memory of the worker processes together, in bytes."""
 
 
 class Answerer(Protocol):
@@ -202,6 +209,8 @@ class Answerer(Protocol):
     version: str = ""
     """Changes whenever a deterministic answer may have changed; equal on replicas that give the same answers."""
     contract: Contract = Contract()
+    code_folders: Sequence[str] = ()
+    """Folders that code in other processes was imported from, which `--reload` watches. Known after `load`."""
 
     async def load(self, progress: ProgressCallback) -> None:
         """Prepare to answer.

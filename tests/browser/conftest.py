@@ -87,6 +87,11 @@ class Tab:
         return [str(text) for text in await self.page.locator(selector).all_text_contents()]
 
 
+async def open_sections(tab: Tab) -> None:
+    """Open the collapsed sections of the reference."""
+    await tab.page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> "AsyncIterator[Browser]":
     """Return one browser for all tests."""

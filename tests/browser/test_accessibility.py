@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import OpenTab, Tab
+from tests.browser.conftest import OpenTab, Tab, open_sections
 from tests.support.browser_answerers import ConversationalEcho, EchoAnswerer, StreamingAnswerer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -29,7 +29,7 @@ async def assert_accessible(tab: Tab) -> None:
 
 
 @BY_CONTEXT
-@pytest.mark.parametrize("path", ["/", "/docs", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/nowhere", "/ask?q=+&words=3"])
 async def test_initial_state(open_tab: OpenTab, context: dict[str, Any], path: str) -> None:
     """Every page is accessible when it is opened."""
     await assert_accessible(await open_tab(StreamingAnswerer().without_pauses(), path, context=context))
@@ -37,13 +37,22 @@ async def test_initial_state(open_tab: OpenTab, context: dict[str, Any], path: s
 
 @BY_CONTEXT
 async def test_answer(open_tab: OpenTab, context: dict[str, Any]) -> None:
-    """The home page is accessible with an answer, a timeline, a history and a conversation."""
+    """The home page is accessible with an answer, a timeline and a history."""
+    tab = await open_tab(EchoAnswerer(), f"/?q={'a' * 300}", context=context)
+    await tab.wait_for_answer()
+    await assert_accessible(tab)
+
+
+@BY_CONTEXT
+async def test_conversation(open_tab: OpenTab, context: dict[str, Any]) -> None:
+    """A conversation is accessible with turns, an interrupt and the fields for parameters."""
     tab = await open_tab(ConversationalEcho(), "/", context=context)
-    await tab.page.locator("#p-thread").fill("a")
     for text in ("one", "a" * 300):
         await tab.ask(text)
         await tab.page.locator("#answer .text", has_text=text).wait_for()
-    await tab.wait_for_answer()
+    await tab.ask("interrupt")
+    await tab.page.get_by_role("button", name="Reply").wait_for()
+    await tab.page.get_by_text("Thread and parameters").click()
     await assert_accessible(tab)
 
 
@@ -77,10 +86,13 @@ async def test_token_form_and_countdown(
 async def test_reference_with_results(
     open_tab: OpenTab, context: dict[str, Any], tokens_file_and_token: tuple[str, str]
 ) -> None:
-    """The reference is accessible with a token field, a result and an error."""
+    """The reference is accessible with all sections open, a token field, a result, an error and a search."""
     tab = await open_tab(EchoAnswerer(), "/docs", context=context, tokens_file=tokens_file_and_token[0])
+    await open_sections(tab)
     for operation in ("ask", "metrics"):
         form = tab.page.locator(f"#operation-{operation} form")
         await form.get_by_role("button", name="Send").click()
         await form.locator(".status").wait_for()
+    await assert_accessible(tab)
+    await tab.page.get_by_label("Search").fill("liveness")
     await assert_accessible(tab)

@@ -157,3 +157,13 @@ async def test_unreachable_server(open_tab: OpenTab) -> None:
     await tab.page.unroute_all()
     await tab.page.get_by_role("button", name="Retry").click()
     await tab.wait_for_answer()
+
+
+async def test_error_page_asks_again(open_tab: OpenTab) -> None:
+    """The page of a failed link has the question in a box; the corrected question is asked with its parameters."""
+    tab = await open_tab(EchoAnswerer(), "/ask?q=nothing&mood=calm")
+    assert await tab.page.input_value("#q") == "nothing"
+    await tab.page.locator("#q").fill("something")
+    await tab.page.get_by_role("button", name="Ask again").click()
+    await tab.page.wait_for_url("**/ask?q=something&mood=calm")
+    assert '"answer":"something"' in await tab.page.content()

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.browser.conftest import OpenTab
-from tests.support.browser_answerers import HTML_INJECTION, ConversationalEcho, EchoAnswerer, StreamingAnswerer
+from tests.support.browser_answerers import HTML_INJECTION, EchoAnswerer, StreamingAnswerer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -130,20 +130,6 @@ async def test_truncated_stream(open_tab: OpenTab) -> None:
 
 
 _TRUNCATED_STREAM = 'event: delta\ndata: "Once "\n\n'
-
-
-async def test_conversation(open_tab: OpenTab) -> None:
-    """Earlier turns of the thread are shown above the answer; another thread starts empty."""
-    tab = await open_tab(ConversationalEcho())
-    await tab.page.locator("#p-thread").fill("a")
-    for text in ("one", "two", "three"):
-        await tab.ask(text)
-        await tab.page.locator("#answer .text", has_text=text).wait_for()
-    assert await tab.texts("#conversation > *") == ["one", "one", "two", "two"]
-    await tab.page.locator("#p-thread").fill("b")
-    await tab.ask("four")
-    await tab.page.locator("#answer .text", has_text="four").wait_for()
-    assert not await tab.page.locator("#conversation").is_visible()
 
 
 async def test_without_script(open_tab: OpenTab) -> None:

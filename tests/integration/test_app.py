@@ -36,7 +36,7 @@ async def test_two_apps_share_nothing() -> None:
         await app[LOAD_TASK]
     for _ in range(3):
         await clients[0].get("/ask?q=abc")
-    apps[0][HEALTH].set_draining()
+    apps[0][HEALTH].drain_state.is_draining = True
     name = "http_server_request_duration_seconds_count"
     labels = {"http_route": "/ask", "http_request_method": "GET", "http_response_status_code": "200"}
     assert [app[METRICS].registry.get_sample_value(name, labels) for app in apps] == [3, 0]

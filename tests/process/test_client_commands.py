@@ -144,6 +144,7 @@ async def test_missing_or_unknown_token(start: StartAskd, tmp_path: Path) -> Non
     assert token not in process.output
 
 
+@pytest.mark.slow
 async def test_rate_limit_shows_when_to_retry(start: StartAskd) -> None:
     """A 429 ends the command with 3 at the step `rate_limit`, with the seconds of Retry-After, as text and as JSON."""
     process = await start(ASKD_RATE_LIMIT="1/h", ASKD_RATE_BURST="1")
@@ -159,6 +160,7 @@ async def test_rate_limit_shows_when_to_retry(start: StartAskd) -> None:
     assert as_json.json["hint"].startswith("retry in 3")
 
 
+@pytest.mark.slow
 async def test_overloaded_server(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
     """A 503 ends the command with 3 at the step `server`, with the seconds of Retry-After and without a request id."""
     (tmp_path / "main.py").write_text(WAITING_ANSWERER)
@@ -175,6 +177,7 @@ async def test_overloaded_server(start: StartAskd, tmp_path: Path, gate: NamedPi
     assert (await first).status == 200
 
 
+@pytest.mark.slow
 async def test_loading_server(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
     """During the load of the answerer, the command ends with 3, and the error differs from overload."""
     (tmp_path / "main.py").write_text(WAITING_CODE + "wait('importing')\n\ndef answer(text):\n    return text\n")
@@ -188,6 +191,7 @@ async def test_loading_server(start: StartAskd, tmp_path: Path, gate: NamedPipeG
     await process.wait_for_event("ready")
 
 
+@pytest.mark.slow
 async def test_cached_answer(start: StartAskd, tmp_path: Path) -> None:
     """The timeline of the first answer has the code, that of the second has a cache hit instead."""
     (tmp_path / "main.py").write_text("def answer(text):\n    return text\n\nanswer.deterministic = True\n")
@@ -216,6 +220,7 @@ async def test_terminal_shows_the_stream(start: StartAskd, tmp_path: Path, gate:
         await terminal.close()
 
 
+@pytest.mark.slow
 async def test_deadline_and_client_timeout(start: StartAskd, tmp_path: Path) -> None:
     """The server's 504 and the client's time-out end the command with 3, with different errors."""
     (tmp_path / "main.py").write_text(HANGING_ANSWERER)

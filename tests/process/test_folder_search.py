@@ -1,10 +1,13 @@
-"""The default answerer of a folder."""
+"""The default answerer of a folder, searched by the process."""
 
 from pathlib import Path
+
+import pytest
 
 from tests.support.askd_process import StartAskd
 
 
+@pytest.mark.slow
 async def test_answer_file_is_the_default(start: StartAskd, tmp_path: Path) -> None:
     """`askd serve` serves answer.py unless another answerer is named."""
     (tmp_path / "answer.py").write_text("def answer(text):\n    return text.upper()\n")

@@ -89,6 +89,7 @@ async def test_probes_while_draining(start: StartAskd, tmp_path: Path, gate: Nam
     assert await process.wait_for_exit() == 0
 
 
+@pytest.mark.slow
 async def test_second_signal_exits_at_once(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
     """A second signal ends the process without waiting, with an exit code that names the signal."""
     process, pending = await start_with_request_in_flight(start, tmp_path)
@@ -117,6 +118,7 @@ async def test_stream_in_flight_is_finished(start: StartAskd, tmp_path: Path, ga
     assert await process.wait_for_exit() == 0
 
 
+@pytest.mark.slow
 async def test_idle_connection_does_not_delay_the_shutdown(start: StartAskd) -> None:
     """The shutdown does not wait for idle keep-alive connections."""
     process = await start(ASKD_DRAIN_TIMEOUT="1h")
@@ -127,6 +129,7 @@ async def test_idle_connection_does_not_delay_the_shutdown(start: StartAskd) -> 
         assert await process.stop() == 0
 
 
+@pytest.mark.slow
 async def test_hanging_code_does_not_delay_the_exit(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
     """A request that exceeds the drain time-out is interrupted, and the process exits although a thread hangs."""
     (tmp_path / "main.py").write_text(WAITING_ANSWERER)
@@ -152,6 +155,7 @@ async def test_stream_is_interrupted_at_the_drain_timeout(start: StartAskd, tmp_
     assert process.events("request", {"http.response.status_code": 503})
 
 
+@pytest.mark.slow
 async def test_thread_of_the_code_does_not_delay_the_exit(
     start: StartAskd, tmp_path: Path, gate: NamedPipeGate
 ) -> None:
@@ -178,6 +182,7 @@ async def test_requests_are_served_during_the_drain_delay(start: StartAskd) -> N
     assert await process.stop(signal.SIGTERM) == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
 async def test_port_can_be_reused_after_the_exit(start: StartAskd) -> None:
     """After the exit, another server can use the same port at once."""
     first = await start()

@@ -1,8 +1,10 @@
-"""Deadline, concurrency limit and single flight of the process."""
+"""Rate limit, deadline, concurrency limit and single flight of the process."""
 
 import asyncio
 import json
 from pathlib import Path
+
+import pytest
 
 from tests.support.askd_process import TIMEOUT, WAITING_CODE, NamedPipeGate, StartAskd
 
@@ -10,6 +12,7 @@ WAITING_ANSWERER = WAITING_CODE + "\ndef answer(text):\n    wait('asked')\n    r
 HANGING_ANSWERER = "import asyncio\n\nasync def answer(text):\n    await asyncio.Event().wait()\n"
 
 
+@pytest.mark.slow
 async def test_shorter_deadline_applies(start: StartAskd, tmp_path: Path) -> None:
     """After the server's deadline, or a shorter one of the client, a request gets 504 and its code is cancelled."""
     (tmp_path / "main.py").write_text(HANGING_ANSWERER)
@@ -26,6 +29,7 @@ async def test_shorter_deadline_applies(start: StartAskd, tmp_path: Path) -> Non
     assert "askd_answerer_in_flight 0.0" in scrape
 
 
+@pytest.mark.slow
 async def test_stream_deadline(start: StartAskd, tmp_path: Path) -> None:
     """The deadline limits the time between two events of a stream, which then ends with an event `error`."""
     (tmp_path / "main.py").write_text(
@@ -76,3 +80,21 @@ async def test_identical_questions_share_one_call(start: StartAskd, tmp_path: Pa
     cached = await process.get("/ask?q=x")
     assert (cached.headers["Cache-Status"], cached.headers["Age"]) == ("askd; hit", "0")
     assert len(process.events("asked")) == 1
+
+
+async def test_rate_limit_per_client(start: StartAskd) -> None:
+    """Of many requests, the burst is answered and the rest gets 429 with Retry-After; other clients are served."""
+    askd = await start(ASKD_RATE_LIMIT="10/h", ASKD_RATE_BURST="4", ASKD_TRUSTED_PROXIES="127.0.0.0/8")
+    await askd.wait_for_event("ready")
+    responses = await asyncio.gather(*(askd.get("/ask?q=hello") for _ in range(30)))
+    assert sorted(response.status for response in responses) == [200] * 4 + [429] * 26
+    for rejected in (response for response in responses if response.status == 429):
+        assert 300 < int(rejected.headers["Retry-After"]) <= 360
+        assert rejected.headers["RateLimit"] == f'"default";r=0;t={rejected.headers["Retry-After"]}'
+        assert rejected.headers["RateLimit-Policy"] == '"default";q=10;w=3600;askd-burst=4'
+    other = await askd.get("/ask?q=hello", headers={"Forwarded": 'for="[2001:db8::1]:4711"'})
+    assert (other.status, other.headers["RateLimit"]) == (200, '"default";r=3;t=360')
+    assert (await askd.wait_for_event("request", {"client.address": "2001:db8::1"}))["http.response.status_code"] == 200
+    assert 'askd_rate_limit_decisions_total{result="refused"} 26.0' in (await askd.get("/metrics")).text
+    assert (await askd.get("/readyz")).status == 200
+    assert await askd.stop() == 0

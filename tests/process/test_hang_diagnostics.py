@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.askd_process import NamedPipeGate, StartAskd
 
+pytestmark = pytest.mark.slow
+
 BLOCKING_CODE = """
 import ctypes, os
 

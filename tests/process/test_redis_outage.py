@@ -9,10 +9,10 @@ from typing import Final
 import pytest
 
 from tests.support.askd_process import TIMEOUT, AskdProcess, StartAskd
-from tests.support.killable_server import CLIENTS, ConcurrentClients
+from tests.support.concurrent_clients import CLIENTS, ConcurrentClients
 from tests.support.redis_server import RedisServer, needs_redis, running_redis
 
-pytestmark = needs_redis
+pytestmark = [needs_redis, pytest.mark.slow]
 ROUNDS: Final = 5
 """Attempts at a round without an outage that a busy machine causes."""
 

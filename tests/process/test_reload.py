@@ -38,6 +38,7 @@ async def test_request_during_a_reload_waits_for_the_new_code(
     assert (await pending).startswith("new ")
 
 
+@pytest.mark.slow
 async def test_without_reload_there_is_no_supervisor(start: StartAskd, tmp_path: Path) -> None:
     """Without --reload, the process itself serves."""
     (tmp_path / "main.py").write_text(code_answering("old"))
@@ -59,6 +60,7 @@ async def test_last_of_many_saves_is_served(start: StartAskd, tmp_path: Path) ->
         await process.wait_for_event("code_reloaded", nth=reloads)
 
 
+@pytest.mark.slow
 async def test_imported_folders_are_watched(start: StartAskd, tmp_path: Path) -> None:
     """A save of imported code in another folder reloads as well, except in installed packages."""
     elsewhere, here = tmp_path / "elsewhere", tmp_path / "here"
@@ -75,6 +77,7 @@ async def test_imported_folders_are_watched(start: StartAskd, tmp_path: Path) ->
     assert await ask_answer(process) == "other"
 
 
+@pytest.mark.slow
 async def test_book_is_served(start: StartAskd) -> None:
     """A book, which watches its files itself, can be served with --reload."""
     process = await start("--reload")
@@ -132,6 +135,7 @@ async def test_stream_is_finished_by_the_old_worker(start: StartAskd, tmp_path: 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 async def test_signals_are_passed_on(
     start: StartAskd, tmp_path: Path, gate: NamedPipeGate, number: signal.Signals
 ) -> None:
@@ -148,6 +152,7 @@ async def test_signals_are_passed_on(
     assert await process.wait_for_exit() == 0
 
 
+@pytest.mark.slow
 async def test_second_signal_kills_the_worker(start: StartAskd, tmp_path: Path, gate: NamedPipeGate) -> None:
     """A second signal ends the process at once."""
     process = await start_with_reload(
@@ -163,6 +168,7 @@ async def test_second_signal_kills_the_worker(start: StartAskd, tmp_path: Path, 
     gate.release()
 
 
+@pytest.mark.slow
 async def test_worker_ignores_sigint(start: StartAskd, tmp_path: Path) -> None:
     """The worker ignores SIGINT, which a terminal sends to both processes, because the supervisor handles it."""
     process = await start_with_reload(start, tmp_path)

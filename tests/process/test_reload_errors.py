@@ -9,6 +9,8 @@ import pytest
 from tests.support.askd_process import StartAskd
 from tests.support.reload_helpers import ask_answer, code_answering, save_atomically, start_with_reload
 
+pytestmark = pytest.mark.slow
+
 
 async def test_syntax_error_is_served_as_503(start: StartAskd, tmp_path: Path) -> None:
     """Code that cannot be imported is served as 503 with its error in one line, and its traceback is logged."""

@@ -14,6 +14,8 @@ from yarl import URL
 
 from tests.support.askd_process import TIMEOUT, AskdProcess, StartAskd
 
+pytestmark = pytest.mark.slow
+
 SHORT_TIMEOUTS: Final = {
     "ASKD_HEADER_TIMEOUT": "1s",
     "ASKD_BODY_TIMEOUT": "1s",

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
+from askd import __version__
 from tests.support.askd_process import TIMEOUT, AskdProcess, StartAskd
 from tests.support.terminal import Terminal
+
+pytestmark = pytest.mark.slow
 
 Top = Callable[..., Awaitable[Terminal]]
 
@@ -78,7 +81,7 @@ async def test_one_server_is_shown_as_a_panel(start: StartAskd, top: Top) -> Non
     url = await process.url()
     terminal = await top(url)
     first = await terminal.wait_for_screen(lambda frame: value(frame, "in flight"))
-    assert first[0] == f"askd 0.1.0 · book · ready · {url}"
+    assert first[0] == f"askd {__version__} · book · ready · {url}"
     assert value(first, "requests").startswith("–")
 
     load = asyncio.create_task(ask_forever(process))
@@ -112,7 +115,7 @@ async def test_server_restarts(start: StartAskd, top: Top) -> None:
     frame = await terminal.wait_for_screen(
         lambda frame: value(frame, "queue") and not value(frame, "requests").startswith("0 /s")
     )
-    assert frame[0] == f"askd 0.1.0 · book · ready · {url}"
+    assert frame[0] == f"askd {__version__} · book · ready · {url}"
     assert 0 < float(value(frame, "requests").split()[0]) < 10
 
 

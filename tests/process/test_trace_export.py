@@ -10,6 +10,8 @@ import pytest
 from tests.support.askd_process import WAITING_CODE, AskdProcess, NamedPipeGate, StartAskd
 from tests.support.otlp_receiver import OtlpReceiver, attributes, running_receiver
 
+pytestmark = pytest.mark.slow
+
 NO_BATCH: Final = "600000"
 """Milliseconds until a batch is sent: longer than any test."""
 TRACE_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"

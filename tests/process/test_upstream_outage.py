@@ -12,7 +12,11 @@ import pytest
 
 from tests.process.test_langgraph_dev import EXAMPLE_FOLDER, OFFLINE_ENVIRONMENT, find_langgraph_command
 from tests.support.askd_process import TIMEOUT, AskdProcess, StartAskd
-from tests.support.killable_server import ConcurrentClients, KillableServer, fake_langgraph_server
+from tests.support.concurrent_clients import ConcurrentClients
+from tests.support.fake_langgraph_server import fake_langgraph_server
+from tests.support.killable_server import KillableServer
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=["fake", "langgraph dev"])

@@ -46,8 +46,10 @@ class AskdProcess:
     async def start(
         cls, client: aiohttp.ClientSession, folder: Path, arguments: tuple[str, ...], variables: Mapping[str, str]
     ) -> "AskdProcess":
-        """Start `python -m askd` in a folder, on a free port, with only the given ASKD_ variables."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ASKD_")}
+        """Start `python -m askd` in a folder, on a free port, with only the given ASKD_ variables and without PORT."""
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("ASKD_") and name != "PORT"
+        }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "askd", *arguments),
             cwd=folder,

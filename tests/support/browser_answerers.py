@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from askd.errors import NoAnswer
+from askd.errors import Interrupted, NoAnswer
 from askd.models import Answer, Contract, Question
 from tests.support.openapi_answerers import FullContractAnswerer, MinimalAnswerer
 
@@ -36,9 +36,20 @@ class EchoAnswerer(MinimalAnswerer):
 
 
 class ConversationalEcho(EchoAnswerer):
-    """An echo that supports threads."""
+    """An echo that supports threads, and records the thread of each question. "interrupt" asks for a reply."""
 
     supports_threads = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: list[str | None] = []
+
+    async def answer(self, question: Question) -> Answer:
+        """Answer, or do what the question asks for."""
+        self.threads.append(question.thread_id)
+        if question.text == "interrupt":
+            raise Interrupted("The graph waits.", interrupt={"question": "Cash or card?"})
+        return await super().answer(question)
 
 
 class StreamingAnswerer(FullContractAnswerer):

@@ -1,10 +1,10 @@
-"""Install packages that tests define."""
+"""Write a package with plugins, as pip would install it."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 
-def install_package(folder: Path, name: str, modules: Mapping[str, str], entry_points: Mapping[str, str]) -> None:
+def write_plugin_package(folder: Path, name: str, modules: Mapping[str, str], entry_points: Mapping[str, str]) -> None:
     """Write version 1.0 of a package into `folder`, with the files that `pip install --target` creates."""
     folder.mkdir(parents=True, exist_ok=True)
     for module, code in modules.items():

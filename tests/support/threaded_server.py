@@ -6,7 +6,7 @@ import threading
 from askd.app import LOAD_TASK, create_app, create_server
 from askd.config import Settings
 from askd.models import Answerer
-from tests.support.raw_http import open_loopback_listener
+from tests.support.app_fixtures import open_loopback_listener
 
 
 class ThreadedServer:
@@ -31,6 +31,7 @@ class ThreadedServer:
 
     async def _serve(self) -> None:
         server = create_server(self._app, shutdown_timeout=0.1)
+        server.half_close_window = 0.0  # a client that disconnects at once has left
         await server.start()
         await self._app[LOAD_TASK]
         listener = open_loopback_listener()

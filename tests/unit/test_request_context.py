@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askd.context import RequestContext, choose_request_id, format_server_timing, parse_trace_id
+from askd.api.instrumentation import choose_request_id
+from askd.context import RequestContext, parse_trace_id
+from askd.httpserver.response_templates import format_server_timing
 from askd.models import StageTimings
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

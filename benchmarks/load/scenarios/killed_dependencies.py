@@ -14,7 +14,8 @@ from benchmarks.load.report import Section, format_ms
 from benchmarks.load.scenario_context import ScenarioRun
 from benchmarks.load.step_result import Sample, format_outcomes
 from tests.process.test_langgraph_dev import EXAMPLE_FOLDER, OFFLINE_ENVIRONMENT, find_langgraph_command
-from tests.support.killable_server import KillableServer, fake_langgraph_server
+from tests.support.fake_langgraph_server import fake_langgraph_server
+from tests.support.killable_server import KillableServer
 
 CONNECTIONS: Final = 8
 RECOVERY_TIMEOUT: Final = 30.0

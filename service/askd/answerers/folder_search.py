@@ -20,7 +20,9 @@ DEFAULT_SPEC_FILES: Final = tuple(name for group in _DEFAULT_SPECS for name in g
 _MAX_SCANNED_FILES: Final = 10_000
 _DOCUMENT_SUFFIXES: Final = frozenset({".py", ".md", ".txt", ".csv", ".html", ".pdf", ".docx"})
 """Suffixes of files that somebody may want to serve; YAML and JSON files are mostly configuration."""
-_OTHER_DOCUMENTS: Final = re.compile(r"readme|changelog|contributing|license|requirements|test_|conf|setup")
+_OTHER_DOCUMENTS: Final = re.compile(
+    r"readme|changelog|contributing|code_of_conduct|security|license|requirements|test_|conf|setup"
+)
 """Names of files with these suffixes that are hardly meant to be served."""
 
 

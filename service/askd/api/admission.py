@@ -24,7 +24,7 @@ AUTHORIZATION_HEADER: Final = "Authorization"
 _BEARER_PATTERN: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]{1,512}=*)")
 """The scheme is case-insensitive (RFC 9110, section 11.1); RFC 6750, section 2.1, defines the token's alphabet."""
 _MAX_THREAD_ID_LENGTH: Final = 256
-"""Maximum number of characters of a thread id, as in `request_values.THREAD_ID_PATTERN`."""
+"""Maximum number of characters of a thread id, as in `parsing.THREAD_ID_PATTERN`."""
 _MISSING_CREDENTIALS: Final = "A token is required. Send it as `Authorization: Bearer <token>`."
 _UNKNOWN_CREDENTIALS: Final = "The token is invalid. Send a valid one as `Authorization: Bearer <token>`."
 _MULTIPLE_CREDENTIALS: Final = "The request has more than one Authorization header. Send one."
@@ -78,16 +78,16 @@ def _has_multiple_credentials(headers: Mapping[str, str]) -> bool:
     return getall is not None and len(getall(AUTHORIZATION_HEADER, ())) > 1
 
 
-def scope_thread_id(thread_id: str, caller: str) -> str:
-    """Return a thread id that belongs to this caller only, and is the same on every replica.
+def scope_thread_id(thread_id: str, owner: str) -> str:
+    """Return a thread id that belongs to this owner only, and is the same on every replica.
 
-    The first slash ends the caller's name, because names cannot contain slashes. If the result would be too long for
-    an answerer, a hash replaces the thread id.
+    The owner is a caller, or one of several answerers. The first slash ends its name, because names cannot contain
+    slashes. If the result would be too long for an answerer, a hash replaces the thread id.
     """
-    scoped_id = f"{caller}/{thread_id}"
+    scoped_id = f"{owner}/{thread_id}"
     if len(scoped_id) <= _MAX_THREAD_ID_LENGTH:
         return scoped_id
-    return f"{caller}//{hashlib.sha256(thread_id.encode()).hexdigest()}"
+    return f"{owner}//{hashlib.sha256(thread_id.encode()).hexdigest()}"
 
 
 class RedactedHeaders(Mapping[str, str]):

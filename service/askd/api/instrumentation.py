@@ -5,6 +5,8 @@ Malformed requests are counted, and logged at most once per second, because clie
 
 import asyncio
 import contextlib
+import random
+import re
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from time import monotonic
@@ -12,26 +14,30 @@ from typing import Final
 
 import structlog
 from aiohttp import web
-from multidict import istr
+from multidict import CIMultiDict, istr
 
 from askd.context import (
     TRACEPARENT_HEADER,
     RequestContext,
-    choose_request_id,
-    format_server_timing,
     parse_trace_id,
     request_context_var,
 )
-from askd.guards.health import Health, Phase
+from askd.drain_state import DrainState
 from askd.httpserver.aiohttp_bridge import bridge_of
 from askd.httpserver.cors import CorsPolicy
 from askd.httpserver.request_parser import RequestHead
+from askd.httpserver.response_templates import format_server_timing
 from askd.telemetry.access_log import AccessLog
 from askd.telemetry.log_throttle import LogThrottle
 from askd.telemetry.metrics import MALFORMED_ROUTE, Metrics
 from askd.telemetry.tracing import RequestTracer
 
 REQUEST_ID_HEADER: Final = istr("X-Request-Id")
+CLIENT_CLOSED_REQUEST: Final = 499
+"""Status in logs and metrics if the client disconnected before the response. It is never sent."""
+
+_REQUEST_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
+_random: Final = random.Random()  # noqa: S311 - ids are unique, not secret; a system call each would cost more than the log line
 
 _log = structlog.get_logger("askd.request")
 _connection_log = structlog.get_logger("askd.connection")
@@ -42,7 +48,7 @@ class Instrumentation:
 
     Args:
         metrics: Metrics of the app.
-        health: Health of the app; responses close their connections while it drains.
+        drain_state: Responses close their connections while the server drains.
         cors: CORS policy, for response headers.
         access_log: Receives every request that is neither quiet nor shed.
         instance: Value of `X-Served-By`.
@@ -52,7 +58,7 @@ class Instrumentation:
     def __init__(
         self,
         metrics: Metrics,
-        health: Health,
+        drain_state: DrainState,
         cors: CorsPolicy,
         *,
         access_log: AccessLog,
@@ -60,9 +66,14 @@ class Instrumentation:
         tracing: RequestTracer | None = None,
     ) -> None:
         self._request_metrics = metrics.create_request_metrics()
+        self._clients_left_queue = metrics.clients_left_queue
         self._tracing = tracing
-        self._health = health
+        self.is_tracing = tracing is not None
+        """Whether requests may be traced."""
+        self._drain_state = drain_state
         self._cors = cors
+        self.cors_enabled = cors.is_enabled
+        """Whether response headers depend on the request's `Origin`."""
         self._access_log = access_log
         self._instance = instance
         self.shed_log_throttle = LogThrottle(_log.warning, "requests_shed")
@@ -99,9 +110,10 @@ class Instrumentation:
             quiet: Whether it is a request to an ops endpoint.
         """
         headers = head.headers
+        offered_id = headers.get(REQUEST_ID_HEADER)
         traceparent = headers.get(TRACEPARENT_HEADER)
         context = RequestContext(
-            request_id=choose_request_id(headers.get(REQUEST_ID_HEADER)),
+            request_id=choose_request_id(offered_id),
             trace_id=parse_trace_id(traceparent) if traceparent else "",
             method=head.method,
             route=route,
@@ -121,6 +133,24 @@ class Instrumentation:
         if self._tracing is not None and not context.quiet:
             self._tracing.start(context, head.headers, head.target, context.sampling)
 
+    def start_trace_from(self, context: RequestContext, head: RequestHead, parent: Mapping[str, str]) -> None:
+        """Start the trace with the parent that the body names; without a valid one, that of the headers counts.
+
+        Args:
+            context: The request.
+            head: Its head.
+            parent: `traceparent` and `tracestate`, if the body has them.
+        """
+        trace_id = parse_trace_id(parent.get(TRACEPARENT_HEADER))
+        if self._tracing is not None and trace_id:
+            headers = CIMultiDict(head.headers)
+            headers.update(parent)
+            context.trace_id, context.sampling = trace_id, self._tracing.sample(head.method, headers)
+            self._tracing.start(context, headers, head.target, context.sampling)
+        else:
+            context.trace_id = trace_id or context.trace_id
+            self.start_trace(context, head)
+
     def finish(self, context: RequestContext, head: RequestHead) -> None:
         """Count, log and trace a request. Quiet requests are only counted as finished; shed ones are logged in sum."""
         duration = monotonic() - context.arrived_at
@@ -131,6 +161,8 @@ class Instrumentation:
             self._quiet_in_flight -= 1
             return
         self._request_metrics.observe(context.route, context.method, context.status, duration)
+        if context.status == CLIENT_CLOSED_REQUEST and context.stages.queue is None:
+            self._clients_left_queue.inc()
         if context.sampling is not None and self._tracing is not None:
             if context.span is not None:
                 self._tracing.finish(context, duration)
@@ -156,14 +188,12 @@ class Instrumentation:
         """
         self.add_headers(request.headers, response.headers)
         bridge = bridge_of(request)
-        if self._health.phase is Phase.DRAINING or (bridge is not None and bridge.connection.closes_after(bridge.head)):
+        closes = self._drain_state.is_draining
+        if bridge is not None:
+            closes = closes or bridge.connection.close_after_response_reason is not None or not bridge.head.keep_alive
+        if closes:
             response.force_close()
             response.headers["Connection"] = "close"
-
-    @property
-    def cors_enabled(self) -> bool:
-        """Whether response headers depend on the request's `Origin`."""
-        return self._cors.is_enabled
 
     def add_headers(self, request_headers: Mapping[str, str], response_headers: MutableMapping[str, str]) -> None:
         """Add the headers that all responses have."""
@@ -176,7 +206,15 @@ class Instrumentation:
         response_headers["X-Served-By"] = self._instance
         response_headers["X-Content-Type-Options"] = "nosniff"
         response_headers["Server"] = "askd"
-        self._cors.add_headers(request_headers, response_headers)
+        if self.cors_enabled:
+            self._cors.add_headers(request_headers, response_headers)
+
+
+def choose_request_id(offered: str | None) -> str:
+    """Return the client's id if it is well formed (1 to 128 URL-safe characters), else 32 random hex digits."""
+    if offered and _REQUEST_ID_PATTERN.fullmatch(offered):
+        return offered
+    return f"{_random.getrandbits(128):032x}"
 
 
 class MalformedRequestCounter:

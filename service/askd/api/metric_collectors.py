@@ -1,29 +1,31 @@
 """Metrics that are read at each scrape from the objects that count them. Safe in any thread."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
 from askd.api.admission import RateLimiter
 from askd.api.instrumentation import Instrumentation
+from askd.api.served_answerers import GuardedAnswerer
 from askd.circuit_breaker import CircuitState
 from askd.guards.concurrency import ConcurrencyLimiterStatistics
-from askd.guards.health import Health, Phase
+from askd.guards.health import Health
 from askd.guards.tokens import TokenStore
 from askd.httpserver.connections import ConnectionManager
+from askd.httpserver.server import HttpServer
 from askd.httpserver.tls import CertificateReloader
 from askd.models import AnswererStatistics
 from askd.pipeline import Pipeline
 from askd.redis_backend.client import BatchingRedisClient
 from askd.telemetry.log_stream import log_stream
-from askd.telemetry.metrics import ACTIVE_REQUESTS, optional_gauge, optional_result_counter
+from askd.telemetry.metrics import ACTIVE_REQUESTS, label_by_answerer, optional_gauge, optional_result_counter
 
 _RELOADED_FILES = {"book": "book", "tokens": "token file", "tls": "certificate"}
 
 
 def collect_metrics(
     instrumentation: Instrumentation,
-    pipeline: Pipeline,
+    answerers: Sequence[GuardedAnswerer],
     health: Health,
     connections: ConnectionManager,
     *,
@@ -35,18 +37,32 @@ def collect_metrics(
         ACTIVE_REQUESTS, "HTTP requests in flight, including streams.", instrumentation.active_requests
     )
     yield from optional_gauge("askd_ready", "1 if readiness succeeds, otherwise 0.", float(health.check_readiness().ok))
-    is_draining = float(health.phase is Phase.DRAINING)
+    is_draining = float(health.drain_state.is_draining)
     yield from optional_gauge("askd_draining", "1 during graceful shutdown, otherwise 0.", is_draining)
-    yield from _answerer_metrics(pipeline)
-    yield from _limiter_metrics(pipeline.limiter.statistics())
-    yield from _upstream_metrics(pipeline.answerer.statistics())
-    yield from _cache_metrics(pipeline)
-    yield from _single_flight_metrics(pipeline)
+    yield from label_by_answerer({answerer.name: _collect_answerer(answerer) for answerer in answerers})
     yield from _rate_limit_metrics(rate_limiter)
     yield from _redis_metrics(redis)
     yield from _connection_metrics(connections)
     help = "Log lines that were dropped because standard error was slow or broken."
     yield CounterMetricFamily("askd_log_lines_dropped", help, value=log_stream.dropped_lines)
+
+
+def _collect_answerer(answerer: GuardedAnswerer) -> Iterable[Metric]:
+    pipeline = answerer.pipeline
+    yield from answerer.metrics.collect()
+    yield from _answerer_metrics(pipeline)
+    yield from _limiter_metrics(pipeline.limiter.statistics())
+    yield from _upstream_metrics(pipeline.answerer.statistics())
+    yield from _cache_metrics(pipeline)
+    yield from _single_flight_metrics(pipeline)
+
+
+def collect_listener_metrics(server: HttpServer) -> Iterable[Metric]:
+    """Yield the metrics of the listeners of the main port."""
+    help = "Connections that wait in the kernel to be accepted."
+    yield from optional_gauge("askd_accept_queue_length", help, server.accept_queue_length)
+    help = "Pauses in accepting because file descriptors or memory had run out."
+    yield CounterMetricFamily("askd_accept_pauses", help, value=server.accept_pauses)
 
 
 def collect_token_metrics(tokens: TokenStore) -> Iterable[Metric]:
@@ -81,6 +97,7 @@ def _answerer_metrics(pipeline: Pipeline) -> Iterable[Metric]:
     )
     yield from optional_gauge("askd_thread_pool_size", "Maximum threads for synchronous code.", statistics.threads)
     yield from optional_gauge("askd_thread_pool_busy", "Threads that run synchronous code.", statistics.busy_threads)
+    yield from _worker_metrics(statistics)
     yield from optional_gauge("askd_book_entries", "Entries of the book.", statistics.entries)
     yield from _reload_metrics(
         "book", statistics.reloads, statistics.reload_failures, failing=statistics.reload_failing
@@ -90,6 +107,18 @@ def _answerer_metrics(pipeline: Pipeline) -> Iterable[Metric]:
     )
     info.add_metric((pipeline.answerer.kind, pipeline.answerer.version), 1.0)
     yield info
+
+
+def _worker_metrics(statistics: AnswererStatistics) -> Iterable[Metric]:
+    help = "Worker processes that have loaded the code."
+    yield from optional_gauge("askd_worker_processes", help, statistics.worker_processes)
+    help = "Worker processes with a call, which may have ended for its client."
+    yield from optional_gauge("askd_worker_processes_busy", help, statistics.busy_worker_processes)
+    help = "Resident memory of the worker processes together."
+    yield from optional_gauge("askd_worker_memory_bytes", help, statistics.worker_bytes)
+    help = "Worker processes that ended and were replaced, by reason."
+    if statistics.worker_exits is not None:
+        yield from optional_result_counter("askd_worker_exits", help, statistics.worker_exits, label="reason")
 
 
 def _limiter_metrics(statistics: ConcurrencyLimiterStatistics) -> Iterable[Metric]:

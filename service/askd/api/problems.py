@@ -4,22 +4,26 @@ Unexpected errors are logged once; their text never reaches the client.
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from aiohttp import hdrs, web
 
+from askd.answerers.user_code.exceptions import WorkerException, without_own_frames
 from askd.api import rendering
 from askd.context import request_context_var
-from askd.errors import AnswererFailed, InternalError, NotFound, Problem
+from askd.errors import AnswererFailed, InternalError, NotFound, Problem, WorkerDied
 from askd.httpserver.negotiation import prefers_html
 from askd.httpserver.responses import PROBLEM_TYPE, RenderedResponse
 
-RenderPage = Callable[[Mapping[str, Any], str], tuple[bytes, str]]
-"""Renders the members of a problem as HTML below a path prefix. Returns body and Content-Security-Policy."""
+ProblemEncoder = Callable[[web.Request, Problem, Mapping[str, Any]], bytes]
+"""Encodes a problem, with its members of RFC 9457, as JSON of another format than problem+json."""
+RenderPage = Callable[[Mapping[str, Any], str, str], tuple[bytes, str]]
+"""Renders a problem as HTML: gets its members, the path prefix of the server, and the query string of the request.
 
-_PACKAGE_FOLDER: Final = str(Path(__file__).parents[1])
+Returns body and Content-Security-Policy.
+"""
+
 _log = structlog.get_logger("askd.problems")
 
 
@@ -46,14 +50,14 @@ class ProblemRenderer:
             error, request_id=context.request_id if context else "", path=path, prefix=self._prefix
         )
 
-    def render(self, error: Problem, path: str, accept: str) -> RenderedResponse:
-        """Render the problem for a request with this raw path and `Accept` header."""
+    def render(self, error: Problem, path: str, accept: str, target: str = "") -> RenderedResponse:
+        """Render the problem for a request with this raw path, `Accept` header and raw target."""
         members = self.problem_details(error, path)
-        headers = {"Cache-Control": "no-store", "Vary": "Accept", **error.headers}
-        if error.retry_after is not None:
-            headers["Retry-After"] = str(error.retry_after)
+        headers = {"Vary": "Accept", **_problem_headers(error)}
         if prefers_html(accept):
-            body, headers["Content-Security-Policy"] = self._render_page(members, self._prefix)
+            body, headers["Content-Security-Policy"] = self._render_page(
+                members, self._prefix, target.partition("?")[2]
+            )
             headers |= {
                 "Content-Type": rendering.HTML_TYPE,
                 "Referrer-Policy": "no-referrer",
@@ -64,13 +68,26 @@ class ProblemRenderer:
             headers["Content-Type"] = PROBLEM_TYPE
         return RenderedResponse(int(error.status), headers, body)
 
-    def render_aiohttp(self, request: web.Request, error: Problem) -> web.Response:
-        """Render the problem as an aiohttp response to this request."""
-        response = self.render(error, request.rel_url.raw_path, request.headers.get(hdrs.ACCEPT, "")).to_aiohttp()
+    def render_aiohttp(
+        self, request: web.Request, error: Problem, encode: ProblemEncoder | None = None
+    ) -> web.Response:
+        """Render the problem as an aiohttp response to this request; `encode` encodes it in the route's own format."""
+        path = request.rel_url.raw_path
+        if encode is None:
+            response = self.render(error, path, request.headers.get(hdrs.ACCEPT, ""), request.raw_path).to_aiohttp()
+        else:
+            body = encode(request, error, self.problem_details(error, path))
+            headers = {**_problem_headers(error), "Content-Type": rendering.JSON_TYPE}
+            response = RenderedResponse(int(error.status), headers, body).to_aiohttp()
         if not request.content.is_eof():
             # `Connection: close` makes the client stop sending a body that nobody reads.
             response.force_close()
         return response
+
+
+def _problem_headers(error: Problem) -> dict[str, str]:
+    retry_after = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return {"Cache-Control": "no-store", **error.headers, **retry_after}
 
 
 def error_type(error: Problem) -> str:
@@ -84,7 +101,7 @@ def to_problem(error: Exception) -> Problem:
     if isinstance(error, web.HTTPNotFound):
         return NotFound("There is nothing at this path. See /docs for the available paths.")
     if isinstance(error, AnswererFailed):
-        _log.error("answerer_failed", exc_info=_without_own_frames(error.__cause__ or error))
+        _log.error("answerer_failed", **_exception_fields(error.__cause__ or error))
         return error
     if isinstance(error, Problem):
         return error
@@ -92,9 +109,10 @@ def to_problem(error: Exception) -> Problem:
     return InternalError()
 
 
-def _without_own_frames(error: BaseException) -> BaseException:
-    """Remove askd's frames from the start of the traceback, so that it begins at the user's line."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PACKAGE_FOLDER):
-        trace = trace.tb_next
-    return error if trace is None else error.with_traceback(trace)
+def _exception_fields(error: BaseException) -> dict[str, Any]:
+    """Return the log fields for an exception, which a worker process has formatted already."""
+    if isinstance(error, WorkerException):
+        return {"exception": error.traceback}
+    if isinstance(error, WorkerDied):
+        return {"error": error.detail}
+    return {"exc_info": without_own_frames(error)}

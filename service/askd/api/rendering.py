@@ -3,14 +3,13 @@
 The aiohttp handlers and the fast path both use it, so that they produce identical responses.
 """
 
-from collections.abc import Mapping
 from hashlib import blake2b
 from time import perf_counter
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
-from aiohttp import hdrs
+from aiohttp import hdrs, web
 
 from askd.api import cache_headers
 from askd.api.question_parser import Headers
@@ -31,13 +30,10 @@ _URI_SAFE_CHARACTERS = "%/:@!$&'()*+,;=~-._"
 
 def encode_answer(answer: Answer) -> bytes:
     """Return the answer as a JSON object. Raises AnswererFailed if it cannot be serialized."""
-    try:
-        value = answer.text if answer.value is None else answer.value
-        if not answer.fields:
-            return b'{"answer":' + _json_encoder.encode(value) + b"}"
-        return _json_encoder.encode({"answer": value, **answer.fields})
-    except (TypeError, ValueError) as error:
-        raise AnswererFailed from error
+    value = answer.text if answer.value is None else answer.value
+    if not answer.fields:
+        return b'{"answer":' + encode_json(value) + b"}"
+    return encode_json({"answer": value, **answer.fields})
 
 
 def encode_answer_body(answer: Answer, representation: Representation) -> bytes:
@@ -73,10 +69,7 @@ def encode_sse_event(name: str, payload: bytes) -> bytes:
 
 def encode_sse_delta(text: str) -> bytes:
     """Return a `delta` event with a piece of the answer. Raises AnswererFailed if it cannot be serialized."""
-    try:
-        return encode_sse_event("delta", _json_encoder.encode(text))
-    except (TypeError, ValueError) as error:
-        raise AnswererFailed from error
+    return encode_sse_event("delta", encode_json(text))
 
 
 def problem_details(error: Problem, *, request_id: str, path: str, prefix: str) -> dict[str, Any]:
@@ -99,9 +92,17 @@ def problem_details(error: Problem, *, request_id: str, path: str, prefix: str) 
     }
 
 
-def encode_json(value: Mapping[str, Any]) -> bytes:
-    """Return the value as JSON."""
-    return _json_encoder.encode(value)
+def encode_json(value: Any) -> bytes:
+    """Return the value as JSON. Raises AnswererFailed if it cannot be serialized."""
+    try:
+        return _json_encoder.encode(value)
+    except (TypeError, ValueError) as error:
+        raise AnswererFailed from error
+
+
+def json_response(body: bytes) -> web.Response:
+    """Return the response with a JSON body that is not cached."""
+    return web.Response(body=body, headers={"Content-Type": JSON_TYPE, "Cache-Control": "no-store"})
 
 
 _CONTENT_TYPES: Final = {Representation.JSON: JSON_TYPE, Representation.TEXT: TEXT_TYPE}

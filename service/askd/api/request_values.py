@@ -24,8 +24,6 @@ RawParameters = dict[str, Any]
 """Parameters, not validated, without a question that is text: lists of strings from a query or form, else JSON."""
 
 _TEXT_FORM: Final = QuestionForm()
-_JSON_SCHEMA_TEXT: Final = re.compile(r"[\x1c-\x1f\x85]")
-"""Control characters that are space in Python, but not for the pattern `\\S` of the contract."""
 _MAX_NAME_LENGTH: Final = 100
 """Maximum number of characters of a parameter name, or of a header value, that an error message repeats."""
 
@@ -51,7 +49,7 @@ def parse_query(raw: str, form: QuestionForm = _TEXT_FORM) -> tuple[str, RawPara
             encoded_name, _, value = pair.partition("=")
             name = _percent_decode(encoded_name, "parameter name")
             parameters.setdefault(name, []).append(_percent_decode(value, name))
-    return _pop_question(parameters, form, from_strings=True), parameters
+    return pop_question(parameters, form, from_strings=True), parameters
 
 
 def _percent_decode(text: str, name: str) -> str:
@@ -62,7 +60,7 @@ def _percent_decode(text: str, name: str) -> str:
         raise BadQuestion(name, f"{name!r} is not valid UTF-8. Percent-encode its UTF-8 bytes.") from None
 
 
-def _pop_question(parameters: RawParameters, form: QuestionForm, *, from_strings: bool) -> str:
+def pop_question(parameters: RawParameters, form: QuestionForm, *, from_strings: bool) -> str:
     """Remove the question from the parameters and return its text.
 
     A question that is not text stays there under `form.name`, and its JSON is the text. If there is none, the JSON of
@@ -117,8 +115,18 @@ def parse_json(body: bytes, form: QuestionForm = _TEXT_FORM) -> tuple[str, RawPa
     """Parse a body such as `{"q": "…", …}` into the question's text and the parameters.
 
     Raises:
-        BadQuestion: The body is not a JSON object in UTF-8, has a duplicate key or an unpaired surrogate, or `q` is
-            missing or not a string.
+        BadQuestion: The body is not a valid JSON object, or `q` is missing or not a string.
+    """
+    parameters = parse_json_object(body)
+    return pop_question(parameters, form, from_strings=False), parameters
+
+
+def parse_json_object(body: bytes, *, hint: str = 'Send {"q": "…"}.') -> RawParameters:
+    """Parse a JSON object; `hint` ends the error messages.
+
+    Raises:
+        BadQuestion: The body is not a JSON object in UTF-8, is nested too deeply, has a duplicate key, an unpaired
+            surrogate or a number that is too large.
     """
     try:
         parsed = json.loads(
@@ -127,16 +135,15 @@ def parse_json(body: bytes, form: QuestionForm = _TEXT_FORM) -> tuple[str, RawPa
     except UnicodeDecodeError:
         raise BadQuestion("body", "The body is not valid UTF-8. Send JSON in UTF-8.") from None
     except (ValueError, RecursionError):
-        raise BadQuestion("body", 'The body is not valid JSON. Send {"q": "…"}.') from None
+        raise BadQuestion("body", f"The body is not valid JSON. {hint}") from None
     if not isinstance(parsed, _JsonObject):
-        raise BadQuestion("body", 'The body is not a JSON object. Send {"q": "…"}.')
+        raise BadQuestion("body", f"The body is not a JSON object. {hint}")
     if b"\\u" in body:
         _check_surrogates(parsed)
     if parsed.duplicate_key is not None:
         name = parsed.duplicate_key[:_MAX_NAME_LENGTH]
         raise BadQuestion(name, f"{name!r} was sent more than once. Send it once.")
-    parameters = dict(parsed)
-    return _pop_question(parameters, form, from_strings=False), parameters
+    return dict(parsed)
 
 
 def _check_surrogates(parsed: _JsonObject) -> None:
@@ -193,14 +200,6 @@ def parse_media_type(header: str | None) -> str:
         return JSON_TYPE
     problem = f"Unsupported Content-Type {media_type[:_MAX_NAME_LENGTH]!a}" if media_type else "Content-Type is missing"
     raise UnsupportedMediaType(f"{problem}. Send {JSON_TYPE} or {FORM_TYPE}.")
-
-
-def check_question_length(text: str, max_length: int) -> None:
-    """Raise BadQuestion if the question is blank or has more than `max_length` characters."""
-    if not text or (text.isspace() and not _JSON_SCHEMA_TEXT.search(text)):
-        raise BadQuestion("q", "'q' is empty. Send a question.")
-    if len(text) > max_length:
-        raise BadQuestion("q", f"'q' has {len(text)} characters; the maximum is {max_length}. Send a shorter question.")
 
 
 def pop_thread_id(parameters: RawParameters, *, from_strings: bool) -> str | None:

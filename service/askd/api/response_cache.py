@@ -5,17 +5,16 @@ version of the answerer, and responses from the answer cache, valid while that c
 covers everything that affects the response; requests with other relevant headers are not served from here.
 """
 
-from time import monotonic, perf_counter
-from typing import Final, NamedTuple
+from time import perf_counter
+from typing import Any, Final, NamedTuple
 
 from aiohttp import hdrs
 
-from askd.api import cache_headers, question_parser
-from askd.context import RequestContext, format_server_timing
+from askd.api import cache_headers
+from askd.context import RequestContext
 from askd.guards.cache import NO_DIRECTIVES
-from askd.httpserver import response_templates
 from askd.httpserver.request_parser import RequestHead
-from askd.httpserver.response_templates import ResponseTemplate
+from askd.httpserver.response_templates import ResponseTemplate, make_response_template
 from askd.models import Answer
 from askd.pipeline import CacheKey, Execution, Pipeline
 
@@ -28,11 +27,10 @@ MAX_RESPONSE_BYTES: Final = 256 << 10
 MAX_TOTAL_BYTES: Final = 16 << 20
 """Maximum size of all responses in bytes; the cache is cleared when it is exceeded."""
 
-ResponseCacheKey = tuple[str, str, str, str, bool]
-"""Method, target, `Accept`, `If-None-Match`, and whether the client limits the time for the response."""
 
+class CachedResponse(NamedTuple):
+    """A response, and what it depends on."""
 
-class _CachedResponse(NamedTuple):
     template: ResponseTemplate
     answerer_version: str
     question_text: str
@@ -46,18 +44,13 @@ class ResponseCache:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._entries: dict[ResponseCacheKey, _CachedResponse] = {}
+        self.entries: dict[tuple[Any, ...], CachedResponse] = {}
+        """The responses by `RequestHead.fast_path_key`."""
         self._total_bytes = 0
 
-    def get(self, head: RequestHead, context: RequestContext) -> bytes | None:
-        """Return the cached response and complete the request context; return None on a miss.
-
-        `head.fast_path_key` must be its `response_cache_key`.
-        """
-        if not self._entries:
-            return None
-        entry: _CachedResponse | None = self._entries.get(head.fast_path_key)  # type: ignore[call-overload] # see above
-        if entry is None or entry.answerer_version != self._pipeline.answerer.version:
+    def render(self, entry: CachedResponse, head: RequestHead, context: RequestContext) -> bytes | None:
+        """Return a response from the cache and complete the request context; None if the response is out of date."""
+        if entry.answerer_version != self._pipeline.answerer.version:
             return None
         cache_lines = b""
         if entry.answer_cache_entry is not None:
@@ -67,7 +60,7 @@ class ResponseCache:
                 return None
             cache_lines, context.stages.cache = hit_lines, perf_counter() - started
         context.question_text, context.status, context.stages.render = entry.question_text, entry.status, 0.0
-        return entry.template.render(context.request_id, format_server_timing(context, monotonic()), cache_lines)
+        return entry.template.render(context, cache_lines)
 
     def put(self, head: RequestHead, execution: Execution, context: RequestContext, data: bytes) -> None:
         """Keep the serialized response of a finished request if it may be reused."""
@@ -79,7 +72,7 @@ class ResponseCache:
             or len(data) > MAX_RESPONSE_BYTES
         ):
             return
-        *texts, has_timeout = key = response_cache_key(head)
+        *texts, has_timeout = key = head.fast_path_key or ()
         if has_timeout or sum(map(len, texts)) > MAX_KEY_LENGTH:
             return
         answer_cache_entry = None
@@ -88,11 +81,11 @@ class ResponseCache:
                 return
             answer_cache_entry = execution.cache_key, execution.immediate
         self._total_bytes += len(data)
-        if len(self._entries) >= MAX_ENTRIES or self._total_bytes > MAX_TOTAL_BYTES:
-            self._entries.clear()
+        if len(self.entries) >= MAX_ENTRIES or self._total_bytes > MAX_TOTAL_BYTES:
+            self.entries.clear()
             self._total_bytes = len(data)
-        self._entries[key] = _CachedResponse(
-            response_templates.make_response_template(data),
+        self.entries[key] = CachedResponse(
+            make_response_template(data),
             execution.dependencies.answerer.version,
             execution.question.text,
             status,
@@ -112,10 +105,3 @@ class ResponseCache:
         return (
             f"Cache-Status: {cache_headers.cache_status_hit(hit)}\r\nAge: {cache_headers.age_header(hit)}\r\n".encode()
         )
-
-
-def response_cache_key(head: RequestHead) -> ResponseCacheKey:
-    """Return everything of a head that decides about the response."""
-    headers = head.headers
-    has_timeout = question_parser.has_timeout_header(headers)
-    return head.method, head.target, headers.get(hdrs.ACCEPT, ""), headers.get(hdrs.IF_NONE_MATCH, ""), has_timeout

@@ -5,6 +5,7 @@ the throughput under overload (measured). Templates are cut from responses that 
 produce the same bytes.
 """
 
+from http import HTTPStatus
 from time import monotonic
 from typing import Final
 
@@ -12,11 +13,17 @@ from aiohttp import hdrs
 
 from askd.api.instrumentation import Instrumentation
 from askd.api.problems import ProblemRenderer, error_type
-from askd.context import RequestContext, format_server_timing, request_context_var
+from askd.context import RequestContext, request_context_var
 from askd.errors import Overloaded
-from askd.httpserver import response_templates, responses
+from askd.httpserver import responses
 from askd.httpserver.negotiation import prefers_html
 from askd.httpserver.request_parser import RequestHead
+from askd.httpserver.response_templates import (
+    HeadersTemplate,
+    ResponseTemplate,
+    make_headers_template,
+    make_response_template,
+)
 from askd.httpserver.responses import RenderedResponse
 
 MAX_TEMPLATES: Final = 128
@@ -32,9 +39,9 @@ class ResponseSerializer:
         self._instrumentation = instrumentation
         self._problem_renderer = problem_renderer
         self._path = path
-        self._headers_templates: dict[tuple[str, ...], response_templates.HeadersTemplate] = {}
+        self._headers_templates: dict[tuple[str, ...], HeadersTemplate] = {}
         # By `Retry-After`, length of the request id, and whether the connection closes.
-        self._shed_templates: dict[tuple[int, int, bool], response_templates.ResponseTemplate] = {}
+        self._shed_templates: dict[tuple[int, int, bool], ResponseTemplate] = {}
 
     def serialize(
         self, context: RequestContext, rendered: RenderedResponse, head: RequestHead, *, closes: bool
@@ -45,16 +52,17 @@ class ResponseSerializer:
             is_head
             or closes
             or context.rate_limit_headers is not None
-            or rendered.has_unique_headers
+            or rendered.status != HTTPStatus.OK
+            or hdrs.ETAG in rendered.headers  # differs for each answer, so that a template would not be used again
             or self._instrumentation.cors_enabled
         )
         key = tuple(rendered.headers.values())
         if has_template and (template := self._headers_templates.get(key)) is not None:
-            return template.render(context.request_id, format_server_timing(context, monotonic()), rendered.body)
+            return template.render(context, rendered.body)
         self._instrumentation.add_headers(head.headers, rendered.headers)
         data = responses.serialize_response(rendered, omit_body=is_head, close_connection=closes)
         if has_template and len(self._headers_templates) < MAX_TEMPLATES:
-            self._headers_templates[key] = response_templates.make_headers_template(data)
+            self._headers_templates[key] = make_headers_template(data)
         return data
 
     def serialize_shed(self, context: RequestContext, error: Overloaded, head: RequestHead, *, closes: bool) -> bytes:
@@ -67,18 +75,15 @@ class ResponseSerializer:
             or self._instrumentation.cors_enabled
             or prefers_html(accept)
         ):
-            return self.serialize(
-                context, self._problem_renderer.render(error, self._path, accept), head, closes=closes
-            )
+            rendered = self._problem_renderer.render(error, self._path, accept, head.target)
+            return self.serialize(context, rendered, head, closes=closes)
         retry_after, id_length = error.retry_after or 0, len(context.request_id)
         template = self._shed_templates.get((retry_after, id_length, closes))
         if template is None:
             template = self._build_shed_template(retry_after, id_length, closes=closes)
-        return template.render(context.request_id, format_server_timing(context, monotonic()))
+        return template.render(context)
 
-    def _build_shed_template(
-        self, retry_after: int, id_length: int, *, closes: bool
-    ) -> response_templates.ResponseTemplate:
+    def _build_shed_template(self, retry_after: int, id_length: int, *, closes: bool) -> ResponseTemplate:
         """Render a refusal in full and cut a template from it."""
         previous_context = request_context_var.get()
         request_context_var.set(
@@ -91,7 +96,7 @@ class ResponseSerializer:
             request_context_var.set(previous_context)
         if len(self._shed_templates) >= MAX_TEMPLATES:
             self._shed_templates.clear()
-        template = response_templates.make_response_template(
+        template = make_response_template(
             responses.serialize_response(rendered, omit_body=False, close_connection=closes),
             request_id=_PLACEHOLDER_ID,
             request_id_length=id_length,

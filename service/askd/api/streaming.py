@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from askd.api import rendering
 from askd.api.problems import ProblemRenderer, to_problem
@@ -28,6 +28,7 @@ STREAM_HEADERS: Final = {
 }
 
 AnswerEvent = str | Answer
+"""A delta, or the complete answer."""
 FinalizeResponse = Callable[[web.Request, web.StreamResponse], None]
 
 
@@ -72,8 +73,9 @@ async def with_heartbeats(
                 deadline = timeouts.next_event_deadline()
                 demand.release()
     finally:
-        producer.cancel()
-        await asyncio.wait({producer})
+        if not producer.done():
+            producer.cancel()
+            await asyncio.wait({producer})
 
 
 class _EndOfStream(NamedTuple):
@@ -106,6 +108,32 @@ async def _get_within(
     return None
 
 
+class EventEncoder(Protocol):
+    """Encodes the events of one stream as server-sent events."""
+
+    def encode(self, event: AnswerEvent) -> bytes:
+        """Return the bytes for an event; they may be empty. Raises AnswererFailed if it cannot be serialized."""
+        ...
+
+    def encode_problem(self, error: Problem, members: Mapping[str, Any]) -> bytes:
+        """Return the last bytes of a stream that failed; `members` are those of RFC 9457."""
+        ...
+
+
+class AskEventEncoder:
+    """The events of `/ask`: `delta`, `answer` and `error`."""
+
+    def encode(self, event: AnswerEvent) -> bytes:
+        """Return a `delta` or an `answer` event."""
+        if isinstance(event, str):
+            return rendering.encode_sse_delta(event)
+        return rendering.encode_sse_event("answer", rendering.encode_answer(event))
+
+    def encode_problem(self, error: Problem, members: Mapping[str, Any]) -> bytes:
+        """Return an `error` event."""
+        return rendering.encode_sse_event("error", rendering.encode_json(members))
+
+
 class StreamResponder:
     """Streams answers to clients.
 
@@ -126,14 +154,16 @@ class StreamResponder:
         self._finalize_response = finalize_response
         self._heartbeat_interval = heartbeat_interval
 
-    async def respond(self, request: web.Request, execution: Execution, *, event_timeout: float) -> web.StreamResponse:
+    async def respond(
+        self, request: web.Request, execution: Execution, encoder: EventEncoder, *, event_timeout: float
+    ) -> web.StreamResponse:
         """Stream one answer; `event_timeout` is the maximum number of seconds between two events.
 
         The response starts with the first event, so that a failure before it gets its own status code.
         """
         response = web.StreamResponse(headers=STREAM_HEADERS)
-        if request.method == "HEAD":
-            return response
+        if request.version < HttpVersion11:  # without chunks, only the end of the connection ends the response
+            response.force_close()
         question = execution.question
         timeouts = StreamTimeouts(
             self._heartbeat_interval, event_timeout, math.inf if question.deadline is None else question.deadline
@@ -141,17 +171,19 @@ class StreamResponder:
         events = with_heartbeats(execution.stream(), timeouts)
         async with aclosing(events):  # type: ignore[type-var] # a generator
             try:
-                first_chunk = _encode_event(await anext(events, None))
+                first_chunk = _encode_event(encoder, await anext(events, None))
             except TimeoutError:
                 raise deadline_exceeded(timeouts, question) from None
+            if request.method == "HEAD":  # has called the code, so that it gets the status of GET
+                return response
             self._finalize_response(request, response)
             await response.prepare(request)
             try:
                 await response.write(first_chunk)
                 async for event in events:
-                    await response.write(_encode_event(event))
+                    await response.write(_encode_event(encoder, event))
             except TimeoutError:
-                await response.write(self._render_error_event(request, deadline_exceeded(timeouts, question)))
+                await response.write(self._encode_problem(request, encoder, deadline_exceeded(timeouts, question)))
             except ConnectionError:
                 # The client disconnected: closing the generator cancels the answerer.
                 raise asyncio.CancelledError from None
@@ -161,19 +193,17 @@ class StreamResponder:
                 if task is None or bridge is None or bridge.interruption is None:
                     raise
                 task.uncancel()
-                await response.write(self._render_error_event(request, bridge.interruption))
+                await response.write(self._encode_problem(request, encoder, bridge.interruption))
             except Exception as error:
-                await response.write(self._render_error_event(request, to_problem(error)))
+                await response.write(self._encode_problem(request, encoder, to_problem(error)))
         return response
 
-    def _render_error_event(self, request: web.Request, error: Problem) -> bytes:
+    def _encode_problem(self, request: web.Request, encoder: EventEncoder, error: Problem) -> bytes:
         """Render a failure after the headers were sent; the access log and metrics record its status, not 200."""
         context = request_context_var.get()
         if context is not None:
             context.status = error.status
-        return rendering.encode_sse_event(
-            "error", rendering.encode_json(self._problem_renderer.problem_details(error, request.rel_url.raw_path))
-        )
+        return encoder.encode_problem(error, self._problem_renderer.problem_details(error, request.rel_url.raw_path))
 
 
 def deadline_exceeded(timeouts: StreamTimeouts, question: Question) -> DeadlineExceeded:
@@ -183,9 +213,5 @@ def deadline_exceeded(timeouts: StreamTimeouts, question: Question) -> DeadlineE
     return DeadlineExceeded(round(total_timeout if is_past_deadline else timeouts.event_timeout, 3))
 
 
-def _encode_event(event: AnswerEvent | None) -> bytes:
-    if event is None:
-        return b": heartbeat\n\n"
-    if isinstance(event, str):
-        return rendering.encode_sse_delta(event)
-    return rendering.encode_sse_event("answer", rendering.encode_answer(event))
+def _encode_event(encoder: EventEncoder, event: AnswerEvent | None) -> bytes:
+    return b": heartbeat\n\n" if event is None else encoder.encode(event)

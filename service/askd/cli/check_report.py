@@ -1,11 +1,11 @@
-"""Reports of `askd check` and `askd openapi`, which load the answerer without serving it."""
+"""Report of `askd check`, which loads the answerer without serving it."""
 
 import asyncio
 import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from time import perf_counter
@@ -14,13 +14,14 @@ from typing import Any, Final
 from askd import circuit_breaker
 from askd.answerers import registry
 from askd.answerers.user_code import exceptions
-from askd.api import openapi, rendering
+from askd.api import rendering
+from askd.api.ask_path import ask_path
 from askd.client.errors import EXIT_NO_ANSWER, EXIT_UNREACHABLE, EXIT_USAGE_ERROR
 from askd.config import Settings
 from askd.errors import AnswererFailed, ListenError, NoAnswer, Problem
 from askd.guards import cache
 from askd.guards.tokens import TokenStore
-from askd.httpserver import sockets
+from askd.httpserver import descriptors, sockets
 from askd.httpserver.tls import CertificateReloader, validity_problem
 from askd.models import Answer, Answerer, Parameter, Question
 from askd.quota import Quota
@@ -37,12 +38,7 @@ _KILL_MARGIN: Final = 5
 """Seconds that a platform should wait in addition to all steps of the shutdown before it kills the process."""
 
 
-def build_report(settings: Settings) -> list[str]:
-    """Load the answerer and return the lines of the report. Raises StartupError as `askd serve` would."""
-    return build_report_with_answer(settings, None)[0]
-
-
-def build_report_with_answer(settings: Settings, question: str | None) -> tuple[list[str], int]:
+def build_report(settings: Settings, question: str | None = None) -> tuple[list[str], int]:
     """Load the answerer, and return the lines of the report and the exit code of the command.
 
     Args:
@@ -54,13 +50,19 @@ def build_report_with_answer(settings: Settings, question: str | None) -> tuple[
     """
 
     async def load() -> tuple[list[str], int]:
-        async with _load_answerer(settings) as answerer:
-            facts = [*_collect_facts(settings, answerer).items()]
-            facts += [("note", line) for line in answerer.notes()] + [("warning", line) for line in answerer.warnings()]
-            exit_code = 0
-            if question is not None:
-                text, exit_code = await _ask(answerer, question, settings.effective_deadline(answerer.kind))
-                facts.append(("asked", text))
+        async with load_answerers(settings) as named:
+            facts, exit_code = [], 0
+            for name, answerer in named.answerers.items():
+                if len(named.answerers) > 1:
+                    facts.append(("path", ask_path(name) + (f", {ask_path('')}" if name == named.default else "")))
+                facts += _collect_answerer_facts(settings, answerer).items()
+                facts += [("note", line) for line in answerer.notes()]
+                facts += [("warning", line) for line in answerer.warnings()]
+                if question is not None:
+                    text, code = await _ask(answerer, question, settings.effective_deadline(answerer.kind))
+                    facts.append(("asked", text))
+                    exit_code = max(exit_code, code)
+            facts += _collect_server_facts(settings, [*named.answerers.values()]).items()
         return [f"{label:<{_LABEL_WIDTH}} {text}" for label, text in facts if text], exit_code
 
     return asyncio.run(load())
@@ -111,37 +113,25 @@ def _milliseconds(started_at: float) -> str:
     return f"{(perf_counter() - started_at) * 1e3:.3g} ms"
 
 
-def build_openapi_json(settings: Settings) -> str:
-    """Load the answerer and return its OpenAPI document as JSON. Raises StartupError as `askd serve` would."""
-
-    async def load() -> str:
-        async with _load_answerer(settings) as answerer:
-            document = openapi.build_document(
-                settings, answerer, max_length=settings.effective_question_max_length(answerer.kind)
-            )
-        return json.dumps(document, indent=2, ensure_ascii=False)
-
-    return asyncio.run(load())
-
-
 @contextlib.asynccontextmanager
-async def _load_answerer(settings: Settings) -> AsyncIterator[Answerer]:
-    """Yield the loaded answerer. The output of its code is redirected to stderr: stdout is for the report."""
+async def load_answerers(settings: Settings) -> AsyncIterator[registry.NamedAnswerers]:
+    """Yield the loaded answerers. The output of their code is redirected to stderr: stdout is for the report."""
     with contextlib.redirect_stdout(sys.stderr):
-        answerer = registry.create_answerer(settings)
+        named = registry.create_answerers(settings)
         try:
             async with load_progress.show_progress() as show:
-                await answerer.load(show)
-            yield answerer
+                for answerer in named.answerers.values():
+                    await answerer.load(show)
+            yield named
         finally:
-            await answerer.close()
+            for answerer in named.answerers.values():
+                await answerer.close()
 
 
-def _collect_facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
-    """Return the text by label; an empty text is left out of the report."""
+def _collect_answerer_facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
+    """Return the text by label for one answerer; an empty text is left out of the report."""
     statistics = answerer.statistics()
     deterministic = answerer.deterministic if settings.deterministic is None else settings.deterministic
-    secure = settings.tls_cert is not None
     return {
         "answerer": f"{answerer.name} ({answerer.kind})",
         "entries": "" if statistics.entries is None else f"{statistics.entries:,}",
@@ -154,11 +144,18 @@ def _collect_facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
         "deadline": _describe_deadline(settings, answerer),
         "concurrency": _describe_limiter(settings, answerer),
         "circuit": _describe_circuit_breaker(settings) if statistics.circuit_state else "",
+        "parameters": ", ".join(_describe_parameter(parameter) for parameter in answerer.contract.parameters),
+        "questions": f"up to {settings.effective_question_max_length(answerer.kind):,} characters",
+    }
+
+
+def _collect_server_facts(settings: Settings, answerers: Sequence[Answerer]) -> dict[str, str]:
+    """Return the text by label for the server; an empty text is left out of the report."""
+    secure = settings.tls_cert is not None
+    return {
         "rate limit": _describe_rate_limit(settings),
         "redis": _describe_redis(settings),
         "traces": tracing.describe_tracing(os.environ),
-        "parameters": ", ".join(_describe_parameter(parameter) for parameter in answerer.contract.parameters),
-        "questions": f"up to {settings.effective_question_max_length(answerer.kind):,} characters",
         "tokens": _describe_tokens(settings),
         "TLS": _describe_certificate(settings),
         "connections": _describe_connections(settings),
@@ -170,7 +167,7 @@ def _collect_facts(settings: Settings, answerer: Answerer) -> dict[str, str]:
             "/metrics",
             secure=secure and settings.ops_port is None,
         ),
-        "shutdown": _describe_shutdown(settings, answerer),
+        "shutdown": _describe_shutdown(settings, answerers),
     }
 
 
@@ -192,17 +189,19 @@ def _describe_deadline(settings: Settings, answerer: Answerer) -> str:
 def _describe_limiter(settings: Settings, answerer: Answerer) -> str:
     limit = "automatic limit" if settings.concurrency == "auto" else f"up to {settings.concurrency:,} requests"
     if answerer.max_concurrency:
-        limit += f", at most {answerer.max_concurrency} (one thread each)"
+        place = "thread" if answerer.statistics().worker_processes is None else "worker process"
+        limit += f", at most {answerer.max_concurrency} (one {place} each)"
     queue = "no queue"
     if settings.queue_size:
         queue = f"queue of {settings.queue_size:,}, target delay {settings.queue_target_delay:g}s"
     return f"{limit}; {queue}; excess requests get 503"
 
 
-def _describe_shutdown(settings: Settings, answerer: Answerer) -> str:
+def _describe_shutdown(settings: Settings, answerers: Sequence[Answerer]) -> str:
+    drain_timeout = max(settings.effective_drain_timeout(answerer.kind) for answerer in answerers)
     steps = [
         (settings.drain_delay, "drain delay"),
-        (settings.effective_drain_timeout(answerer.kind), "for requests in flight"),
+        (drain_timeout, "for requests in flight"),
         (settings.shutdown_timeout, "to close the answerer"),
         (settings.flush_timeout, "to flush logs and traces"),
     ]
@@ -256,9 +255,17 @@ def _describe_redis(settings: Settings) -> str:
 
 
 def _describe_connections(settings: Settings) -> str:
+    descriptors.raise_descriptor_limit()  # as the server does
+    limit = descriptors.bounded_by_descriptors(settings.max_connections)
+    bound = f"up to {settings.max_connections:,}"
+    if limit < settings.max_connections:
+        bound = (
+            f"up to {limit:,} instead of {settings.max_connections:,}, because the limit of open files (ulimit -Hn) is "
+            f"{limit + descriptors.RESERVED_DESCRIPTORS:,}, and {descriptors.RESERVED_DESCRIPTORS} are reserved"
+        )
     age = f"{settings.connection_max_age:g}s" if settings.connection_max_age else "unlimited"
     return (
-        f"up to {settings.max_connections:,}; timeouts: headers {settings.header_timeout:g}s, body "
+        f"{bound}; timeouts: headers {settings.header_timeout:g}s, body "
         f"{settings.body_timeout:g}s, write {settings.write_timeout:g}s, keep-alive {settings.keepalive_timeout:g}s; "
         f"maximum age: {age}"
     )

@@ -29,6 +29,7 @@ def client_params(url_help: str, *, default: str | None, words: int = 1) -> list
     return [
         click.Argument(["question"], nargs=words, required=True, metavar="QUESTION", callback=_read_question),
         click.Option(["--url"], metavar="URL", default=default, show_default=True, help=url_help),
+        click.Option(["--name"], default="", metavar="NAME", help="Answerer to ask, if the server has several."),
         click.Option(
             ["--param", "-p", "params"],
             multiple=True,
@@ -93,12 +94,14 @@ def parse_duration(text: str, option: str, *, low: float, high: float) -> float:
         raise click.BadParameter(f"expected {error}.", param_hint=option) from None
 
 
-def build_request(text: str, params: Sequence[str], accept: str = "application/json") -> "OutgoingRequest":
-    """Return the request for a question. Raises BadParameter."""
+def build_request(
+    text: str, params: Sequence[str], accept: str = "application/json", *, name: str = ""
+) -> "OutgoingRequest":
+    """Return the request for a question to the answerer with this name. Raises BadParameter."""
     from askd.client import target  # noqa: PLC0415 - not needed for help
 
     parameters = [_parse_option(target.parse_parameter, param, "--param") for param in params]
-    return target.OutgoingRequest(text, parameters, accept)
+    return target.OutgoingRequest(text, parameters, accept, name)
 
 
 def _parse_option(parse: Callable[[Any], Any], value: Any, option: str) -> Any:

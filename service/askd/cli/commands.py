@@ -91,7 +91,9 @@ def _ask_command() -> click.Command:
     )
 
 
-def _ask(*, question: str, params: Sequence[str], accept: str | None, as_json: bool, **connection: Any) -> int:
+def _ask(
+    *, question: str, name: str, params: Sequence[str], accept: str | None, as_json: bool, **connection: Any
+) -> int:
     from askd.client.ask import print_answer, print_response_body
     from askd.client.errors import RequestFailed
 
@@ -100,7 +102,7 @@ def _ask(*, question: str, params: Sequence[str], accept: str | None, as_json: b
     stream = sys.stdout.isatty() and not as_json
     media_type = accept or ("text/event-stream, application/json;q=0.9" if stream else "application/json")
     target = client_options.build_target(**connection)
-    request = client_options.build_request(question, params, media_type)
+    request = client_options.build_request(question, params, media_type, name=name)
     send = print_response_body if as_json or accept else print_answer
     with client_options.reject_invalid_ca_file():
         try:
@@ -145,6 +147,7 @@ def _explain(
     *,
     question: str,
     url: str | None,
+    name: str,
     params: Sequence[str],
     as_json: bool,
     repeat: int,
@@ -161,7 +164,7 @@ def _explain(
     else:
         message = "{} cannot be combined with --url, which uses a running server: remove one of them"
         _reject_options(message, ("spec", *vars(settings), "env_file"))
-    request = client_options.build_request(question, params)
+    request = client_options.build_request(question, params, name=name)
 
     def measure(url: str) -> Any:
         target = client_options.build_target(url=url, **connection)
@@ -213,11 +216,11 @@ def _check_command() -> click.Command:
 
 
 def _check(settings: Settings, variables: EnvironmentVariables, *, ask: str | None) -> int:
-    from askd.cli.check_report import build_report_with_answer
+    from askd.cli.check_report import build_report
 
     _prepare_load(settings, variables)
     width = max(shutil.get_terminal_size().columns - 1, _MIN_REPORT_WIDTH)
-    lines, exit_code = build_report_with_answer(settings, ask)
+    lines, exit_code = build_report(settings, ask)
     for line in lines:
         # Continuation lines are indented below the value.
         wrapped = textwrap.fill(line, width, subsequent_indent=" " * 15, break_on_hyphens=False)
@@ -240,7 +243,7 @@ def _openapi_command() -> click.Command:
 
 
 def _openapi(settings: Settings, variables: EnvironmentVariables) -> int:
-    from askd.cli.check_report import build_openapi_json
+    from askd.cli.openapi_document import build_openapi_json
 
     _prepare_load(settings, variables)
     click.echo(build_openapi_json(settings))

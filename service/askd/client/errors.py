@@ -10,7 +10,7 @@ from yarl import URL
 
 from askd.client.target import DEFAULT_URL, ServerTarget
 from askd.errors import AskdError
-from askd.httpserver import sockets
+from askd.httpserver import port_owner
 
 EXIT_NO_ANSWER: Final = 1
 """Exit code: the server does not know an answer."""
@@ -196,7 +196,7 @@ def _listener_hint(url: URL) -> str:
     start = f"start a server with `askd serve --port {url.port}`, or use another URL with --url"
     if url.host not in _LOCAL_HOSTS and url.host != socket.gethostname():
         return f"check that the server is running, and its port: askd's default is {DEFAULT_URL}"
-    rows = [f"  {port:>5}  {process}" for port, process in sockets.listening_ports("127.0.0.1")]
+    rows = [f"  {port:>5}  {process}" for port, process in port_owner.listening_ports("127.0.0.1")]
     if not rows:
         return start
     more = [f"  … and {len(rows) - _MAX_SHOWN_LISTENERS} more"] if len(rows) > _MAX_SHOWN_LISTENERS else []

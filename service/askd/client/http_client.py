@@ -178,7 +178,7 @@ class Session:
         headers = {"Accept": request.accept}
         if self.target.token is not None:
             headers["Authorization"] = f"Bearer {self.target.token}"
-        url = self.target.url / "ask"
+        url = self.target.url / "ask" / request.name if request.name else self.target.url / "ask"
         url_with_query = url.with_query(pairs)
         if len(str(url_with_query)) <= MAX_URL_LENGTH:
             return self.send("GET", url_with_query, headers)

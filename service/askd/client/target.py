@@ -30,6 +30,8 @@ class OutgoingRequest(NamedTuple):
     question: str
     parameters: Sequence[tuple[str, str]] = ()
     accept: str = "application/json"
+    name: str = ""
+    """Name of the answerer, if the server has several; empty for that at /ask."""
 
 
 def parse_url(text: str) -> URL:

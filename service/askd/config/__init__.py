@@ -47,7 +47,7 @@ class Settings(ServerSettings, AnsweringSettings):
         for field in dataclasses.fields(cls):
             origin, text = flag_name(field.name), flags.get(field.name)
             if text is None:
-                origin, text = variable_name(field.name), environment.read_variable(field.name, environ)
+                origin, text = environment.read_variable(field.name, environ)
             if text is None:
                 continue
             try:

@@ -16,9 +16,9 @@ class AnsweringSettings:
         None,
         fields.string,
         "Answerer to serve: a book (file or folder of .yaml, .json, .csv or .md), Python code or a graph "
-        "(package.module:attr, path/to/file.py:attr, langgraph.json), a LangGraph server (http://host:port#assistant) "
-        "or another askd (ask+http://host:port). Unset: answer.py, main.py, app.py, langgraph.json, book.* or "
-        "faq.* in the working directory, otherwise the built-in book.",
+        "(package.module:attr, path/to/file.py:attr, main.py:* for all functions, langgraph.json), a LangGraph server "
+        "(http://host:port#assistant) or another askd (ask+http://host:port). Unset: answer.py, main.py, app.py, "
+        "langgraph.json, book.* or faq.* in the working directory, otherwise the built-in book.",
         group="Answerer",
     )
     book_refuse_duplicates: bool = setting(
@@ -46,7 +46,7 @@ class AnsweringSettings:
         None,
         fields.fraction,
         "Minimum score of an answer to a similar question, from 0 to 1; see `score` in the response. Unset: 0.85 for "
-        "strict, 0.72 for normal and 0.5 for eager.",
+        "strict, 0.75 for normal and 0.5 for eager.",
         group="Answerer",
     )
     book_semantic: bool = setting(
@@ -64,6 +64,13 @@ class AnsweringSettings:
     )
     reload: bool = setting(
         False, fields.boolean, "Restart when the answerer's code changes (for development).", group="Answerer"
+    )
+    graph: str | None = setting(
+        None,
+        fields.string,
+        "Graph of langgraph.json, or function of main.py:*, that answers at /ask if several are served; each answers "
+        "at /ask/NAME. Unset: the only one; of functions, answer or the one that is named like its file.",
+        group="Answerer",
     )
     graph_input_key: str | None = setting(
         None,

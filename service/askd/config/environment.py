@@ -10,6 +10,8 @@ from typing import Final
 from askd.errors import SettingsError
 
 VARIABLE_PREFIX: Final = "ASKD_"
+PLATFORM_PORT: Final = "PORT"
+"""Variable in which Cloud Run, Knative, Heroku and others pass the port for requests."""
 _INJECTED_NAME_PATTERN: Final = re.compile(r"ASKD_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_\w+)")
 _SERVICE_LINK_PATTERN: Final = re.compile(r"(tcp|udp|sctp)://")
 
@@ -24,10 +26,13 @@ def variable_name(field: str) -> str:
     return VARIABLE_PREFIX + field.upper()
 
 
-def read_variable(field: str, environ: Mapping[str, str]) -> str | None:
-    """Return the text of a field's variable, or None if it is unset."""
-    text = environ.get(variable_name(field), "")
-    return text if is_set(text) else None
+def read_variable(field: str, environ: Mapping[str, str]) -> tuple[str, str | None]:
+    """Return the name and the text of the variable that sets a field; the text is None if it is unset.
+
+    The port is also read from `PORT` if `ASKD_PORT` is unset.
+    """
+    names = [variable_name(field), *([PLATFORM_PORT] if field == "port" else [])]
+    return next(((name, environ[name]) for name in names if is_set(environ.get(name, ""))), (names[0], None))
 
 
 def is_set(text: str) -> bool:

@@ -105,6 +105,18 @@ def choice(*words: str) -> Callable[[str], str]:
     return read
 
 
+def choices(*words: str) -> Callable[[str], tuple[str, ...]]:
+    """Return a reader for one or more of `words`, separated by commas, case-insensitive."""
+
+    def read(text: str) -> tuple[str, ...]:
+        parts = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+        if not parts or not set(parts) <= set(words):
+            raise ValueError(f"one or more of {', '.join(words)}, separated by commas")
+        return parts
+
+    return read
+
+
 def boolean(text: str) -> bool:
     """Read true, yes, on or 1 as True and false, no, off or 0 as False, case-insensitive."""
     word = text.strip().lower()

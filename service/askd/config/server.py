@@ -61,6 +61,19 @@ class ServerSettings:
         "then idle ones.",
         group="Connections",
     )
+    head_max_size: int = setting(
+        64 << 10,
+        fields.size(1 << 10, 1 << 20),
+        "Maximum size of the request line and the headers of a request together; larger ones get 431.",
+        group="Connections",
+    )
+    unsent_max_size: int = setting(
+        32 << 20,
+        fields.size(1 << 20, 1 << 40),
+        "Maximum size of all responses together that clients have not read yet. Beyond it, the connections that have "
+        "not read for the longest time are closed; a single response may be larger.",
+        group="Connections",
+    )
     header_timeout: float = setting(
         10.0,
         fields.duration(0.1, 3600.0),
@@ -100,7 +113,8 @@ class ServerSettings:
     port: int | None = setting(
         None,
         fields.integer(0, 65535),
-        "Port for requests (0 picks a free port and logs it). Unset: 2024, or the next free port if it is in use.",
+        "Port for requests (0 picks a free port and logs it). Unset: the variable PORT, which platforms set, else "
+        "2024, or the next free port if it is in use.",
         group="Listen",
     )
     ops_port: int | None = setting(
@@ -114,6 +128,12 @@ class ServerSettings:
         "",
         fields.path,
         "Path prefix of every endpoint except metrics and health checks, such as /answers. Unset: no prefix.",
+        group="Listen",
+    )
+    formats: tuple[str, ...] = setting(
+        ("ask",),
+        fields.choices("ask"),
+        "Formats to serve, separated by commas: ask (/ask).",
         group="Listen",
     )
     cors_origins: tuple[str, ...] = setting(

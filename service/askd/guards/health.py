@@ -7,9 +7,11 @@ result from any thread, so they work while the event loop is blocked.
 import asyncio
 import enum
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
+
+from askd.drain_state import DrainState
 
 READINESS_STALL_TIMEOUT = 5.0
 """Seconds without a heartbeat after which readiness fails: longer than load causes."""
@@ -51,26 +53,98 @@ class ProbeResult(msgspec.Struct, frozen=True):
         return "; ".join(f"{check.name}: {check.detail}" for check in self.checks if not check.ok)
 
 
-class Health:
-    """State that probes read.
+class AnswererHealth:
+    """State of one answerer that probes read.
 
     Args:
-        stall_timeout: Seconds without a heartbeat, or with all slots held by detached calls, until a probe fails.
+        name: Name of the answerer if the server has several; it is part of the names of the checks.
+        stall_timeout: Seconds with all slots held by detached calls until readiness fails.
         clock: Monotonic clock, in seconds.
     """
 
-    def __init__(self, stall_timeout: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, stall_timeout: float, clock: Callable[[], float]) -> None:
+        self._suffix = f":{name}" if name else ""
+        self._stall_timeout = stall_timeout
+        self._clock = clock
+        self._ready_hook_check = CheckResult(f"ready_hook{self._suffix}", ok=True, detail="not defined")
+        self._exhausted: tuple[float, int] | None = None
+        self.load_check = CheckResult(f"answerer{self._suffix}", ok=False, detail="not loaded yet")
+        self.is_loaded = False
+        """Whether the answerer has been loaded."""
+        self.load_error = ""
+        """One line about why the code cannot be loaded until it is changed. Only set under `--reload`."""
+
+    def set_progress(self, line: str) -> None:
+        """Set the progress of loading the answerer, for the startup probe."""
+        self._set_load_check(line, ok=False)
+
+    def set_loaded(self, name: str) -> None:
+        """Record that the answerer is loaded; `name` is shown by the probes."""
+        self._set_load_check(name, ok=True)
+        self.is_loaded = True
+
+    def set_load_failed(self, message: str) -> None:
+        """Record why the answerer could not be loaded, in one line."""
+        self._set_load_check(message, ok=False)
+        self.load_error = message
+
+    def set_ready_hook_result(self, *, ok: bool, detail: str) -> None:
+        """Record the last result of the user's ready hook."""
+        detail = detail or ("ready" if ok else "not ready")
+        self._ready_hook_check = CheckResult(f"ready_hook{self._suffix}", ok=ok, detail=detail)
+
+    def set_exhausted(self, since: float | None, slots: int) -> None:
+        """Record since when (in seconds of the clock) detached calls hold all slots. None if they do not."""
+        self._exhausted = None if since is None else (since, slots)
+
+    def check_readiness(self) -> tuple[CheckResult, ...]:
+        """Check whether the answerer is loaded, its ready hook succeeds, and it has slots left."""
+        return self.load_check, self._ready_hook_check, self._check_slots()
+
+    def _set_load_check(self, detail: str, *, ok: bool) -> None:
+        self.load_check = CheckResult(self.load_check.name, ok=ok, detail=detail)
+
+    def _check_slots(self) -> CheckResult:
+        name = f"slots{self._suffix}"
+        if self._exhausted is None:
+            return CheckResult(name, ok=True, detail="not blocked by detached calls")
+        since, slots = self._exhausted
+        seconds = max(self._clock() - since, 0.0)
+        detail = f"all {slots} held by detached calls for {seconds:.1f}s, limit {self._stall_timeout:g}s"
+        return CheckResult(name, ok=seconds <= self._stall_timeout, detail=detail)
+
+
+class Health:
+    """State of the server that probes read. It is ready if all its answerers are.
+
+    Args:
+        stall_timeout: Seconds without a heartbeat, or with all slots held by detached calls, until a probe fails.
+        names: Names of the answerers. The only one may have an empty name.
+        clock: Monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self, stall_timeout: float, names: Iterable[str] = ("",), *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stall_timeout = stall_timeout
         self._clock = clock
         self._last_heartbeat = clock()
-        self._answerer_check = CheckResult("answerer", ok=False, detail="not loaded yet")
-        self._ready_hook_check = CheckResult("ready_hook", ok=True, detail="not defined")
-        self._exhausted: tuple[float, int] | None = None
-        self.phase = Phase.STARTING
-        self.is_loaded = False
-        """Whether the answerer has been loaded. The phase does not show it: a drain may begin before the load ends."""
-        self.load_error = ""
-        """One line about why the code cannot be loaded until it is changed. Only set under `--reload`."""
+        self.drain_state = DrainState()
+        """Whether the server is about to stop."""
+        self.answerers = {name: AnswererHealth(name, stall_timeout, clock) for name in names}
+        """State of each answerer, by its name."""
+
+    @property
+    def phase(self) -> Phase:
+        """Phase of the server."""
+        if self.drain_state.is_draining:
+            return Phase.DRAINING
+        return Phase.READY if self.is_loaded else Phase.STARTING
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether all answerers are loaded. The phase does not show it: a drain may begin before the load ends."""
+        return all(answerer.is_loaded for answerer in self.answerers.values())
 
     def record_heartbeat(self) -> None:
         """Record that the event loop is running."""
@@ -81,55 +155,21 @@ class Health:
         """Seconds since the last heartbeat."""
         return max(self._clock() - self._last_heartbeat, 0.0)
 
-    def set_progress(self, line: str) -> None:
-        """Set the progress of loading the answerer, for the startup probe."""
-        self._answerer_check = CheckResult("answerer", ok=False, detail=line)
-
-    def set_loaded(self, name: str) -> None:
-        """Record that the answerer is loaded. A server that is draining keeps draining."""
-        self._answerer_check = CheckResult("answerer", ok=True, detail=name)
-        self.is_loaded = True
-        if self.phase is Phase.STARTING:
-            self.phase = Phase.READY
-
-    def set_load_failed(self, message: str) -> None:
-        """Record why the answerer could not be loaded, in one line."""
-        self._answerer_check = CheckResult("answerer", ok=False, detail=message)
-        self.load_error = message
-
-    def set_ready_hook_result(self, *, ok: bool, detail: str) -> None:
-        """Record the last result of the user's ready hook."""
-        self._ready_hook_check = CheckResult("ready_hook", ok=ok, detail=detail or ("ready" if ok else "not ready"))
-
-    def set_exhausted(self, since: float | None, slots: int) -> None:
-        """Record since when (in seconds of the clock) detached calls hold all slots. None if they do not."""
-        self._exhausted = None if since is None else (since, slots)
-
-    def set_draining(self) -> None:
-        """Record that the server is about to stop."""
-        self.phase = Phase.DRAINING
-
     def check_liveness(self) -> ProbeResult:
         """Check only the event loop, because a restart fixes nothing else."""
         return ProbeResult((self._check_event_loop(self._stall_timeout),))
 
     def check_readiness(self) -> ProbeResult:
         """Check whether the server should receive requests."""
-        phase = CheckResult("phase", ok=self.phase is not Phase.DRAINING, detail=self.phase.value)
+        phase = self.phase
+        phase_check = CheckResult("phase", ok=phase is not Phase.DRAINING, detail=phase.value)
         event_loop = self._check_event_loop(min(READINESS_STALL_TIMEOUT, self._stall_timeout))
-        return ProbeResult((event_loop, phase, self._answerer_check, self._ready_hook_check, self._check_slots()))
+        answerers = [check for answerer in self.answerers.values() for check in answerer.check_readiness()]
+        return ProbeResult((event_loop, phase_check, *answerers))
 
     def check_startup(self) -> ProbeResult:
-        """Check whether the answerer has been loaded. Still passes during the drain."""
-        return ProbeResult((self._answerer_check,))
-
-    def _check_slots(self) -> CheckResult:
-        if self._exhausted is None:
-            return CheckResult("slots", ok=True, detail="not blocked by detached calls")
-        since, slots = self._exhausted
-        seconds = max(self._clock() - since, 0.0)
-        detail = f"all {slots} held by detached calls for {seconds:.1f}s, limit {self._stall_timeout:g}s"
-        return CheckResult("slots", ok=seconds <= self._stall_timeout, detail=detail)
+        """Check whether the answerers have been loaded. Still passes during the drain."""
+        return ProbeResult(tuple(answerer.load_check for answerer in self.answerers.values()))
 
     def _check_event_loop(self, limit: float) -> CheckResult:
         seconds = self.seconds_since_heartbeat
@@ -147,14 +187,14 @@ async def run_heartbeat(health: Health, observe_lag: Callable[[float], None]) ->
         health.record_heartbeat()
 
 
-async def poll_ready_hook(health: Health, ready: Callable[[], Awaitable[tuple[bool, str]]]) -> None:
+async def poll_ready_hook(health: AnswererHealth, ready: Callable[[], Awaitable[tuple[bool, str]]]) -> None:
     """Call the ready hook every second until cancelled."""
     while True:
         await call_ready_hook(health, ready)
         await asyncio.sleep(READY_HOOK_INTERVAL)
 
 
-async def call_ready_hook(health: Health, ready: Callable[[], Awaitable[tuple[bool, str]]]) -> None:
+async def call_ready_hook(health: AnswererHealth, ready: Callable[[], Awaitable[tuple[bool, str]]]) -> None:
     """Call the ready hook once. A hook that raises or times out counts as not ready."""
     try:
         async with asyncio.timeout(READY_HOOK_INTERVAL):

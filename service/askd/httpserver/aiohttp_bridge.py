@@ -39,7 +39,7 @@ class AiohttpBridge(asyncio.Transport):
         """Whether a part of the response was written."""
         self.interruption: Problem | None = None
         """Problem to respond with because the handler was cancelled, or None."""
-        self._is_closed = False
+        self._is_closed = self._is_reading_paused = False
         self._handler.connection_made(self)
 
     # Called by the connection
@@ -58,9 +58,9 @@ class AiohttpBridge(asyncio.Transport):
         request = self._request
         if request is None or request.head is None:
             return
-        chunks, request.chunks = request.chunks, []
-        for chunk in chunks:
-            self._handler.data_received(b"%x\r\n%b\r\n" % (len(chunk), chunk) if request.head.is_chunked else chunk)
+        if request.body:
+            data, request.body = bytes(request.body), bytearray()
+            self._handler.data_received(b"%x\r\n%b\r\n" % (len(data), data) if request.head.is_chunked else data)
         if request.is_complete:
             if request.head.is_chunked:
                 self._handler.data_received(b"0\r\n\r\n")
@@ -97,6 +97,8 @@ class AiohttpBridge(asyncio.Transport):
     def begin(self) -> None:
         """Make the current task the one that `interrupt` cancels."""
         self._task = asyncio.current_task()
+        if self.interruption is not None and self._task is not None:  # interrupted before the handler began
+            self._task.cancel()
 
     def finish(self, response: web.StreamResponse) -> None:
         """End the request after its response was written in full."""
@@ -141,7 +143,8 @@ class AiohttpBridge(asyncio.Transport):
 
     def is_closing(self) -> bool:
         """Return whether the connection closes as soon as all bytes are sent."""
-        return self._is_closed or self.connection.is_closing
+        transport = self.connection.transport
+        return self._is_closed or transport is None or transport.is_closing()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return information about the transport to the client."""
@@ -155,11 +158,14 @@ class AiohttpBridge(asyncio.Transport):
 
     def pause_reading(self) -> None:
         """Stop reading the body, because the handler does not keep up."""
+        self._is_reading_paused = True
         self.connection.pause_body(paused=True)
 
     def resume_reading(self) -> None:
         """Read the body again."""
-        self.connection.pause_body(paused=False)
+        if self._is_reading_paused:  # aiohttp calls this for each request with a body
+            self._is_reading_paused = False
+            self.connection.pause_body(paused=False)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return aiohttp's handler."""

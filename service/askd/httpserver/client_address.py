@@ -40,13 +40,10 @@ class ClientAddressResolver:
 
     def __init__(self, trusted: Sequence[str]) -> None:
         self._trusted_networks = tuple(map(ipaddress.ip_network, trusted))
+        self.trusts_proxies = bool(self._trusted_networks)
+        """Whether the client may be another than the peer."""
         self._resolve_headers_cached = lru_cache(maxsize=ADDRESS_CACHE_SIZE)(self._resolve_headers)
         self._is_trusted_cached = lru_cache(maxsize=ADDRESS_CACHE_SIZE)(self._is_trusted)
-
-    @property
-    def trusts_proxies(self) -> bool:
-        """Whether the client may be another than the peer."""
-        return bool(self._trusted_networks)
 
     def resolve(self, peer: str | None, headers: Headers) -> str:
         """Return the client address, or an empty string if the peer is a Unix socket."""

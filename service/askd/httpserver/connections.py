@@ -6,15 +6,16 @@ are injected. It is not thread-safe, except for `statistics`.
 """
 
 import asyncio
-import contextlib
 import enum
 import random
-import resource
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import msgspec
+
+from askd.drain_state import DrainState
+from askd.httpserver.shared_limit import SharedByteLimit
 
 DEADLINE_GRACE: Final = 1.0
 """Seconds after the deadline of a request before its connection is closed, so that the normal 504 is sent first."""
@@ -26,28 +27,10 @@ SWEEP_BATCH_SIZE: Final = 5000
 """Connections checked per sweep. Limits a sweep to a few milliseconds; the next sweep continues with the rest."""
 SWEEP_INTERVAL: Final = 0.25
 """Seconds between two sweeps. A connection may be closed this much too late."""
+SMALL_REQUEST: Final = 4096
+"""Bytes up to which a request does not count: refusing it would free little."""
 IDLE_SCAN_INTERVAL: Final = 0.05
 """Minimum seconds between two scans for idle connections, so that a flood of new connections does not scan for each."""
-
-
-RESERVED_DESCRIPTORS: Final = 128
-"""File descriptors that connections leave to the ops port, the log, Redis and the user's code."""
-
-
-def raise_descriptor_limit() -> None:
-    """Raise the soft limit of file descriptors of this process to the hard one: many systems start with 1,024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit than it reports
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def bounded_by_descriptors(max_connections: int) -> int:
-    """Return how many of these connections the process can open: at least 1."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return max_connections
-    return max(min(max_connections, soft - RESERVED_DESCRIPTORS), 1)
 
 
 class CloseReason(enum.StrEnum):
@@ -63,6 +46,10 @@ class CloseReason(enum.StrEnum):
     AGE = "age"
     LIMIT = "limit"
     """Evicted to make room for a new connection."""
+    RECEIVED_BYTES = "received_bytes"
+    """Refused because all connections together hold too many bytes of requests."""
+    UNSENT_BYTES = "unsent_bytes"
+    """Evicted because all connections together hold too many bytes that their clients do not read."""
     REFUSED = "refused"
     """Refused because the connection limit was reached."""
     MALFORMED = "malformed"
@@ -76,9 +63,15 @@ class CloseReason(enum.StrEnum):
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Maximum number of connections, and their timeouts in seconds. `max_age` 0 disables the maximum age."""
+    """Maximum number of connections, of bytes that all of them hold, and their timeouts in seconds.
+
+    `received_bytes` limits requests that have no response yet, `unsent_bytes` responses. `max_age` 0 disables the
+    maximum age.
+    """
 
     max_connections: int = 1000
+    received_bytes: int = 32 << 20
+    unsent_bytes: int = 32 << 20
     header_timeout: float = 10.0
     write_timeout: float = 20.0
     keepalive_timeout: float = 75.0
@@ -138,6 +131,18 @@ class ManagedConnection(Protocol):
     def buffered_bytes(self) -> int:
         """Bytes that are written but not yet sent."""
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Memory of the writes that are not sent in full. Only counted while the write buffer is full."""
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes received of an unfinished head, of the request in flight, and of requests that wait for it."""
+
+    @property
+    def refusal_order(self) -> tuple[bool, float]:
+        """Sort key of the order in which requests are refused if all of them hold too many bytes."""
+
     def close_with_reason(self, reason: CloseReason) -> None:
         """Close the connection. Must not call back into the manager."""
 
@@ -146,6 +151,8 @@ class ConnectionManager:
     """Tracks all open connections and closes those that exceed a limit.
 
     Args:
+        limits: The limits.
+        drain_state: Set by `drain`; shared with the probes. None creates one.
         clock: Returns seconds on a monotonic clock.
         random_float: Returns random numbers from 0 to 1, for the jitter of the maximum age.
     """
@@ -154,19 +161,37 @@ class ConnectionManager:
         self,
         limits: ConnectionLimits,
         *,
+        drain_state: DrainState | None = None,
         clock: Callable[[], float] = time.monotonic,
         random_float: Callable[[], float] = random.random,
     ) -> None:
         self.limits = limits
         self.clock = clock
         self._random_float = random_float
-        self._draining = False
+        self._drain_state = drain_state or DrainState()
         self._connections: dict[ManagedConnection, None] = {}  # oldest first
         # All connections without a complete request, and some that have received one since; oldest first.
         self._possibly_unused: dict[ManagedConnection, None] = {}
         self._sweep_backlog: list[ManagedConnection] = []  # not yet checked by the current round of sweeps
         self._eviction_candidates: list[tuple[float, ManagedConnection]] = []  # longest idle last
         self._next_idle_scan_at = float("-inf")
+        self._evicted: dict[ManagedConnection, CloseReason] = {}  # not closed yet
+        self.received_bytes = SharedByteLimit[ManagedConnection](
+            limits.received_bytes,
+            lambda: self._connections,
+            held_bytes=lambda connection: held if (held := connection.received_bytes) > SMALL_REQUEST else 0,
+            order=lambda connection: connection.refusal_order,
+            evict=lambda connection: connection.close_with_reason(CloseReason.RECEIVED_BYTES),
+        )
+        """Limit of the bytes received of requests that have no response yet."""
+        self.unsent_bytes = SharedByteLimit[ManagedConnection](
+            limits.unsent_bytes,
+            lambda: self._connections,
+            held_bytes=lambda connection: connection.unsent_bytes,
+            order=lambda connection: (False, connection.stalled_since or float("inf")),
+            evict=lambda connection: self._evict(connection, CloseReason.UNSENT_BYTES),
+        )
+        """Limit of the bytes that are written but not sent."""
         # Complete from the start: other threads iterate over it, and must not see its size change.
         self._closed_by_reason = dict.fromkeys(CloseReason, 0)
 
@@ -186,7 +211,7 @@ class ConnectionManager:
             if self.limits.max_age
             else float("inf")
         )
-        connection.close_after_response_reason = CloseReason.DRAIN if self._draining else None
+        connection.close_after_response_reason = CloseReason.DRAIN if self._drain_state.is_draining else None
         connection.flushed_bytes, connection.stalled_since = 0, None
         self._connections[connection] = self._possibly_unused[connection] = None
         return True
@@ -195,8 +220,19 @@ class ConnectionManager:
         """Return the open connections, oldest first."""
         return list(self._connections)
 
+    @property
+    def pending_evictions(self) -> int:
+        """Number of evicted connections whose descriptors are not free yet, because the event loop closes them."""
+        return len(self._evicted)
+
+    @property
+    def is_releasing_memory(self) -> bool:
+        """Whether connections with unsent bytes were evicted, and their memory is not free yet."""
+        return CloseReason.UNSENT_BYTES in self._evicted.values()
+
     def remove(self, connection: ManagedConnection, reason: CloseReason) -> None:
         """Unregister a closed connection. Evicted and refused connections are already counted."""
+        self._evicted.pop(connection, None)
         self._possibly_unused.pop(connection, None)
         if connection in self._connections:
             del self._connections[connection]
@@ -204,7 +240,7 @@ class ConnectionManager:
 
     def drain(self) -> None:
         """Close every connection, including new ones, after its next response."""
-        self._draining = True
+        self._drain_state.is_draining = True
         for connection in self._connections:
             connection.close_after_response_reason = CloseReason.DRAIN
 
@@ -272,7 +308,7 @@ class ConnectionManager:
             connection = next(iter(self._possibly_unused))
             del self._possibly_unused[connection]
             if not connection.has_received_request:
-                return self._evict(connection)
+                return self._evict(connection, CloseReason.LIMIT)
         if not self._eviction_candidates and now >= self._next_idle_scan_at:
             self._next_idle_scan_at = now + IDLE_SCAN_INTERVAL
             self._eviction_candidates = self._find_idle(now)
@@ -280,7 +316,7 @@ class ConnectionManager:
             idle_since, connection = self._eviction_candidates.pop()
             # A connection that was used since the scan has another `idle_since`.
             if connection in self._connections and connection.idle_since == idle_since and not connection.is_busy:
-                return self._evict(connection)
+                return self._evict(connection, CloseReason.LIMIT)
         return False
 
     def _find_idle(self, now: float) -> list[tuple[float, ManagedConnection]]:
@@ -295,9 +331,10 @@ class ConnectionManager:
         candidates = ((connection.idle_since or now, connection) for connection in idle)
         return sorted(candidates, key=lambda candidate: -candidate[0])
 
-    def _evict(self, connection: ManagedConnection) -> bool:
-        self.remove(connection, CloseReason.LIMIT)
-        connection.close_with_reason(CloseReason.LIMIT)
+    def _evict(self, connection: ManagedConnection, reason: CloseReason) -> bool:
+        self.remove(connection, reason)
+        self._evicted[connection] = reason
+        connection.close_with_reason(reason)
         return True
 
 

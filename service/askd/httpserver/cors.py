@@ -4,7 +4,8 @@ from collections.abc import Mapping, MutableMapping, Sequence
 
 EXPOSED_HEADERS = "ETag, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, X-Request-Id, X-Served-By"
 ALLOWED_HEADERS = (
-    "Accept, Authorization, Cache-Control, Content-Type, If-None-Match, X-Request-Id, X-Request-Timeout, traceparent"
+    "Accept, Authorization, Cache-Control, Content-Type, If-None-Match, MCP-Protocol-Version, Mcp-Method, Mcp-Name, "
+    "X-Request-Id, X-Request-Timeout, traceparent"
 )
 ALLOWED_METHODS = "GET, HEAD, POST, OPTIONS"
 PREFLIGHT_MAX_AGE = "600"
@@ -27,7 +28,8 @@ class CorsPolicy:
         """Whether any origin is allowed."""
         return bool(self._origins)
 
-    def _is_allowed(self, origin: str) -> bool:
+    def allows(self, origin: str) -> bool:
+        """Return whether pages of this origin may send requests."""
         return self._allows_any_origin or origin in self._origins
 
     def add_headers(self, request: Mapping[str, str], response: MutableMapping[str, str]) -> None:
@@ -39,7 +41,7 @@ class CorsPolicy:
         if not self._allows_any_origin:
             response["Vary"] = f"{vary}, Origin" if vary else "Origin"
         origin = request.get("Origin")
-        if origin and self._is_allowed(origin):
+        if origin and self.allows(origin):
             # `*`, not the echoed origin: the response is then the same for every origin, and caches can share it.
             response["Access-Control-Allow-Origin"] = "*" if self._allows_any_origin else origin
             response["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
@@ -48,7 +50,7 @@ class CorsPolicy:
     def preflight_headers(self, request: Mapping[str, str]) -> Mapping[str, str] | None:
         """Return the headers of the preflight response, or None if this is not a preflight or not allowed."""
         if not (
-            self._origins and "Access-Control-Request-Method" in request and self._is_allowed(request.get("Origin", ""))
+            self._origins and "Access-Control-Request-Method" in request and self.allows(request.get("Origin", ""))
         ):
             return None
         return {

@@ -1,10 +1,14 @@
-"""Transport of a connection whose first bytes are handled before the event loop has a transport for it."""
+"""Transport of a connection before the event loop has one for it: until its first bytes, or its TLS handshake."""
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+_MORE_FOLLOWS: Final = getattr(socket, "MSG_MORE", 0)
+"""Keeps the last packet back (Linux), so that the end of the connection goes with it: to send each packet of a refusal
+costs as much as to render it."""
 
 
 class EarlyTransport(asyncio.Transport):
@@ -12,43 +16,63 @@ class EarlyTransport(asyncio.Transport):
 
     Args:
         sock: The accepted, non-blocking socket.
+        peer_address: Address of the client, as `accept()` returns it.
         on_closed: Called when the socket was closed, because everything was sent.
+        is_tls: Whether a handshake follows. Nothing is written before it.
     """
 
-    def __init__(self, sock: socket.socket, on_closed: Callable[[], None]) -> None:
+    def __init__(
+        self, sock: socket.socket, peer_address: object, on_closed: Callable[[], None], *, is_tls: bool = False
+    ) -> None:
         super().__init__()
         self._sock = sock
+        self._peer_address = peer_address
         self._on_closed = on_closed
+        self._is_tls = is_tls
+        self.close_socket: Callable[[], object] = sock.close
+        """Closes the socket. Replaced while the event loop uses it."""
+        self.bytes_came_later = False
+        """Whether the first bytes arrived after the accept."""
         self.unsent = b""
-        """Bytes that the socket did not take."""
+        """Bytes that are not sent yet, or that the socket did not take."""
+        self.holds_writes = False
+        """Whether writes wait for `flush()` or `close()`."""
         self._is_closing = False
         self.is_closed = False
         """Whether the socket is closed."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send the data."""
-        if self.is_closed:
+        if self.is_closed or self._is_tls:
             return
-        if self.unsent:
-            self.unsent += data
-            return
-        try:
-            sent = self._sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:  # the client has disconnected
-            sent = len(data)
-        self.unsent = bytes(data[sent:])
+        is_first = not self.unsent
+        self.unsent += data
+        if is_first and not self.holds_writes:
+            self.flush()
+
+    def flush(self, flags: int = 0) -> None:
+        """Send what was written. From now on, writes are sent at once."""
+        self.holds_writes = False
+        if self.unsent and not self.is_closed:
+            try:
+                self.unsent = self.unsent[self._sock.send(self.unsent, flags) :]
+            except BlockingIOError:
+                return
+            except OSError:  # the client has disconnected
+                self.unsent = b""
 
     def close(self) -> None:
         """Close the connection: now if everything was sent, else when the event loop has sent the rest."""
         if not self._is_closing:
             self._is_closing = True
+            if self.holds_writes:
+                self.flush(_MORE_FOLLOWS)
             if not self.unsent:
                 self._close_socket()
 
     def can_write_eof(self) -> bool:
-        """Return whether the client can be told that nothing follows, which requires that everything was sent."""
+        """Send what was kept, and return whether all is sent, so that the client can be told that nothing follows."""
+        self.flush()
         return not self.unsent
 
     def write_eof(self) -> None:
@@ -64,7 +88,7 @@ class EarlyTransport(asyncio.Transport):
     def _close_socket(self) -> None:
         if not self.is_closed:
             self.is_closed = True
-            self._sock.close()
+            self.close_socket()
             self._on_closed()
 
     def is_closing(self) -> bool:
@@ -73,14 +97,7 @@ class EarlyTransport(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return the socket, or the address of the peer."""
-        if name == "socket":
-            return self._sock
-        if name == "peername" and not self.is_closed:
-            try:
-                return self._sock.getpeername()
-            except OSError:  # the client has disconnected
-                return default
-        return default
+        return {"socket": self._sock, "peername": self._peer_address}.get(name, default)
 
     def get_write_buffer_size(self) -> int:
         """Return the number of bytes that are not sent yet."""

@@ -6,7 +6,10 @@ A template is cut from a response that was rendered and serialized in full, so t
 import re
 import time
 from email.utils import formatdate
+from time import monotonic
 from typing import Final, NamedTuple
+
+from askd.context import RequestContext
 
 _CACHE_HEADERS_PATTERN: Final = re.compile(rb"(.*\r\n)Cache-Status: [^\r]*\r\nAge: [^\r]*\r\n(.*)", re.DOTALL)
 _VARIABLE_HEADERS_PATTERN: Final = re.compile(
@@ -21,7 +24,7 @@ _HEADERS_END: Final = b"\r\n\r\n"
 class ResponseTemplate(NamedTuple):
     """A whole response without its request id, timings, date and cache headers, as the parts between them.
 
-    The order of the slots is that of `Instrumentation.add_headers` and `messages.serialize_response`.
+    The order of the slots is that of `Instrumentation.add_headers` and `responses.serialize_response`.
     """
 
     before_cache_headers: bytes
@@ -32,9 +35,9 @@ class ResponseTemplate(NamedTuple):
     after_date: tuple[bytes, ...]
     """Everything after the date, split at each occurrence of the request id."""
 
-    def render(self, request_id: str, server_timing: str, cache_headers: bytes = b"") -> bytes:
-        """Return a response. `cache_headers` are complete header lines."""
-        id_bytes = request_id.encode()
+    def render(self, context: RequestContext, cache_headers: bytes = b"") -> bytes:
+        """Return the response to a request. `cache_headers` are complete header lines."""
+        id_bytes = context.request_id.encode()
         before_cache, before_id, before_timing, before_date, after = self
         rest = after[0] if len(after) == 1 else id_bytes.join(after)
         return b"".join(
@@ -44,9 +47,9 @@ class ResponseTemplate(NamedTuple):
                 before_id,
                 id_bytes,
                 before_timing,
-                server_timing.encode(),
+                format_server_timing(context, monotonic()).encode(),
                 before_date,
-                http_date_bytes(),
+                _current_date()[2],
                 rest,
             )
         )
@@ -60,19 +63,19 @@ class HeadersTemplate(NamedTuple):
     before_content_length: bytes
     before_date: bytes
 
-    def render(self, request_id: str, server_timing: str, body: bytes) -> bytes:
-        """Return a response with this body."""
+    def render(self, context: RequestContext, body: bytes) -> bytes:
+        """Return the response to a request, with this body."""
         before_id, before_timing, before_length, before_date = self
         return b"".join(
             (
                 before_id,
-                request_id.encode(),
+                context.request_id.encode(),
                 before_timing,
-                server_timing.encode(),
+                format_server_timing(context, monotonic()).encode(),
                 before_length,
                 b"%d" % len(body),
                 before_date,
-                http_date_bytes(),
+                _current_date()[2],
                 _HEADERS_END,
                 body,
             )
@@ -129,6 +132,31 @@ def make_response_template(
         before_date,
         (rest,) if request_id is None else tuple(rest.split(request_id.encode())),
     )
+
+
+def format_server_timing(context: RequestContext, now: float) -> str:
+    """Return the value of `Server-Timing`: the stages so far and the total, in milliseconds.
+
+    Args:
+        context: The request.
+        now: Seconds of `time.monotonic`.
+    """
+    stages = context.stages
+    parts = []
+    if stages.auth is not None:
+        parts.append(f"auth;dur={stages.auth * 1e3:.3f}")
+    if stages.rate_limit is not None:
+        parts.append(f"rate_limit;dur={stages.rate_limit * 1e3:.3f}")
+    if stages.cache is not None:
+        parts.append(f"cache;dur={stages.cache * 1e3:.3f}")
+    if stages.queue is not None:
+        parts.append(f"queue;dur={stages.queue * 1e3:.3f}")
+    if stages.answerer is not None:
+        parts.append(f"answerer;dur={stages.answerer * 1e3:.3f}")
+    if stages.render is not None:
+        parts.append(f"render;dur={stages.render * 1e3:.3f}")
+    parts.append(f"total;dur={(now - context.arrived_at) * 1e3:.3f}")
+    return ", ".join(parts)
 
 
 def http_date() -> str:

@@ -105,6 +105,14 @@ TOO_MANY_CONNECTIONS: Final = _static_response(
     ),
     "Retry-After: 1",
 )
+TOO_MANY_RECEIVED_BYTES: Final = _static_response(
+    503,
+    "Service Unavailable",
+    _problem_json(
+        503, "Unavailable", "The server holds too many unfinished requests. Retry after a second, and send faster."
+    ),
+    "Retry-After: 1",
+)
 DEADLINE_EXCEEDED: Final = _static_response(
     504,
     "Gateway Timeout",
@@ -123,11 +131,6 @@ class RenderedResponse(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
-
-    @property
-    def has_unique_headers(self) -> bool:
-        """Whether the headers are specific to this answer or client, so that a headers template would not be reused."""
-        return self.status != HTTPStatus.OK or "ETag" in self.headers
 
     def to_aiohttp(self) -> web.Response:
         """Convert to an aiohttp response."""

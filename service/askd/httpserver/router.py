@@ -22,6 +22,10 @@ class Route(NamedTuple):
     """Whether its requests are left out of the access log and the request metrics."""
     requires_admission: bool = False
     """Whether its requests are subject to authentication and the rate limit."""
+    encode_problem: Callable[..., bytes] | None = None
+    """Encodes problems in the route's own format; None is problem+json."""
+    starts_trace: bool = True
+    """Whether the trace starts before the handler; otherwise the handler starts it, with the parent in the body."""
 
 
 Middleware = Callable[[Handler, Route], Handler]
@@ -53,6 +57,8 @@ class Router:
         template: str | None = None,
         quiet: bool = False,
         requires_admission: bool = False,
+        encode_problem: Callable[..., bytes] | None = None,
+        starts_trace: bool = True,
     ) -> None:
         """Add a path. GET also adds HEAD; OPTIONS and 405 responses list the methods.
 
@@ -64,10 +70,12 @@ class Router:
             quiet: Whether the requests are left out of the access log and the request metrics.
             requires_admission: Whether authentication and the rate limit apply. They never apply to OPTIONS (a
                 preflight carries no token) and to unsupported methods.
+            encode_problem: Encodes problems in the route's own format; None is problem+json.
+            starts_trace: Whether the trace starts before the handler.
         """
         methods = sorted({"OPTIONS", *handlers} | ({"HEAD"} if "GET" in handlers else set()))
-        open_route = Route(template or path or "/", quiet)
-        handler_route = open_route._replace(requires_admission=requires_admission)
+        open_route = Route(template or path or "/", quiet, encode_problem=encode_problem)
+        handler_route = open_route._replace(requires_admission=requires_admission, starts_trace=starts_trace)
 
         async def method_not_allowed(request: web.Request) -> web.StreamResponse:
             raise MethodNotAllowed(request.method[:20], methods)

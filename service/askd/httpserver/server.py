@@ -12,11 +12,15 @@ from askd.errors import Problem
 from askd.httpserver.acceptor import Acceptor, total_queue_length
 from askd.httpserver.connections import CloseReason, ConnectionManager, PeriodicSweep
 from askd.httpserver.protocol import HttpConnection
-from askd.httpserver.request_parser import MAX_HEAD_SIZE, RequestHead
+from askd.httpserver.request_parser import DEFAULT_MAX_HEAD_SIZE, HeadCache, RequestHead
 from askd.httpserver.write_batch import WriteBatch
 
 KEEPALIVE_DISABLED: Final = 86_400.0 * 365
 """Keep-alive time-out of aiohttp in seconds. The sweep closes idle connections; aiohttp does not see most requests."""
+MAX_PENDING_EVICTIONS: Final = 32
+"""Evicted connections that are not closed yet with which accepting waits, so that their descriptors are free first."""
+HALF_CLOSE_WINDOW: Final = 0.1
+"""Seconds after a request in which the end of the client's input does not mean that the client has left."""
 
 MalformedRequestCallback = Callable[[int, str], None]
 """Called with the response status and the client address of each malformed request."""
@@ -51,6 +55,7 @@ class HttpServer:
         on_accept_delay: Called with seconds that a connection waited in the kernel with its first bytes (a sample).
         fast_path: Answers `GET /ask` without aiohttp. None leaves every request to aiohttp.
         max_line_size: Maximum length of a request target in bytes.
+        max_head_size: Maximum length of a request line and its headers together in bytes.
         lingering_time: Seconds for which an unread body is discarded after the response.
         shutdown_timeout: Seconds that `close` waits for requests in flight.
     """
@@ -65,6 +70,7 @@ class HttpServer:
         on_accept_delay: Callable[[float], None] = lambda _seconds: None,
         fast_path: FastPathHandler | None = None,
         max_line_size: int = 8190,
+        max_head_size: int = DEFAULT_MAX_HEAD_SIZE,
         lingering_time: float = 2.0,
         shutdown_timeout: float = 1.0,
     ) -> None:
@@ -75,9 +81,10 @@ class HttpServer:
         self._on_sweep = on_sweep
         self._on_accept_delay = on_accept_delay
         self.fast_path = fast_path
-        self.max_line_size = max_line_size
-        self.cached_heads: dict[bytes, RequestHead] = {}
-        """Parsed heads of requests without a body, by their bytes: clients repeat them."""
+        self.max_line_size, self.max_head_size = max_line_size, max_head_size
+        self.cached_heads = HeadCache()
+        self.half_close_window = HALF_CLOSE_WINDOW
+        """See HALF_CLOSE_WINDOW."""
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -85,8 +92,8 @@ class HttpServer:
             keepalive_timeout=KEEPALIVE_DISABLED,
             lingering_time=lingering_time,
             # The parser of this package has smaller limits.
-            max_line_size=2 * MAX_HEAD_SIZE,
-            max_field_size=2 * MAX_HEAD_SIZE,
+            max_line_size=2 * max_head_size,
+            max_field_size=2 * max_head_size,
             max_headers=256,
             shutdown_timeout=shutdown_timeout,
         )
@@ -101,7 +108,12 @@ class HttpServer:
         await self._runner.setup()
 
     def listen(
-        self, listener: socket.socket, *, tls: ssl.SSLContext | None = None, handshake_timeout: float = 10.0
+        self,
+        listener: socket.socket,
+        *,
+        tls: ssl.SSLContext | None = None,
+        handshake_timeout: float = 10.0,
+        spare_descriptors: int = 0,
     ) -> None:
         """Accept connections on a listening, non-blocking socket.
 
@@ -109,13 +121,16 @@ class HttpServer:
             listener: The socket.
             tls: TLS context, or None for plain HTTP.
             handshake_timeout: Seconds for the TLS handshake.
+            spare_descriptors: See `Acceptor`.
         """
         acceptor = Acceptor(
             listener,
-            lambda is_early: HttpConnection(self, is_early=is_early),
+            lambda: HttpConnection(self),
+            may_accept=lambda: self.connections.pending_evictions < MAX_PENDING_EVICTIONS,
             on_accept_delay=self._on_accept_delay,
             tls=tls,
             handshake_timeout=handshake_timeout,
+            spare_descriptors=spare_descriptors,
         )
         self._acceptors.append(acceptor)
         acceptor.start()
@@ -131,15 +146,16 @@ class HttpServer:
         """Number of connections that wait in the kernel to be accepted. Safe to call from any thread."""
         return total_queue_length(self._acceptors)
 
+    @property
+    def accept_pauses(self) -> int:
+        """How often a listener has paused because descriptors or memory had run out. Safe to call from any thread."""
+        return sum(acceptor.pauses for acceptor in self._acceptors)
+
     def sweep(self) -> None:
         """Close the connections that have exceeded a limit."""
         for callback in self._on_sweep:
             callback()
         self.connections.sweep()
-
-    def drain(self) -> None:
-        """Close every connection after its next response."""
-        self.connections.drain()
 
     def stop_listening(self, *, accept_waiting: bool = True) -> None:
         """Close the listeners; first accept the connections that wait, unless another process takes them."""
@@ -156,7 +172,7 @@ class HttpServer:
     async def close(self) -> None:
         """Stop listening, close the connections after their requests in flight, and clean up the app."""
         self.stop_listening()
-        self.drain()
+        self.connections.drain()
         for connection in self.connections.all():
             if isinstance(connection, HttpConnection) and not connection.is_busy:
                 connection.close()

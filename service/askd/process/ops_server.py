@@ -24,8 +24,11 @@ from askd.telemetry import log_config
 from askd.telemetry.metrics import Metrics
 from askd.telemetry.watchdog import block_sigusr1
 
-OPS_CONNECTION_LIMITS: Final = ConnectionLimits(max_connections=1000, max_age=0)
-"""Separate from the main port's, so that probes connect when that one is full. Scrapers keep connections at any age."""
+OPS_CONNECTION_LIMITS: Final = ConnectionLimits(max_connections=64, max_age=0)
+"""Separate from the main port's, so that probes connect when that one is full: half of the descriptors that it leaves.
+Scrapers keep connections at any age."""
+SPARE_DESCRIPTORS: Final = 8
+"""File descriptors of each listener for probes that connect when the user's code has used up all others."""
 STOP_TIMEOUT: Final = 1.0
 """Seconds that `stop` waits for the thread."""
 
@@ -85,7 +88,7 @@ class OpsServer:
         )
         await server.start()
         for listener in self.listeners:
-            server.listen(listener)
+            server.listen(listener, spare_descriptors=SPARE_DESCRIPTORS)
         self._started_event.set()
         await self._stop_event.wait()
         await server.close()

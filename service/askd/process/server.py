@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import structlog
@@ -17,7 +17,7 @@ from aiohttp import web
 from askd import __version__
 from askd.api.metric_collectors import collect_certificate_metrics
 from askd.app import (
-    ANSWERER,
+    ANSWERERS,
     HEALTH,
     INSTRUMENTATION,
     LOAD_TASK,
@@ -29,12 +29,12 @@ from askd.app import (
 from askd.config import Settings
 from askd.errors import LoadError
 from askd.httpserver import sockets
-from askd.httpserver.connections import RESERVED_DESCRIPTORS, bounded_by_descriptors, raise_descriptor_limit
+from askd.httpserver.descriptors import RESERVED_DESCRIPTORS, bounded_by_descriptors, raise_descriptor_limit
 from askd.httpserver.tls import CertificateReloader
 from askd.lifespan import run_in_background
 from askd.process import shutdown
 from askd.process.ops_server import OpsServer
-from askd.process.startup import format_banner, open_configured_listeners
+from askd.process.startup import describe_answerers, format_banner, open_configured_listeners
 from askd.telemetry import log_config, tracing
 from askd.telemetry.log_stream import log_stream
 from askd.telemetry.watchdog import Watchdog
@@ -107,14 +107,25 @@ class Server:
             else None
         )
         self._server = create_server(app, shutdown_timeout=shutdown.INTERRUPT_GRACE_PERIOD)
-        self._drain_timeout = settings.effective_drain_timeout(app[ANSWERER].kind)
         self.thread_join_timeout = settings.flush_timeout
         """Seconds to wait for threads of the user's code at the end."""
         self._tls = _create_tls(settings, app)
         self._stop_event = asyncio.Event()
         self._stop_signal = signal.SIGTERM
         """The signal that set `_stop_event`."""
-        self._shutdown_log = shutdown.ShutdownLog("debug" if log_stream.is_terminal else "info")
+        self._shutdown = shutdown.GracefulShutdown(
+            self._server,
+            app[INSTRUMENTATION],
+            app[REQUEST_TRACER],
+            limits=shutdown.ShutdownLimits(
+                drain_delay=settings.drain_delay,
+                finish_requests=max(settings.effective_drain_timeout(each.answerer.kind) for each in app[ANSWERERS]),
+                close_answerer=settings.shutdown_timeout,
+                flush_telemetry=settings.flush_timeout,
+            ),
+            stop_probes=self._stop_probes,
+            log_level="debug" if log_stream.is_terminal else "info",
+        )
         self._final_event = "stopped"
 
     async def serve(self) -> int:
@@ -128,24 +139,14 @@ class Server:
         await self._server.start()
         await self._start_listening()
         exit_code = await self._run_until_stopped(started)
-        await self._shut_down()
+        await self._shutdown.finish()
         _log.info(self._final_event, exit_code=exit_code)
         return exit_code
 
-    async def _shut_down(self) -> None:
-        """Run steps 3 to 6 of the shutdown."""
-        app, step = self._app, self._shutdown_log.step
-        with step("stop_listening"):
-            self._server.stop_listening()
-        with step("finish_requests", self._drain_timeout):
-            await shutdown.finish_requests(self._server, app[INSTRUMENTATION], timeout=self._drain_timeout)
-        with step("close_answerer", self._settings.shutdown_timeout):
-            await self._server.close()
+    def _stop_probes(self) -> None:
         self._watchdog.stop()
-        with step("flush_telemetry", self._settings.flush_timeout):
-            if self._ops_server:
-                self._ops_server.stop()
-            await shutdown.flush_telemetry(app[REQUEST_TRACER], self._settings.flush_timeout)
+        if self._ops_server:
+            self._ops_server.stop()
 
     def _start_ops_server(self) -> None:
         """Answer probes from the start if they have a separate port."""
@@ -171,12 +172,13 @@ class Server:
         if load.done():
             error = load.exception()
             if not self._should_keep_serving(error):
-                self._shutdown_log.level = "debug"  # a failed start, not a shutdown
+                self._shutdown.log_level = "debug"  # a failed start, not a shutdown
                 return EXIT_START_FAILED
             self._announce()
             if error is None:
                 duration_ms = round((time.perf_counter() - started) * 1000, 1)
-                self._log_start("ready", **self._answerer_fields(), duration_ms=duration_ms)
+                for fields in self._answerer_fields():
+                    self._log_start("ready", **fields, duration_ms=duration_ms)
         await stop
         await self._start_draining(self._stop_signal)
         return 0
@@ -186,7 +188,12 @@ class Server:
         if not log_stream.is_terminal or log_stream.level > logging.INFO:
             return
         log_stream.msg(
-            format_banner(self._settings, self._app[ANSWERER], **self._urls(), port_conflict=self._port_conflict)
+            format_banner(
+                self._settings,
+                describe_answerers(self._app[ANSWERERS]),
+                **self._urls(),
+                port_conflict=self._port_conflict,
+            )
         )
         defaults = Settings().as_redacted_dict()
         changed = {name: value for name, value in self._settings.as_redacted_dict().items() if value != defaults[name]}
@@ -205,20 +212,14 @@ class Server:
         return load_error is None
 
     async def _start_draining(self, stop_signal: signal.Signals) -> None:
-        """Run steps 1 and 2 of the shutdown. SIGINT skips the drain delay: no load balancer is involved."""
-        with self._shutdown_log.step("fail_readiness"):
-            self._app[HEALTH].set_draining()
-            self._server.drain()
-        delay = 0.0 if stop_signal is signal.SIGINT else self._settings.drain_delay
-        in_flight = self._app[INSTRUMENTATION].in_flight
-        _log.info("draining", signal=stop_signal.name, delay_seconds=delay, in_flight=in_flight)
-        with self._shutdown_log.step("drain_delay", delay):
-            await asyncio.sleep(delay)
+        await self._shutdown.begin(stop_signal)
 
     def _install_signal_handlers(self) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(log_config.handle_loop_exception)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # started by nohup: goes on when the terminal is closed
             loop.add_signal_handler(number, self._on_signal, number)
         loop.add_signal_handler(signal.SIGUSR2, self._toggle_debug)
         # Not through the loop: SIGUSR1 asks for the stacks when the loop is blocked.
@@ -236,9 +237,12 @@ class Server:
     def _toggle_debug(self) -> None:
         _log.warning("log_level_changed", new_level=log_config.toggle_debug(self._settings.log_level))
 
-    def _answerer_fields(self) -> dict[str, str]:
-        answerer = self._app[ANSWERER]
-        return {"answerer": answerer.name, "kind": answerer.kind, "answerer_version": answerer.version}
+    def _answerer_fields(self) -> Iterator[dict[str, str]]:
+        """Yield the fields of each answerer."""
+        for served in self._app[ANSWERERS]:
+            answerer = served.answerer
+            path = {"path": served.path} if served.name else {}
+            yield {"answerer": answerer.name, **path, "kind": answerer.kind, "answerer_version": answerer.version}
 
     def _urls(self) -> dict[str, str]:
         """Return the base URL and, if there is one, the URL of the ops port."""

@@ -3,10 +3,10 @@
 import structlog
 
 from askd import __version__
+from askd.api.served_answerers import ServedAnswerers
 from askd.config import Settings
 from askd.config.server import DEFAULT_PORT
 from askd.httpserver import sockets
-from askd.models import Answerer
 from askd.telemetry.log_stream import log_stream
 
 _log = structlog.get_logger("askd")
@@ -21,23 +21,31 @@ def open_configured_listeners(settings: Settings) -> sockets.Listeners:
 
 
 def format_banner(
-    settings: Settings, answerer: Answerer, *, url: str, ops_url: str | None = None, port_conflict: str = ""
+    settings: Settings, served: str, *, url: str, ops_url: str | None = None, port_conflict: str = ""
 ) -> str:
     """Return the banner, at most five lines, which replaces the events `listening` and `ready` on a terminal.
 
     Args:
         settings: The settings in force.
-        answerer: The answerer that is served.
+        served: The answerers that are served.
         url: Base URL, with the port that is used.
         ops_url: URL of the ops port, or None if the main port serves the ops endpoints.
         port_conflict: Sentence that names the holder of the default port. Empty if that port was free.
     """
     ops = f" (metrics and health checks: {ops_url})" if ops_url else ""
     lines = [
-        f"askd {__version__} serves {answerer.name} ({answerer.kind})",
+        f"askd {__version__} serves {served}",
         f"URL:    {url}{ops}",
         f"        {port_conflict}",
         f"Docs:   {url}/docs",
         f"Reload: {'on' if settings.reload else 'off'}. Press Ctrl-C to stop.",
     ]
     return "\n".join(line for line in lines if line.strip())
+
+
+def describe_answerers(answerers: ServedAnswerers) -> str:
+    """Return `main.py:answer (function)`, or the paths of several."""
+    if len(answerers) == 1:
+        return f"{answerers[0].answerer.name} ({answerers[0].answerer.kind})"
+    default = f" ({answerers.default.name} is at /ask)" if answerers.default else ""
+    return ", ".join(served.path for served in answerers) + default

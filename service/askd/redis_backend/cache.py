@@ -24,10 +24,15 @@ class RedisCache:
 
     During a rolling update replicas run different code; the version keeps their answers apart. Answers are stored as
     the JSON that clients receive, so a shared answer is rendered to the same bytes.
+
+    `answerer` keeps the answers of several answerers of one server apart; empty if there is only one.
     """
 
-    def __init__(self, redis: BatchingRedisClient, *, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
+    def __init__(
+        self, redis: BatchingRedisClient, *, answerer: str = "", max_answer_bytes: int = MAX_ANSWER_BYTES
+    ) -> None:
         self._redis = redis
+        self._answerer = answerer
         self._max_answer_bytes = max_answer_bytes
 
     async def get(self, key: tuple[str, ...]) -> Answer | None:
@@ -35,7 +40,7 @@ class RedisCache:
         if not key[0]:
             return None
         try:
-            value = await self._redis.execute(("GET", _redis_key(key)))
+            value = await self._redis.execute(("GET", self._redis_key(key)))
             return None if value is None else _decode(value)
         except (RedisUnavailable, msgspec.DecodeError):
             return None
@@ -56,8 +61,8 @@ class RedisCache:
         except (TypeError, ValueError, OverflowError):
             return
         if len(value) <= self._max_answer_bytes:
-            self._redis.execute_in_background(("SET", _redis_key(key), value, "PX", max(int(ttl * 1e3), 1)))
+            self._redis.execute_in_background(("SET", self._redis_key(key), value, "PX", max(int(ttl * 1e3), 1)))
 
-
-def _redis_key(key: tuple[str, ...]) -> str:
-    return "askd:answer:" + blake2b(repr(key).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    def _redis_key(self, key: tuple[str, ...]) -> str:
+        named_key = (self._answerer, *key) if self._answerer else key
+        return "askd:answer:" + blake2b(repr(named_key).encode(), digest_size=_DIGEST_BYTES).hexdigest()

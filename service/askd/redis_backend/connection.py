@@ -87,7 +87,7 @@ def _create_client(url: str) -> "Client":
         from redis.asyncio.retry import Retry  # noqa: PLC0415 - optional dependency
         from redis.backoff import NoBackoff  # noqa: PLC0415 - optional dependency
     except ImportError:
-        raise StartupError("--redis-url requires the redis package: pip install 'askd[redis]'") from None
+        raise StartupError('--redis-url requires the redis package: pip install "askd[redis]"') from None
     if not _URL_PATTERN.fullmatch(url):
         raise _invalid_url_error()
     try:

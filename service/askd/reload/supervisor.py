@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from askd.child_exit import describe_exit
 from askd.config import Settings
 from askd.file_watcher import FileWatcher
 from askd.httpserver.sockets import Listeners
@@ -188,7 +189,7 @@ class Supervisor:
         if code == EXIT_START_FAILED and not self._has_served:
             self._exit_code.set_result(EXIT_START_FAILED)
             return
-        load_error = f"The worker {_describe_exit(code)}. Save a file to restart it."
+        load_error = f"The worker {describe_exit(code)}. Save a file to restart it."
         _log.error("worker_exited", error=load_error)
         if not self._serves_error:  # one that fails even to serve an error would fail again
             self._start_worker(changed_at=time.monotonic() if self._has_served else None, load_error=load_error)
@@ -196,13 +197,3 @@ class Supervisor:
     def _finish_if_stopped(self) -> None:
         if self._is_stopping and not self._workers and not self._exit_code.done():
             self._exit_code.set_result(0)
-
-
-def _describe_exit(code: int) -> str:
-    """Return `was killed by SIGSEGV` or `exited with code 1`. `code` is minus the signal's number if one killed it."""
-    if code >= 0:
-        return f"exited with code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"

@@ -8,18 +8,16 @@ import os
 import re
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import structlog
 
 from askd import reload
-from askd.answerers.user_code.exceptions import is_user_file
-from askd.app import HEALTH, LOAD_TASK, create_app
+from askd.answerers.user_code.user_module import loaded_code_folders
+from askd.app import ANSWERERS, LOAD_TASK, create_app
 from askd.config import Settings
 from askd.errors import LoadError, StartupError
 from askd.httpserver.sockets import Listeners
@@ -123,7 +121,7 @@ class Worker(Server):
         self._changed_at = bootstrap.changed_at
         self._channel = _adopt_socket(bootstrap.channel_fd)
         self._final_event = "worker_stopped"
-        self._shutdown_log.level = "debug"
+        self._shutdown.log_level = "debug"
 
     def _install_signal_handlers(self) -> None:
         """Ignore SIGINT: a terminal sends Ctrl-C to both processes, and the supervisor sends SIGTERM then."""
@@ -144,7 +142,9 @@ class Worker(Server):
         if stop.done():
             return
         if error := load.exception():
-            self._app[HEALTH].set_load_failed(describe_error(error))
+            for answerer in self._app[ANSWERERS]:
+                if not answerer.health.is_loaded:
+                    answerer.health.set_load_failed(describe_error(error))
         if self._changed_at is None:
             await super()._start_listening()
         else:
@@ -167,15 +167,19 @@ class Worker(Server):
         elif self._changed_at is not None:
             duration_ms = round((time.monotonic() - self._changed_at) * 1000, 1)
             _log.info("code_reloaded", duration_ms=duration_ms)
-        self._channel.sendall(json.dumps(_user_code_folders()).encode())
+        self._channel.sendall(json.dumps(self._code_folders()).encode())
         self._channel.shutdown(socket.SHUT_WR)
         return True
+
+    def _code_folders(self) -> list[str]:
+        """Return the folders that the code was imported from, in this process or in its worker processes."""
+        in_processes = (folder for served in self._app[ANSWERERS] for folder in served.answerer.code_folders)
+        return sorted({*loaded_code_folders(), *in_processes})
 
     async def _start_draining(self, stop_signal: signal.Signals) -> None:
         """Stop accepting at once, and leave the connections that wait to the next worker, which shares the sockets."""
         self._server.stop_listening(accept_waiting=False)
-        self._app[HEALTH].set_draining()
-        self._server.drain()
+        self._server.connections.drain()
         if self._ops_server:
             await asyncio.to_thread(self._ops_server.stop)
         await asyncio.sleep(LINGER)
@@ -194,11 +198,3 @@ def describe_error(error: BaseException) -> str:
     if frames and (location := _FRAME_PATTERN.fullmatch(lines[frames[-1]])):
         text = f"{location[1]}: {lines[frames[-1] + 1].strip()}"
     return _FOLDER_PATTERN.sub("", text)[:_MAX_ERROR_LENGTH]
-
-
-def _user_code_folders() -> list[str]:
-    """Return the folders of the user's modules, without askd, the standard library and installed packages."""
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    folders = {os.path.dirname(file) for file in files if isinstance(file, str)}  # noqa: PTH120 - faster, for a thousand modules
-    working_directory = Path.cwd()
-    return sorted(folder for folder in folders if is_user_file(f"{folder}{os.sep}", working_directory))

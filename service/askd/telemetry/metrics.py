@@ -15,7 +15,7 @@ from time import time
 from typing import Final, NamedTuple
 
 import structlog
-from prometheus_client import REGISTRY, CollectorRegistry, Histogram, Info
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, Info
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
@@ -33,6 +33,8 @@ ACTIVE_REQUESTS: Final = "http_server_active_requests"
 MALFORMED_ROUTE: Final = "malformed"
 UNMATCHED_ROUTE: Final = "unmatched"
 ANSWERER_OUTCOMES: Final = ("answered", "no_answer", "refused", "interrupted", "failed", "cancelled")
+ANSWERER_LABEL: Final = "answerer"
+"""Label with the name of the answerer, if a server has several."""
 LAG_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 """Upper bounds of the event-loop lag in seconds."""
 _LABEL_NAMES: Final = ("http_route", "http_request_method", "http_response_status_code")
@@ -146,18 +148,8 @@ class Metrics:
     def __init__(self, bucket_bounds: Iterable[float]) -> None:
         self.registry = CollectorRegistry()
         self._bucket_bounds = bounds = tuple(bucket_bounds)
-        self._request_metrics: list[RequestMetrics] = []
+        self._request_metrics = [RequestMetrics(bounds)]
         self.add_collector(lambda: [build_request_duration(self._request_metrics, bounds)])
-        # PromQL's rate() misses the first request of a series that does not start at 0.
-        self.create_request_metrics().get_series("/ask", "GET", 200)
-        self._answerer_duration = Histogram(
-            "askd_answerer_duration_seconds",
-            "Duration of calls of the answerer, by outcome.",
-            ("outcome",),
-            buckets=bounds,
-            registry=self.registry,
-        )
-        self.duration_by_outcome = {outcome: self._answerer_duration.labels(outcome) for outcome in ANSWERER_OUTCOMES}
         self.event_loop_lag = Histogram(
             "askd_event_loop_lag_seconds",
             "Delay of a timer on the main event loop.",
@@ -170,6 +162,11 @@ class Metrics:
             buckets=LAG_BUCKETS,
             registry=self.registry,
         )
+        self.clients_left_queue = Counter(
+            "askd_clients_left_queue",
+            "Requests whose client disconnected before the answerer was called.",
+            registry=self.registry,
+        )
         Info("askd_build", "Version of askd.", registry=self.registry).info({"version": __version__})
 
     def create_request_metrics(self) -> RequestMetrics:
@@ -177,13 +174,55 @@ class Metrics:
         self._request_metrics.append(RequestMetrics(self._bucket_bounds))
         return self._request_metrics[-1]
 
-    def record_outcome(self, outcome: str, seconds: float) -> None:
-        """Record one call of the answerer; `outcome` is one of `ANSWERER_OUTCOMES`."""
-        self.duration_by_outcome[outcome].observe(seconds)
+    def create_answerer_metrics(self, route: str) -> "AnswererMetrics":
+        """Return new metrics of an answerer, and create the series of its successful requests."""
+        # PromQL's rate() misses the first request of a series that does not start at 0.
+        self._request_metrics[0].get_series(route, "GET", 200)
+        return AnswererMetrics(self._bucket_bounds)
 
     def add_collector(self, callback: CollectCallback) -> None:
         """Call the callback at each scrape and include its metrics."""
         self.registry.register(_CallbackCollector(callback))
+
+
+class AnswererMetrics:
+    """Durations of the calls of one answerer, by outcome."""
+
+    def __init__(self, bucket_bounds: Sequence[float]) -> None:
+        self._duration = Histogram(
+            "askd_answerer_duration_seconds",
+            "Duration of calls of the answerer, by outcome.",
+            ("outcome",),
+            buckets=bucket_bounds,
+            registry=None,
+        )
+        self._duration_by_outcome = {outcome: self._duration.labels(outcome) for outcome in ANSWERER_OUTCOMES}
+
+    def record_outcome(self, outcome: str, seconds: float) -> None:
+        """Record one call of the answerer; `outcome` is one of `ANSWERER_OUTCOMES`."""
+        self._duration_by_outcome[outcome].observe(seconds)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the histogram."""
+        return self._duration.collect()
+
+
+def label_by_answerer(metrics: Mapping[str, Iterable[Metric]]) -> Iterable[Metric]:
+    """Return the metrics of several answerers, with the label `answerer` added; unchanged if there is only one.
+
+    Args:
+        metrics: The metrics of each answerer by its name.
+    """
+    if len(metrics) == 1:
+        return next(iter(metrics.values()))
+    merged: dict[str, Metric] = {}
+    for name, families in metrics.items():
+        for family in families:
+            result = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            result.samples += [
+                sample._replace(labels={**sample.labels, ANSWERER_LABEL: name}) for sample in family.samples
+            ]
+    return merged.values()
 
 
 class _CallbackCollector(Collector):

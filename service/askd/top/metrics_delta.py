@@ -1,13 +1,14 @@
 """One scrape of a server's /metrics, and the difference of two: rates, and percentiles of the interval in between."""
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-ASK_ROUTE: Final = "/ask"
+_ASK_ROUTE: Final = re.compile(r"(.*/)?(ask(/[^/]+)?|mcp|v1/chat/completions)")
 _REQUEST_DURATION_METRIC: Final = "http_server_request_duration_seconds"
 """OpenTelemetry's name; its `_count` is the number of requests."""
 _PROCESS_START_METRIC: Final = "process_start_time_seconds"
@@ -85,7 +86,10 @@ def parse_snapshot(text: str, scraped_at: float) -> MetricsSnapshot:
 
 
 class _ParsedMetrics:
-    """Samples of a scrape by name. Samples with a route are limited to /ask."""
+    """Samples of a scrape by name. Samples with a route are limited to /ask and /ask/NAME.
+
+    Several answerers of a server are added up.
+    """
 
     def __init__(self, text: str) -> None:
         self._samples: defaultdict[str, list[tuple[Mapping[str, str], float]]] = defaultdict(list)
@@ -93,7 +97,7 @@ class _ParsedMetrics:
             if not family.name.startswith("askd_") and family.name not in _FAMILIES_OF_OTHERS:
                 continue
             for sample in family.samples:
-                if sample.labels.get("http_route", ASK_ROUTE).endswith(ASK_ROUTE):
+                if _ASK_ROUTE.fullmatch(sample.labels.get("http_route", "/ask")):
                     self._samples[sample.name].append((sample.labels, sample.value))
         self.version = self._read_label("askd_build_info", "version")
         self.answerer_kind = self._read_label("askd_answerer_info", "kind")
@@ -105,7 +109,8 @@ class _ParsedMetrics:
         return sums
 
     def read_gauge(self, name: str) -> float:
-        return next((value for _, value in self._samples[name]), math.nan)
+        samples = self._samples[name]
+        return sum(value for _, value in samples) if samples else math.nan
 
     def _read_label(self, name: str, label: str) -> str:
         return next((labels.get(label, "") for labels, _ in self._samples[name]), "")

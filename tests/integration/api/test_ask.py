@@ -211,9 +211,3 @@ async def test_503_until_answerer_is_loaded(serve: ServeApp) -> None:
 
     await client.app[LOAD_TASK]
     assert (await client.get("/ask?q=hello")).status == 200
-
-
-async def test_expect_100_continue(serve: ServeApp) -> None:
-    """A client that waits for `100 Continue` gets it, and its answer."""
-    response = await (await serve()).post("/ask", json={"q": "hello"}, expect100=True)
-    assert await response.json() == {"answer": "Hi"}

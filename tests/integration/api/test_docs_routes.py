@@ -114,3 +114,17 @@ async def test_document_changes_after_load(serve: ServeApp) -> None:
     await client.app[LOAD_TASK]
     late = (await (await client.get("/openapi.json")).json())["x-answerer"]
     assert (early["kind"], late["kind"], client.app[HEALTH].is_loaded) == ("", "fake", True)
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+async def test_openapi_document_is_compressed_and_revalidated(serve: ServeApp, path: str) -> None:
+    """The OpenAPI document has an ETag, a 304 and a gzip body."""
+    client = await serve()
+    response = await client.get(path, headers={"Accept": "application/json", "Accept-Encoding": "gzip"})
+    assert (response.headers["Content-Encoding"], response.headers["Vary"]) == ("gzip", "Accept, Accept-Encoding")
+    assert int(response.headers["Content-Length"]) < len(await response.read()) / 3
+    plain = await client.get(path, headers={"Accept": "application/json", "Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in plain.headers
+    assert await plain.read() == await response.read()
+    again = await client.get(path, headers={"Accept": "application/json", "If-None-Match": plain.headers["ETag"]})
+    assert (again.status, again.headers["ETag"]) == (304, plain.headers["ETag"])

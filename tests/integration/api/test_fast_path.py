@@ -15,11 +15,11 @@ from askd.app import ASK, INSTRUMENTATION, METRICS
 from askd.guards import cache
 from askd.httpserver.protocol import HttpConnection
 from askd.models import Answer, Answerer, Question
-from tests.support.app_fixtures import Log
+from tests.support.app_fixtures import Log, RawServer, StartServer
 from tests.support.fake_transport import FakeTransport
 from tests.support.fakes import ScriptedAnswerer, UppercaseAnswerer, wait_until
 from tests.support.log_capture import LogCapture
-from tests.support.raw_http import RawServer, StartServer, get_request, post_request
+from tests.support.raw_http import get_request, post_request
 
 CASES = 1000
 """Connections, each with two to five requests."""
@@ -168,6 +168,7 @@ async def wait_until_no_request_in_flight(server: RawServer) -> None:
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
+@pytest.mark.slow
 async def test_fast_path_and_aiohttp_are_equivalent(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch, *, deterministic: bool
 ) -> None:
@@ -295,7 +296,7 @@ async def test_response_cache_is_bounded_in_bytes(start_server: StartServer, mon
     monkeypatch.setattr(response_cache, "MAX_RESPONSE_BYTES", 10_000)
     monkeypatch.setattr(response_cache, "MAX_TOTAL_BYTES", 35_000)
     server = await start_server(AnswererWithLength())
-    entries = server.app[ASK]._response_cache._entries
+    entries = server.app[ASK][""]._response_cache.entries
     cached_lengths = []
     async with server.connect() as client:
         for length in (9000, 11_000, 9001, 9002, 9003, 9004):
@@ -310,7 +311,7 @@ async def test_cached_response_expires_with_its_answer(start_server: StartServer
     """A cached response is not used after the TTL of its answer, and has the current age and remaining TTL."""
     server = await start_server(UppercaseAnswerer(), cache_ttl="60")
     now = monotonic()
-    server.app[ASK]._pipeline.cache._clock = lambda: now
+    server.app[ASK][""].pipeline.cache._clock = lambda: now
     async with server.connect() as client:
 
         async def ask() -> tuple[str, str]:

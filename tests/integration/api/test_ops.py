@@ -45,16 +45,16 @@ async def test_lifecycle(start_ops_app: StartOpsApp) -> None:
     """Alive from the start; ready and started after the load; not ready while draining."""
     client, health, _ = await start_ops_app()
     assert await probe_statuses(client) == [200, 200, 503, 503]
-    health.set_loaded("the book")
+    health.answerers[""].set_loaded("the book")
     assert await probe_statuses(client) == [200, 200, 200, 200]
-    health.set_draining()
+    health.drain_state.is_draining = True
     assert await probe_statuses(client) == [200, 200, 503, 200]
 
 
 async def test_stalled_event_loop(start_ops_app: StartOpsApp) -> None:
     """If the event loop stalls, readiness fails after 5 s and liveness after the limit; a heartbeat restores both."""
     client, health, clock = await start_ops_app()
-    health.set_loaded("the book")
+    health.answerers[""].set_loaded("the book")
     for seconds, expected in [(5.0, [200, 200, 200, 200]), (0.1, [200, 200, 503, 200]), (24.9, [200, 200, 503, 200])]:
         clock.advance(seconds)
         assert await probe_statuses(client) == expected
@@ -67,7 +67,7 @@ async def test_stalled_event_loop(start_ops_app: StartOpsApp) -> None:
 async def test_failed_check_is_explained(start_ops_app: StartOpsApp) -> None:
     """A 503 is a problem with Retry-After, the reason and all checks."""
     client, health, _ = await start_ops_app()
-    health.set_progress("entry 5 of 10")
+    health.answerers[""].set_progress("entry 5 of 10")
     response = await client.get("/readyz")
     problem = await response.json(content_type="application/problem+json")
     assert (response.status, response.headers["Retry-After"], problem["type"]) == (503, "1", "/docs#unavailable")
@@ -84,7 +84,7 @@ async def test_failed_check_is_explained(start_ops_app: StartOpsApp) -> None:
 async def test_verbose_lists_checks(start_ops_app: StartOpsApp) -> None:
     """`?verbose`, with or without a value, adds the individual checks."""
     client, health, _ = await start_ops_app()
-    health.set_loaded("the book")
+    health.answerers[""].set_loaded("the book")
     assert await (await client.get("/readyz")).json() == {"status": "ok"}
     for query in ("verbose", "verbose=1"):
         body = await (await client.get(f"/readyz?{query}")).json()
@@ -98,8 +98,8 @@ async def test_verbose_lists_checks(start_ops_app: StartOpsApp) -> None:
 async def test_ready_hook_affects_readiness_only(start_ops_app: StartOpsApp) -> None:
     """A failed ready hook of the user's code fails readiness, not liveness."""
     client, health, _ = await start_ops_app()
-    health.set_loaded("the book")
-    health.set_ready_hook_result(ok=False, detail="the model is cold")
+    health.answerers[""].set_loaded("the book")
+    health.answerers[""].set_ready_hook_result(ok=False, detail="the model is cold")
     assert await probe_statuses(client) == [200, 200, 503, 200]
     assert (await (await client.get("/readyz")).json(content_type=None))["detail"] == "ready_hook: the model is cold"
 
@@ -242,6 +242,6 @@ async def test_main_app_uses_the_given_health(aiohttp_client: Callable[..., Awai
     client = await aiohttp_client(AskdTestServer(app))
     assert app[HEALTH] is health
     await app[LOAD_TASK]
-    health.set_draining()
+    health.drain_state.is_draining = True
     assert (await (await client.get("/readyz")).json(content_type=None))["detail"] == "phase: draining"
     assert "\naskd_draining 1.0\n" in await (await client.get("/metrics")).text()

@@ -162,7 +162,7 @@ async def test_starting_server_sends_retry_after(serve: ServeApp) -> None:
     for phase in ("starting", "draining"):
         response = await client.get("/ask?q=hello")
         assert (response.status, response.headers["Retry-After"]) == (503, "1"), phase
-        client.app[HEALTH].set_draining()
+        client.app[HEALTH].drain_state.is_draining = True
     assert answerer.questions == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from askd.cli.main import main
-from askd.httpserver.sockets import listening_ports
+from askd.httpserver.port_owner import listening_ports
 from tests.support.fakes import UppercaseAnswerer
 from tests.support.log_capture import LogCapture
 from tests.support.threaded_server import ThreadedServer

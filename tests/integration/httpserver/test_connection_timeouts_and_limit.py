@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from askd.models import Answer, Question
-from tests.support.app_fixtures import Log
+from tests.support.app_fixtures import Log, RawServer, StartServer
 from tests.support.fakes import Clock, UppercaseAnswerer, wait_until
-from tests.support.raw_http import RawConnection, RawServer, StartServer, get_request, post_request
+from tests.support.raw_http import RawConnection, get_request, post_request
 
 LONG_ANSWER_LENGTH = 4 << 20
 """Characters of an answer that does not fit into the socket buffers."""
@@ -157,7 +157,7 @@ async def test_drain_closes_after_every_response(start_server: StartServer, requ
     server = await start_server(UppercaseAnswerer(supports_streaming=True))
     async with server.connect() as old:
         await wait_until(server.server_connections)
-        server.http_server.drain()
+        server.http_server.connections.drain()
         async with server.connect() as new:
             for client in (old, new):
                 client.send(request_bytes)

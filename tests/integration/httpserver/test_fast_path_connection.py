@@ -5,19 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from askd.httpserver.connections import CloseReason
 from askd.httpserver.protocol import MAX_REQUESTS_PER_ITERATION, HttpConnection
 from askd.httpserver.request_parser import RequestHead
-from tests.support.app_fixtures import Log
+from tests.support.app_fixtures import Log, StartServer, exchange
 from tests.support.fakes import Clock, UppercaseAnswerer, wait_until
-from tests.support.raw_http import (
-    MALFORMED_REQUEST,
-    StartServer,
-    exchange,
-    get_request,
-    post_request,
-    read_bodies,
-    statuses,
-)
+from tests.support.raw_http import MALFORMED_REQUEST, get_request, post_request, read_bodies, statuses
 
 
 class FakeFastPath:
@@ -154,7 +147,7 @@ async def test_fast_path_closes_while_draining(start_server: StartServer) -> Non
     async with server.connect() as client:
         client.send(get_request("/ask?q=d"))
         assert await read_bodies(client, 1) == [b"D"]
-        server.http_server.drain()
+        server.http_server.connections.drain()
         client.send(get_request("/ask?q=d"))
         assert (await client.read_response()).headers["connection"] == "close"
         assert await client.read_until_closed() == b""
@@ -223,3 +216,20 @@ async def test_malformed_request_after_fast_path_requests(start_server: StartSer
     server = await start_server(fast_path=FakeFastPath())
     received = await exchange(server, get_request("/ask?q=d") * 3 + MALFORMED_REQUEST)
     assert statuses(received) == [200, 200, 200, 400]
+
+
+@pytest.mark.parametrize("method", ["close", "close_with_reason"])
+async def test_response_is_written_before_its_connection_closes(start_server: StartServer, method: str) -> None:
+    """A batched response is written even if its connection is closed in the same loop iteration."""
+    server = await start_server(UppercaseAnswerer())
+    async with server.connect() as client:
+        client.send(get_request("/ask?q=hello"))
+        await client.read_response()
+        (connection,) = server.server_connections()
+        connection.data_received(get_request("/ask?q=hello"))
+        assert connection.has_batched_response
+        if method == "close_with_reason":
+            connection.close_with_reason(CloseReason.IDLE)
+        else:
+            connection.close()
+        assert (await client.read_response()).status == 200

@@ -1,4 +1,4 @@
-"""Malformed requests, and the HTTP features of connections."""
+"""The HTTP features of connections: HTTP/1.0, HEAD, streams, bodies, 100 Continue, and clients that disconnect."""
 
 import asyncio
 import json
@@ -7,90 +7,9 @@ from urllib.parse import quote
 import pytest
 
 from askd.app import INSTRUMENTATION
-from tests.support.app_fixtures import Log
-from tests.support.fakes import Clock, UppercaseAnswerer, wait_until
-from tests.support.raw_http import HOST_HEADER, StartServer, get_request, post_request
-
-MALFORMED = {
-    "length and chunks": post_request(b"0\r\n\r\n", "Content-Length: 3", "Transfer-Encoding: chunked"),
-    "two lengths": post_request(b"abcd", "Content-Length: 3", "Content-Length: 4"),
-    "negative length": post_request(b"", "Content-Length: -3"),
-    "unknown encoding": post_request(b"abcd", "Transfer-Encoding: xchunked"),
-    "bad chunk": post_request(b"zz\r\nhello\r\n0\r\n\r\n", "Transfer-Encoding: chunked"),
-    "bare line feeds": b"GET /ask?q=secret HTTP/1.1\nHost: askd\n\n",
-    "folded header": get_request("/ask?q=secret", "X-One: a\r\n b"),
-    "no host": b"GET /ask?q=secret HTTP/1.1\r\n\r\n",
-    "two hosts": get_request("/ask?q=secret", "Host: other"),
-    "NUL in a header": get_request("/ask?q=secret", "X-One: a\0b"),
-    "space before a colon": get_request("/ask?q=secret", "X-One : a"),
-    "space in the target": get_request("/ask?q=secret secret"),
-    "non-ASCII bytes": b"GET /\xff\xfe HTTP/1.1\r\n" + HOST_HEADER + b"\r\n",
-    "bad address": get_request("http://[::1/ask?q=secret"),
-    "lower-case method": get_request("/ask?q=secret", method="get"),
-    "unknown version": get_request("/ask?q=secret", version="1.9"),
-    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(40)),
-    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-}
-
-
-@pytest.mark.parametrize("request_bytes", MALFORMED.values(), ids=MALFORMED)
-async def test_malformed_request_gets_a_static_400(start_server: StartServer, log: Log, request_bytes: bytes) -> None:
-    """The response echoes nothing, the connection is closed, and one line without traceback is logged."""
-    server = await start_server()
-    async with server.connect() as client:
-        client.send(request_bytes)
-        response = await client.read_response()
-        assert await client.read_until_closed() == b""
-    assert (response.status, response.headers["content-type"]) == (400, "application/problem+json")
-    assert json.loads(response.body) == {
-        "type": "about:blank",
-        "title": "Bad request",
-        "status": 400,
-        "detail": "The request is not well-formed HTTP/1.1.",
-    }
-    assert ("x-request-id" in response.headers, response.headers["server"]) == (False, "askd")
-    assert server.request_count(route="malformed", method="_OTHER", status=400) == 1
-    await wait_until(lambda: server.close_counts() == {"malformed": 1})
-    assert [(line["event"], line["count"]) for line in log.lines()] == [("malformed_requests", 1)]
-    assert not {"secret", "Traceback"} & set(log.text.split())
-
-
-LARGE_HEADS = {
-    "request line": (get_request("/ask?q=" + "a" * 20_000), 414),
-    "header": (get_request("/ask?q=a", "X-One: " + "a" * 20_000), 431),
-    "number of headers": (get_request("/ask?q=a", *["X-One: a"] * 200), 431),
-    "all headers": (get_request("/ask?q=a", *["X-One: " + "a" * 8000] * 9), 431),
-    "unfinished header": (get_request("/ask?q=a", "X-One: " + "a" * 70_000)[:-4], 431),
-}
-
-
-@pytest.mark.parametrize(("request_bytes", "status"), LARGE_HEADS.values(), ids=LARGE_HEADS)
-async def test_large_head_is_refused(start_server: StartServer, request_bytes: bytes, status: int) -> None:
-    """The response names the limit, and the connection is closed."""
-    server = await start_server(question_max_length="1000")
-    async with server.connect() as client:
-        client.send(request_bytes)
-        response = await client.read_response()
-        assert await client.read_until_closed() == b""
-    assert (response.status, json.loads(response.body)["status"]) == (status, status)
-    assert server.request_count(route="malformed", method="_OTHER", status=status) == 1
-
-
-@pytest.mark.parametrize(
-    ("request_bytes", "status"),
-    [
-        (get_request("/ask?q=a", method="BREW"), 501),
-        (get_request("/ask?q=a", version="2.0"), 505),
-        (get_request("/ask?q=a", version="0.9"), 505),
-    ],
-)
-async def test_unknown_method_or_version(start_server: StartServer, request_bytes: bytes, status: int) -> None:
-    """A method that the parser does not know is 501, another version of HTTP is 505."""
-    server = await start_server()
-    async with server.connect() as client:
-        client.send(request_bytes)
-        assert (await client.read_response()).status == status
-        assert await client.read_until_closed() == b""
+from tests.support.app_fixtures import Log, StartServer
+from tests.support.fakes import UppercaseAnswerer, wait_until
+from tests.support.raw_http import get_request, post_request
 
 
 @pytest.mark.parametrize(
@@ -107,29 +26,42 @@ async def test_stream_is_recognized(start_server: StartServer, headers: tuple[st
     assert (response.status, response.headers["content-type"]) == (200, "text/event-stream")
 
 
+@pytest.mark.parametrize("host", ["askd", "askd:8080", "127.0.0.1:1", "[::1]:8080", "", "a.example:"])
+async def test_valid_host(start_server: StartServer, host: str) -> None:
+    """Names, addresses and ports are accepted, and so is an empty host (RFC 9110, section 7.2)."""
+    server = await start_server()
+    request = f"GET /ask?q=a HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    assert (await server.send_request(request)).status == 200
+
+
+@pytest.mark.parametrize(("question", "status"), [("one", 200), ("boom", 500), ("nothing", 404)])
+async def test_head_of_a_stream_has_the_status_of_get(start_server: StartServer, question: str, status: int) -> None:
+    """HEAD calls the code up to its first event, so that its status is that of GET."""
+    server = await start_server(UppercaseAnswerer(supports_streaming=True))
+    for method in ("HEAD", "GET"):
+        request = get_request(f"/ask?q={question}", "Accept: text/event-stream", method=method)
+        async with server.connect() as client:
+            client.send(request)
+            assert (await client.read_head())[0] == status
+
+
+async def test_stream_for_http_1_0_ends(start_server: StartServer) -> None:
+    """HTTP/1.0 lacks chunks: the connection is closed after a stream, also if the client asked to keep it open."""
+    server = await start_server(UppercaseAnswerer(supports_streaming=True))
+    async with server.connect() as client:
+        headers = ("Accept: text/event-stream", "Connection: keep-alive")
+        client.send(get_request("/ask?q=one", *headers, version="1.0"))
+        head, _, body = (await client.read_until_closed()).partition(b"\r\n\r\n")
+    assert body.endswith(b'event: answer\ndata: {"answer":"one "}\n\n')
+    assert b"chunked" not in head
+
+
 async def test_repeated_if_none_match(start_server: StartServer) -> None:
     """All lines of a repeated If-None-Match count."""
     server = await start_server()
     etag = (await server.send_request(get_request("/ask?q=hello"))).headers["etag"]
     request = get_request("/ask?q=hello", 'If-None-Match: "other"', f"If-None-Match: {etag}")
     assert (await server.send_request(request)).status == 304
-
-
-async def test_malformed_requests_are_logged_once_per_second(start_server: StartServer, log: Log) -> None:
-    """There is at most one line per second; it contains the number of requests since the previous line."""
-    clock = Clock()
-    server = await start_server(clock=clock)
-    for _ in range(5):
-        await server.send_request(b"\x16\x03\x01\r\n\r\n")
-    assert [line["count"] for line in log.lines()] == [1]
-    server.sweep()
-    assert len(log.lines()) == 1
-    clock.advance(1.0)
-    server.sweep()
-    assert [(line["count"], line["last_client"]) for line in log.lines()] == [(1, "127.0.0.1"), (4, "127.0.0.1")]
-    await server.send_request(b"\x16\x03\x01\r\n\r\n")
-    assert len(log.lines()) == 2
-    assert server.request_count(route="malformed", method="_OTHER", status=400) == 6
 
 
 async def test_pipelined_requests_are_answered_in_order(start_server: StartServer) -> None:

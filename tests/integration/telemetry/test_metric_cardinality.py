@@ -5,15 +5,20 @@ import string
 from collections import deque
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import quote
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from askd.app import METRICS
 from askd.telemetry.metrics import KNOWN_METHODS, REQUEST_DURATION
+from tests.support.app_fixtures import RawServer, server_starter
 from tests.support.fakes import UppercaseAnswerer
 from tests.support.log_capture import LogCapture
-from tests.support.raw_http import RawServer, get_request, server_starter
+from tests.support.raw_http import get_request
+
+pytestmark = pytest.mark.slow
 
 REQUESTS = 10_000
 KNOWN = (*sorted(KNOWN_METHODS), "PROPFIND", "PURGE")
@@ -62,11 +67,13 @@ async def test_clients_cannot_create_series() -> None:
             await send_requests(server, (random_request(rng) for _ in range(REQUESTS)))
             after = series(registry)
     assert after.keys() - before.keys() == set()
+    methods = {label[1] for name in after for label in name[1:] if label[0] == "http_request_method"}
+    assert methods == {*KNOWN_METHODS, "_OTHER"}
     counts = (value for name, value in after.items() if name[0] == f"{REQUEST_DURATION}_count")
     assert sum(counts) >= REQUESTS
 
 
-def series(registry: CollectorRegistry) -> dict[tuple[object, ...], float]:
+def series(registry: CollectorRegistry) -> dict[tuple[Any, ...], float]:
     """Return the value of every series by name and labels."""
     samples = (sample for family in registry.collect() for sample in family.samples)
     return {(sample.name, *sorted(sample.labels.items())): sample.value for sample in samples}

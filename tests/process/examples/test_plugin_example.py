@@ -10,7 +10,7 @@ import pytest
 
 from tests.process.examples.conftest import EXAMPLES, ask_query
 from tests.support.askd_process import AskdProcess, StartAskd
-from tests.support.plugin_package import install_package
+from tests.support.plugin_package import write_plugin_package
 
 EXAMPLE = EXAMPLES / "plugin"
 PAGE = EXAMPLES.parent / "how-to" / "add-an-answerer.md"
@@ -21,7 +21,9 @@ def installed(tmp_path: Path) -> str:
     """Install the example as its pyproject.toml declares. Returns the PYTHONPATH for it."""
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     modules = {path.stem: path.read_text(encoding="utf-8") for path in EXAMPLE.glob("*.py")}
-    install_package(tmp_path / "site-packages", project["name"], modules, project["entry-points"]["askd.answerers"])
+    write_plugin_package(
+        tmp_path / "site-packages", project["name"], modules, project["entry-points"]["askd.answerers"]
+    )
     return os.pathsep.join([str(tmp_path / "site-packages"), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
@@ -30,7 +32,7 @@ async def start_installed(start: StartAskd, packages: str, *arguments: str) -> A
     return await start("serve", *arguments, PYTHONPATH=packages)
 
 
-async def test_third_party_answerer_is_served(start: StartAskd, installed: str, tmp_path: Path) -> None:
+async def test_plugin_is_served(start: StartAskd, installed: str, tmp_path: Path) -> None:
     """The kind answers from its table, as JSON and as a stream, and appears in metrics and log."""
     with closing(sqlite3.connect(tmp_path / "faq.db")) as table, table:
         table.execute("CREATE TABLE faq (question TEXT, answer TEXT)")

@@ -49,7 +49,7 @@ def test_several_default_files(tmp_path: Path, names: tuple[str, str]) -> None:
 
 def test_warning_about_other_files(tmp_path: Path) -> None:
     """If the built-in book is served beside code or documents, a warning names one of them; a README does not count."""
-    for name in ("README.md", ".hidden.py", "Makefile"):
+    for name in ("README.md", "SECURITY.md", "CODE_OF_CONDUCT.md", ".hidden.py", "Makefile"):
         (tmp_path / name).touch()
     assert folder_search.built_in_book_warning(tmp_path) is None
     (tmp_path / "prices.csv").touch()

@@ -9,7 +9,7 @@ import pytest
 from askd.answerers.registry import create_answerer
 from askd.config import Settings
 from askd.errors import SpecError
-from tests.support.plugin_package import install_package
+from tests.support.plugin_package import write_plugin_package
 
 CODE = """
 from askd.errors import SpecError
@@ -57,7 +57,7 @@ KINDS = {"gone": "no_such_module:loud", "nameless": "loud_kinds:absent"} | {
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Install a package with working and failing plugins; return its folder."""
     folder = tmp_path / "packages"
-    install_package(folder, "loud-kinds", {"loud_kinds": CODE}, KINDS)
+    write_plugin_package(folder, "loud-kinds", {"loud_kinds": CODE}, KINDS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "loud_kinds", raising=False)
@@ -122,13 +122,13 @@ def test_declined_spec_is_a_module(tmp_path: Path) -> None:
 
 def test_plugins_cannot_replace_remote_servers(packages: Path) -> None:
     """A plugin named http does not get URLs of servers."""
-    install_package(packages, "taker", {}, {"http": "loud_kinds:loud"})
+    write_plugin_package(packages, "taker", {}, {"http": "loud_kinds:loud"})
     assert create_answerer(Settings(answerer="https://example.org")).kind != "loud"
 
 
 def test_two_packages_with_the_same_kind(packages: Path) -> None:
     """A kind that two packages provide is an error that names both."""
-    install_package(packages, "other-kinds", {}, {"loud": "other_kinds:loud"})
+    write_plugin_package(packages, "other-kinds", {}, {"loud": "other_kinds:loud"})
     with pytest.raises(
         SpecError, match=r"'loud' is provided by loud-kinds 1\.0 and other-kinds 1\.0: uninstall all but"
     ):

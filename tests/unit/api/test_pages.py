@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askd.api import pages
-from askd.api.pages import layout, operation, schema_view
+from askd.api.pages import form_fields, html, schema_example, schema_view
 from askd.config import Settings
 from askd.models import Answerer, Contract, Parameter
 from tests.support.openapi_answerers import FullContractAnswerer, MinimalAnswerer, openapi_document
@@ -104,7 +104,7 @@ def test_content_is_escaped(answerer: Answerer) -> None:
 def test_any_text_is_escaped(text: str) -> None:
     """Any text in an element and an attribute is parsed back unchanged."""
     normalized = text.replace("\r", "\n").replace("\x00", "")
-    parser = PageParser(layout.element("p", normalized, title=normalized).encode("utf-8", "replace"))
+    parser = PageParser(html.element("p", normalized, title=normalized).encode("utf-8", "replace"))
     expected = normalized.encode("utf-8", "replace").decode()
     assert (parser.text, parser.values("title"), len(parser.tags)) == (expected, [expected], 1)
 
@@ -145,13 +145,13 @@ def test_fields_have_labels() -> None:
 
 @pytest.mark.parametrize("answerer", [MinimalAnswerer(), FullContractAnswerer()], ids=["book", "function"])
 def test_page_size(answerer: Answerer) -> None:
-    """A page with its script and style is smaller than 60 KB before compression."""
+    """A page with its script and style is smaller than 90 KB before compression."""
     document = openapi_document(answerer=answerer)
     sizes = {path: len(asset.body) for path, asset in pages.assets_by_path().items()}
     for page in (pages.reference_page(document), pages.home_page(document)):
         asset_size = sum(size for path, size in sizes.items() if path.encode() in page.body)
         assert asset_size
-        assert len(page.body) + asset_size < 60_000
+        assert len(page.body) + asset_size < 90_000
 
 
 def test_page_has_etag_gzip_and_policy() -> None:
@@ -180,7 +180,8 @@ def test_reference_without_script() -> None:
     document = openapi_document(answerer=FullContractAnswerer())
     parser = PageParser(pages.reference_page(document).body)
     for item in document["paths"].values():
-        assert f"operation-{item['get']['operationId']}" in parser.values("id")
+        operation = item.get("get") or item["post"]
+        assert f"operation-{operation['operationId']}" in parser.values("id")
     for problem in document["x-problems"]:
         assert problem["code"] in parser.values("id")
         assert re.sub("`", "", problem["meaning"]) in parser.text
@@ -195,6 +196,35 @@ def test_curl_examples() -> None:
     ).text
     assert "curl 'http://localhost:2024/answers/ask?q=a+fox&place=sea'" in text
     assert """-d '{"q": "a fox", "place": "sea"}'""" in text
+
+
+def test_unusual_operations_are_rendered() -> None:
+    """Path parameters, shared bodies, other media types and missing 200 responses are rendered."""
+    document = openapi_document(answerer=MinimalAnswerer())
+    content = {"text/csv": {"schema": {"type": "string"}}}
+    document["components"]["requestBodies"] = {"Rows": {"content": content}}
+    document["tags"].append({"name": "rows"})
+    document["paths"]["/rows/{id}"] = {
+        "parameters": [],
+        "put": {
+            "operationId": "putRows",
+            "tags": ["rows"],
+            "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}],
+            "requestBody": {"$ref": "#/components/requestBodies/Rows"},
+            "responses": {"204": {"description": "Stored."}},
+        },
+        "delete": {"operationId": "deleteRows", "tags": ["rows"], "responses": {"204": {"description": "Gone."}}},
+    }
+    parser = PageParser(pages.reference_page(document).body)
+    assert "http://localhost:2024/rows/1" in parser.text
+    assert {"operation-putRows", "operation-deleteRows"} <= set(parser.values("id"))
+
+
+def test_headings_say_what_is_served() -> None:
+    """The home page is titled with the summary of the code, or with its name if there is none."""
+    for answerer, title in ((FullContractAnswerer(), "Tells a story."), (MinimalAnswerer(), "networking")):
+        body = pages.home_page(openapi_document(answerer=answerer)).body.decode()
+        assert re.findall("<h1>(.*)</h1>", body) == [title]
 
 
 def test_form_without_script() -> None:
@@ -225,6 +255,42 @@ def test_problem_page() -> None:
     assert all(text in parser.text for text in ("404", "No answer", "None.", "r-1"))
 
 
+def test_problem_page_asks_again() -> None:
+    """The page of a failed question has a form with the question and the parameters of the request."""
+    members = {"status": 400, "title": "Bad question", "instance": "/a/ask/shop", "parameter": "lang"}
+    parser = PageParser(pages.problem_page(members, "/a", "lang=es&q=What%27s+a+port%3F&tag=1&tag=2"))
+    assert (parser.values("action"), parser.values("method")) == (["/a/ask/shop"], ["get"])
+    inputs = [(attributes["name"], attributes["value"]) for tag, attributes in parser.tags if tag == "input"]
+    assert inputs == [("q", "What's a port?"), ("lang", "es"), ("tag", "1"), ("tag", "2")]
+    assert "Ask again" in parser.text
+
+
+@pytest.mark.parametrize(
+    ("members", "query", "actions"),
+    [
+        ({"status": 401, "instance": "/a/ask"}, "q=hi", ["/a/"]),
+        ({"status": 404, "instance": "//elsewhere.example/ask"}, "q=hi", ["/a/ask"]),
+        ({"status": 404, "instance": "/a/nowhere"}, "", []),
+        ({"status": 400, "instance": "/a/ask"}, "&".join(["q=hi"] * 51), []),
+        ({"status": 400, "instance": "/a/ask"}, "q=\udcff", ["/a/ask"]),
+    ],
+    ids=["token", "another host", "no question", "too many parameters", "invalid bytes"],
+)
+def test_form_of_a_problem_page(members: dict[str, Any], query: str, actions: list[str]) -> None:
+    """The form sends to the path of the request below the prefix, or to the home page if a token is needed."""
+    assert PageParser(pages.problem_page(members, "/a", query)).values("action") == actions
+
+
+def test_problem_page_of_an_interrupt() -> None:
+    """The page of an interrupt shows the requested input, and a form that replies in the same thread."""
+    members = {"status": 409, "instance": "/ask", "interrupt": {"question": "Cash or card?"}}
+    parser = PageParser(pages.problem_page(members, "", "q=pay&thread=table-1"))
+    assert "Cash or card?" in parser.text
+    assert "Your reply" in parser.text
+    inputs = [(attributes["name"], attributes["value"]) for tag, attributes in parser.tags if tag == "input"]
+    assert inputs == [("q", ""), ("thread", "table-1")]
+
+
 @pytest.mark.parametrize("type_", [None, "about:blank", "/docs#Ünknown code", "/docs#"])
 def test_problem_of_unknown_type(type_: str | None) -> None:
     """A problem without a known code links to the list of all problems."""
@@ -251,7 +317,7 @@ def test_problem_of_unknown_type(type_: str | None) -> None:
 def test_form_field_type(schema: dict[str, Any], tag: str, data_type: str) -> None:
     """The type of a field depends on the schema."""
     schemas = {"Size": {"enum": ["s", "m"]}}
-    parser = PageParser(operation.form_field("f", {"name": "n", "in": "query", "schema": schema}, schemas).encode())
+    parser = PageParser(form_fields.form_field("f", {"name": "n", "in": "query", "schema": schema}, schemas).encode())
     [control] = [attributes for name, attributes in parser.tags if name == tag]
     assert control["data-type"] == data_type
 
@@ -267,12 +333,43 @@ def test_form_field_type(schema: dict[str, Any], tag: str, data_type: str) -> No
         ({"anyOf": [{"type": "integer"}, {"$ref": "#/components/schemas/Size"}]}, "integer or Size"),
         ({"type": "object", "additionalProperties": {"type": "string"}}, "object, each value string"),
         ({"type": "string", "pattern": "^a$"}, "string, matching ^a$"),
-        ({"type": "string", "format": "date"}, 'string, {"format": "date"}'),
+        ({"type": "string", "format": "date"}, "string, date (RFC 3339)"),
+        ({"type": "string", "format": "made-up"}, "string, format made-up"),
+        ({"type": "array", "uniqueItems": True, "maxItems": 3}, "array, without duplicates, at most 3 items"),
+        ({"type": "integer", "multipleOf": 5, "deprecated": True}, "integer, a multiple of 5, deprecated"),
+        ({"type": "string", "contentMediaType": "text/csv"}, 'string, {"contentMediaType": "text/csv"}'),
     ],
 )
 def test_schema_summary(schema: dict[str, Any], summary: str) -> None:
     """A schema is described in English; other keywords are shown as JSON."""
     assert PageParser(schema_view.schema_summary(schema).encode()).text == summary
+
+
+@pytest.mark.parametrize(
+    ("schema", "example"),
+    [
+        ({}, "text"),
+        ({"type": "string", "examples": ["a", "b"], "default": "c"}, "a"),
+        ({"enum": ["s", "m"]}, "s"),
+        ({"type": "string", "default": "c"}, "c"),
+        ({"type": ["null", "string"], "format": "date"}, "2026-01-31"),
+        ({"type": "integer", "minimum": 5}, 5),
+        ({"type": "integer", "exclusiveMinimum": 1, "maximum": 9}, 2),
+        ({"type": "number", "maximum": 0}, 0),
+        ({"type": "boolean"}, True),
+        ({"anyOf": [{"type": "integer"}, {"type": "boolean"}]}, 1),
+        ({"type": "array", "items": {"$ref": "#/components/schemas/Size"}}, ["m"]),
+        ({"type": "object", "properties": {"a": {"type": "null"}, "b": {"type": "array"}}}, {"a": None, "b": []}),
+        ({"$ref": "#/components/schemas/Tree"}, {"next": {"next": {"next": {"next": {}}}}}),
+    ],
+)
+def test_schema_example(schema: dict[str, Any], example: Any) -> None:
+    """An example is the schema's own, or the simplest valid value; recursive schemas end."""
+    schemas = {
+        "Size": {"enum": ["m"]},
+        "Tree": {"type": "object", "properties": {"next": {"$ref": "#/components/schemas/Tree"}}},
+    }
+    assert schema_example.example_value(schema, schemas) == example
 
 
 def test_nested_properties() -> None:

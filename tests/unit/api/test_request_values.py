@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askd.api import request_values
+from askd.api import question_parser, request_values
 from askd.errors import BadQuestion, UnsupportedMediaType
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -164,9 +164,9 @@ def test_unsupported_media_types(header: str | None) -> None:
 
 def test_question_length() -> None:
     """The limit counts characters and is inclusive; white space alone is an empty question."""
-    request_values.check_question_length("問" * 10, 10)
+    question_parser.check_question_length("問" * 10, 10)
     with pytest.raises(BadQuestion, match="11 characters; the maximum is 10"):
-        request_values.check_question_length("a" * 11, 10)
+        question_parser.check_question_length("a" * 11, 10)
     for text in ("", " ", "\t\n\u3000"):
         with pytest.raises(BadQuestion, match="empty"):
-            request_values.check_question_length(text, 10)
+            question_parser.check_question_length(text, 10)

@@ -56,6 +56,29 @@ def test_overridden_variable_is_not_parsed() -> None:
     assert Settings.load({"port": "1"}, {"ASKD_PORT": "x"}).port == 1
 
 
+@pytest.mark.parametrize(
+    ("flags", "environ", "port"),
+    [
+        ({}, {"PORT": "8080"}, 8080),
+        ({}, {"PORT": "8080", "ASKD_PORT": "2"}, 2),
+        ({}, {"PORT": "8080", "ASKD_PORT": ""}, 8080),
+        ({}, {"PORT": "8080", "ASKD_PORT": "tcp://10.96.0.10:80"}, 8080),
+        ({}, {"PORT": ""}, None),
+        ({"port": "1"}, {"PORT": "x"}, 1),
+        ({}, {"OPS_PORT": "1", "HOST": "::"}, None),
+    ],
+)
+def test_port_of_the_platform(flags: dict[str, str], environ: dict[str, str], port: int | None) -> None:
+    """PORT is the default of the port: the option and ASKD_PORT override it. No other setting has such a variable."""
+    assert Settings.load(flags, environ) == Settings(port=port)
+
+
+def test_invalid_port_of_the_platform_is_reported() -> None:
+    """An invalid PORT is an error that names it."""
+    with pytest.raises(SettingsError, match="PORT='http': expected a whole number"):
+        Settings.load({}, {"PORT": "http"})
+
+
 def test_empty_variable_is_unset() -> None:
     """An empty variable counts as unset, because manifests often contain empty ones."""
     assert Settings.load({}, {"ASKD_PORT": " ", "ASKD_HOST": ""}) == Settings()

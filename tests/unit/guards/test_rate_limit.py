@@ -151,6 +151,7 @@ def test_total_rate_is_bounded_by_the_table() -> None:
     assert statistics.evictions > 10
 
 
+@pytest.mark.slow
 def test_memory_is_bounded() -> None:
     """A hundred thousand clients with debts use no more entries than allowed, and less than 300 bytes for each."""
     limiter, _ = make_limiter(10, 3600.0)

@@ -1,5 +1,5 @@
-"""Fixtures that serve an app in this process over real sockets."""
+"""Capture of the log of each test, which keeps it from the terminal; no app is served here."""
 
-from tests.support.app_fixtures import log, serve, start_server
+from tests.support.app_fixtures import log
 
-__all__ = ["log", "serve", "start_server"]
+__all__ = ["log"]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trustme import KeyType
 
-from askd.httpserver.tls import read_validity
+from askd.httpserver.certificate_validity import read_validity
 from tests.support.certificates import issue_certificate, utc_date
 
 LEAF = issue_certificate(not_before=utc_date(2020), not_after=utc_date(2030))

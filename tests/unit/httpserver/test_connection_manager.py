@@ -1,19 +1,17 @@
 """Connection limits, with a fake clock and fake connections."""
 
 import dataclasses
-import resource
 
 import pytest
 
 from askd.httpserver import connections
 from askd.httpserver.connections import (
     DEADLINE_GRACE,
+    SMALL_REQUEST,
     SWEEP_BATCH_SIZE,
     CloseReason,
     ConnectionLimits,
     ConnectionManager,
-    bounded_by_descriptors,
-    raise_descriptor_limit,
 )
 from tests.support.fakes import Clock
 
@@ -38,6 +36,9 @@ class FakeConnection:
     close_after_response_reason: CloseReason | None = None
     flushed_bytes: int = 0
     stalled_since: float | None = None
+    unsent_bytes: int = 0
+    received_bytes: int = 0
+    refusal_order: tuple[bool, float] = (False, 0.0)
     close_reasons: list[CloseReason] = dataclasses.field(default_factory=list)
 
     def close_with_reason(self, reason: CloseReason) -> None:
@@ -361,17 +362,50 @@ def test_sweep_is_bounded() -> None:
         assert sum(bool(connection.close_reasons) for connection in opened) == closed
 
 
-@pytest.mark.parametrize(("soft", "expected"), [(20_000, 1000), (1024, 896), (100, 1), (resource.RLIM_INFINITY, 1000)])
-def test_connections_leave_file_descriptors(monkeypatch: pytest.MonkeyPatch, soft: int, expected: int) -> None:
-    """The limit of open files bounds the connections, with a reserve for everything else."""
-    monkeypatch.setattr(resource, "getrlimit", lambda _limit: (soft, soft))
-    assert bounded_by_descriptors(1000) == expected
+def test_received_requests_share_a_limit() -> None:
+    """If all connections hold too many received bytes, unfinished requests are refused first, small ones never."""
+    harness = Harness(ConnectionLimits(max_connections=10, received_bytes=100_000))
+    complete, old, small, new = (
+        harness.open(refusal_order=order) for order in ((True, -4.0), (False, 1.0), (False, 2.0), (False, 3.0))
+    )
+    for connection, count in ((complete, 40_000), (old, 40_000), (small, SMALL_REQUEST), (new, 20_001)):
+        connection.update(received_bytes=count)
+        harness.manager.received_bytes.add(count)
+    reasons = [connection.close_reasons for connection in (complete, old, small, new)]
+    assert reasons == [[], [CloseReason.RECEIVED_BYTES], [], []]
 
 
-def test_limit_of_open_files_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The soft limit becomes the hard one."""
-    limits = []
-    monkeypatch.setattr(resource, "getrlimit", lambda _limit: (1024, 4096))
-    monkeypatch.setattr(resource, "setrlimit", lambda _limit, pair: limits.append(pair))
-    raise_descriptor_limit()
-    assert limits == [(4096, 4096)]
+def test_evicted_connections_are_counted_until_they_are_closed() -> None:
+    """Descriptors and memory of an evicted connection are free only when the event loop has closed it."""
+    harness = Harness(ConnectionLimits(max_connections=1, unsent_bytes=100))
+    first = harness.open()
+    second = harness.open_used(stalled_since=1.0)
+    assert (first.close_reasons, harness.manager.pending_evictions) == ([CloseReason.LIMIT], 1)
+    assert not harness.manager.is_releasing_memory
+    harness.manager.remove(first, CloseReason.CLIENT)
+    assert harness.manager.pending_evictions == 0
+    harness.manager.limits = ConnectionLimits(max_connections=2)
+    third = harness.open_used(stalled_since=2.0)
+    for connection in (second, third):
+        connection.update(unsent_bytes=60)
+        harness.manager.unsent_bytes.add(60)
+    assert (second.close_reasons, harness.manager.is_releasing_memory) == ([CloseReason.UNSENT_BYTES], True)
+    harness.manager.remove(second, CloseReason.CLIENT)
+    assert not harness.manager.is_releasing_memory
+    assert harness.manager.statistics().closed_by_reason == {
+        **dict.fromkeys(map(str, CloseReason), 0),
+        "limit": 1,
+        "unsent_bytes": 1,
+    }
+
+
+def test_unsent_responses_share_a_limit() -> None:
+    """If all connections hold too many unsent bytes, those that have not made progress for the longest are closed."""
+    harness = Harness(ConnectionLimits(max_connections=10, unsent_bytes=100))
+    slow, stalled = harness.open_used(stalled_since=20.0), harness.open_used(stalled_since=10.0)
+    new = harness.open_used()
+    for connection, count in ((slow, 20), (stalled, 50), (new, 40)):
+        connection.update(unsent_bytes=count)
+        harness.manager.unsent_bytes.add(count)
+    reasons = [connection.close_reasons for connection in (slow, stalled, new)]
+    assert reasons == [[], [CloseReason.UNSENT_BYTES], []]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askd.httpserver import sockets
+from askd.httpserver import port_owner
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
@@ -57,38 +57,38 @@ def test_owner_has_name_and_pid(proc: Path, bound: str, requested: str) -> None:
     """The process is found if the addresses are equal or one of them is the wildcard address."""
     table = "tcp6" if ":" in bound else "tcp"
     (proc / "net" / table).write_text(HEADER + row(bound, 2023, inode=5) + row(bound, 2024))
-    assert sockets.port_owner(requested, 2024, proc=proc) == "uvicorn (pid 4711)"
+    assert port_owner.port_owner(requested, 2024, proc=proc) == "uvicorn (pid 4711)"
 
 
 @pytest.mark.parametrize(("bound", "port"), [("127.0.0.2", 2024), ("127.0.0.1", 2025), ("::1", 2024)])
 def test_other_sockets_are_ignored(proc: Path, bound: str, port: int) -> None:
     """A socket on another address or port does not conflict."""
     (proc / "net" / ("tcp6" if ":" in bound else "tcp")).write_text(HEADER + row(bound, port))
-    assert sockets.port_owner("127.0.0.1", 2024, proc=proc) is None
+    assert port_owner.port_owner("127.0.0.1", 2024, proc=proc) is None
 
 
 def test_listening_socket_is_preferred(proc: Path) -> None:
     """If several sockets use the port, the owner of the listening one is returned."""
     (proc / "net" / "tcp").write_text(HEADER + row("127.0.0.1", 9, state="01", inode=5) + row("127.0.0.1", 9))
-    assert sockets.port_owner("127.0.0.1", 9, proc=proc) == "uvicorn (pid 4711)"
+    assert port_owner.port_owner("127.0.0.1", 9, proc=proc) == "uvicorn (pid 4711)"
 
 
 def test_process_of_another_user(proc: Path) -> None:
     """If the process cannot be inspected, its user is returned; a user without a name is a number."""
     (proc / "net" / "tcp").write_text(HEADER + row("0.0.0.0", 1, inode=5) + row("0.0.0.0", 2, inode=6, uid=4_000_000))
-    assert sockets.port_owner("0.0.0.0", 1, proc=proc) == "a process of user root"
-    assert sockets.port_owner("0.0.0.0", 2, proc=proc) == "a process of user 4000000"
+    assert port_owner.port_owner("0.0.0.0", 1, proc=proc) == "a process of user root"
+    assert port_owner.port_owner("0.0.0.0", 2, proc=proc) == "a process of user 4000000"
 
 
 def test_system_without_proc(tmp_path: Path) -> None:
     """On a system without /proc, no owner is found, and nothing fails."""
-    assert sockets.port_owner("0.0.0.0", 1, proc=tmp_path / "absent") is None
+    assert port_owner.port_owner("0.0.0.0", 1, proc=tmp_path / "absent") is None
 
 
 def test_real_proc_finds_this_process() -> None:
     """The owner of a port of this process is this process."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        owner = sockets.port_owner("127.0.0.1", listener.getsockname()[1])
+        owner = port_owner.port_owner("127.0.0.1", listener.getsockname()[1])
     assert str(owner).endswith(f"(pid {os.getpid()})")
 
 
@@ -97,4 +97,4 @@ def test_real_proc_finds_this_process() -> None:
 def test_addresses_are_parsed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     """Any address that the kernel prints is parsed; an IPv4-mapped one becomes IPv4."""
     expected = getattr(address, "ipv4_mapped", None) or address
-    assert sockets._parse_address(encode_address(str(address))) == expected
+    assert port_owner._parse_address(encode_address(str(address))) == expected

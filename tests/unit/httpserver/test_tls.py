@@ -9,7 +9,8 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from askd.errors import StartupError
-from askd.httpserver.tls import CertificateReloader, CertificateValidity, validity_problem
+from askd.httpserver.certificate_validity import CertificateValidity
+from askd.httpserver.tls import CertificateReloader, validity_problem
 from tests.support.certificates import (
     HOST,
     CertificateFiles,

@@ -2,14 +2,9 @@
 
 import asyncio
 
-import pytest
-
-from askd.httpserver.connections import CloseReason
 from askd.httpserver.write_batch import WriteBatch
 from tests.support.app_fixtures import Log
 from tests.support.fake_transport import FakeTransport
-from tests.support.fakes import UppercaseAnswerer
-from tests.support.raw_http import StartServer, get_request
 
 
 class FakeSender:
@@ -56,20 +51,3 @@ async def test_write_error_does_not_affect_other_connections(log: Log) -> None:
     batch.flush()
     assert written == [b"answer"]
     assert len(log.lines("response_write_failed")) == 1
-
-
-@pytest.mark.parametrize("method", ["close", "close_with_reason"])
-async def test_response_is_written_before_its_connection_closes(start_server: StartServer, method: str) -> None:
-    """A batched response is written even if its connection is closed in the same loop iteration."""
-    server = await start_server(UppercaseAnswerer())
-    async with server.connect() as client:
-        client.send(get_request("/ask?q=hello"))
-        await client.read_response()
-        (connection,) = server.server_connections()
-        connection.data_received(get_request("/ask?q=hello"))
-        assert connection.has_batched_response
-        if method == "close_with_reason":
-            connection.close_with_reason(CloseReason.IDLE)
-        else:
-            connection.close()
-        assert (await client.read_response()).status == 200

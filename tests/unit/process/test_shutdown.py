@@ -2,7 +2,10 @@
 
 import asyncio
 import threading
+from unittest import mock
 
+from askd.api.instrumentation import Instrumentation
+from askd.httpserver.server import HttpServer
 from askd.process import shutdown
 from tests.support.log_capture import LogCapture
 
@@ -24,8 +27,16 @@ async def test_blocking_work_is_abandoned_at_its_time_limit() -> None:
 
 def test_step_is_logged_when_it_ends() -> None:
     """The line of a step has its number, its name, its time limit and its duration."""
+    graceful_shutdown = shutdown.GracefulShutdown(
+        mock.create_autospec(HttpServer),
+        mock.create_autospec(Instrumentation),
+        None,
+        limits=shutdown.ShutdownLimits(1.0, 2.5, 1.0, 1.0),
+        stop_probes=lambda: None,
+        log_level="info",
+    )
     with LogCapture() as log:
-        with shutdown.ShutdownLog().step("finish_requests", 2.5):
+        with graceful_shutdown.step("finish_requests", 2.5):
             assert not log.lines("shutdown_step")
         (line,) = log.lines("shutdown_step")
     assert (line["level"], line["step"], line["name"], line["bound_ms"]) == ("info", 4, "finish_requests", 2500)

@@ -3,14 +3,12 @@
 from askd import __version__
 from askd.config import Settings
 from askd.process.startup import format_banner
-from tests.support.fakes import UppercaseAnswerer
 
 
 def test_banner_shows_answerer_urls_reload_and_how_to_stop() -> None:
     """The banner has four lines if the expected port is used."""
-    answerer = UppercaseAnswerer()
-    assert format_banner(Settings(), answerer, url="http://localhost:2024").splitlines() == [
-        f"askd {__version__} serves {answerer.name} ({answerer.kind})",
+    assert format_banner(Settings(), "main.py:answer (function)", url="http://localhost:2024").splitlines() == [
+        f"askd {__version__} serves main.py:answer (function)",
         "URL:    http://localhost:2024",
         "Docs:   http://localhost:2024/docs",
         "Reload: off. Press Ctrl-C to stop.",
@@ -22,7 +20,7 @@ def test_banner_names_the_holder_of_the_default_port() -> None:
     conflict = "port 2024 is in use by nginx (pid 7): using port 2025"
     lines = format_banner(
         Settings(reload=True),
-        UppercaseAnswerer(),
+        "main.py:answer (function)",
         url="http://localhost:2025/answers",
         ops_url="http://localhost:9090",
         port_conflict=conflict,

@@ -44,7 +44,7 @@ def test_valid_url(url: str) -> None:
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the redis package, the error shows how to install it."""
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
-    with pytest.raises(StartupError, match=r"pip install 'askd\[redis\]'"):
+    with pytest.raises(StartupError, match=r'pip install "askd\[redis\]"'):
         RedisConnection("redis://host", [])
 
 

@@ -1,25 +1,11 @@
-"""`askd top`: rates computed from scrapes, and output in 80 columns."""
+"""Rates of `askd top`, computed from two scrapes."""
 
 import math
 
 import pytest
 
-from askd.cli.main import main
 from askd.telemetry.metrics import Metrics
 from askd.top.metrics_delta import compute_delta, parse_snapshot, quantile
-from askd.top.view import (
-    SCREEN_WIDTH,
-    ServerStatus,
-    fit_to_screen,
-    format_duration,
-    render_panel,
-    render_row,
-    render_sparkline,
-    table_header,
-)
-from tests.support.fakes import UppercaseAnswerer
-from tests.support.log_capture import LogCapture
-from tests.support.threaded_server import ThreadedServer
 
 SCRAPE = """\
 askd_build_info{{version="1.2"}} 1
@@ -66,15 +52,6 @@ def test_restart_is_detected_by_the_start_time() -> None:
     assert (delta.request_rate, delta.shed_rate, delta.cache_hit_ratio) == (20.0, 0.0, 1.0)
 
 
-def test_output_fits_a_small_terminal() -> None:
-    """Lines are truncated, and the last row shows the number of omitted rows."""
-    lines = ["server", "one", "two", "three"]
-    assert fit_to_screen(lines, 79, 4) == lines
-    assert fit_to_screen(lines, 3, 4) == ["ser", "one", "two", "thr"]
-    assert fit_to_screen(lines, 79, 3) == ["server", "one", "… 2 more; enlarge the terminal to see them"]
-    assert fit_to_screen(lines, 79, 1) == ["… 4 more; enlarge the terminal to see them"]
-
-
 def test_quantiles_match_prometheus() -> None:
     """Quantiles are interpolated within a bucket, infinite above the last bound, and NaN without samples."""
     buckets = {1.0: 50.0, 2.0: 100.0, math.inf: 100.0}
@@ -96,44 +73,3 @@ def test_metrics_of_a_new_server() -> None:
     from prometheus_client import generate_latest
 
     assert parse_snapshot(generate_latest(Metrics([1.0]).registry).decode(), 0.0).request_count == 0.0
-
-
-def test_lines_fit_80_columns() -> None:
-    """Rows and panel fit 80 columns with long names and errors; a failing server shows its error."""
-    snapshot = parse_snapshot(SCRAPE.format(ok=10, bad=0), 1.0)
-    delta = compute_delta(parse_snapshot(SCRAPE.format(ok=0, bad=0), 0.0), snapshot)
-    available = ServerStatus("http://" + "long." * 30, snapshot, delta)
-    unavailable = ServerStatus("http://a", error="connect: " + "nothing " * 20)
-    lines = [
-        table_header(),
-        render_row(available),
-        render_row(unavailable),
-        *render_panel(available, [delta] * 99),
-        *render_panel(unavailable, []),
-    ]
-    assert max(map(len, lines)) <= SCREEN_WIDTH
-    assert "3/16" in render_row(available)
-    assert "nothing" in render_row(unavailable)
-
-
-def test_sparkline_and_durations() -> None:
-    """A sparkline is scaled from 0 to the largest value; missing values are blank."""
-    assert render_sparkline([0.0, 1.0, 8.0, math.nan]) == " ▂█ "
-    assert [format_duration(value) for value in (math.nan, math.inf, 0.0123, 0.5, 12.0)] == [
-        "–",
-        "+Inf",
-        "12.3ms",
-        "500ms",
-        "12.0s",
-    ]
-
-
-def test_once_prints_a_row_for_each_server(capsys: pytest.CaptureFixture[str]) -> None:
-    """Available and unavailable servers have a row; the exit code is 3 if none is available."""
-    with LogCapture(), ThreadedServer(UppercaseAnswerer()) as url:
-        assert main(["top", url, "http://nosuch.invalid", "--once", "--interval", "100ms"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert (lines[0].split()[0], len(lines)) == ("server", 3)
-    assert "nosuch.invalid does not resolve" in lines[2]
-    assert main(["top", "http://nosuch.invalid", "--once", "--interval", "100ms"]) == 3
-    assert main(["top", "http://a", "--interval", "0"]) == 2

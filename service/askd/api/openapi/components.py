@@ -135,37 +135,49 @@ _THREAD_PARAMETER: Final = Parameter(
 )
 
 
+COMMON_SCHEMAS: Final[dict[str, Any]] = {
+    "Problem": _PROBLEM_SCHEMA,
+    "Service": _SERVICE_SCHEMA,
+    "Health": _HEALTH_SCHEMA,
+}
+"""Schemas that do not depend on the answerer."""
+
+
 def build_schemas(
-    contract: Contract, max_length: int, *, supports_threads: bool
+    contract: Contract, max_length: int, *, supports_threads: bool, name: str = ""
 ) -> tuple[dict[str, Any], list[Parameter]]:
-    """Return the schema components, and the contract's parameters with schemas that refer to them.
+    """Return the schemas of an answerer, and the contract's parameters with schemas that refer to them.
 
     Args:
         contract: Contract of the answerer.
         max_length: Maximum length of a question in characters.
         supports_threads: Whether to add the parameter `thread`.
+        name: Name of the answerer at `/ask/NAME`; empty for that at `/ask`.
     """
     definitions: dict[str, Any] = {}
     reserved = {"q": None, **({_THREAD_PARAMETER.name: _THREAD_PARAMETER} if supports_threads else {})}
     parameters = [
         Parameter(
             name=parameter.name,
-            schema=_hoist_definitions(parameter.schema, f"parameter.{parameter.name}", definitions),
+            schema=_hoist_definitions(parameter.schema, schema_name(f"parameter.{parameter.name}", name), definitions),
             required=parameter.required,
             description=parameter.description,
         )
         for parameter in contract.parameters
         if parameter.name not in reserved
     ] + [parameter for parameter in reserved.values() if parameter]
-    answer = _hoist_definitions(contract.answer_schema or _ANSWER_SCHEMA, "Answer", definitions)
+    answer_name = schema_name("Answer", name)
+    answer = _hoist_definitions(contract.answer_schema or _ANSWER_SCHEMA, answer_name, definitions)
     return {
-        "Question": _question_schema(contract, parameters, max_length),
-        "Answer": answer,
-        "Problem": _PROBLEM_SCHEMA,
-        "Service": _SERVICE_SCHEMA,
-        "Health": _HEALTH_SCHEMA,
+        schema_name("Question", name): _question_schema(contract, parameters, max_length),
+        answer_name: answer,
         **definitions,
     }, parameters
+
+
+def schema_name(schema: str, name: str) -> str:
+    """Return the name of a schema of the answerer with this name; `Answer.support`, or `Answer` for an empty name."""
+    return _component_name(schema, name) if name else schema
 
 
 def question_property(contract: Contract, max_length: int) -> dict[str, Any]:
@@ -173,7 +185,12 @@ def question_property(contract: Contract, max_length: int) -> dict[str, Any]:
     form = contract.question
     schema = {"type": "string", "minLength": 1, "maxLength": max_length, "pattern": r"\S"}
     also = f" It may also be sent as `{form.name}`." if form.name != "q" else ""
-    return {"schema": schema if form.schema is None else dict(form.schema), "description": f"The question.{also}"}
+    if form.accepts_json:
+        also += f" In a JSON body, another value than text is {'passed as it is' if form.passes_json else 'its JSON'}."
+    return {
+        "schema": schema if form.schema is None else dict(form.schema),
+        "description": f"{form.description or 'The question.'}{also}",
+    }
 
 
 def _question_schema(contract: Contract, parameters: list[Parameter], max_length: int) -> dict[str, Any]:

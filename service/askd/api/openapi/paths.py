@@ -16,7 +16,8 @@ _EVENT_STREAM_SCHEMA: Final = {
 }
 _BODY_MEDIA_TYPES: Final = ("application/json", "application/x-www-form-urlencoded")
 _TEXT_CONTENT: Final = {"schema": {"type": "string"}}
-_TAGS: Final = {"questions": "Send a question, get an answer.", "about": "Pages and documents about this server."}
+COLLAPSED_TAGS: Final = {"about", "ops"}
+"""Tags whose operations few readers need. The API reference shows them on demand."""
 _PROBES: Final = {
     "livez": "Liveness: whether the process is alive.",
     "healthz": "Alias of `/livez`.",
@@ -40,8 +41,9 @@ def build_path_item(
     max_body_size: int,
     requires_token: bool,
     is_rate_limited: bool,
+    name: str = "",
 ) -> dict[str, Any]:
-    """Return the path item of `/ask`.
+    """Return the path item of `/ask` or `/ask/NAME`.
 
     Args:
         contract: Contract of the answerer.
@@ -51,12 +53,13 @@ def build_path_item(
         max_body_size: Maximum size of a body in bytes.
         requires_token: Whether clients must send a token.
         is_rate_limited: Whether clients have a rate limit.
+        name: Name of the answerer; empty for that at `/ask`.
     """
     # Only user code can reject a question with a status code of its choice.
     allows_custom_status = answerer_info["kind"] != "book"
     security = components.security_requirement(requires_token=requires_token)
     get = {
-        **_common_fields("ask", contract),
+        **_common_fields(components.schema_name("ask", name), contract),
         **security,
         "parameters": [
             _question_parameter(contract, max_length),
@@ -65,6 +68,7 @@ def build_path_item(
         ],
         "responses": _build_responses(
             answerer_info,
+            name,
             allows_custom_status=allows_custom_status,
             has_body=False,
             requires_token=requires_token,
@@ -73,12 +77,15 @@ def build_path_item(
     }
     not_revalidated = {**answerer_info, "deterministic": False}  # POST responses have no ETag
     post = {
-        **_common_fields("askWithBody", contract),
+        **_common_fields(components.schema_name("askWithBody", name), contract),
         **security,
         "parameters": _header_parameters(not_revalidated),
-        "requestBody": _request_body(contract, parameters, max_body_size),
+        "requestBody": _request_body(
+            contract, parameters, max_body_size, schema=components.schema_name("Question", name)
+        ),
         "responses": _build_responses(
             not_revalidated,
+            name,
             allows_custom_status=allows_custom_status,
             has_body=True,
             requires_token=requires_token,
@@ -122,8 +129,10 @@ def _header_parameters(answerer_info: Mapping[str, Any]) -> list[dict[str, Any]]
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 
-def _request_body(contract: Contract, parameters: Sequence[Parameter], max_body_size: int) -> dict[str, Any]:
-    content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Question"}}
+def _request_body(
+    contract: Contract, parameters: Sequence[Parameter], max_body_size: int, *, schema: str
+) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{schema}"}}
     # An example without a required parameter would be rejected, and its valid values are not known here.
     if contract.examples and not any(parameter.required for parameter in parameters):
         content["examples"] = _examples([{"q": text} for text in contract.examples])
@@ -140,6 +149,7 @@ def _examples(values: Sequence[Any]) -> dict[str, Any]:
 
 def _build_responses(
     answerer_info: Mapping[str, Any],
+    name: str,
     *,
     allows_custom_status: bool,
     has_body: bool,
@@ -152,7 +162,7 @@ def _build_responses(
     if answerer_info["deterministic"]:
         header_components["ETag"] = "ETag"
     headers = {name: {"$ref": f"#/components/headers/{component}"} for name, component in header_components.items()}
-    responses = {"200": {"description": "The answer.", "headers": headers, "content": _answer_content()}}
+    responses = {"200": {"description": "The answer.", "headers": headers, "content": _answer_content(name)}}
     if answerer_info["deterministic"]:
         responses["304"] = {"description": "Not modified: the answer with this `ETag` is current.", "headers": headers}
     return {
@@ -166,28 +176,41 @@ def _build_responses(
     }
 
 
-def _answer_content() -> dict[str, Any]:
+def _answer_content(name: str) -> dict[str, Any]:
     return {
-        "application/json": {"schema": {"$ref": "#/components/schemas/Answer"}},
+        "application/json": {"schema": {"$ref": f"#/components/schemas/{components.schema_name('Answer', name)}"}},
         "text/plain": {"schema": {"type": "string", "description": "The text of the answer, followed by a newline."}},
         "text/event-stream": {"schema": _EVENT_STREAM_SCHEMA},
     }
 
 
 def build_tags(settings: Settings) -> dict[str, str]:
-    """Return the tags in use and their descriptions."""
-    return _TAGS if settings.ops_port is not None else {**_TAGS, "ops": "Health checks and metrics for the platform."}
+    """Return the tags in use and their descriptions, in the order of the API reference: collapsed ones last."""
+    formats = {"ask": ("questions", "Send a question, get an answer.")}
+    tags = dict(tag for name, tag in formats.items() if name in settings.formats)
+    tags["about"] = "Pages and documents about this server."
+    return tags if settings.ops_port is not None else {**tags, "ops": "Health checks and metrics for the platform."}
 
 
-def build_other_path_items(settings: Settings) -> dict[str, Any]:
-    """Return the path items of all paths except `/ask`."""
+def build_other_path_items(settings: Settings, *, has_several: bool = False) -> dict[str, Any]:
+    """Return the path items of all paths except `/ask`; `has_several` adds the home pages of several answerers."""
     get = partial(_get_path_item, requires_token=settings.docs_require_token)
     path_items = {
         "/": get("home", "The home page, or name, version and links as JSON.", _html_or_json_content("Service")),
         "/docs": get("docs", "The API reference as HTML, or this document as JSON.", _html_or_json_content(None)),
+        **({"/answerers/{name}": _answerer_page_item(settings)} if has_several else {}),
         "/openapi.json": get("openapi", "This document.", {"application/json": {"schema": {"type": "object"}}}),
     }
     return path_items if settings.ops_port is not None else {**path_items, **_ops_path_items(settings)}
+
+
+def _answerer_page_item(settings: Settings) -> dict[str, Any]:
+    content = {"text/html": _TEXT_CONTENT}
+    summary = "The home page of one answerer."
+    item = _get_path_item("answererHome", summary, content, requires_token=settings.docs_require_token)
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    item["get"]["parameters"] = [name, *item["get"]["parameters"]]
+    return item
 
 
 def _get_path_item(operation_id: str, summary: str, content: dict[str, Any], *, requires_token: bool) -> dict[str, Any]:

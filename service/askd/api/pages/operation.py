@@ -1,114 +1,19 @@
-"""Section of one operation in the API reference, and form fields generated from JSON Schema.
-
-The home page uses the form fields too.
-"""
+"""Section of one operation in the API reference."""
 
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
-from askd.api.pages import layout, schema_view
-from askd.api.pages.layout import Markup, element, inline, join, render_paragraphs
+from askd.api.pages import layout, schema_example, schema_view
+from askd.api.pages.form_fields import Schemas, form_field, join_fields, to_text
+from askd.api.pages.html import Markup, element, inline, join, render_paragraphs
+from askd.api.pages.schema_example import resolve_schema
 
-Schemas = Mapping[str, Any]
-"""The document's `components.schemas`."""
-
-_INPUT_MODES: Final = {"integer": "numeric", "number": "decimal"}
 _PLACEHOLDER_ORIGIN: Final = "http://localhost:2024"
 """Origin in the static curl examples; a script replaces it with the origin of the page."""
 _CURL_AUTH_OPTION: Final = ' -H "Authorization: Bearer $ASKD_TOKEN"'
-_SAMPLE_VALUES: Final = {"string": "…", "integer": 1, "number": 1, "boolean": True, "array": []}
-
-
-def resolve_schema(schema: Mapping[str, Any], schemas: Schemas) -> Mapping[str, Any]:
-    """Resolve references, and reduce a nullable schema (`anyOf` with null) to its other alternative."""
-    if "$ref" in schema:
-        target = schemas.get(str(schema["$ref"]).rsplit("/", 1)[-1], {})
-        return resolve_schema({**target, **{key: value for key, value in schema.items() if key != "$ref"}}, schemas)
-    options = [option for option in schema.get("anyOf", ()) if option.get("type") != "null"]
-    if len(options) == 1:
-        return resolve_schema(
-            {**options[0], **{key: value for key, value in schema.items() if key != "anyOf"}}, schemas
-        )
-    return schema
-
-
-def form_field(id: str, parameter: Mapping[str, Any], schemas: Schemas, *, value: Any = None) -> Markup:
-    """Return a labelled form field for an OpenAPI parameter.
-
-    Args:
-        id: Id of the control.
-        parameter: The parameter, without references.
-        schemas: Targets of references in its schema.
-        value: Initial value; None uses the default of the schema.
-    """
-    schema = resolve_schema(parameter["schema"], schemas)
-    initial_value = schema.get("default") if value is None else value
-    description = parameter.get("description", "")
-    hint = element("small", inline(description), id=f"{id}-hint") if description else None
-    is_array = value_type(schema) == "array"
-    control = _control(
-        schema,
-        "" if initial_value is None else initial_value,
-        dict(
-            id=id,
-            name=parameter["name"],
-            required=bool(parameter.get("required")),
-            data_in=parameter["in"],
-            data_type=value_type(schema),
-            data_items=value_type(resolve_schema(schema.get("items", {}), schemas)) if is_array else None,
-            aria_describedby=f"{id}-hint" if description else None,
-        ),
-    )
-    return element("div", element("label", parameter["name"], for_=id), control, hint, class_="field")
-
-
-def value_type(schema: Mapping[str, Any]) -> str:
-    """Return how scripts convert the text of a field: string, integer, number, boolean, array or json.
-
-    A schema that accepts anything is a string.
-    """
-    schema_type = schema.get("type")
-    if isinstance(schema_type, list):
-        schema_type = next((name for name in schema_type if name != "null"), None)
-    if schema_type is None:
-        return "string" if all(isinstance(option, str) for option in _enum_values(schema)) else "json"
-    return schema_type if schema_type in {"string", "integer", "number", "boolean", "array"} else "json"
-
-
-def _control(schema: Mapping[str, Any], value: Any, attributes: dict[str, Any]) -> Markup:
-    options = (
-        ["true", "false"] if schema.get("type") == "boolean" else [_to_text(option) for option in _enum_values(schema)]
-    )
-    if options:
-        empty_option = [] if attributes["required"] or value != "" else [""]
-        return element("select", (_option(text, _to_text(value)) for text in empty_option + options), **attributes)
-    data_type = attributes["data_type"]
-    if data_type in {"array", "json"}:
-        lines = "\n".join(map(_to_text, value)) if isinstance(value, list) else _to_text(value)
-        placeholder = "one per line" if data_type == "array" else "JSON"
-        return element("textarea", lines, rows=2, placeholder=placeholder, **attributes)
-    extra: dict[str, Any] = {"inputmode": _INPUT_MODES.get(data_type), "maxlength": schema.get("maxLength")}
-    return element("input", type="text", value=_to_text(value), autocomplete="off", **extra, **attributes)
-
-
-def _enum_values(schema: Mapping[str, Any]) -> list[Any]:
-    return [schema["const"]] if "const" in schema else list(schema.get("enum", ()))
-
-
-def _option(text: str, selected_text: str) -> Markup:
-    return element("option", text, value=text, selected=text == selected_text)
-
-
-def _to_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def join_fields(fields: list[Markup]) -> Markup | None:
-    """Group the fields; None if the list is empty."""
-    return element("div", join(fields), class_="fields") if fields else None
 
 
 def operation_section(path: str, method: str, document: Mapping[str, Any]) -> Markup:
@@ -167,7 +72,7 @@ def _parameter_list(operation: Mapping[str, Any], document: Mapping[str, Any]) -
 
 
 def _body_description(operation: Mapping[str, Any], document: Mapping[str, Any]) -> Markup | None:
-    body = operation.get("requestBody")
+    body = _resolve_reference(operation.get("requestBody", {}), document)
     if not body:
         return None
     schema = next(iter(body["content"].values()))["schema"]
@@ -188,7 +93,11 @@ def _code_alternatives(names: Mapping[str, Any]) -> Markup:
 
 def _response_list(operation: Mapping[str, Any], document: Mapping[str, Any]) -> Markup:
     responses = {status: _resolve_reference(value, document) for status, value in operation["responses"].items()}
-    rows = [_response_row(status, response) for status, response in responses.items() if "x-codes" not in response]
+    rows = [
+        _response_row(status, response, document["components"]["schemas"])
+        for status, response in responses.items()
+        if "x-codes" not in response
+    ]
     problems = [
         _problem_item(status, response["x-codes"]) for status, response in responses.items() if "x-codes" in response
     ]
@@ -203,22 +112,21 @@ def _problem_item(status: str, codes: Sequence[str]) -> Markup:
     return element("li", element("code", status), links)
 
 
-def _response_row(status: str, response: Mapping[str, Any]) -> Markup:
-    media_types = (_media_type_row(name, content) for name, content in response.get("content", {}).items())
+def _response_row(status: str, response: Mapping[str, Any], schemas: Schemas) -> Markup:
+    media_types = (_media_type_row(name, content, schemas) for name, content in response.get("content", {}).items())
     details = join(inline(response["description"]), media_types)
     if response.get("headers"):
         details = join(details, element("small", "Headers: ", ", ".join(response["headers"])))
     return element("div", element("dt", element("code", status)), element("dd", details))
 
 
-def _media_type_row(name: str, content: Mapping[str, Any]) -> Markup:
-    description = content["schema"].get("description")
-    return element(
-        "p",
-        element("code", name),
-        " ",
-        inline(description) if description else schema_view.schema_summary(content["schema"]),
-    )
+def _media_type_row(name: str, content: Mapping[str, Any], schemas: Schemas) -> Markup:
+    schema = content.get("schema", {})
+    description = schema.get("description")
+    summary = inline(description) if description else schema_view.schema_summary(schema)
+    has_example = name.endswith("json") and schema_example.resolve_schema(schema, schemas).get("properties")
+    example = schema_view.example_block(schema, schemas, f"Example of {name}") if has_example else None
+    return join(element("p", element("code", name), " ", summary), example)
 
 
 def _try_it_form(path: str, method: str, document: Mapping[str, Any]) -> Markup:
@@ -230,13 +138,14 @@ def _try_it_form(path: str, method: str, document: Mapping[str, Any]) -> Markup:
         element(
             "pre",
             element("code", _curl_command(path, method, document)),
-            class_="curl",
+            class_="sample",
             tabindex=0,
             role="group",
-            aria_label="curl command",
+            aria_label="Code sample",
         ),
         element("p", element("button", "Send", type="submit"), class_="send", hidden=True),
         element("div", class_="result", aria_live="polite"),
+        id=f"try-{operation['operationId']}",
         class_="try",
         action=layout.url_path(document, path),
         data_method=method.upper(),
@@ -248,15 +157,15 @@ def _try_it_form(path: str, method: str, document: Mapping[str, Any]) -> Markup:
 def _input_fields(operation: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Markup]:
     schemas, operation_id = document["components"]["schemas"], operation["operationId"]
     examples = _example_values(operation, document)
-    body_content = operation.get("requestBody", {}).get("content", {})
-    query = [parameter for parameter in resolved_parameters(operation, document) if parameter["in"] == "query"]
-    for parameter in [*query, *_body_parameters(body_content, schemas)]:
+    body_content = _body_content(operation, document)
+    in_url = [each for each in resolved_parameters(operation, document) if each["in"] in {"path", "query"}]
+    for parameter in [*in_url, *_body_parameters(body_content, schemas)]:
         # No descriptions here: the lists of parameters above the form have them.
         field_id = f"{operation_id}-{parameter['name']}"
         yield form_field(field_id, {**parameter, "description": ""}, schemas, value=examples.get(parameter["name"]))
     if body_content:
         yield form_field(f"{operation_id}-content-type", _header_choice("Content-Type", body_content), schemas)
-    response_content = operation["responses"]["200"].get("content", {})
+    response_content = _resolve_reference(operation["responses"].get("200", {}), document).get("content", {})
     if len(response_content) > 1:
         yield form_field(f"{operation_id}-accept", _header_choice("Accept", response_content), schemas)
 
@@ -271,6 +180,11 @@ def _header_fields(operation: Mapping[str, Any], document: Mapping[str, Any]) ->
     return element("details", element("summary", "Request headers"), join_fields(fields)) if fields else None
 
 
+def _body_content(operation: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = _resolve_reference(operation.get("requestBody", {}), document).get("content", {})
+    return content
+
+
 def _body_parameters(content: Mapping[str, Any], schemas: Schemas) -> list[Mapping[str, Any]]:
     if not content:
         return []
@@ -278,7 +192,7 @@ def _body_parameters(content: Mapping[str, Any], schemas: Schemas) -> list[Mappi
     required = schema.get("required", ())
     return [
         {"name": name, "in": "body", "schema": inner, "required": name in required}
-        for name, inner in schema["properties"].items()
+        for name, inner in schema.get("properties", {}).items()
     ]
 
 
@@ -289,27 +203,42 @@ def _header_choice(name: str, content: Mapping[str, Any]) -> dict[str, Any]:
 def _example_values(operation: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a sample value for each required parameter: an example from the contract, or the first valid value."""
     schemas = document["components"]["schemas"]
-    body_content = operation.get("requestBody", {}).get("content", {})
-    parameters = [*resolved_parameters(operation, document), *_body_parameters(body_content, schemas)]
+    # The operation, then others of its path: examples of the query are also examples of the body.
+    item = next(item for item in document["paths"].values() if any(each is operation for each in item.values()))
+    siblings = [operation, *(each for each in item.values() if isinstance(each, Mapping))]
+    examples = {
+        parameter["name"]: next(iter(parameter["examples"].values()))["value"]
+        for sibling in reversed(siblings)
+        for parameter in resolved_parameters(sibling, document)
+        if parameter.get("examples")
+    }
+    parameters = [
+        *resolved_parameters(operation, document),
+        *_body_parameters(_body_content(operation, document), schemas),
+    ]
     return {
-        parameter["name"]: _sample_value(parameter, document) for parameter in parameters if parameter.get("required")
+        parameter["name"]: examples.get(parameter["name"]) or _sample_value(parameter, schemas)
+        for parameter in parameters
+        if parameter.get("required")
     }
 
 
-def _sample_value(parameter: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
-    if parameter["name"] == "q":
-        examples = document["paths"]["/ask"]["get"]["parameters"][0].get("examples", {})
-        return next((example["value"] for example in examples.values()), "hello")
-    schema = resolve_schema(parameter["schema"], document["components"]["schemas"])
-    return next(iter([*schema.get("examples", ()), *schema.get("enum", ())]), _SAMPLE_VALUES.get(value_type(schema)))
+def _sample_value(parameter: Mapping[str, Any], schemas: Schemas) -> Any:
+    return "hello" if parameter["name"] == "q" else schema_example.example_value(parameter["schema"], schemas)
 
 
 def _curl_command(path: str, method: str, document: Mapping[str, Any]) -> str:
     operation = document["paths"][path][method]
     examples = _example_values(operation, document)
     url = _PLACEHOLDER_ORIGIN + layout.url_path(document, path)
+    for parameter in resolved_parameters(operation, document):
+        if parameter["in"] == "path":
+            url = url.replace(f"{{{parameter['name']}}}", quote(to_text(examples.pop(parameter["name"])), safe=""))
     auth_option = _CURL_AUTH_OPTION if "security" in operation else ""
     if method == "get":
         return "curl " + shlex.quote(url + (f"?{urlencode(examples)}" if examples else "")) + auth_option
+    command = f"curl -X {method.upper()} {shlex.quote(url)}{auth_option}"
+    if not _body_content(operation, document):
+        return command
     body = shlex.quote(json.dumps(examples, ensure_ascii=False))
     return f"curl {shlex.quote(url)}{auth_option} -H 'Content-Type: application/json' -d {body}"

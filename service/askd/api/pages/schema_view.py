@@ -1,26 +1,47 @@
-"""Describe JSON Schema in English: the type of a value and its limits."""
+"""Describe JSON Schema in English: the type of a value, its limits, and an example."""
 
 import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from askd.api.pages.layout import Markup, element, inline, join
+from askd.api.pages.html import Markup, element, inline, join
+from askd.api.pages.schema_example import example_value
 
 _HANDLED_KEYWORDS: Final = {
     "description", "default", "examples", "title", "type", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items",
     "properties", "required", "additionalProperties", "pattern",
     "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems",
+    "minProperties", "maxProperties", "format", "uniqueItems", "multipleOf", "deprecated",
 }  # fmt: skip
+_FORMATS: Final = {
+    "date-time": "date and time (RFC 3339)",
+    "date": "date (RFC 3339)",
+    "time": "time of day (RFC 3339)",
+    "duration": "duration (ISO 8601)",
+    "email": "email address",
+    "uri": "URI",
+    "uri-reference": "URI or relative reference",
+    "uuid": "UUID",
+    "ipv4": "IPv4 address",
+    "ipv6": "IPv6 address",
+    "ipv4network": "IPv4 network",
+    "ipv6network": "IPv6 network",
+    "binary": "bytes",
+    "byte": "bytes in base64",
+    "password": "password",
+    "regex": "regular expression",
+}
 _RANGES: Final = (
     ("minLength", "maxLength", "characters"),
     ("minItems", "maxItems", "items"),
+    ("minProperties", "maxProperties", "properties"),
     ("minimum", "maximum", ""),
 )
 
 
 def schema_summary(schema: Mapping[str, Any]) -> Markup:
     """Describe a schema on one line; keywords without an English description are appended as JSON."""
-    parts = [_type_summary(schema), *map(_limit_markup, _range_limits(schema))]
+    parts = [_type_summary(schema), *map(_limit_markup, [*_format_words(schema), *_range_limits(schema)])]
     if "pattern" in schema:
         is_not_blank = schema["pattern"] == r"\S"
         parts.append(join("not blank") if is_not_blank else join("matching ", element("code", schema["pattern"])))
@@ -64,6 +85,19 @@ def _join_alternatives(alternatives: list[Markup], separator: str = " or ") -> M
     return join(join(separator if index else "", alternative) for index, alternative in enumerate(alternatives))
 
 
+def _format_words(schema: Mapping[str, Any]) -> list[str]:
+    words = []
+    if "format" in schema:
+        words.append(_FORMATS.get(schema["format"], f"format {schema['format']}"))
+    if schema.get("uniqueItems"):
+        words.append("without duplicates")
+    if "multipleOf" in schema:
+        words.append(f"a multiple of {schema['multipleOf']}")
+    if schema.get("deprecated"):
+        words.append("deprecated")
+    return words
+
+
 def _range_limits(schema: Mapping[str, Any]) -> list[str]:
     limits = []
     for low, high, unit in _RANGES:
@@ -79,6 +113,12 @@ def _range_limits(schema: Mapping[str, Any]) -> list[str]:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def example_block(schema: Mapping[str, Any], schemas: Mapping[str, Any], label: str) -> Markup:
+    """Return an example value as indented JSON; `schemas` are the targets of references."""
+    text = json.dumps(example_value(schema, schemas), ensure_ascii=False, indent=2)
+    return element("pre", element("code", text), class_="example", tabindex=0, role="group", aria_label=label)
 
 
 def property_list(schema: Mapping[str, Any]) -> Markup | None:

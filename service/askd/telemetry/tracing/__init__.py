@@ -56,6 +56,18 @@ class RequestTracer(Protocol):
         ...
 
 
+class WorkerTracing(Protocol):
+    """Traces what the code does in a worker process."""
+
+    def attach(self, headers: Mapping[str, str]) -> None:
+        """Make the span in these headers the parent of the spans of the current task."""
+        ...
+
+    def close(self) -> None:
+        """Send pending spans. Blocks until the receiver has taken them."""
+        ...
+
+
 class TracingConfigError(Exception):
     """The variables ask for something that askd cannot do; the message says what and how to fix it."""
 
@@ -95,6 +107,23 @@ def create_request_tracer(settings: Settings) -> RequestTracer | None:
         return None
 
 
+def create_worker_tracing() -> WorkerTracing | None:
+    """Return the tracing of a worker process, None if tracing is disabled. The server logs errors of the variables."""
+    try:
+        exporters = configured_exporters(os.environ)
+        _require_otel_packages(exporters)
+    except TracingConfigError:
+        return None
+    if not exporters:
+        return None
+    from askd.telemetry.tracing.provider import install_worker_tracing  # noqa: PLC0415 - an extra: imported only if it is configured
+
+    try:
+        return install_worker_tracing(exporters)
+    except Exception:
+        return None
+
+
 def describe_tracing(environ: Mapping[str, str]) -> str:
     """Describe for people where traces are sent; empty if tracing is disabled."""
     try:
@@ -128,7 +157,7 @@ def _require_otel_packages(exporters: tuple[str, ...]) -> None:
         import opentelemetry.exporter.otlp.proto.http  # noqa: PLC0415 - as above
         import opentelemetry.sdk.trace  # noqa: F401, PLC0415 - as above
     except ImportError:
-        raise TracingConfigError("OpenTelemetry is configured but not installed: pip install 'askd[otel]'") from None
+        raise TracingConfigError('OpenTelemetry is configured but not installed: pip install "askd[otel]"') from None
 
 
 def _read_variable(environ: Mapping[str, str], name: str) -> str:

@@ -5,9 +5,10 @@ Spans are sent in batches by a thread of the SDK. Its queue is bounded; spans be
 
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from opentelemetry import trace
+from opentelemetry.context import Context, attach
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -17,6 +18,7 @@ from opentelemetry.semconv.attributes import service_attributes
 from askd import __version__
 from askd.config import Settings
 from askd.telemetry import log_throttle
+from askd.telemetry.tracing.client_spans import PROPAGATOR
 from askd.telemetry.tracing.server_spans import OtelRequestTracer, PresetTraceIdGenerator
 
 
@@ -58,3 +60,26 @@ def install_request_tracer(exporters: tuple[str, ...], settings: Settings) -> Ot
     trace.set_tracer_provider(provider)
     scheme = "http" if settings.tls_cert is None else "https"
     return OtelRequestTracer(provider, scheme=scheme, prefix=settings.prefix, record_questions=settings.log_questions)
+
+
+class OtelWorkerTracing:
+    """Traces the spans of the code in a worker process, below the span of the server."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+
+    def attach(self, headers: Mapping[str, str]) -> None:
+        """Make the span in these headers the parent of the spans of the current task."""
+        attach(PROPAGATOR.extract(headers, Context()))
+
+    def close(self) -> None:
+        """Send pending spans."""
+        self._provider.shutdown()
+
+
+def install_worker_tracing(exporters: tuple[str, ...]) -> OtelWorkerTracing:
+    """Install a provider globally, so that spans of the code join the traces. Raises any exception of the SDK."""
+    log_throttle.throttle_otel_logs()
+    provider = create_provider([create_exporter(name) for name in exporters])
+    trace.set_tracer_provider(provider)
+    return OtelWorkerTracing(provider)

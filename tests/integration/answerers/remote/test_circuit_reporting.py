@@ -7,7 +7,7 @@ from aiohttp import ClientSession, web
 from prometheus_client.parser import text_string_to_metric_families
 
 from askd.answerers.remote import LangGraphAnswerer
-from askd.app import ANSWERER, LOAD_TASK, create_app
+from askd.app import ANSWERERS, LOAD_TASK, create_app
 from askd.circuit_breaker import MIN_REQUESTS
 from askd.cli import check_report
 from askd.config import Settings
@@ -59,13 +59,13 @@ async def wait_for_readiness_text(client: ClientSession, url: str, text: str) ->
                 return response.status
 
 
-async def test_readiness_requires_upstream(base: str, start: StartServer, unreachable_url: str) -> None:
+async def test_probe_fails_if_upstream_is_required(base: str, start: StartServer, unreachable_url: str) -> None:
     """With `ASKD_READINESS_REQUIRES_UPSTREAM`, readiness fails while the circuit is open."""
     settings = Settings(answerer=base, readiness_requires_upstream=True, port=0)
     app = create_app(settings)
     url = await serve(app, start)
     async with ClientSession() as client:
-        answerer = app[ANSWERER]
+        answerer = app[ANSWERERS][0].answerer
         assert isinstance(answerer, LangGraphAnswerer)
         answerer.upstream.base_url = unreachable_url
         for _ in range(MIN_REQUESTS):
@@ -77,7 +77,7 @@ async def test_readiness_requires_upstream(base: str, start: StartServer, unreac
 @pytest.mark.parametrize("readiness_requires_upstream", [False, True])
 def test_check_report(unreachable_url: str, *, readiness_requires_upstream: bool) -> None:
     """`askd check` describes the circuit breaker of remote answerers only."""
-    lines = check_report.build_report(
+    lines, _ = check_report.build_report(
         Settings(answerer=unreachable_url, readiness_requires_upstream=readiness_requires_upstream)
     )
     circuit_line = next(line for line in lines if line.startswith("circuit"))
@@ -85,4 +85,4 @@ def test_check_report(unreachable_url: str, *, readiness_requires_upstream: bool
     assert circuit_line == (
         f"circuit        opens if 50% of the last 20 requests failed, retries after 1s to 8s; readiness {readiness}"
     )
-    assert not any(line.startswith("circuit") for line in check_report.build_report(Settings()))
+    assert not any(line.startswith("circuit") for line in check_report.build_report(Settings())[0])

@@ -6,14 +6,15 @@ from itertools import cycle, islice
 import pytest
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-from askd.api.response_cache import ResponseCache
+from askd.api.response_cache import CachedResponse, ResponseCache
 from askd.app import INSTRUMENTATION
 from askd.context import RequestContext
 from askd.httpserver.request_parser import RequestHead
 from askd.models import Answerer
+from tests.support.app_fixtures import RawServer, StartServer, server_starter
 from tests.support.fakes import UppercaseAnswerer, wait_until
 from tests.support.log_capture import LogCapture
-from tests.support.raw_http import RawConnection, RawResponse, RawServer, StartServer, get_request, server_starter
+from tests.support.raw_http import RawConnection, RawResponse, get_request
 from tests.support.span_recorder import SAMPLE_NONE, SpanRecorder, parent_span_id, span_attributes, trace_and_span_id
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -92,18 +93,20 @@ async def test_cached_responses_are_traced_if_sampled(start_server: StartServer,
 async def test_response_cache_is_used_with_tracing(start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """With tracing, repeated requests are served from the response cache, sampled or not."""
     cache_hits: list[bool] = []
-    get = ResponseCache.get
+    render = ResponseCache.render
 
-    def recording_get(cache: ResponseCache, head: RequestHead, context: RequestContext) -> bytes | None:
-        data = get(cache, head, context)
+    def recording_render(
+        cache: ResponseCache, entry: CachedResponse, head: RequestHead, context: RequestContext
+    ) -> bytes | None:
+        data = render(cache, entry, head, context)
         cache_hits.append(data is not None)
         return data
 
-    monkeypatch.setattr(ResponseCache, "get", recording_get)
+    monkeypatch.setattr(ResponseCache, "render", recording_render)
     async with (await start_server(tracing=SpanRecorder(SAMPLE_NONE).tracing)).connect() as connection:
         for headers in ((), (), (UNSAMPLED,), (SAMPLED,), ()):
             await ask(connection, *headers)
-    assert cache_hits == [False, *[True] * 4]
+    assert cache_hits == [True] * 4
 
 
 async def test_shed_requests_are_traced_if_sampled(start_server: StartServer, log: LogCapture) -> None:

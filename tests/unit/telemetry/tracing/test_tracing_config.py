@@ -85,8 +85,8 @@ def test_missing_package_disables_tracing(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with LogCapture() as log:
         assert tracing.create_request_tracer(Settings()) is None
-        assert "pip install 'askd[otel]'" in log.lines("tracing_disabled")[0]["error"]
-    assert "pip install 'askd[otel]'" in next(line for line in build_report(Settings()) if line.startswith("traces"))
+        assert 'pip install "askd[otel]"' in log.lines("tracing_disabled")[0]["error"]
+    assert 'pip install "askd[otel]"' in next(line for line in build_report(Settings())[0] if line.startswith("traces"))
 
 
 def test_package_is_imported_only_if_configured() -> None:
@@ -102,9 +102,9 @@ def test_package_is_imported_only_if_configured() -> None:
 
 def test_check_shows_the_destination_of_traces(monkeypatch: pytest.MonkeyPatch) -> None:
     """`askd check` shows endpoint and sampler, and nothing if tracing is disabled."""
-    assert not [line for line in build_report(Settings()) if line.startswith("traces")]
+    assert not [line for line in build_report(Settings())[0] if line.startswith("traces")]
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", URL)
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.01")
-    (line,) = [line for line in build_report(Settings()) if line.startswith("traces")]
+    (line,) = [line for line in build_report(Settings())[0] if line.startswith("traces")]
     assert line.split(maxsplit=1)[1] == f"sent to {URL}, sampled by parentbased_traceidratio 0.01"

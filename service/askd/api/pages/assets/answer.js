@@ -23,19 +23,21 @@ function createJsonBlock(label, value) {
   return createElement("pre", { tabIndex: 0, role: "group", ariaLabel: label }, code);
 }
 
+function createFieldsBlock(fields) {
+  return Object.keys(fields).length ? createJsonBlock("Other fields", fields) : null;
+}
+
 function createButton(text, onClick, className = "secondary") {
   const button = createElement("button", { type: "button", className }, text);
   button.addEventListener("click", onClick);
   return button;
 }
 
-/** Shows the answer and returns its text. */
+/** Shows the answer. */
 function showAnswer(result) {
   const { answer, ...fields } = result.json ?? { answer: result.text };
   const text = typeof answer === "string" ? answer : JSON.stringify(answer, null, 2);
-  const fieldsBlock = Object.keys(fields).length ? createJsonBlock("Other fields", fields) : null;
-  setAnswerContent(createElement("p", { className: "text" }, text), fieldsBlock, createMetadata(result));
-  return text;
+  setAnswerContent(createElement("p", { className: "text" }, text), createFieldsBlock(fields), createMetadata(result));
 }
 
 /** Buttons that ask the suggested questions. */
@@ -48,7 +50,8 @@ function createSuggestions(texts) {
   });
   const list = createElement("ul", { className: "chips" }, ...items);
   list.setAttribute("aria-labelledby", "suggestions");
-  return createElement("div", {}, createElement("p", { id: "suggestions" }, "Questions that have an answer:"), list);
+  const label = createElement("p", { id: "suggestions" }, "Questions that have an answer:");
+  return createElement("div", { className: "suggestions" }, label, list);
 }
 
 /** Returns Retry-After in seconds, whether it is a number or a date; null if the response does not have it. */
@@ -143,7 +146,6 @@ function showProblem(result, textElement, retryOptions) {
     textElement,
     createElement("h2", {}, title),
     createElement("p", {}, problem.detail ?? fallback),
-    "interrupt" in problem ? createJsonBlock("Requested input", problem.interrupt) : null,
     createSuggestions(problem.suggestions),
     createProblemControls(result, retryOptions),
     link && createElement("p", { className: "metadata" }, link),
@@ -151,6 +153,24 @@ function showProblem(result, textElement, retryOptions) {
   );
   markInvalidField(problem.parameter);
   if (result.response.status === 401) document.getElementById("token").focus();
+}
+
+/**
+ * Shows the input that a graph asks for: a text, or an object, whose field `question` is shown as a text. `textElement`
+ * contains the part of a stream that was received before it.
+ */
+function showInterrupt(result, textElement) {
+  const { interrupt } = result.json;
+  const hasQuestion = typeof interrupt?.question === "string";
+  const { question, ...fields } = hasQuestion ? interrupt : { question: interrupt };
+  const isText = typeof question === "string";
+  setAnswerContent(
+    textElement,
+    createElement("h2", {}, "Reply needed"),
+    isText ? createElement("p", { className: "text" }, question) : createJsonBlock("Requested input", question),
+    createFieldsBlock(fields),
+    createMetadata(result),
+  );
 }
 
 /** Shows that there is no response: the request was cancelled, the browser is offline, or the server is unreachable. */

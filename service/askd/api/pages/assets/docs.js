@@ -53,13 +53,41 @@ async function send(form) {
   }
 }
 
+let language = "curl"; // of the samples
+
+function sampleText(form) {
+  return SAMPLE_LANGUAGES[language](buildRequest(form));
+}
+
+/** The choice of the language, which applies to the samples of all operations. */
+function createLanguageChoice(form) {
+  const choices = Object.keys(SAMPLE_LANGUAGES).map((name) => {
+    const radio = createElement("input", { type: "radio", name: `${form.getAttribute("id")}-language`, value: name, checked: name === language });
+    radio.addEventListener("change", () => chooseLanguage(name));
+    return createElement("label", {}, radio, createElement("span", {}, name));
+  });
+  const group = createElement("div", { className: "languages", role: "radiogroup", ariaLabel: "Language of the sample" }, ...choices);
+  form.querySelector(".sample").before(group);
+}
+
+function chooseLanguage(name) {
+  language = name;
+  for (const radio of document.querySelectorAll(".languages input")) radio.checked = radio.value === name;
+  document.querySelectorAll("form.try").forEach(updateSample);
+}
+
+function updateSample(form) {
+  form.querySelector(".sample code").textContent = sampleText(form);
+  const copyButton = form.querySelector(".copy");
+  if (copyButton) copyButton.textContent = "Copy";
+}
+
 function createCopyButton(form) {
-  const button = createElement("button", { type: "button", className: "secondary" }, "Copy curl");
+  const button = createElement("button", { type: "button", className: "secondary copy" }, "Copy");
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(curlCommand(buildRequest(form)));
+    await navigator.clipboard.writeText(sampleText(form));
     button.textContent = "Copied";
   });
-  form.addEventListener("input", () => (button.textContent = "Copy curl"));
   return button;
 }
 
@@ -74,14 +102,13 @@ for (const container of document.querySelectorAll("[data-token]")) {
 }
 
 for (const form of document.querySelectorAll("form.try")) {
-  const curl = form.querySelector(".curl code");
-  const updateCurl = () => (curl.textContent = curlCommand(buildRequest(form)));
-  form.addEventListener("input", updateCurl);
+  form.addEventListener("input", () => updateSample(form));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     send(form);
   });
+  createLanguageChoice(form);
   form.querySelector(".send").hidden = false;
   if (navigator.clipboard) form.querySelector(".send").append(createCopyButton(form));
-  updateCurl();
+  updateSample(form);
 }

@@ -42,17 +42,24 @@ function createTokenField(id) {
   return createElement("input", { id, type: "password", autocomplete: "one-time-code", spellcheck: false, required: true });
 }
 
+/** Adds the token to a request that requires one; returns the request. */
+function addToken(request) {
+  if (request.requiresToken && token) request.headers.Authorization = `Bearer ${token}`;
+  return request;
+}
+
 function buildRequest(form) {
   const requiresToken = form.dataset.requiresToken !== undefined;
   const headers = Object.fromEntries(fieldsIn(form, "header").map((field) => [field.name, field.value.trim()]));
-  if (requiresToken && token) headers.Authorization = `Bearer ${token}`;
   const query = urlEncode(fieldsIn(form, "query"));
-  const url = new URL(form.getAttribute("action") + (query ? `?${query}` : ""), location.href).href;
+  let path = form.getAttribute("action");
+  for (const field of fieldsIn(form, "path")) path = path.replace(`{${field.name}}`, encodeURIComponent(field.value));
+  const url = new URL(path + (query ? `?${query}` : ""), location.href).href;
   const fields = fieldsIn(form, "body");
   let body;
   if (headers["Content-Type"]?.includes("urlencoded")) body = urlEncode(fields);
   else if (fields.length) body = JSON.stringify(Object.fromEntries(fields.map((field) => [field.name, fieldValue(field)])));
-  return { method: form.dataset.method, url, headers, body, requiresToken };
+  return addToken({ method: form.dataset.method, url, headers, body, requiresToken });
 }
 
 function shellQuote(text) {

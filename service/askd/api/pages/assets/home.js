@@ -8,9 +8,7 @@ const defaultDescriptions = Object.fromEntries(
     element.textContent,
   ]),
 );
-const conversation = document.getElementById("conversation");
 let currentRequest = null; // its AbortController
-let lastTurn = null; // {thread, question, answer}; null outside of a thread
 
 /** Describes the stages of this request; stages that are missing have their default descriptions. */
 function describeStages(result) {
@@ -67,15 +65,7 @@ function updateCurl() {
 
 function setBusy(isBusy) {
   answerSection.setAttribute("aria-busy", isBusy);
-  askButton.textContent = isBusy ? "Cancel" : "Ask";
-}
-
-/** Adds the previous turn to the conversation above the answer. A different thread starts with an empty one. */
-function updateConversation(thread, question, answer) {
-  if (!thread || thread !== lastTurn?.thread) conversation.replaceChildren();
-  else conversation.append(createElement("dt", {}, lastTurn.question), createElement("dd", {}, lastTurn.answer));
-  conversation.parentElement.hidden = conversation.children.length === 0;
-  lastTurn = thread ? { thread, question, answer } : null;
+  askButton.textContent = isBusy ? "Cancel" : isReply ? "Reply" : "Ask";
 }
 
 function showWaiting(attempts) {
@@ -87,16 +77,31 @@ function showWaiting(attempts) {
   setAnswerContent(createElement("p", { className: "waiting" }, text));
 }
 
-/** Sends the question in the form; `attempts` is the number of automatic retries in a row. */
-async function ask(attempts = 0) {
+/** Puts the question into the address, so that the answer can be shared; of a conversation, only its thread. */
+function updateAddress({ url }) {
+  const parameters = new URL(url).searchParams;
+  if (turnList) parameters.delete("q");
+  history.replaceState(null, "", `?${parameters}`);
+}
+
+/** Sends the question in the form. */
+function ask() {
   currentRequest?.abort();
-  const controller = (currentRequest = new AbortController());
   const request = buildRequest(form);
   const question = form.elements.q.value;
-  const thread = form.elements.namedItem("thread")?.value;
   request.headers.Accept = form.dataset.streams !== undefined ? "text/event-stream" : "application/json";
-  history.replaceState(null, "", `?${new URL(request.url).searchParams}`);
-  const retryOptions = { attempts, retryAutomatically: () => ask(attempts + 1), retry: () => ask() };
+  updateAddress(request);
+  addTurn(question);
+  expectReply(false);
+  return send(request, question);
+}
+
+/** Sends a request and shows the result; `attempts` is the number of automatic retries in a row. */
+async function send(request, question, attempts = 0) {
+  currentRequest?.abort();
+  const controller = (currentRequest = new AbortController());
+  const retry = () => send(addToken({ ...request, requiresToken: request.requiresToken || token !== "" }), question);
+  const retryOptions = { attempts, retryAutomatically: () => send(request, question, attempts + 1), retry };
   let textElement = null;
   showWaiting(attempts);
   setBusy(true);
@@ -108,9 +113,13 @@ async function ask(attempts = 0) {
   try {
     const result = await sendRequest(request, { onDelta, signal: controller.signal });
     if (currentRequest !== controller) return;
-    const failed = Boolean(!result.response.ok || result.failed || result.isTruncated);
-    if (failed) showProblem(result, textElement, retryOptions);
-    else updateConversation(thread, question, showAnswer(result));
+    const isInterrupt = String(result.json?.type).endsWith("#interrupted");
+    const failed = !isInterrupt && Boolean(!result.response.ok || result.failed || result.isTruncated);
+    if (isInterrupt) showInterrupt(result, textElement);
+    else if (failed) showProblem(result, textElement, retryOptions);
+    else showAnswer(result);
+    expectReply(isInterrupt);
+    if (result.response.status === 400) form.elements.q.value ||= question; // to correct it
     addToHistory(result, question, failed);
   } catch (error) {
     if (currentRequest !== controller) return;
@@ -118,6 +127,7 @@ async function ask(attempts = 0) {
   }
   currentRequest = null;
   setBusy(false);
+  if (turnList) form.scrollIntoView({ block: "nearest" });
 }
 
 form.addEventListener("submit", (event) => {
