@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from askd.answerers.folder_search import BOOK_SUFFIXES, contains_book
 from askd.answerers.spec_errors import spec_not_found_message
+from askd.answerers.user_code.importer import ModuleAnswerers
 from askd.config import Settings
 from askd.errors import LoadError, SpecError
 from askd.models import Answerer
@@ -71,12 +72,18 @@ def _create_answerers_of_module(location: str, settings: Settings) -> NamedAnswe
         raise SpecError(spec_not_found_message(f"{location}:*"))
     user_module = UserModule(f"{location}:*", accepts_question)
     try:
-        names, preferred = user_module.list_answerers()
+        names, preferred = _list_in_process(location) if settings.processes else user_module.list_answerers()
         return _create_named({name: f"{location}:{name}" for name in names}, preferred, settings)
     except LoadError:  # `load` imports it again, and reports the error where all errors of code are reported
         return NamedAnswerers({"": create_answerer(settings)}, "", names_are_known=False)
     finally:
         user_module.release()
+
+
+def _list_in_process(location: str) -> ModuleAnswerers:
+    from askd.answerers.worker_processes import list_answerers  # noqa: PLC0415 only used if configured
+
+    return list_answerers.list_answerers_in_process(location)
 
 
 def _create_named(specs: Mapping[str, str], preferred: str | None, settings: Settings) -> NamedAnswerers:
@@ -144,6 +151,8 @@ def _project_factory(spec: str, settings: Settings) -> Answerer | None:
     project = resolve_project(spec)
     if project is None:
         return None
+    if settings.processes:
+        return _create_worker_process_answerer(spec, settings, "graph")
     from askd.answerers.graph import GraphAnswerer  # noqa: PLC0415 only graphs need it
 
     return GraphAnswerer(
@@ -163,9 +172,17 @@ def _code_factory(spec: str, settings: Settings) -> Answerer | None:
         return None
     if not file_spec and (not module_spec or Path(module_spec["module"]).is_file()):
         return None
+    if settings.processes:
+        return _create_worker_process_answerer(spec, settings, "code")
     from askd.answerers.user_code.answerer import UserCodeAnswerer  # noqa: PLC0415 only code needs it
 
     return UserCodeAnswerer(spec, settings)
+
+
+def _create_worker_process_answerer(spec: str, settings: Settings, kind: str) -> Answerer:
+    from askd.answerers.worker_processes.answerer import WorkerProcessAnswerer  # noqa: PLC0415 only used if configured
+
+    return WorkerProcessAnswerer(spec, settings, kind=kind)
 
 
 def _remote_factory(spec: str, settings: Settings) -> Answerer | None:

@@ -139,6 +139,7 @@ def _collect_answerer_facts(settings: Settings, answerer: Answerer) -> dict[str,
         "deterministic": ("yes" if deterministic else "no") + ("" if settings.deterministic is None else " (setting)"),
         "cache": _describe_cache(settings, deterministic=deterministic),
         "single flight": "on: equal concurrent requests share one call" if deterministic else _NOT_DETERMINISTIC,
+        "processes": _describe_processes(settings, answerer),
         "streaming": "yes" if answerer.supports_streaming else "no",
         "conversations": "yes, kept between requests" if answerer.supports_threads else "",
         "deadline": _describe_deadline(settings, answerer),
@@ -195,6 +196,16 @@ def _describe_limiter(settings: Settings, answerer: Answerer) -> str:
     if settings.queue_size:
         queue = f"queue of {settings.queue_size:,}, target delay {settings.queue_target_delay:g}s"
     return f"{limit}; {queue}; excess requests get 503"
+
+
+def _describe_processes(settings: Settings, answerer: Answerer) -> str:
+    if not settings.processes:
+        return ""
+    number = answerer.statistics().worker_processes
+    if number is None:
+        return f"no effect: a {answerer.kind} runs in the server's process"
+    memory = (answerer.statistics().worker_bytes or 0) / number / (1 << 20)
+    return f"{number}, {memory:,.0f} MiB each; calls are killed {settings.kill_delay:g}s after their deadline"
 
 
 def _describe_shutdown(settings: Settings, answerers: Sequence[Answerer]) -> str:

@@ -95,7 +95,16 @@ class Settings(ServerSettings, AnsweringSettings):
 
     def _find_answering_conflicts(self) -> list[str]:
         """Return the conflicts of settings of answerers."""
-        conflicts = []
+        conflicts = [
+            f"--{name.replace('_', '-')} requires --processes: set --processes, such as auto"
+            for name in ("worker_max_requests", "worker_max_memory")
+            if getattr(self, name) and not self.processes
+        ]
+        if self.processes and self.graph_memory == "memory":
+            conflicts.append(
+                f"--graph-memory=memory with --processes={self.processes}: each process would have its own memory, "
+                f"and the questions of a thread reach any of them; use a database, such as sqlite:threads.db"
+            )
         if self.book_match == "exact" and self.book_threshold is not None:
             conflicts.append(
                 f"--book-threshold={self.book_threshold:g} has no effect with --book-match=exact: use one of them"

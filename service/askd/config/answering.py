@@ -62,6 +62,34 @@ class AnsweringSettings:
         "Number of threads for synchronous code, and so its maximum number of concurrent calls.",
         group="Answerer",
     )
+    processes: int | Literal["auto"] = setting(
+        0,
+        fields.auto_or_integer(0, 256),
+        "Number of worker processes that run the code of a function or a graph, one question each (0 runs it in the "
+        "server's process). auto: the CPUs that the container may use. For code that uses the CPU, hangs or crashes.",
+        group="Answerer",
+    )
+    kill_delay: float = setting(
+        0.25,
+        fields.duration(0.0, 3600.0),
+        "Time that a call in a worker process gets to end after its deadline, or after its client has left, before the "
+        "process is killed and replaced.",
+        group="Answerer",
+    )
+    worker_max_requests: int = setting(
+        0,
+        fields.integer(0, 1_000_000_000),
+        "Number of questions, reduced by up to 10 % at random, after which a worker process is replaced (0 disables "
+        "this).",
+        group="Answerer",
+    )
+    worker_max_memory: int = setting(
+        0,
+        fields.size(0, 1 << 42),
+        "Resident memory of a worker process in bytes above which it is replaced; its successor loads first (0 "
+        "disables this).",
+        group="Answerer",
+    )
     reload: bool = setting(
         False, fields.boolean, "Restart when the answerer's code changes (for development).", group="Answerer"
     )
