@@ -84,13 +84,14 @@ RUN python -I /tmp/prepare_interpreter.py \
  && chown 65532:65532 /packages
 COPY --from=dependencies /app /app
 # LOGNAME: getpass.getuser() would look for the user in /etc/passwd, which has no entry for it.
+# PORT instead of ASKD_PORT: Cloud Run, Knative and others replace it with their own.
 ENV PATH=/app/venv/bin:/packages/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     LOGNAME=askd \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     ASKD_HOST=0.0.0.0 \
-    ASKD_PORT=2024 \
+    PORT=2024 \
     ASKD_OPS_PORT=2025
 WORKDIR /answers
 EXPOSE 2024 2025
@@ -112,7 +113,7 @@ COPY --from=package /own /app/venv
 # In bash, because starting an interpreter takes 20 ms instead of 3. The state is `starting` while the code loads (at most
 # five minutes), then `healthy`. Kubernetes ignores it and uses the probes of the chart.
 HEALTHCHECK --interval=10s --timeout=3s --retries=3 --start-period=300s CMD ["bash", "-c", \
-  "exec 3<>/dev/tcp/127.0.0.1/${ASKD_OPS_PORT:-${ASKD_PORT:-2024}} && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [[ $status == 200 ]]"]
+  "exec 3<>/dev/tcp/127.0.0.1/${ASKD_OPS_PORT:-${ASKD_PORT:-${PORT:-2024}}} && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [[ $status == 200 ]]"]
 USER 65532:65532
 ARG VERSION=unknown
 ARG REVISION=unknown

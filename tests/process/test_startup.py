@@ -1,12 +1,20 @@
 """Start of the process: probes and progress during the load, the banner, and errors that end it."""
 
+import contextlib
+import os
 import re
+import shutil
 import signal
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.askd_process import WAITING_CODE, NamedPipeGate, StartAskd
+from tests.support.askd_process import TIMEOUT, WAITING_CODE, NamedPipeGate, StartAskd
 from tests.support.terminal import Terminal
 
 BAR = re.compile(r"(█*░*) +(\d+)%  read ([\d,]+) entries(, building the index)?  \d+s")
@@ -97,7 +105,7 @@ def large_book(tmp_path: Path) -> str:
 @pytest.mark.slow
 async def test_terminal_shows_a_progress_bar(large_book: str, tmp_path: Path, command: str, last_text: str) -> None:
     """A line below the log shows the progress within 80 columns, and disappears when the book is loaded."""
-    terminal = await Terminal.start(tmp_path, command, large_book)
+    terminal = await Terminal.start(tmp_path, command, large_book, rows=100)  # what `check` prints fits on the screen
     try:
         frame = await terminal.wait_for_screen(lambda frame: any(map(BAR.fullmatch, frame)))
         bar, percent, _, _ = next(filter(None, map(BAR.fullmatch, frame))).groups()
@@ -182,3 +190,83 @@ async def test_invalid_settings_end_the_process(start: StartAskd) -> None:
         "askd: --threads='0'",
         "askd: ASKD_DRAIN_DELAY='soon'",
     ]
+
+
+def run_askd(script: str, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+    """Start askd through a shell script, in which "$@" is the command line of askd."""
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "askd", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.parametrize(("closed", "first"), [("2>&-", 2), ("<&- >&- 2>&-", 0)])
+@pytest.mark.slow
+def test_closed_standard_streams(tmp_path: Path, closed: str, first: int) -> None:
+    """With closed standard streams, askd serves, and no log line gets into a file or a connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    process = run_askd(f'exec "$@" {closed}', "serve", "--port", str(port), "--drain-delay", "0", cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                connection = socket.create_connection(("127.0.0.1", port))
+                break
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    pytest.fail(f"askd has exited with {process.wait(0.05)}")
+        with connection:
+            for _ in range(2):
+                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert all(str(Path(f"/proc/{process.pid}/fd/{n}").readlink()) == "/dev/null" for n in range(first, 3))
+        process.terminate()
+        assert process.wait(TIMEOUT) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_diagnostic_signals_during_the_imports(number: signal.Signals) -> None:
+    """SIGUSR1 and SIGUSR2 do not end the process before the server handles them."""
+    code = (
+        "import os, sys; from askd import __main__ as entry;"
+        "entry.handle_early_signals(); os.kill(os.getpid(), int(sys.argv.pop())); sys.exit(entry.main())"
+    )
+    command = [sys.executable, "-c", code, "--version", str(int(number))]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout.split()[0]) == (0, "askd")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="a process namespace needs root")
+def test_sigterm_to_the_first_process_of_a_container(tmp_path: Path) -> None:
+    """As process 1, which lacks a default action, askd ends at a SIGTERM during its imports."""
+    code = "import os, signal; from askd.__main__ import *; handle_early_signals(); os.kill(1, signal.SIGTERM); main()"
+    command = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", code]
+    assert subprocess.run(command, cwd=tmp_path, timeout=TIMEOUT, check=False).returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.slow
+async def test_closed_terminal_drains(start: StartAskd) -> None:
+    """SIGHUP shuts down gracefully, as SIGTERM does."""
+    process = await start()
+    await process.wait_for_event("ready")
+    assert await process.stop(signal.SIGHUP) == 0
+    assert process.events("draining", signal="SIGHUP")
+
+
+@pytest.mark.slow
+def test_nohup_is_respected(tmp_path: Path) -> None:
+    """A server that was started by nohup goes on when the terminal is closed."""
+    process = run_askd('trap "" HUP; exec "$@"', "serve", "--port", "0", cwd=tmp_path)
+    try:
+        assert process.stderr
+        assert any('"ready"' in line for line in process.stderr)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT) == 0
+        assert '"signal":"SIGTERM"' in process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()

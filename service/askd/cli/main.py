@@ -65,7 +65,6 @@ class AskdGroup(click.Group):
         """Write the commands, the examples, and the names of common options of `serve`."""
         self.format_commands(ctx, formatter)
         settings_help.write_examples(formatter, _EXAMPLES)
-        formatter.write_paragraph()
         flags = ", ".join([*map(flag_name, settings_help.COMMON_SETTINGS), "--env-file"])
         formatter.write_text(f"Options of serve: {flags}.")
         formatter.write_text("All: --help-all. Docs: docs/index.md in the repository, /docs of a server.")

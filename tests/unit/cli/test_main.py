@@ -1,62 +1,18 @@
 """The command line: settings passed to the server, output and exit codes."""
 
 import os
-import sys
-from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
-from unittest.mock import patch
 
 import pytest
 
+from askd.__main__ import main as entry_point
 from askd.cli.main import main
 from askd.config import Settings
 from askd.errors import ListenError, LoadError
-from askd.guards.tokens import TokenStore
+from tests.unit.cli.conftest import FakeServer, load_settings
 
 Capture = pytest.CaptureFixture[str]
-
-
-class FakeServer(ModuleType):
-    """Fake of askd.process.server that records the arguments of `run`."""
-
-    def __init__(self) -> None:
-        super().__init__("askd.process.server")
-        self.settings: Settings | None = None
-        self.unknown: Mapping[str, str | None] = {}
-        self.outcome: int | BaseException = 0
-
-    def run(self, settings: Settings, *, unknown: Mapping[str, str | None]) -> int:
-        """Record the arguments, and return or raise the outcome."""
-        self.settings, self.unknown = settings, unknown
-        if isinstance(self.outcome, BaseException):
-            raise self.outcome
-        return self.outcome
-
-
-@pytest.fixture(autouse=True)
-def environment() -> Iterator[None]:
-    """Start each test without ASKD_ variables, and restore the environment afterwards."""
-    with patch.dict(os.environ):
-        for name in [name for name in os.environ if name.startswith("ASKD_")]:
-            del os.environ[name]
-        yield
-
-
-@pytest.fixture(name="server", autouse=True)
-def fake_server(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
-    """Replace the server module by a fake."""
-    fake = FakeServer()
-    monkeypatch.setitem(sys.modules, "askd.process.server", fake)
-    return fake
-
-
-def load_settings(server: FakeServer, *arguments: str) -> Settings:
-    """Run the command line and return the settings that the server received."""
-    assert main(arguments) == 0
-    assert server.settings is not None
-    return server.settings
 
 
 @pytest.mark.parametrize("arguments", [(), ("serve",)])
@@ -131,7 +87,7 @@ def test_all_invalid_values_are_reported(server: FakeServer, capsys: Capture) ->
         (["chekc"], "unknown command 'chekc': did you mean `askd check`?"),
         (
             ["frobnicate"],
-            "unknown command 'frobnicate': use one of serve, dev, ask, explain, check, book, openapi, top, token, init",
+            "unknown command 'frobnicate': use one of serve, dev, ask, explain, check, book, openapi, top",
         ),
         (["--port", "1", "check"], "'check' follows options without a command: did you mean `askd check …`?"),
         (["--port", "1", "a.md"], "'a.md' follows options without a command: did you mean `askd serve a.md …`?"),
@@ -185,84 +141,7 @@ def test_ctrl_c_during_import(server: FakeServer) -> None:
     assert main([]) == 130
 
 
-def test_precedence_of_env_files(server: FakeServer, tmp_path: Path) -> None:
-    """Options override variables, variables override files, and later files override earlier ones."""
-    first, second = tmp_path / "first", tmp_path / "second"
-    first.write_text("ASKD_PORT=1\nASKD_THREADS=1\nASKD_HOST=::1\n")
-    second.write_text("ASKD_PORT=2\nASKD_THREADS=2\nASKD_DRAIN_DELAY=2\nASKD_LOG_LEVEL=debug\n")
-    os.environ["ASKD_DRAIN_DELAY"] = "3"
-    settings = load_settings(server, f"--env-file={first}", f"--env-file={second}", "--log-level=error")
-    assert settings == Settings(host="::1", port=2, threads=2, drain_delay=3.0, log_level="error")
-
-
-@pytest.mark.parametrize("value", ["", " ", "tcp://10.0.0.1:80"])
-def test_env_file_replaces_unset_variables(server: FakeServer, tmp_path: Path, value: str) -> None:
-    """An empty variable, or one that Kubernetes injects, does not override the file's."""
-    (tmp_path / "vars").write_text("ASKD_PORT=8080\n")
-    os.environ["ASKD_PORT"] = value
-    assert load_settings(server, f"--env-file={tmp_path / 'vars'}").port == 8080
-
-
-def test_env_file_exports_other_variables(server: FakeServer, tmp_path: Path) -> None:
-    """Variables other than ASKD_* are exported to the process's environment, without overriding existing ones."""
-    (tmp_path / "vars").write_text("API_KEY=file\nREGION=file\nASKD_THREADS=3\n")
-    os.environ["REGION"] = "real"
-    assert load_settings(server, f"--env-file={tmp_path / 'vars'}").threads == 3
-    assert (os.environ["API_KEY"], os.environ["REGION"]) == ("file", "real")
-    assert "ASKD_THREADS" not in os.environ
-
-
-def test_invalid_env_file_is_rejected(server: FakeServer, tmp_path: Path, capsys: Capture) -> None:
-    """Each error in the file is a line with file name and line number."""
-    file = tmp_path / "vars"
-    file.write_text("PORT 1\nX='\n")
-    assert main(["--env-file", str(file)]) == 2
-    first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith(f"askd: {file}:1: ")
-    assert second.startswith(f"askd: {file}:2: ")
-    assert server.settings is None
-
-
-def test_unknown_variables_are_passed_to_the_server(server: FakeServer, tmp_path: Path) -> None:
-    """Unknown variables of environment and file do not prevent the start; the server logs them with suggestions."""
-    (tmp_path / "vars").write_text("ASKD_PROT=1\n")
-    os.environ["ASKD_THREDS"] = "1"
-    assert load_settings(server, f"--env-file={tmp_path / 'vars'}") == Settings()
-    assert server.unknown == {"ASKD_PROT": "ASKD_PORT", "ASKD_THREDS": "ASKD_THREADS"}
-
-
-def test_token_and_line_are_written_separately(capsys: Capture, tmp_path: Path) -> None:
-    """The line for the token file is written to standard output, the matching token to standard error."""
-    assert main(["token", "alice"]) == 0
-    output = capsys.readouterr()
-    token, file = output.err.strip(), tmp_path / "tokens"
-    file.write_text(output.out)
-    caller = TokenStore(str(file)).authenticate(token)
-    assert caller is not None
-    assert caller.name == "alice"
-    assert (output.err.count("\n"), output.out.count("\n")) == (1, 1)
-
-
-def test_token_is_explained_on_a_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal, both lines are labeled on standard error."""
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert main(["token", "alice"]) == 0
-    output = capsys.readouterr()
-    assert "askd: token of alice" in output.err
-    assert "askd: line for --tokens-file" in output.err
-    assert output.out.startswith("alice: ")
-
-
-def test_token_name_is_validated(capsys: Capture) -> None:
-    """An invalid name is rejected with the valid characters."""
-    assert main(["token", "a b"]) == 2
-    output = capsys.readouterr()
-    assert "invalid name: use 1 to 64 letters, digits, dots, dashes or underscores" in output.err
-    assert not output.out
-
-
 def test_installed_command() -> None:
-    """The `askd` script that pip installs runs this command line."""
+    """The `askd` script that pip installs is `python -m askd`, which runs this command line."""
     (command,) = entry_points(group="console_scripts", name="askd")
-    assert command.load() is main
+    assert command.load() is entry_point
