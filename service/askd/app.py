@@ -14,6 +14,10 @@ from askd.api.admission import AdmissionControl, RateLimiter
 from askd.api.ask import Ask
 from askd.api.ask_path import ask_path
 from askd.api.docs import DocsHandlers
+from askd.api.formats.mcp import McpEndpoint
+from askd.api.formats.mcp_interrupts import StateSigner
+from askd.api.formats.named_handler import create_named_handlers
+from askd.api.formats.openai import OpenAiEndpoint
 from askd.api.instrumentation import Instrumentation, MalformedRequestCounter
 from askd.api.large_answers import LargeAnswers
 from askd.api.metric_collectors import collect_listener_metrics, collect_metrics, collect_token_metrics
@@ -156,6 +160,18 @@ def create_app(
     if "ask" in settings.formats:
         register_routes(router, answerers, handlers, names_are_known=named.names_are_known)
         app[FAST_PATH] = _create_fast_path(settings.prefix, answerers, handlers)
+    named_handlers = create_named_handlers(answerers, handlers)
+    if "mcp" in settings.formats:
+        McpEndpoint(
+            named_handlers,
+            instrumentation=instrumentation,
+            problem_renderer=problem_renderer,
+            signer=StateSigner(settings.mcp_secret),
+            cors=cors,
+            requires_token=tokens is not None,
+        ).register_routes(router)
+    if "openai" in settings.formats:
+        OpenAiEndpoint(named_handlers).register_routes(router)
     docs.register_routes(router)
     router.add_not_found_route()
 

@@ -16,6 +16,8 @@ from askd.answerers import registry
 from askd.answerers.user_code import exceptions
 from askd.api import rendering
 from askd.api.ask_path import ask_path
+from askd.api.formats.mcp_tool import build_tool, has_default_description
+from askd.api.formats.named_handler import public_name
 from askd.client.errors import EXIT_NO_ANSWER, EXIT_UNREACHABLE, EXIT_USAGE_ERROR
 from askd.config import Settings
 from askd.errors import AnswererFailed, ListenError, NoAnswer, Problem
@@ -56,6 +58,8 @@ def build_report(settings: Settings, question: str | None = None) -> tuple[list[
                 if len(named.answerers) > 1:
                     facts.append(("path", ask_path(name) + (f", {ask_path('')}" if name == named.default else "")))
                 facts += _collect_answerer_facts(settings, answerer).items()
+                if "mcp" in settings.formats:
+                    facts += _describe_tool(settings, name, answerer)
                 facts += [("note", line) for line in answerer.notes()]
                 facts += [("warning", line) for line in answerer.warnings()]
                 if question is not None:
@@ -66,6 +70,21 @@ def build_report(settings: Settings, question: str | None = None) -> tuple[list[
         return [f"{label:<{_LABEL_WIDTH}} {text}" for label, text in facts if text], exit_code
 
     return asyncio.run(load())
+
+
+def _describe_tool(settings: Settings, name: str, answerer: Answerer) -> list[tuple[str, str]]:
+    """Return the tool as a model sees it, and a warning if the model learns nothing about it."""
+    deterministic = answerer.deterministic if settings.deterministic is None else settings.deterministic
+    max_length = settings.effective_question_max_length(answerer.kind)
+    tool = build_tool(public_name(name or answerer.name), answerer, max_length=max_length, deterministic=deterministic)
+    facts = [
+        ("tool", f"{tool['name']}: {' '.join(tool['description'].split())}"),
+        ("arguments", rendering.encode_json(tool["inputSchema"]["properties"]).decode()),
+    ]
+    if has_default_description(answerer.contract):
+        hint = "write a docstring (for a graph: of its module)"
+        facts.append(("warning", f"the tool has no description, by which models decide to call it: {hint}"))
+    return facts
 
 
 async def _ask(answerer: Answerer, text: str, timeout: float) -> tuple[str, int]:

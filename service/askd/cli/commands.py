@@ -359,6 +359,12 @@ def _book_command() -> click.Command:
     return command
 
 
+def _mcp_config_command() -> click.Command:
+    from askd.cli.mcp_config import command
+
+    return command()
+
+
 COMMANDS: Final[dict[str, Callable[[], click.Command]]] = {
     "serve": _serve_command,
     "dev": _dev_command,
@@ -367,6 +373,7 @@ COMMANDS: Final[dict[str, Callable[[], click.Command]]] = {
     "check": _check_command,
     "book": _book_command,
     "openapi": _openapi_command,
+    "mcp-config": _mcp_config_command,
     "top": _top_command,
     "token": _token_command,
     "init": _init_command,

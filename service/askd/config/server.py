@@ -131,10 +131,19 @@ class ServerSettings:
         group="Listen",
     )
     formats: tuple[str, ...] = setting(
-        ("ask",),
-        fields.choices("ask"),
-        "Formats to serve, separated by commas: ask (/ask).",
+        ("ask", "mcp", "openai"),
+        fields.choices("ask", "mcp", "openai"),
+        "Formats to serve, separated by commas: ask (/ask), mcp (Model Context Protocol at /mcp) and openai (chat "
+        "completions at /v1).",
         group="Listen",
+    )
+    mcp_secret: str | None = setting(
+        None,
+        fields.string,
+        "Secret that signs the state of MCP calls that wait for input. Replicas need the same one. Unset: each process "
+        "makes its own, so that a client must send its reply to the process that asked.",
+        group="Listen",
+        secret=True,
     )
     cors_origins: tuple[str, ...] = setting(
         (),

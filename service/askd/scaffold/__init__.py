@@ -60,8 +60,8 @@ def project_name(folder: Path) -> str:
 def next_steps(folder: Path) -> list[str]:
     """Return the commands to run next, with comments."""
     steps = [
-        ("askd serve --reload", "serve the function; try curl 'localhost:2024/ask?q=Ada'"),
-        ("pytest", "run the test"),
+        ("askd dev", "serve the function; try curl 'localhost:2024/ask?q=Ada'"),
+        ("pytest", "run the test; pip install pytest first"),
         (f"docker build -t {project_name(folder)} .", "build the image"),
         (f"docker run -p 2024:2024 {project_name(folder)}", "run the image"),
         ("skaffold dev", "run it in a cluster, and redeploy on changes"),

@@ -76,6 +76,9 @@ def test_operation_ids_are_stable() -> None:
     assert [operation["operationId"] for operation in _operations(openapi_document())] == [
         "ask",
         "askWithBody",
+        "mcp",
+        "createChatCompletion",
+        "listModels",
         "home",
         "docs",
         "openapi",
@@ -205,8 +208,16 @@ def test_prefix() -> None:
 def test_ops_port() -> None:
     """With an ops port, the ops endpoints are not in the document."""
     document = openapi_document(Settings(ops_port=0))
-    assert list(document["paths"]) == ["/ask", "/", "/docs", "/openapi.json"]
+    formats = ["/ask", "/mcp", "/v1/chat/completions", "/v1/models"]
+    assert list(document["paths"]) == [*formats, "/", "/docs", "/openapi.json"]
     assert "ops" not in [tag["name"] for tag in document["tags"]]
+
+
+def test_formats() -> None:
+    """Only the formats that are served are in the document."""
+    document = openapi_document(Settings(formats=("mcp",), ops_port=0))
+    assert list(document["paths"]) == ["/mcp", "/", "/docs", "/openapi.json"]
+    assert [tag["name"] for tag in document["tags"]] == ["mcp", "about"]
 
 
 def test_tokens() -> None:
@@ -220,16 +231,21 @@ def test_tokens() -> None:
     ]
     document = openapi_document(Settings(tokens_file="x"))
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
-    assert _protected_operations(document) == ["ask", "askWithBody"]
+    asking = ["ask", "askWithBody", "mcp", "createChatCompletion", "listModels"]
+    assert _protected_operations(document) == asking
     with_docs = openapi_document(Settings(tokens_file="x", docs_require_token=True))
-    assert _protected_operations(with_docs) == ["ask", "askWithBody", "home", "docs", "openapi"]
+    assert _protected_operations(with_docs) == [*asking, "home", "docs", "openapi"]
 
 
 def _protected_operations(document: dict[str, Any]) -> list[str]:
     protected = [
         operation["operationId"] for operation in _operations(document) if operation.get("security") == [{"bearer": []}]
     ]
-    with_401 = [operation["operationId"] for operation in _operations(document) if "401" in operation["responses"]]
+    with_401 = [
+        operation["operationId"]
+        for operation in _operations(document)
+        if {"401", "4XX"} & operation["responses"].keys()
+    ]
     assert protected == with_401
     return protected
 

@@ -11,6 +11,7 @@ import pytest
 
 from askd.cli.main import main
 from askd.guards.tokens import generate_token
+from askd.httpserver import descriptors
 from tests.support.certificates import issue_certificate, utc_date, write_certificate
 
 Capture = pytest.CaptureFixture[str]
@@ -55,6 +56,8 @@ def test_report_for_a_book(capsys: Capture) -> None:
     report = run_check(capsys, "book.yaml")
     assert report.pop("version")
     report.pop("port", None)  # the default port may be taken on this machine
+    assert report.pop("tool").startswith("book: Answers questions from the book book.yaml.")
+    assert json.loads(report.pop("arguments"))["q"]["description"] == "The question."
     assert report == {
         "answerer": "book.yaml (book)",
         "entries": "2",
@@ -72,6 +75,24 @@ def test_report_for_a_book(capsys: Capture) -> None:
         "shutdown": "2s drain delay, 15s for requests in flight, 5s to close the answerer, 2s to flush logs and "
         "traces; set the platform's grace period to 29s",
     }
+
+
+def test_limit_of_open_files_bounds_connections(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report says how many connections the limit of open files leaves."""
+    monkeypatch.setattr(descriptors, "descriptor_limit", lambda: 1024)
+    assert run_check(capsys, "book.yaml")["connections"].startswith(
+        "up to 896 instead of 1,000, because the limit of open files (ulimit -Hn) is 1,024, and 128 are reserved; "
+    )
+
+
+def test_tool_without_description_is_a_warning(capsys: Capture) -> None:
+    """The report shows the tool as a model sees it, and warns if the model learns nothing; not if MCP is off."""
+    report = run_check(capsys, "main.py:answer")
+    assert report["tool"] == "answer: Return the question."
+    assert list(json.loads(report["arguments"])) == ["text", "n", "lang", "tags", "sure"]
+    assert "warning" not in report
+    assert "write a docstring" in run_check(capsys, "main.py:constant")["warning"]
+    assert not {"tool", "warning"} & run_check(capsys, "main.py:constant", "--formats", "ask").keys()
 
 
 def test_taken_port(capsys: Capture) -> None:

@@ -87,7 +87,7 @@ def test_all_invalid_values_are_reported(server: FakeServer, capsys: Capture) ->
         (["chekc"], "unknown command 'chekc': did you mean `askd check`?"),
         (
             ["frobnicate"],
-            "unknown command 'frobnicate': use one of serve, dev, ask, explain, check, book, openapi, top",
+            "unknown command 'frobnicate': use one of serve, dev, ask, explain, check, book, openapi, mcp-config, top",
         ),
         (["--port", "1", "check"], "'check' follows options without a command: did you mean `askd check …`?"),
         (["--port", "1", "a.md"], "'a.md' follows options without a command: did you mean `askd serve a.md …`?"),

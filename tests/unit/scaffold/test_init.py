@@ -45,7 +45,7 @@ def test_init_writes_the_project(folder: Path, capsys: Capture) -> None:
     assert {path.name for path in folder.iterdir()} == FILES
     output = capsys.readouterr().out
     assert all(f"wrote {folder / name}\n" in output for name in FILES)
-    assert f"    cd {folder}\n    askd serve --reload" in output
+    assert f"    cd {folder}\n    askd dev" in output
     assert "docker build -t my-answers ." in output
     texts = [path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()]
     assert not [text for text in texts if "$name" in text]

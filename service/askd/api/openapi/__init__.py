@@ -10,7 +10,7 @@ from typing import Any
 
 from askd import __version__
 from askd.api.ask_path import ask_path
-from askd.api.openapi import components, paths, problems
+from askd.api.openapi import components, formats, paths, problems
 from askd.config import Settings
 from askd.models import Answerer, Contract
 
@@ -75,10 +75,11 @@ def build_document(
         ],
         "paths": {
             **(ask_items if "ask" in settings.formats else {}),
+            **formats.build_path_items(settings),
             **paths.build_other_path_items(settings, has_several=has_several),
         },
         "components": {
-            "schemas": {**schemas, **components.COMMON_SCHEMAS},
+            "schemas": {**schemas, **components.COMMON_SCHEMAS, **formats.build_schemas(settings)},
             "parameters": components.PARAMETERS,
             "headers": components.HEADERS,
             "responses": problems.build_response_components(),

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 from askd.api.openapi import components, problems
+from askd.api.openapi.formats import TAG_DESCRIPTIONS
 from askd.config import Settings
 from askd.errors import Unavailable
 from askd.models import Contract, Parameter
@@ -187,6 +188,7 @@ def _answer_content(name: str) -> dict[str, Any]:
 def build_tags(settings: Settings) -> dict[str, str]:
     """Return the tags in use and their descriptions, in the order of the API reference: collapsed ones last."""
     formats = {"ask": ("questions", "Send a question, get an answer.")}
+    formats |= {name: (name, text) for name, text in TAG_DESCRIPTIONS.items()}
     tags = dict(tag for name, tag in formats.items() if name in settings.formats)
     tags["about"] = "Pages and documents about this server."
     return tags if settings.ops_port is not None else {**tags, "ops": "Health checks and metrics for the platform."}
