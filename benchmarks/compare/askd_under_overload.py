@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from benchmarks.compare import measure, report
-from benchmarks.load import run_options as load_plan
-from benchmarks.load import saturation
+from benchmarks.load import run_options, saturation
 from benchmarks.load.generator_process import generator_note
 from benchmarks.load.phases import Phase, Step
-from benchmarks.load.scenario_context import ScenarioRun
-from benchmarks.load.step_result import Sample, format_outcomes, sum_outcomes
+from benchmarks.load.scenario_context import ScenarioContext
+from benchmarks.load.step_result import StepResult, format_outcomes, sum_outcomes
 
 GOODPUT_AIMS: Final[Mapping[float, float | None]] = {1.0: None, 10.0: 0.95, 30.0: 0.85}
 """Minimum share of the best goodput by offered load, a multiple of the capacity. None is not judged."""
@@ -29,7 +28,7 @@ class OverloadResult(NamedTuple):
     """Capacity in responses per second of a closed loop, and the samples of each offered multiple of it."""
 
     capacity: float
-    offered: dict[float, list[Sample]]
+    offered: dict[float, list[StepResult]]
 
 
 def run(plan: measure.Plan) -> OverloadResult:
@@ -58,29 +57,29 @@ def lines(result: OverloadResult) -> list[str]:
 
 
 async def _run(plan: measure.Plan) -> OverloadResult:
-    scenario_run = ScenarioRun(
-        load_plan.Plan(
+    scenario_context = ScenarioContext(
+        run_options.RunOptions(
             folder=plan.folder,
             quick=plan.seconds < FULL_ROUND_SECONDS,
             server_core=plan.server_core,
             load_core=plan.load_core,
         )
     )
-    async with scenario_run.serve_workload(
-        WORKLOAD, BENCH_LOOPS=str(load_plan.calibrate_loops(saturation.CPU_SECONDS))
+    async with scenario_context.serve_workload(
+        WORKLOAD, BENCH_LOOPS=str(run_options.calibrate_loops(saturation.CPU_SECONDS))
     ) as askd:
-        capacity = await saturation.measure_capacity(scenario_run, askd.port)
+        capacity = await saturation.measure_capacity(scenario_context, askd.port)
         steps = [
             step
             for factor in GOODPUT_AIMS
             for step in (
-                Step(seconds=scenario_run.plan.seconds(SETTLE_SECONDS, 0.5), rate=factor * capacity),
+                Step(seconds=scenario_context.plan.seconds(SETTLE_SECONDS, 0.5), rate=factor * capacity),
                 Step(seconds=plan.seconds, rate=factor * capacity),
             )
         ]
-        warm_up = Step(seconds=scenario_run.plan.seconds(WARMUP_SECONDS, 1), rate=max(GOODPUT_AIMS) * capacity)
+        warm_up = Step(seconds=scenario_context.plan.seconds(WARMUP_SECONDS, 1), rate=max(GOODPUT_AIMS) * capacity)
         phase = Phase(port=askd.port, connections=saturation.CONNECTIONS, steps=[warm_up, *steps * plan.rounds])
-        samples = (await scenario_run.run_phase(phase))[2::2]
+        samples = (await scenario_context.run_phase(phase))[2::2]
     return OverloadResult(
         capacity, {factor: samples[number :: len(GOODPUT_AIMS)] for number, factor in enumerate(GOODPUT_AIMS)}
     )

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 from benchmarks.compare import measure, report
 from benchmarks.compare.servers import ASKD, BARE, RunningServer
-from benchmarks.load import run_options as load_plan
+from benchmarks.load import run_options
 from benchmarks.load.generator_process import generator_note, run_phase
 from benchmarks.load.phases import Phase, Step
-from benchmarks.load.step_result import OK_STATUS, Sample
+from benchmarks.load.step_result import OK_STATUS, StepResult
 
 AIM: Final = 1.0
 """Maximum p99 of askd, as a multiple of the bare app's."""
@@ -24,7 +24,7 @@ class HalfLoadResult(NamedTuple):
 
     rate: float
     reason: str
-    samples: dict[str, list[Sample]]
+    samples: dict[str, list[StepResult]]
 
 
 def run(plan: measure.Plan) -> HalfLoadResult:
@@ -73,7 +73,7 @@ def lines(result: HalfLoadResult) -> list[str]:
     return ["## Latency at half of the maximum throughput", "", *report.table(head, rows), "", note]
 
 
-def _run_at_rate(process: RunningServer, plan: measure.Plan, rate: float | None, seconds: float) -> Sample:
+def _run_at_rate(process: RunningServer, plan: measure.Plan, rate: float | None, seconds: float) -> StepResult:
     """Offer a server this number of requests per second; None runs a closed loop."""
     step = Step(seconds=seconds, rate=rate)
     phase = Phase(
@@ -84,8 +84,8 @@ def _run_at_rate(process: RunningServer, plan: measure.Plan, rate: float | None,
         timeout=5,
         poll_interval=0,
     )
-    return asyncio.run(run_phase(load_plan.Plan(folder=plan.folder, load_core=plan.load_core), phase))[0]
+    return asyncio.run(run_phase(run_options.RunOptions(folder=plan.folder, load_core=plan.load_core), phase))[0]
 
 
-def _median(samples: Sequence[Sample], field: str) -> float:
+def _median(samples: Sequence[StepResult], field: str) -> float:
     return float(statistics.median(getattr(sample, field) for sample in samples))

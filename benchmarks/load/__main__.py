@@ -11,8 +11,8 @@ from pathlib import Path
 
 from benchmarks.load import report
 from benchmarks.load.report import Section
-from benchmarks.load.run_options import Plan, choose_cores
-from benchmarks.load.scenario_context import Scenario, ScenarioRun, ScenarioSkipped
+from benchmarks.load.run_options import RunOptions, choose_cores
+from benchmarks.load.scenario_context import Scenario, ScenarioContext, ScenarioSkipped
 from benchmarks.load.scenarios import SCENARIOS
 
 
@@ -31,7 +31,7 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-async def run_scenario(name: str, scenario: Scenario, run: ScenarioRun) -> Section:
+async def run_scenario(name: str, scenario: Scenario, run: ScenarioContext) -> Section:
     """Run one scenario. A skipped one has no verdict; an exception is a missed aim."""
     started_at = time.monotonic()
     try:
@@ -48,9 +48,9 @@ async def run_scenario(name: str, scenario: Scenario, run: ScenarioRun) -> Secti
     return section
 
 
-async def run_scenarios(options: argparse.Namespace, plan: Plan) -> list[Section]:
+async def run_scenarios(options: argparse.Namespace, plan: RunOptions) -> list[Section]:
     """Run the selected scenarios one after the other, and print each result immediately."""
-    run, sections = ScenarioRun(plan), []
+    run, sections = ScenarioContext(plan), []
     for name in options.scenarios or SCENARIOS:
         sections.append(await run_scenario(name, SCENARIOS[name], run))
         say(*sections[-1].lines(markdown=options.markdown))
@@ -77,7 +77,7 @@ async def main() -> int:
     say("# Guards of askd under load", "")
     say(report.header(server_core=server_core, load_core=load_core, quick=options.quick), "")
     with contextlib.suppress(asyncio.CancelledError), tempfile.TemporaryDirectory(prefix="askd-load-") as folder:
-        plan = Plan(
+        plan = RunOptions(
             folder=Path(folder),
             quick=options.quick,
             server_core=server_core,

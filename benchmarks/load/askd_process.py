@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from benchmarks.load import raw_http
-from benchmarks.load.run_options import Plan
+from benchmarks.load.run_options import RunOptions
 
 WORKLOADS_FILE: Final = Path(__file__).with_name("workloads.py")
 ENVIRONMENT: Final = {"ASKD_LOG_FORMAT": "json", "ASKD_PORT": "0", "ASKD_OPS_PORT": "0"}
@@ -39,7 +39,7 @@ class AskdProcess:
 
     @classmethod
     async def start(
-        cls, plan: Plan, *arguments: str, package: str = "askd", python_path: Path | None = None, **variables: str
+        cls, plan: RunOptions, *arguments: str, package: str = "askd", python_path: Path | None = None, **variables: str
     ) -> "AskdProcess":
         """Start askd and wait until it is ready.
 
@@ -59,6 +59,7 @@ class AskdProcess:
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 *plan.pin_command(plan.server_core),
+                *plan.server_command,
                 *(sys.executable, "-m", package, *arguments),
                 cwd=plan.folder,  # a directory without sources, which would take precedence
                 env={**_environment(), **ENVIRONMENT, **path, **variables},
@@ -150,7 +151,7 @@ class AskdProcess:
 
 @contextlib.asynccontextmanager
 async def running_askd(
-    plan: Plan, *arguments: str, package: str = "askd", python_path: Path | None = None, **variables: str
+    plan: RunOptions, *arguments: str, package: str = "askd", python_path: Path | None = None, **variables: str
 ) -> AsyncIterator[AskdProcess]:
     """Run askd during the block. Arguments are those of `AskdProcess.start`."""
     askd = await AskdProcess.start(plan, *arguments, package=package, python_path=python_path, **variables)

@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from benchmarks.load.phases import Phase
-from benchmarks.load.run_options import Plan
-from benchmarks.load.step_result import Sample
+from benchmarks.load.run_options import RunOptions
+from benchmarks.load.step_result import StepResult
 
 ROOT: Final = Path(__file__).parents[2]
 EXTRA_TIMEOUT: Final = 60.0
@@ -18,7 +18,7 @@ MAX_GENERATOR_LAG: Final = 0.02
 """Maximum p99 lag of the generator in seconds; above it, the results depend on the generator more than on askd."""
 
 
-async def run_phase(plan: Plan, phase: Phase) -> list[Sample]:
+async def run_phase(plan: RunOptions, phase: Phase) -> list[StepResult]:
     """Run one phase. Returns a sample for each step. Raises RuntimeError if the generator fails."""
     process = await asyncio.create_subprocess_exec(
         *plan.pin_command(plan.load_core),
@@ -38,10 +38,10 @@ async def run_phase(plan: Plan, phase: Phase) -> list[Sample]:
             await process.wait()
     if process.returncode:
         raise RuntimeError(f"the generator failed: {errors.decode(errors='replace').strip()[-500:]}")
-    return msgspec.json.decode(output, type=list[Sample])
+    return msgspec.json.decode(output, type=list[StepResult])
 
 
-def generator_note(samples: list[Sample], limit: float = MAX_GENERATOR_LAG) -> str:
+def generator_note(samples: list[StepResult], limit: float = MAX_GENERATOR_LAG) -> str:
     """Describe whether the generator sent its requests on time: late by at most `limit` seconds at p99."""
     lag, cpu_share = (
         max(sample.generator_lag for sample in samples),

@@ -9,10 +9,10 @@ import uvloop
 
 from benchmarks.load.generator import ConnectionPool
 from benchmarks.load.phases import Phase
-from benchmarks.load.step_result import Sample
+from benchmarks.load.step_result import StepResult
 
 
-async def run_phase(phase: Phase) -> list[Sample]:
+async def run_phase(phase: Phase) -> list[StepResult]:
     """Run one phase."""
     pool, started_at, cpu_time = ConnectionPool(phase), time.perf_counter(), time.process_time()
     recorders = await pool.run()

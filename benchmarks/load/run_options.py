@@ -4,13 +4,14 @@ import dataclasses
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.load.workloads import burn_cpu
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
+class RunOptions:
     """Options of one run. A core of None does not pin processes."""
 
     folder: Path
@@ -19,6 +20,8 @@ class Plan:
     """Short smoke test, whose results mean little."""
     server_core: int | None = None
     load_core: int | None = None
+    server_command: Sequence[str] = ()
+    """Prefix of the command of servers, for example one that limits their memory."""
     baseline: str = ""
     """Commit to compare with. Empty uses the last commit before the guards."""
 

@@ -9,14 +9,14 @@ from benchmarks.load.generator_process import run_phase
 from benchmarks.load.ops_probe import OpsProbe
 from benchmarks.load.phases import Phase, Step
 from benchmarks.load.report import Section
-from benchmarks.load.run_options import Plan
-from benchmarks.load.step_result import Sample
+from benchmarks.load.run_options import RunOptions
+from benchmarks.load.step_result import StepResult
 
 
-class ScenarioRun:
-    """Plan and helpers of a scenario."""
+class ScenarioContext:
+    """Options and helpers of a scenario."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: RunOptions) -> None:
         self.plan = plan
         self.ops_probe = OpsProbe()
 
@@ -35,22 +35,24 @@ class ScenarioRun:
         ):
             yield askd
 
-    async def closed_loop(self, port: int, *, connections: int, seconds: float, **options: Any) -> Sample:
+    async def closed_loop(self, port: int, *, connections: int, seconds: float, **options: Any) -> StepResult:
         """Run a closed loop. `options` are further fields of the phase."""
         phase = Phase(port=port, connections=connections, steps=[Step(seconds=seconds)], **options)
         return (await run_phase(self.plan, phase))[0]
 
-    async def open_loop(self, port: int, *, rate: float, seconds: float, connections: int, **options: Any) -> Sample:
+    async def open_loop(
+        self, port: int, *, rate: float, seconds: float, connections: int, **options: Any
+    ) -> StepResult:
         """Run an open loop with `rate` requests per second. `options` are further fields of the phase."""
         step = Step(seconds=seconds, rate=rate)
         return (await run_phase(self.plan, Phase(port=port, connections=connections, steps=[step], **options)))[0]
 
-    async def run_phase(self, phase: Phase) -> list[Sample]:
+    async def run_phase(self, phase: Phase) -> list[StepResult]:
         """Run one phase. Returns a sample for each step."""
         return await run_phase(self.plan, phase)
 
 
-Scenario = Callable[[ScenarioRun], Awaitable[Section]]
+Scenario = Callable[[ScenarioContext], Awaitable[Section]]
 """Raises ScenarioSkipped if it cannot run on this machine."""
 
 

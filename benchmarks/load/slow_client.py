@@ -1,4 +1,4 @@
-"""Misbehaving clients, which send or read slowly or not at all, and the times at which the server closes them."""
+"""Clients that send or read slowly or not at all, and the times at which the server closes them."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ _OPEN_STATES: Final = {"01", "03", "08"}
 """TCP states of a connection that the server has not closed: established, SYN received, close wait (proc(5))."""
 
 
-class MisbehavingClient:
+class SlowClient:
     """Sends bytes at the start and small pieces later.
 
     Args:
@@ -86,7 +86,7 @@ class MisbehavingClient:
             self._socket.close()
 
 
-async def record_lifetimes(port: int, clients: Sequence[MisbehavingClient]) -> None:
+async def record_lifetimes(port: int, clients: Sequence[SlowClient]) -> None:
     """Record when the server closes each connection, until cancelled.
 
     A client cannot notice the end of a connection before it has read all bytes, so this reads /proc/net/tcp.

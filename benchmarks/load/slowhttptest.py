@@ -5,9 +5,9 @@ import re
 from typing import Final, NamedTuple
 
 from benchmarks.load.askd_process import AskdProcess
-from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioContext
 from benchmarks.load.slow_client import open_client_ports
-from benchmarks.load.step_result import Sample
+from benchmarks.load.step_result import StepResult
 
 CONNECTIONS: Final = 1000
 NORMAL_CONNECTIONS: Final = 8
@@ -41,10 +41,10 @@ class AttackResult(NamedTuple):
     open_connections: int
     seconds: float
     exit_status: str
-    normal: Sample
+    normal: StepResult
 
 
-async def run_attack(run: ScenarioRun, askd: AskdProcess, attack: Attack, *, longest_limit: float) -> AttackResult:
+async def run_attack(run: ScenarioContext, askd: AskdProcess, attack: Attack, *, longest_limit: float) -> AttackResult:
     """Attack until all connections must be closed, which depends on the longest time limit in seconds."""
     seconds = CONNECTIONS / attack.rate + longest_limit + EXTRA_SECONDS
     normal = asyncio.create_task(

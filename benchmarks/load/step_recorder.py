@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Final
 
 from benchmarks.load.phases import Step
-from benchmarks.load.step_result import CLIENT_TIMEOUT, OK_STATUS, Sample, Window, percentile
+from benchmarks.load.step_result import CLIENT_TIMEOUT, OK_STATUS, StepResult, Window, percentile
 
 _OK_STATUS: Final = str(OK_STATUS)
 _SHED: Final = "503"
@@ -35,7 +35,7 @@ class StepRecorder:
         if retry_after:
             self._retry_after[retry_after] += 1
 
-    def summarise(self, *, window: float, cpu_share: float) -> Sample:
+    def summarise(self, *, window: float, cpu_share: float) -> StepResult:
         """Return the sample of the step.
 
         Args:
@@ -46,7 +46,7 @@ class StepRecorder:
             seconds for seconds, outcome in zip(self._seconds, self._outcomes, strict=True) if outcome in _ADMITTED
         ]
         shed = [seconds for seconds, outcome in zip(self._seconds, self._outcomes, strict=True) if outcome == _SHED]
-        return Sample(
+        return StepResult(
             seconds=self.ended_at - self.started_at,
             offered=self.offered,
             outcomes=dict(Counter(self._outcomes)),

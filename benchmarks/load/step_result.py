@@ -22,7 +22,7 @@ class Window(msgspec.Struct, frozen=True):
     p99: float
 
 
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
+class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """Results of one step. Latencies are in seconds from the due time of a request, not from when it was sent."""
 
     seconds: float

@@ -1,7 +1,9 @@
 """Functions that askd serves in the scenarios. `BENCH_LOOPS` is the number of loops that take 4 ms of CPU time."""
 
 import asyncio
+import ctypes
 import os
+import random
 import time
 from collections.abc import AsyncIterator
 from typing import Final
@@ -81,3 +83,16 @@ async def counted(text: str) -> str:
 
 
 counted.deterministic = True  # type: ignore[attr-defined]  # how user code declares it
+
+
+def crash(text: str) -> str:
+    """Use 4 ms of CPU time; one call of a thousand, chosen at random, ends with a segmentation fault."""
+    burn_cpu(LOOPS_PER_CALL)
+    if random.random() < 0.001:
+        ctypes.string_at(0)
+    return "done"
+
+
+def immediate(text: str) -> str:
+    """Return immediately, from a thread."""
+    return "done"

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from askd.guards.tokens import generate_token
 from benchmarks.load.askd_process import AskdProcess, running_askd
-from benchmarks.load.run_options import Plan
+from benchmarks.load.run_options import RunOptions
 from tests.support.certificates import issue_certificate, write_certificate
 
 FUNCTION_SOURCE: Final = "def answer(q: str) -> str:\n    return q.upper()\n"
@@ -23,7 +23,7 @@ UNREACHABLE_REDIS: Final = "redis://127.0.0.1:9/0"
 
 @contextlib.asynccontextmanager
 async def running_servers(folder: Path) -> AsyncIterator[tuple[AskdProcess, ...]]:
-    """Run a book with all guards, a function, and an askd that forwards to the function; they have every metric."""
+    """Run a book with all guards, a function in threads and in a worker process, and an askd that forwards to it."""
     (folder / "book.yaml").write_text(BOOK_SOURCE)
     (folder / "upper.py").write_text(FUNCTION_SOURCE)
     token, token_line = generate_token("tester")
@@ -36,13 +36,14 @@ async def running_servers(folder: Path) -> AsyncIterator[tuple[AskdProcess, ...]
         "ASKD_RATE_LIMIT": "100/s",
         "ASKD_REDIS_URL": UNREACHABLE_REDIS,
     }
-    plan = Plan(folder=folder)
+    plan = RunOptions(folder=folder)
     async with contextlib.AsyncExitStack() as stack:
         start = stack.enter_async_context
         book = await start(running_askd(plan, "serve", "book.yaml", python_path=None, **guard_settings))
         function = await start(running_askd(plan, "serve", "upper.py:answer"))
         remote = await start(running_askd(plan, "serve", f"ask+http://127.0.0.1:{function.port}"))
-        yield book, function, remote
+        workers = await start(running_askd(plan, "serve", "upper.py:answer", ASKD_PROCESSES="1"))
+        yield book, function, remote, workers
 
 
 async def scrape() -> str:

@@ -18,7 +18,8 @@ from matplotlib.axes import Axes
 
 from tools.monitoring import prometheus_server
 from tools.monitoring.dashboard import WIDTH
-from tools.monitoring.dashboard_data import fill_variables, loaded_fleet, read_dashboard
+from tools.monitoring.dashboard_expressions import fill_variables, read_dashboard
+from tools.monitoring.loaded_fleet import loaded_fleet
 from tools.monitoring.parameters import Parameters
 from tools.monitoring.prometheus_server import pause
 

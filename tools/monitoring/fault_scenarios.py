@@ -9,7 +9,7 @@ from typing import Final
 
 from askd.guards.tokens import generate_token
 from benchmarks.load.askd_process import AskdProcess, running_askd
-from benchmarks.load.run_options import Plan
+from benchmarks.load.run_options import RunOptions
 from tests.support.certificates import issue_certificate, write_certificate
 from tools.monitoring.background_load import background_load
 
@@ -34,7 +34,7 @@ async def block(q: str) -> str:
 async def quick(q: str) -> str:
     return q
 """
-RunScenario = Callable[[Plan], AbstractAsyncContextManager[AskdProcess]]
+RunScenario = Callable[[RunOptions], AbstractAsyncContextManager[AskdProcess]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,42 +47,49 @@ class FaultScenario:
 
 
 @contextlib.asynccontextmanager
-async def _serving_function(plan: Plan, name: str, *questions: str, **environ: str) -> AsyncIterator[AskdProcess]:
+async def _serving_function(
+    plan: RunOptions, name: str, *questions: str, client_timeout: float = 5, **environ: str
+) -> AsyncIterator[AskdProcess]:
     (plan.folder / "faulty.py").write_text(FUNCTION_SOURCE)
     async with (
         running_askd(plan, "serve", f"faulty.py:{name}", python_path=None, **environ) as askd,
-        background_load(askd.port, questions=questions or ("one", "two", "three")),
+        background_load(askd.port, questions=questions or ("one", "two", "three"), timeout=client_timeout),
     ):
         yield askd
 
 
-def failing_code(plan: Plan) -> AbstractAsyncContextManager[AskdProcess]:
+def failing_code(plan: RunOptions) -> AbstractAsyncContextManager[AskdProcess]:
     """The answerer raises."""
     return _serving_function(plan, "fail")
 
 
-def slow_code(plan: Plan) -> AbstractAsyncContextManager[AskdProcess]:
+def slow_code(plan: RunOptions) -> AbstractAsyncContextManager[AskdProcess]:
     """The answerer takes 400 ms."""
     return _serving_function(plan, "slow")
 
 
-def hanging_code(plan: Plan) -> AbstractAsyncContextManager[AskdProcess]:
+def hanging_code(plan: RunOptions) -> AbstractAsyncContextManager[AskdProcess]:
     """The answerer never returns: each request ends at its deadline."""
     return _serving_function(plan, "hang", ASKD_DEADLINE="1s", ASKD_CONCURRENCY="100")
 
 
-def blocked_event_loop(plan: Plan) -> AbstractAsyncContextManager[AskdProcess]:
+def impatient_clients(plan: RunOptions) -> AbstractAsyncContextManager[AskdProcess]:
+    """The answerer takes 400 ms, and clients disconnect after 200 ms."""
+    return _serving_function(plan, "slow", client_timeout=0.2)
+
+
+def blocked_event_loop(plan: RunOptions) -> AbstractAsyncContextManager[AskdProcess]:
     """The answerer blocks the event loop."""
     return _serving_function(plan, "block", "fine", "fine", "block")
 
 
-def overload(plan: Plan) -> AbstractAsyncContextManager[AskdProcess]:
+def overload(plan: RunOptions) -> AbstractAsyncContextManager[AskdProcess]:
     """The load is eight times the capacity, and the queue is disabled."""
     return _serving_function(plan, "slow", ASKD_CONCURRENCY="1", ASKD_QUEUE_SIZE="0")
 
 
 @contextlib.asynccontextmanager
-async def broken_book(plan: Plan) -> AsyncIterator[AskdProcess]:
+async def broken_book(plan: RunOptions) -> AsyncIterator[AskdProcess]:
     """An invalid book is saved."""
     book = plan.folder / "book.yaml"
     book.write_text("- {ask: hello, answer: Hi}\n")
@@ -92,7 +99,7 @@ async def broken_book(plan: Plan) -> AsyncIterator[AskdProcess]:
 
 
 @contextlib.asynccontextmanager
-async def answerer_down(plan: Plan) -> AsyncIterator[AskdProcess]:
+async def answerer_down(plan: RunOptions) -> AsyncIterator[AskdProcess]:
     """The upstream server is killed."""
     async with (
         _serving_function(plan, "quick") as upstream,
@@ -104,7 +111,7 @@ async def answerer_down(plan: Plan) -> AsyncIterator[AskdProcess]:
 
 
 @contextlib.asynccontextmanager
-async def broken_files(plan: Plan) -> AsyncIterator[AskdProcess]:
+async def broken_files(plan: RunOptions) -> AsyncIterator[AskdProcess]:
     """The certificate expires within a day; then an invalid certificate and invalid tokens are saved."""
     files = write_certificate(plan.folder, issue_certificate(not_after=datetime.now(UTC) + timedelta(hours=12)))
     tokens = plan.folder / "tokens"
@@ -117,7 +124,7 @@ async def broken_files(plan: Plan) -> AsyncIterator[AskdProcess]:
 
 
 @contextlib.asynccontextmanager
-async def killed_replica(plan: Plan) -> AsyncIterator[AskdProcess]:
+async def killed_replica(plan: RunOptions) -> AsyncIterator[AskdProcess]:
     """The only replica is killed."""
     async with running_askd(plan, "serve") as askd:
         yield askd
@@ -139,6 +146,7 @@ FAULT_SCENARIOS: Final = (
         run=hanging_code,
         expected_alerts=("AskdErrorBudgetBurn 14.4x", "AskdErrorBudgetBurn 6x"),
     ),
+    FaultScenario(name="impatient clients", run=impatient_clients, expected_alerts=("AskdClientsLeave",)),
     FaultScenario(name="blocked event loop", run=blocked_event_loop, expected_alerts=("AskdLoopStalls", "AskdDown")),
     FaultScenario(name="overload", run=overload, expected_alerts=("AskdShedding", "AskdErrorBudgetBurn 14.4x")),
     FaultScenario(name="invalid book", run=broken_book, expected_alerts=("AskdBookNotReloaded",)),

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from benchmarks.load.run_options import Plan
+from benchmarks.load.run_options import RunOptions
 from tools.monitoring import prometheus_server
 from tools.monitoring.fault_scenarios import FAULT_SCENARIOS, FaultScenario, killed_replica
 from tools.monitoring.generated_files import render_rules
@@ -27,7 +27,7 @@ async def raise_alerts(fault: FaultScenario, server: PrometheusServer, folder: P
     """Cause the fault; return the seconds until each alert fired, and its summary."""
     job = fault.name
     fired: dict[str, tuple[float, str]] = {}
-    async with fault.run(Plan(folder=folder)) as askd:
+    async with fault.run(RunOptions(folder=folder)) as askd:
         server.set_targets({job: askd.ops_port})
         if fault.run is killed_replica:
             await _wait_until_scraped(server, job)

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from benchmarks.load.askd_process import running_askd
-from benchmarks.load.run_options import Plan
+from benchmarks.load.run_options import RunOptions
 from tools.monitoring import prometheus_server
 from tools.monitoring.background_load import background_load
 from tools.monitoring.generated_files import render_rules
@@ -34,7 +34,7 @@ async def main(spec: list[str]) -> None:
             folder / "prometheus", render_rules(Parameters()), scrape_interval="5s", port=_choose_port()
         )
         async with (
-            running_askd(Plan(folder=folder), "serve", *spec) as askd,
+            running_askd(RunOptions(folder=folder), "serve", *spec) as askd,
             background_load(askd.port, rate=5),
             prometheus as server,
         ):

@@ -9,6 +9,7 @@ from benchmarks.load.scenarios import (
     fresh_connections,
     guard_overhead,
     hanging_code,
+    hostile_clients,
     identical_requests,
     io_bound_code,
     killed_dependencies,
@@ -17,6 +18,7 @@ from benchmarks.load.scenarios import (
     ops_endpoints_under_overload,
     overload,
     slow_clients,
+    worker_processes,
 )
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
@@ -26,10 +28,12 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "ops": ops_endpoints_under_overload.measure,
     "drain": drain.measure,
     "hang": hanging_code.measure,
+    "processes": worker_processes.measure,
     "killed": killed_dependencies.measure,
     "slow": slow_clients.measure,
     "same": identical_requests.measure,
     "malformed": malformed_requests.measure,
+    "hostile": hostile_clients.measure,
     "clients": many_client_addresses.measure,
     "cost": guard_overhead.measure,
 }

@@ -11,7 +11,7 @@ from benchmarks.load.askd_process import AskdProcess, send_request
 from benchmarks.load.no_retry_client import Failure, NoRetryClient, response_outcome
 from benchmarks.load.polling import poll
 from benchmarks.load.report import Section
-from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioContext
 from benchmarks.load.step_result import CONNECTION_LOST, format_outcomes, sum_outcomes
 
 QUICK_CLIENTS: Final = 35
@@ -35,7 +35,7 @@ class DrainResult(NamedTuple):
     seconds: float
 
 
-async def measure(run: ScenarioRun) -> Section:
+async def measure(run: ScenarioContext) -> Section:
     """Run ten shutdowns under load, then one that cuts requests off."""
     runs = run.plan.count(10, 2)
     section = Section(
@@ -64,7 +64,7 @@ async def measure(run: ScenarioRun) -> Section:
     return section
 
 
-async def _drain_under_load(run: ScenarioRun) -> DrainResult:
+async def _drain_under_load(run: ScenarioContext) -> DrainResult:
     async with run.serve_workload("steps", ASKD_DRAIN_DELAY="2s") as askd:
         clients = [NoRetryClient(askd.port, "0") for _ in range(QUICK_CLIENTS)]
         clients += [NoRetryClient(askd.port, "4") for _ in range(SLOW_CLIENTS)]
@@ -90,7 +90,7 @@ def _describe_failure(failure: Failure) -> str:
     return f"request of {failure.question} s on {connection}: {failure.error} after {received}"
 
 
-async def _cut_off(run: ScenarioRun, section: Section) -> None:
+async def _cut_off(run: ScenarioContext, section: Section) -> None:
     """Stop with requests and streams of a minute and a drain time-out of 2 s, which is the deadline of the requests."""
     variables = {"ASKD_DRAIN_DELAY": "200ms", "ASKD_DRAIN_TIMEOUT": "2s", "ASKD_DEADLINE": "2s"}
     async with run.serve_workload("steps", **variables) as askd:

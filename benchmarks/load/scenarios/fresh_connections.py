@@ -7,8 +7,8 @@ from benchmarks.load.phases import Phase, Step
 from benchmarks.load.report import Section, format_ms
 from benchmarks.load.run_options import calibrate_loops
 from benchmarks.load.saturation import CPU_SECONDS, CPU_WORKLOADS, measure_capacity
-from benchmarks.load.scenario_context import ScenarioRun
-from benchmarks.load.step_result import Sample, format_outcomes, sum_outcomes
+from benchmarks.load.scenario_context import ScenarioContext
+from benchmarks.load.step_result import StepResult, format_outcomes, sum_outcomes
 
 MIN_GOODPUT: Final = {2.0: 0.90, 4.0: 0.85, 10.0: 0.80}
 """Aim for the goodput as a share of the capacity with keep-alive, by the multiple of the capacity that is offered."""
@@ -20,7 +20,7 @@ TIMEOUT: Final = 5.0
 """Seconds after which a client gives up: `curl` and `requests.get` would wait longer."""
 
 
-async def measure(run: ScenarioRun) -> Section:
+async def measure(run: ScenarioContext) -> Section:
     """Measure the three functions, one after the other."""
     loops = str(calibrate_loops(CPU_SECONDS))
     head = ("function", "load", "requests/s", "goodput/s", "of capacity", "p50", "p99", "p99 of 503s", "outcomes")
@@ -33,12 +33,12 @@ async def measure(run: ScenarioRun) -> Section:
     return section
 
 
-async def _offer(run: ScenarioRun, port: int, rate: float) -> Sample:
+async def _offer(run: ScenarioContext, port: int, rate: float) -> StepResult:
     steps = [Step(seconds=run.plan.seconds(seconds, 2), rate=rate) for seconds in (3, 10)]
     return (await run.run_phase(Phase(port=port, connections=0, steps=steps, timeout=TIMEOUT)))[1]
 
 
-def _add_results(section: Section, title: str, capacity: float, samples: dict[float, Sample]) -> None:
+def _add_results(section: Section, title: str, capacity: float, samples: dict[float, StepResult]) -> None:
     for factor, sample in samples.items():
         share = sample.goodput / capacity
         section.rows.append(

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from benchmarks.compare import wrk
 from benchmarks.load.askd_process import WORKLOADS_FILE, AskdProcess, running_askd
 from benchmarks.load.report import Section, format_ms
-from benchmarks.load.scenario_context import ScenarioRun, ScenarioSkipped
+from benchmarks.load.scenario_context import ScenarioContext, ScenarioSkipped
 
 BASELINE_SUBJECT: Final = "Tell what was measured, and where the time goes"
 """Subject of the last commit before the guards."""
@@ -49,7 +49,7 @@ class Measurement(NamedTuple):
     failures: int
 
 
-async def measure(run: ScenarioRun) -> Section:
+async def measure(run: ScenarioContext) -> Section:
     """Measure each case with the baseline and the present askd, alternately."""
     revision = await asyncio.to_thread(_find_baseline, run.plan.baseline)
     baseline = await asyncio.to_thread(_extract_sources, revision, run.plan.folder / "baseline")
@@ -65,7 +65,7 @@ async def measure(run: ScenarioRun) -> Section:
 
 
 async def _run_alternately(
-    run: ScenarioRun, case: str, baseline: Sources
+    run: ScenarioContext, case: str, baseline: Sources
 ) -> tuple[list[Measurement], list[Measurement]]:
     """Measure both alternately, so that a disturbance of the machine affects both."""
     arguments, target, variables = CASES[case]
@@ -88,7 +88,7 @@ async def _run_alternately(
     return before, now
 
 
-async def _measure_once(run: ScenarioRun, askd: AskdProcess, target: str, seconds: float) -> Measurement:
+async def _measure_once(run: ScenarioContext, askd: AskdProcess, target: str, seconds: float) -> Measurement:
     cpu_before = askd.cpu_time()
     if shutil.which("wrk"):
         url, core = f"http://127.0.0.1:{askd.port}{target}", run.plan.load_core or 0

@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks.load.askd_process import AskdProcess
 from benchmarks.load.report import Section
-from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioContext
 from benchmarks.load.step_result import format_outcomes
 
 CONCURRENCY: Final = 10
@@ -27,7 +27,7 @@ SHUTDOWN_SECONDS: Final = 1.0 + 5.0 + 2.0 + 1.0
 """Sum of the shutdown steps in seconds."""
 
 
-async def measure(run: ScenarioRun) -> Section:
+async def measure(run: ScenarioContext) -> Section:
     """Block all permits but one, then the last one, wait until readiness fails, and stop askd."""
     section = Section(
         title=f"Sync code that never returns, {CONCURRENCY} calls",

@@ -4,13 +4,13 @@ from typing import Final
 
 from benchmarks.load.phases import Phase, Step
 from benchmarks.load.report import Section, format_ms
-from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioContext
 from benchmarks.load.step_result import format_outcomes
 
 CLIENTS: Final = 1000
 
 
-async def measure(run: ScenarioRun) -> Section:
+async def measure(run: ScenarioContext) -> Section:
     """Send one request from each client, and count the calls in the code and in the metric."""
     calls = run.plan.folder / "calls"
     async with run.serve_workload(

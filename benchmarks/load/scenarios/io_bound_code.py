@@ -5,7 +5,7 @@ from typing import Final
 from benchmarks.load.generator_process import generator_note
 from benchmarks.load.phases import Phase, Step
 from benchmarks.load.report import Section, format_ms
-from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioContext
 from benchmarks.load.step_result import format_outcomes
 
 CONNECTIONS: Final = 600
@@ -13,7 +13,7 @@ MAX_CONCURRENCY: Final = 500
 WAIT_SECONDS: Final = 0.5
 
 
-async def measure(run: ScenarioRun) -> Section:
+async def measure(run: ScenarioContext) -> Section:
     """Warm up, then measure."""
     steps = [Step(seconds=run.plan.seconds(30, 10)), Step(seconds=run.plan.seconds(10, 4))]
     async with run.serve_workload("wait") as askd:

@@ -11,8 +11,8 @@ from benchmarks.load.askd_process import WORKLOADS_FILE, AskdProcess
 from benchmarks.load.polling import poll
 from benchmarks.load.redis_process import RedisProcess
 from benchmarks.load.report import Section, format_ms
-from benchmarks.load.scenario_context import ScenarioRun
-from benchmarks.load.step_result import Sample, format_outcomes
+from benchmarks.load.scenario_context import ScenarioContext
+from benchmarks.load.step_result import StepResult, format_outcomes
 from tests.process.test_langgraph_dev import EXAMPLE_FOLDER, OFFLINE_ENVIRONMENT, find_langgraph_command
 from tests.support.fake_langgraph_server import fake_langgraph_server
 from tests.support.killable_server import KillableServer
@@ -25,7 +25,7 @@ ALLOWED_STATUSES: Final = ("200", "502", "503")
 Action = Callable[[], Awaitable[None]]
 
 
-async def measure(run: ScenarioRun) -> Section:
+async def measure(run: ScenarioContext) -> Section:
     """Kill one dependency after the other. Those that are not installed are skipped."""
     head = ("dependency", "phase", "responses/s", "p50", "p99", "outcomes")
     section = Section(title="Dependencies killed with `kill -9` under load", head=head)
@@ -45,7 +45,7 @@ async def measure(run: ScenarioRun) -> Section:
     return section
 
 
-async def _redis(run: ScenarioRun, section: Section) -> None:
+async def _redis(run: ScenarioContext, section: Section) -> None:
     if not shutil.which("redis-server"):
         section.add_verdict("killed: Redis", "runs", "skipped: redis-server is not installed", met=None)
         return
@@ -66,7 +66,7 @@ async def _redis(run: ScenarioRun, section: Section) -> None:
             await redis.kill()
 
 
-async def _langgraph(run: ScenarioRun, section: Section, name: str, server: KillableServer, port: int) -> None:
+async def _langgraph(run: ScenarioContext, section: Section, name: str, server: KillableServer, port: int) -> None:
     try:
         await server.start()
         async with run.serve_spec(f"http://127.0.0.1:{port}") as askd:
@@ -76,7 +76,7 @@ async def _langgraph(run: ScenarioRun, section: Section, name: str, server: Kill
         await server.kill()
 
 
-async def _askd(run: ScenarioRun, section: Section) -> None:
+async def _askd(run: ScenarioContext, section: Section) -> None:
     with _free_port() as port:
         upstreams: list[AskdProcess] = []
 
@@ -96,19 +96,21 @@ async def _askd(run: ScenarioRun, section: Section) -> None:
                 await upstream.kill()
 
 
-async def _measure_remote(run: ScenarioRun, askd: AskdProcess, kill: Action, start: Action) -> dict[str, Sample]:
+async def _measure_remote(
+    run: ScenarioContext, askd: AskdProcess, kill: Action, start: Action
+) -> dict[str, StepResult]:
     """Wait until the upstream server answers, then kill it under load."""
     await _wait_for_answer(askd)
     return await _measure_phases(run, askd, kill, start, pause=0.02)
 
 
 async def _measure_phases(
-    run: ScenarioRun, askd: AskdProcess, kill: Action, start: Action, *, pause: float
-) -> dict[str, Sample]:
+    run: ScenarioContext, askd: AskdProcess, kill: Action, start: Action, *, pause: float
+) -> dict[str, StepResult]:
     """Measure the load before the kill, during it, while the dependency is down, and after its restart."""
     seconds = run.plan.seconds(5, 2)
 
-    async def load() -> Sample:
+    async def load() -> StepResult:
         return await run.closed_loop(askd.port, connections=CONNECTIONS, seconds=seconds, timeout=20, pause=pause)
 
     samples = {"before": await load()}
@@ -133,7 +135,7 @@ async def _wait_for_answer(askd: AskdProcess) -> None:
         raise RuntimeError(f"no successful request within {RECOVERY_TIMEOUT:.0f} s")
 
 
-def _judge(section: Section, name: str, phases: dict[str, Sample], *, allowed: tuple[str, ...]) -> None:
+def _judge(section: Section, name: str, phases: dict[str, StepResult], *, allowed: tuple[str, ...]) -> None:
     for phase, sample in phases.items():
         row = (
             name,

@@ -10,7 +10,7 @@ from typing import Final
 from benchmarks.load import raw_http
 from benchmarks.load.askd_process import AskdProcess
 from benchmarks.load.report import Section, format_mib
-from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioContext
 from benchmarks.load.step_result import format_outcomes
 
 CONCURRENT_CLIENTS: Final = 50
@@ -38,7 +38,7 @@ MALFORMED_REQUESTS: Final = {
 """Malformed requests by name. `{0}` is replaced by a unique word, so that any state per request is noticed."""
 
 
-async def measure(run: ScenarioRun) -> Section:
+async def measure(run: ScenarioContext) -> Section:
     """Send some of each kind as a warm-up, then all of them, and compare log, metrics and memory."""
     total = run.plan.count(10_000, 1_400)
     results: dict[str, Counter[str]] = {kind: Counter() for kind in MALFORMED_REQUESTS}

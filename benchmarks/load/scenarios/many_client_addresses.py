@@ -4,7 +4,7 @@ from typing import Final
 
 from benchmarks.load.phases import Phase, Step
 from benchmarks.load.report import Section, format_mib
-from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioContext
 from benchmarks.load.step_result import format_outcomes
 
 BATCHES: Final = 10
@@ -14,7 +14,7 @@ MAX_MEMORY_GROWTH: Final = 32 << 20
 """Maximum growth of memory over all addresses, in bytes."""
 
 
-async def measure(run: ScenarioRun) -> Section:
+async def measure(run: ScenarioContext) -> Section:
     """Send one request from each address, in ten batches, and measure the memory after each batch."""
     addresses = run.plan.count(100_000, 20_000)
     section = Section(
@@ -53,7 +53,7 @@ async def measure(run: ScenarioRun) -> Section:
     return section
 
 
-async def _run_batch(run: ScenarioRun, port: int, count: int, batch: int) -> dict[str, int]:
+async def _run_batch(run: ScenarioContext, port: int, count: int, batch: int) -> dict[str, int]:
     step, fields = Step(seconds=120, requests=count), ["X-Forwarded-For: {address}"]
     phase = Phase(
         port=port, connections=32, steps=[step], fields=fields, first_address=batch * count, timeout=10, pause=0.1

@@ -6,14 +6,14 @@ from benchmarks.load.generator_process import generator_note
 from benchmarks.load.ops_probe import OpsProbe
 from benchmarks.load.report import Section
 from benchmarks.load.run_options import calibrate_loops
-from benchmarks.load.scenario_context import ScenarioRun
+from benchmarks.load.scenario_context import ScenarioContext
 from benchmarks.load.step_result import format_outcomes
 
 RATE: Final = 2500.0
 """Requests per second, of 4 ms CPU time each."""
 
 
-async def measure(run: ScenarioRun) -> Section:
+async def measure(run: ScenarioContext) -> Section:
     """Probe the ops endpoints of one server under overload."""
     ops_probe = OpsProbe()
     async with run.serve_workload("never", BENCH_LOOPS=str(calibrate_loops(0.004))) as askd, ops_probe.probing(askd):

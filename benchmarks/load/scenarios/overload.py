@@ -9,8 +9,8 @@ from benchmarks.load.phases import Phase, Step
 from benchmarks.load.report import Section, format_mib, format_ms
 from benchmarks.load.run_options import calibrate_loops
 from benchmarks.load.saturation import CONNECTIONS, CPU_SECONDS, CPU_WORKLOADS, measure_capacity, offer_load
-from benchmarks.load.scenario_context import ScenarioRun
-from benchmarks.load.step_result import CLIENT_TIMEOUT, Sample, format_outcomes, recovery_seconds, sum_outcomes
+from benchmarks.load.scenario_context import ScenarioContext
+from benchmarks.load.step_result import CLIENT_TIMEOUT, StepResult, format_outcomes, recovery_seconds, sum_outcomes
 
 FACTORS: Final = (0.5, 1.0, 2.5, 10.0)
 QUEUE_TARGET_DELAY: Final = 0.1
@@ -22,12 +22,12 @@ UNLIMITED: Final = {"ASKD_CONCURRENCY": "100000", "ASKD_QUEUE_SIZE": "100000", "
 class OverloadResult:
     """Results of one function. `memory` is the resident memory in bytes before the overload and at its end."""
 
-    unloaded: Sample
+    unloaded: StepResult
     capacity: float
-    offered: dict[float, Sample]
+    offered: dict[float, StepResult]
     memory: tuple[int, int]
     recovery: float
-    without_limits: Sample
+    without_limits: StepResult
 
     @property
     def best(self) -> float:
@@ -35,7 +35,7 @@ class OverloadResult:
         return max(sample.goodput for sample in self.offered.values())
 
 
-async def measure(run: ScenarioRun) -> Section:
+async def measure(run: ScenarioContext) -> Section:
     """Measure the three functions, one after the other."""
     loops = str(calibrate_loops(CPU_SECONDS))
     head = ("function", "load", "requests/s", "goodput/s", "of best", "p50", "p99", "outcomes", "Retry-After")
@@ -47,11 +47,11 @@ async def measure(run: ScenarioRun) -> Section:
     return section
 
 
-async def _measure_workload(run: ScenarioRun, function: str, loops: str) -> OverloadResult:
+async def _measure_workload(run: ScenarioContext, function: str, loops: str) -> OverloadResult:
     async with run.serve_workload(function, BENCH_LOOPS=loops) as askd:
         unloaded = await run.closed_loop(askd.port, connections=1, seconds=run.plan.seconds(4, 1), timeout=5)
         capacity = await measure_capacity(run, askd.port)
-        offered: dict[float, Sample] = {}
+        offered: dict[float, StepResult] = {}
         before, recovery = 0, math.inf
         for factor in FACTORS:
             if factor <= 1:

@@ -10,9 +10,9 @@ from benchmarks.load import raw_http, slowhttptest
 from benchmarks.load.askd_process import AskdProcess
 from benchmarks.load.generator_process import generator_note
 from benchmarks.load.report import Section, format_ms
-from benchmarks.load.scenario_context import ScenarioRun
-from benchmarks.load.slow_client import MisbehavingClient, record_lifetimes
-from benchmarks.load.step_result import Sample, format_outcomes, percentile
+from benchmarks.load.scenario_context import ScenarioContext
+from benchmarks.load.slow_client import SlowClient, record_lifetimes
+from benchmarks.load.step_result import StepResult, format_outcomes, percentile
 
 CLIENTS_PER_KIND: Final = 250
 CONNECT_INTERVAL: Final = 0.01
@@ -30,11 +30,11 @@ class ClientKind(NamedTuple):
 
     name: str
     limit: float
-    clients: Sequence[MisbehavingClient]
+    clients: Sequence[SlowClient]
     status: str = ""
 
 
-async def measure(run: ScenarioRun) -> Section:
+async def measure(run: ScenarioContext) -> Section:
     """Run the slow clients, then the attacks of slowhttptest, each with normal clients."""
     limits = {name: run.plan.seconds(full, quick) for name, full, quick in (
         ("HEADER_TIMEOUT", 10, 3), ("BODY_TIMEOUT", 5, 2), ("WRITE_TIMEOUT", 20, 3), ("DEADLINE", 30, 6)
@@ -61,7 +61,7 @@ async def measure(run: ScenarioRun) -> Section:
 
 
 async def _measure_slow_clients(
-    run: ScenarioRun, askd: AskdProcess, limits: dict[str, float], section: Section
+    run: ScenarioContext, askd: AskdProcess, limits: dict[str, float], section: Section
 ) -> None:
     kinds = _create_clients(limits)
     clients = [client for kind in kinds for client in kind.clients]
@@ -90,32 +90,32 @@ def _create_clients(limits: dict[str, float]) -> list[ClientKind]:
     body = b'POST /ask HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"q":"'
     header_timeout = limits["HEADER_TIMEOUT"]
     return [
-        ClientKind("sends nothing", header_timeout, [MisbehavingClient() for _ in range(CLIENTS_PER_KIND)]),
+        ClientKind("sends nothing", header_timeout, [SlowClient() for _ in range(CLIENTS_PER_KIND)]),
         ClientKind(
             "sends headers slowly",
             header_timeout,
-            [MisbehavingClient(head, piece=b"a") for _ in range(CLIENTS_PER_KIND)],
+            [SlowClient(head, piece=b"a") for _ in range(CLIENTS_PER_KIND)],
         ),
         ClientKind(
             "sends its body slowly",
             limits["BODY_TIMEOUT"],
-            [MisbehavingClient(body, piece=b"a") for _ in range(CLIENTS_PER_KIND)],
+            [SlowClient(body, piece=b"a") for _ in range(CLIENTS_PER_KIND)],
             "408",
         ),
         ClientKind(
             "reads nothing",
             limits["WRITE_TIMEOUT"],
-            [MisbehavingClient(large, read_size=0) for _ in range(CLIENTS_PER_KIND // 2)],
+            [SlowClient(large, read_size=0) for _ in range(CLIENTS_PER_KIND // 2)],
         ),
         ClientKind(
             "reads slowly",
             limits["DEADLINE"],
-            [MisbehavingClient(large, read_size=64) for _ in range(CLIENTS_PER_KIND // 2)],
+            [SlowClient(large, read_size=64) for _ in range(CLIENTS_PER_KIND // 2)],
         ),
     ]
 
 
-def judge_normal_clients(section: Section, subject: str, sample: Sample) -> None:
+def judge_normal_clients(section: Section, subject: str, sample: StepResult) -> None:
     """Add the verdict on the normal clients."""
     met = 0 < sample.p99 < NORMAL_CLIENT_P99 and not sample.outcomes_except(200)
     section.add_verdict(
@@ -140,5 +140,5 @@ def _add_row(section: Section, kind: ClientKind) -> None:
     section.add_verdict(f"slow clients: {kind.name}", aim, measured, met=in_time == total and has_status)
 
 
-def _statuses(clients: Sequence[MisbehavingClient]) -> dict[str, int]:
+def _statuses(clients: Sequence[SlowClient]) -> dict[str, int]:
     return dict(Counter(client.status for client in clients))

@@ -170,10 +170,10 @@ def test_offered_rate_suits_all_servers(askd: float, bare: float, generator: flo
     assert half_load_latency.choose_rate(askd, bare, generator)[1].startswith(reason)
 
 
-def sample(outcomes: dict[str, int], *, p99: float, lag: float) -> step_result.Sample:
+def sample(outcomes: dict[str, int], *, p99: float, lag: float) -> step_result.StepResult:
     """Return a sample of one second of load."""
     offered = sum(outcomes.values())
-    return step_result.Sample(
+    return step_result.StepResult(
         p99_shed=-1.0,
         seconds=1,
         offered=offered,

@@ -14,9 +14,9 @@ from benchmarks.load.generator import ConnectionPool
 from benchmarks.load.no_retry_client import NoRetryClient, response_outcome
 from benchmarks.load.phases import Phase, Step
 from benchmarks.load.polling import poll
-from benchmarks.load.scenario_context import ScenarioRun, ScenarioSkipped
-from benchmarks.load.slow_client import MisbehavingClient, open_client_ports
-from benchmarks.load.step_result import Sample, Window, percentile, recovery_seconds
+from benchmarks.load.scenario_context import ScenarioContext, ScenarioSkipped
+from benchmarks.load.slow_client import SlowClient, open_client_ports
+from benchmarks.load.step_result import StepResult, Window, percentile, recovery_seconds
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nHi"
 SHED = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n"
@@ -84,7 +84,7 @@ async def start_server() -> AsyncIterator[StartServer]:
         server.close()
 
 
-async def run_load(phase: Phase) -> Sample:
+async def run_load(phase: Phase) -> StepResult:
     """Generate load in this process. Returns the sample of the first step."""
     return (await ConnectionPool(phase).run())[0].summarise(window=phase.window, cpu_share=0.0)
 
@@ -212,7 +212,7 @@ async def test_generator_process(start_server: StartServer, tmp_path: Path) -> N
     """The generator process gets a phase and returns one sample per step, as JSON."""
     steps = [Step(seconds=9, requests=20), Step(seconds=0.1, rate=100)]
     samples = await generator_process.run_phase(
-        run_options.Plan(folder=tmp_path), Phase(port=await start_server(FakeServer()), steps=steps)
+        run_options.RunOptions(folder=tmp_path), Phase(port=await start_server(FakeServer()), steps=steps)
     )
     assert samples[0].outcomes == {"200": 20}
     assert [sample.answers == sample.offered for sample in samples] == [True, True]
@@ -246,7 +246,7 @@ def test_outcome_of_a_stream_is_its_last_event(body: bytes, expected: str) -> No
 async def test_open_connections_of_the_server(start_server: StartServer) -> None:
     """A connection counts as open until the server closes it, even if the client reads nothing."""
     fake = FakeServer(None)
-    port, client = await start_server(fake), MisbehavingClient(b"GET", read_size=0)
+    port, client = await start_server(fake), SlowClient(b"GET", read_size=0)
     await client.open(port)
     assert client.port in open_client_ports(port)
     await wait_until(lambda: fake.transport is not None)
@@ -259,13 +259,13 @@ async def test_open_connections_of_the_server(start_server: StartServer) -> None
 async def test_failed_and_skipped_scenarios(tmp_path: Path) -> None:
     """A scenario that raises is a miss with its error; a skipped one is neither, and shows its requirement."""
 
-    async def failing(run: ScenarioRun) -> report.Section:
+    async def failing(run: ScenarioContext) -> report.Section:
         raise RuntimeError("no such luck\nthe log")
 
-    async def skipping(run: ScenarioRun) -> report.Section:
+    async def skipping(run: ScenarioContext) -> report.Section:
         raise ScenarioSkipped("wrk is not installed")
 
-    run = ScenarioRun(run_options.Plan(folder=tmp_path))
+    run = ScenarioContext(run_options.RunOptions(folder=tmp_path))
     failed = await command.run_scenario("one", failing, run)
     assert (failed.verdicts[0].met, "no such luck" in failed.verdicts[0].measured, failed.notes[0]) == (
         False,

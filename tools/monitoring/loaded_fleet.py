@@ -1,24 +1,21 @@
-"""The expressions of the dashboard with Grafana's variables replaced, and a small fleet under load to query."""
+"""A small fleet of askd under load, with a Prometheus that scrapes it."""
 
 import asyncio
 import contextlib
-import json
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.load.askd_process import running_askd
-from benchmarks.load.run_options import Plan
+from benchmarks.load.run_options import RunOptions
 from tools.monitoring import prometheus_server
 from tools.monitoring.background_load import background_load
-from tools.monitoring.dashboard import expressions
-from tools.monitoring.generated_files import RULES_FILE, render_rules
+from tools.monitoring.generated_files import render_rules
 from tools.monitoring.parameters import Parameters
 from tools.monitoring.prometheus_server import PrometheusServer
 from tools.monitoring.recording_rules import ASK_ROUTE, REQUEST_DURATION
 
-DASHBOARD_FILE: Final = RULES_FILE.with_name("dashboard.json")
 _FUNCTION_SOURCE: Final = """
 import asyncio, random
 
@@ -40,33 +37,15 @@ QUESTIONS: Final = [
 """Some questions repeat, most are unique; a fifth get a 404, and one in twenty fails."""
 
 
-def read_dashboard() -> dict[str, Any]:
-    """Return the parsed dashboard file."""
-    dashboard: dict[str, Any] = json.loads(DASHBOARD_FILE.read_text(encoding="utf-8"))
-    return dashboard
-
-
-def fill_variables(expression: str, *, window: str) -> str:
-    """Replace Grafana's variables: select everything, use `window` for all intervals, and the default objectives."""
-    values = {"$__rate_interval": window, "$__range": window, "$namespace": ".*", "$job": ".*"}
-    defaults = Parameters()
-    values |= {f"${name}": getattr(defaults, name) for name in ("availability", "latency", "threshold")}
-    for name, value in values.items():
-        expression = expression.replace(name, value)
-    return expression
-
-
-def filled_expressions(*, window: str) -> dict[str, str]:
-    """Return all expressions of the dashboard with their variables replaced."""
-    return {name: fill_variables(expr, window=window) for name, expr in expressions(read_dashboard()).items()}
-
-
 @contextlib.asynccontextmanager
 async def loaded_fleet(folder: Path, *, scale: float = 60, rate: float = 40) -> AsyncIterator[PrometheusServer]:
     """Run two overloaded replicas, scraped every second; one of them is draining when the block begins."""
     (folder / "prometheus").mkdir()
     (folder / "answers.py").write_text(_FUNCTION_SOURCE)
-    plan, environ = Plan(folder=folder), {"ASKD_CONCURRENCY": "2", "ASKD_QUEUE_SIZE": "2", "ASKD_DRAIN_DELAY": "60s"}
+    plan, environ = (
+        RunOptions(folder=folder),
+        {"ASKD_CONCURRENCY": "2", "ASKD_QUEUE_SIZE": "2", "ASKD_DRAIN_DELAY": "60s"},
+    )
     async with contextlib.AsyncExitStack() as stack:
         replicas = [stack.enter_async_context(_replica(plan, environ)) for _ in range(2)]
         first, second = await asyncio.gather(*replicas)
@@ -82,5 +61,5 @@ async def loaded_fleet(folder: Path, *, scale: float = 60, rate: float = 40) -> 
         yield server
 
 
-def _replica(plan: Plan, environ: dict[str, str]) -> Any:
+def _replica(plan: RunOptions, environ: dict[str, str]) -> Any:
     return running_askd(plan, "serve", "answers.py:answer", python_path=None, **environ)
