@@ -18,6 +18,7 @@ def _requests(suffix: str, status: int, *, route: str = "/ask", extra: str = "")
 _OK: Final = _requests("count", 200)
 _FAILED: Final = _requests("count", 500)
 _SHED_REQUESTS: Final = _requests("count", 503)
+_CLIENT_LEFT: Final = _requests("count", 499)
 _RATE_LIMITED: Final = _requests("count", 429)
 _FAILED_PAGES: Final = _requests("count", 500, route="/docs")
 _FAST: Final = _requests("bucket", 200, extra=',le="0.25"')
@@ -223,6 +224,8 @@ ALERT_CASES: Final = [
         description="just started",
         series={_LAG: "_x3 0+0.5x30", _LAG_COUNT: "_x3 0+239x30"},
     ),
+    AlertCase(alert="AskdClientsLeave", fires=True, eval_time="20m", series={_OK: "0+80x30", _CLIENT_LEFT: "0+20x30"}),
+    AlertCase(alert="AskdClientsLeave", fires=False, eval_time="20m", series={_OK: "0+95x30", _CLIENT_LEFT: "0+5x30"}),
     AlertCase(alert="AskdShedding", fires=True, eval_time="15m", series={_SHED: "0+6x30"}),
     AlertCase(
         alert="AskdShedding", fires=False, eval_time="15m", description="short peak", series={_SHED: "0x2 60x30"}

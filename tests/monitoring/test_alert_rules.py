@@ -1,5 +1,6 @@
 """Alert rules: generated files, validity, runbooks, and cases in which alerts fire."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.monitoring.alert_cases import ALERT_CASES, AlertCase
 from tools.monitoring.alerts import all_alerts
 from tools.monitoring.generated_files import RULES_FILE, RUNBOOKS, generated_files, render_rules
 from tools.monitoring.parameters import DAY, HOUR, Parameters
+from tools.monitoring.recording_rules import recording_rules
 
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(
@@ -103,3 +105,9 @@ def test_rules_of_one_fleet_are_valid(tmp_path: Path) -> None:
     file.write_text(render_rules(parameters))
     promtool("check", "rules", "--lint=all", "--lint-fatal", file)
     assert file.read_text().count('namespace="web",job="askd",') >= 20
+
+
+def test_alerts_use_existing_recording_rules() -> None:
+    """The recorded series that alerts use are those that the rules record."""
+    used = {name for alert in all_alerts(Parameters()) for name in re.findall(r"job:\w+:\w+", alert.expr)}
+    assert used == {rule["record"] for rule in recording_rules(Parameters())}

@@ -19,6 +19,7 @@ class MetricDescription(NamedTuple):
 _BOOK: Final = "a book that is a file or a folder"
 _THREADS: Final = "synchronous code"
 _REMOTE: Final = "a remote answerer"
+_PROCESSES: Final = "`ASKD_PROCESSES`"
 _TOKENS: Final = "`ASKD_TOKENS_FILE`"
 _TLS: Final = "`ASKD_TLS_CERT`"
 _RATE_LIMIT: Final = "`ASKD_RATE_LIMIT`"
@@ -38,6 +39,9 @@ GROUPS: Final[dict[str, dict[str, MetricDescription]]] = {
         ),
         "askd_accept_queue_length": MetricDescription(
             "connections", "How many connections wait in the kernel at this moment?"
+        ),
+        "askd_accept_pauses_total": MetricDescription(
+            "pauses", "How often did file descriptors or memory for another connection run out?"
         ),
         "askd_connections_limit": MetricDescription("connections", "How many connections may they hold?"),
         "askd_connections_closed_total": MetricDescription(
@@ -62,6 +66,9 @@ GROUPS: Final[dict[str, dict[str, MetricDescription]]] = {
             "clients", "Are there more clients than can be tracked?", _RATE_LIMIT
         ),
         "askd_shed_total": MetricDescription("requests", "Is the server overloaded, and how was that detected?"),
+        "askd_clients_left_queue_total": MetricDescription(
+            "requests", "How many clients give up before their request is handled?"
+        ),
     },
     "Cache, single flight and Redis": {
         "askd_cache_lookups_total": MetricDescription("lookups", "How many calls of the answerer does the cache save?"),
@@ -96,6 +103,12 @@ GROUPS: Final[dict[str, dict[str, MetricDescription]]] = {
         ),
         "askd_thread_pool_busy": MetricDescription("threads", "How many threads are in use?", _THREADS),
         "askd_thread_pool_queue_length": MetricDescription("calls", "Do calls wait for a thread?", _THREADS),
+        "askd_worker_processes": MetricDescription("processes", "How many worker processes are loaded?", _PROCESSES),
+        "askd_worker_processes_busy": MetricDescription("processes", "How many of them have a call?", _PROCESSES),
+        "askd_worker_memory_bytes": MetricDescription("bytes", "How much memory do they use together?", _PROCESSES),
+        "askd_worker_exits_total": MetricDescription(
+            "processes", "Does the code crash (`died`), hang (`killed`) or grow (`max_memory`)?", _PROCESSES
+        ),
         "askd_book_entries": MetricDescription("entries", "How large is the book?", _BOOK),
         "askd_book_reloads_total": MetricDescription("reloads", "Was a changed book loaded?", _BOOK),
         "askd_book_last_reload_successful": MetricDescription("1 or 0", "Is the book in use the one on disk?", _BOOK),

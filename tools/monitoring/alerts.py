@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tools.monitoring.parameters import DAY, MINUTE, Parameters
-from tools.monitoring.recording_rules import BY_FLEET
+from tools.monitoring.recording_rules import ASK_ROUTE, BY_FLEET, REQUEST_DURATION
 
 CRITICAL: Final = "critical"
 WARNING: Final = "warning"
@@ -20,6 +20,7 @@ _OPTIONAL_FLEET_LABEL: Final = "{{ with $labels.namespace }}{{ . }}/{{ end }}{{ 
 _PERCENT_VALUE: Final = "{{ $value | humanizePercentage }}"
 _RATE_VALUE: Final = "{{ $value | humanize }}"
 _CIRCUIT_CLOSED: Final = 'state="closed"'
+_CLIENT_LEFT: Final = 'http_response_status_code="499"'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,15 @@ def serving_alerts(parameters: Parameters) -> Iterator[Alert]:
         expr=f"sum {BY_FLEET} (rate({series('askd_shed_total')}[{window}])) > 0",
         for_seconds=10 * MINUTE,
         summary=f"{_FLEET_LABEL}: {_RATE_VALUE} requests per second are shed because of overload",
+    )
+    requests = [series(f"{REQUEST_DURATION}_count", ASK_ROUTE, *status) for status in ([_CLIENT_LEFT], [])]
+    left, all_requests = (f"sum {BY_FLEET} (rate({selector}[{window}]))" for selector in requests)
+    yield Alert(
+        name="AskdClientsLeave",
+        severity=WARNING,
+        expr=f"{left}\n/\n{all_requests}\n> 0.1",
+        for_seconds=10 * MINUTE,
+        summary=f"{_FLEET_LABEL}: the clients of {_PERCENT_VALUE} of the requests disconnect before the response",
     )
     yield Alert(
         name="AskdAnswererDown",

@@ -12,7 +12,7 @@ from tools.monitoring.parameters import DAY, HOUR, MINUTE, Parameters
 WINDOWS: Final = {"5m": 5 * MINUTE, "30m": 30 * MINUTE, "1h": HOUR, "6h": 6 * HOUR, "3d": 3 * DAY}
 BY_FLEET: Final = "by (namespace, job)"
 REQUEST_DURATION: Final = "http_server_request_duration_seconds"
-ASK_ROUTE: Final = 'http_route="/ask"'
+ASK_ROUTE: Final = 'http_route=~"/ask(/.+)?|/mcp|/v1/chat/completions"'
 NOT_5XX: Final = 'http_response_status_code!~"5.."'
 ANSWERED: Final = 'http_response_status_code=~"2..|304|404"'
 NOT_ANSWERED: Final = ANSWERED.replace("=~", "!~")
