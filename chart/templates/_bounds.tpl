@@ -2,6 +2,7 @@
      numbers; this table bounds text: minimum and maximum in milliseconds, and the accepted text. */}}
 {{- define "askd.durationBounds" -}}
 {
+  "killDelay": [0.0, 3600000.0, "a duration such as 500ms, 10s or 2m, at most 3600s"],
   "deadline": [1.0, 3600000.0, "a duration such as 500ms, 10s or 2m, at least 0.001s, at most 3600s"],
   "streamDeadline": [1.0, 86400000.0, "a duration such as 500ms, 10s or 2m, at least 0.001s, at most 86400s"],
   "queueTargetDelay": [1.0, 60000.0, "a duration such as 500ms, 10s or 2m, at least 0.001s, at most 60s"],

@@ -27,7 +27,7 @@
 {{- end }}
 {{- range $values.extraArgs }}
 {{- $option := regexFind "^--[a-z-]+" (toString .) | trimPrefix "--" }}
-{{- if has $option (list "host" "port" "ops-port" "answerer" "tokens-file" "tls-cert" "tls-key" "redis-url" "upstream-api-key-file") }}
+{{- if has $option (list "host" "port" "ops-port" "answerer" "tokens-file" "tls-cert" "tls-key" "redis-url" "mcp-secret" "upstream-api-key-file") }}
   - extraArgs has --{{ $option }}, which the chart sets: use its value, such as ops.port, answerer.spec, auth.existingSecret or tls.existingSecret
 {{- else if not (has $option (list "" "env-file")) }}
   - extraArgs has --{{ $option }}, which is a setting of askd: use settings.{{ $option | snakecase | camelcase | untitle }}, from which the chart computes the grace period and checks other values

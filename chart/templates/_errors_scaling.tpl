@@ -62,7 +62,7 @@
 
 {{/* A container that is throttled below the target never reaches it, so an autoscaler by CPU alone would never act. */}}
 {{- define "askd.cpuLimitErrors" -}}
-{{- $target := include "askd.millicores" .Values.autoscaling.cpu.averageValue | int64 }}
+{{- $target := include "askd.millicores" (include "askd.cpuTarget" .) | int64 }}
 {{- $limit := dig "limits" "cpu" "" .Values.resources }}
 {{- $source := "resources.limits.cpu" }}
 {{- if not $limit }}
@@ -77,7 +77,7 @@
 {{- if $limit }}
 {{- $bound := include "askd.millicores" $limit | int64 }}
 {{- if le $bound $target }}
-  - {{ $source }} is {{ $limit }} and autoscaling.cpu.averageValue is {{ .Values.autoscaling.cpu.averageValue }}: a replica never uses more than its limit, so the autoscaler would never act: use a target below it, such as {{ div (mul $bound 7) 10 }}m, a higher limit, or autoscaling.saturation.enabled
+  - {{ $source }} is {{ $limit }} and autoscaling.cpu.averageValue is {{ include "askd.cpuTarget" . }}: a replica never uses more than its limit, so the autoscaler would never act: use a target below it, such as {{ div (mul $bound 7) 10 }}m, a higher limit, or autoscaling.saturation.enabled
 {{- end }}
 {{- end }}
 {{- end }}

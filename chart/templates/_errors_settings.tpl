@@ -20,6 +20,15 @@
 {{- if and $values.settings.docsRequireToken (not $values.auth.existingSecret) }}
   - settings.docsRequireToken has no effect without auth.existingSecret: name the Secret with the tokens, or omit it
 {{- end }}
+{{- if and (eq (include "askd.text" $values.settings.processes) "auto") (not (dig "limits" "cpu" "" $values.resources)) }}
+  - settings.processes is auto without resources.limits.cpu, so each pod would start a worker process for every CPU of its node: set a number, or a CPU limit
+{{- end }}
+{{- range $name := list "workerMaxRequests" "workerMaxMemory" }}
+{{- $maximum := get $values.settings $name | include "askd.text" }}
+{{- if and (ne $maximum "0") (eq (include "askd.text" $values.settings.processes) "0") }}
+  - settings.{{ $name }} has no effect without settings.processes: set it, for example to 2, or omit both
+{{- end }}
+{{- end }}
 {{- if regexMatch "/$" $values.settings.prefix }}
   - settings.prefix is {{ $values.settings.prefix }}: omit the slash at its end
 {{- end }}

@@ -27,6 +27,13 @@
 - name: ASKD_UPSTREAM_API_KEY_FILE
   value: /etc/askd/upstream/key
 {{- end }}
+{{- with .Values.mcp.existingSecret }}
+- name: ASKD_MCP_SECRET
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $.Values.mcp.key }}
+{{- end }}
 {{- with .Values.redis.existingSecret }}
 - name: ASKD_REDIS_URL
   valueFrom:

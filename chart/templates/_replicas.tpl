@@ -49,12 +49,13 @@
 {{- end }}
 
 {{/* Used concurrency in replicas: the mean number of calls in flight (Little's law: call seconds per second), plus shed
-     requests times the mean call duration, divided by the limit of one replica. */}}
+     requests and clients that left the queue times the mean call duration, plus connections that are not accepted yet,
+     divided by the limit of one replica. */}}
 {{- define "askd.saturationQuery" -}}
 {{- $pods := printf "namespace=%q,pod=~%q" (include "askd.namespace" .) (printf "%s-[a-z0-9]+-[a-z0-9]+" (include "askd.fullname" .)) -}}
 {{- $rate := dict -}}
-{{- range $name := list "in_flight_seconds_total" "shed_total" "answerer_duration_seconds_sum" "answerer_duration_seconds_count" -}}
+{{- range $name := list "in_flight_seconds_total" "shed_total" "clients_left_queue_total" "answerer_duration_seconds_sum" "answerer_duration_seconds_count" -}}
 {{- $_ := set $rate $name (printf "sum(rate(askd_%s{%s}[%s]))" $name $pods $.Values.autoscaling.saturation.window) -}}
 {{- end -}}
-({{ $rate.in_flight_seconds_total }} + {{ $rate.shed_total }} * ({{ $rate.answerer_duration_seconds_sum }} / ({{ $rate.answerer_duration_seconds_count }} > 0) or vector(0))) / avg(askd_concurrency_limit{ {{- $pods -}} })
+({{ $rate.in_flight_seconds_total }} + ({{ $rate.shed_total }} + ({{ $rate.clients_left_queue_total }} or vector(0))) * ({{ $rate.answerer_duration_seconds_sum }} / ({{ $rate.answerer_duration_seconds_count }} > 0) or vector(0)) + (sum(avg_over_time(askd_accept_queue_length{ {{- $pods -}} }[{{ $.Values.autoscaling.saturation.window }}])) or vector(0))) / avg(askd_concurrency_limit{ {{- $pods -}} })
 {{- end }}

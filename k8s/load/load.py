@@ -36,6 +36,10 @@ class RequestKind:
     keepalive_connections: int = 8
     new_connections: int = 2
     """Number of workers that open a new connection for each request."""
+    body: str = ""
+    """Body of a POST request with JSON; empty sends GET."""
+    headers: tuple[str, ...] = ()
+    """Further header lines."""
     pause: float = 0.1
     """Seconds between a response and the next request of the same worker."""
 
@@ -91,7 +95,11 @@ class Connection:
 
     async def send_request(self, host: str, kind: RequestKind) -> tuple[int, dict[str, str], bytes]:
         """Send one request and return status, headers (with lowercase names) and body of the response."""
-        head = f"GET {kind.path} HTTP/1.1\r\nHost: {host}\r\nAccept: {kind.accept}\r\n\r\n"
+        method = "POST" if kind.body else "GET"
+        lines = [f"{method} {kind.path} HTTP/1.1", f"Host: {host}", f"Accept: {kind.accept}", *kind.headers]
+        if kind.body:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(kind.body.encode())}"]
+        head = "\r\n".join(lines) + "\r\n\r\n" + kind.body
         self._writer.write(head.encode())
         lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {

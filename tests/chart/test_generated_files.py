@@ -1,6 +1,9 @@
 """Generated files of the chart are up to date; `make chart-files` generates them."""
 
 import json
+import shutil
+import subprocess
+from typing import Any
 
 import pytest
 
@@ -12,8 +15,34 @@ from tools.chart.values_file import VALUES_FILE
 
 @pytest.mark.parametrize("path", generate.generated_files(), ids=lambda path: path.name)
 def test_generated_file_is_up_to_date(path: object) -> None:
-    """Settings, schema, bounds, version and table match values.yaml and service/askd/config/."""
+    """Settings, schema, bounds and version match values.yaml and service/askd/config/."""
     assert path.read_text("utf-8") == generate.generated_files()[path], "run make chart-files"  # type: ignore[attr-defined, index]  # a Path
+
+
+@pytest.mark.skipif(
+    not shutil.which("helm-schema"), reason="helm-schema is not installed: make test-chart installs it if go can"
+)
+def test_helm_schema_makes_an_equal_schema() -> None:
+    """A parent chart that makes its schema with helm-schema gets the rules of this one, from the comments."""
+    command = ["helm-schema", "--chart-search-root", str(values_file.CHART_FOLDER), "--no-dependencies", "--dry-run"]
+    command += ["--skip-auto-generation", "required,title,default", "--log-level", "warn"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    ours = json.loads((values_file.CHART_FOLDER / "values.schema.json").read_text("utf-8"))
+    del ours["properties"]["enabled"]  # a name of parent charts, which is not in values.yaml
+    assert _rules(json.loads(output)) == _rules(ours)
+
+
+def _rules(schema: Any) -> Any:
+    """Return a schema without descriptions, keywords that allow everything, and the names of other charts."""
+    if isinstance(schema, list):
+        return [_rules(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    rules = {key: _rules(value) for key, value in schema.items() if key not in {"$schema", "title", "description"}}
+    for name in [name for name, rule in rules.get("properties", {}).items() if not rule]:
+        del rules["properties"][name]
+    allowing = {"additionalProperties": True, "required": [], "items": {}, "properties": {}}
+    return {key: value for key, value in rules.items() if key not in allowing or value != allowing[key]}
 
 
 def test_plain_manifests_are_up_to_date() -> None:
@@ -21,22 +50,12 @@ def test_plain_manifests_are_up_to_date() -> None:
     assert generate.PLAIN_MANIFESTS.read_text("utf-8") == generate.plain_manifests(), "run make chart-files"
 
 
-def test_every_value_has_a_comment() -> None:
-    """A value without a comment is an error, and every comment is a sentence."""
-    with pytest.raises(ValueError, match=r"a\.b has no comment"):
-        values_file.parse_values("# A.\na:\n  b: 1\n")
-    assert all(
-        value.help.endswith((".", ":", "…"))
-        for value in values_file.leaf_values(values_file.parse_values(VALUES_FILE.read_text("utf-8")))
-    )
-
-
-def test_comment_is_split_into_help_and_schema() -> None:
-    """Lines between two @schema add to the schema, the others are the help; a blank line ends a comment."""
-    (value,) = values_file.parse_values(
-        "# Ignored.\n\n# @schema\n# {minimum: 1}\n# @schema\n# -- Words,\n# more.\nport: 80\n"
-    )
-    assert (value.help, value.schema, value.default) == ("Words, more.", {"minimum": 1}, 80)
+def test_readme_describes_every_value() -> None:
+    """The table in README.md, which helm-docs writes, has each value with its comment."""
+    readme = (values_file.CHART_FOLDER / "README.md").read_text("utf-8")
+    for value in values_file.leaf_values(values_file.parse_values(VALUES_FILE.read_text("utf-8"))):
+        row = next((line for line in readme.splitlines() if line.startswith(f"| `{value.name}` |")), "missing")
+        assert row.endswith(f" | {value.help.replace('|', chr(92) + '|')} |"), "run make chart-files"
 
 
 def test_missing_values_have_defaults_except_nullable_ones() -> None:

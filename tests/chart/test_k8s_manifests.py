@@ -1,7 +1,6 @@
-"""Manifests and scripts in k8s/, and skaffold.yaml: valid, restricted, and consistent with the chart."""
+"""Manifests in k8s/: valid, restricted, and consistent with the chart."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,7 +19,6 @@ ROOT = CHART_FOLDER.parent
 K8S = ROOT / "k8s"
 KUSTOMIZATIONS = ["plain", "prometheus", "redis", "load"]
 needs_kubectl = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
-needs_skaffold = pytest.mark.skipif(not shutil.which("skaffold"), reason="skaffold is not installed")
 
 
 def build_kustomization(name: str) -> list[dict[str, Any]]:
@@ -62,13 +60,6 @@ def test_documented_commands_build_the_default_image(path: str) -> None:
     assert images == {render_chart({}).askd_container["image"]}
 
 
-def test_development_image_has_one_name() -> None:
-    """`make up` and `make image` give the name askd:dev only to the target that `skaffold dev` of a project needs."""
-    script, makefile = (K8S / "up.sh").read_text("utf-8"), (ROOT / "Makefile").read_text("utf-8")
-    assert re.findall(r".*--tag askd:dev.*", script) == ["docker build --quiet --target dev --tag askd:dev ."]
-    assert "tag=askd:$$target" in makefile
-
-
 def test_local_cluster_maps_the_node_ports() -> None:
     """kind.yaml maps the node ports of askd and Prometheus to localhost."""
     (kind,) = read_documents(K8S / "kind.yaml")
@@ -77,38 +68,6 @@ def test_local_cluster_maps_the_node_ports() -> None:
     assert f"service.nodePort={30024}" in script
     service = read_documents(K8S / "prometheus" / "server.yaml")[1]
     assert mapped == {30024: 2024, service["spec"]["ports"][0]["nodePort"]: 9090}
-
-
-@pytest.mark.parametrize("script", ["up.sh", "down.sh"])
-@pytest.mark.parametrize("context", ["production", "gke_project_zone_name", "arn:aws:eks:eu:1:cluster/a", "not-kind-a"])
-def test_remote_cluster_is_rejected(tmp_path: Path, script: str, context: str) -> None:
-    """The scripts do nothing in a cluster that is not on this machine."""
-    result = run_script(tmp_path, script, context)
-    assert result.returncode == 1
-    assert f"The current context is {context}" in result.stderr
-    assert not (tmp_path / "calls").exists()
-
-
-@pytest.mark.parametrize("context", ["kind-askd", "minikube", "k3d-a", "docker-desktop", "orbstack", "colima"])
-def test_local_cluster_is_accepted(tmp_path: Path, context: str) -> None:
-    """`make down` continues in a local context."""
-    run_script(tmp_path, "down.sh", context)
-    assert "uninstall" in (tmp_path / "calls").read_text()
-
-
-def run_script(folder: Path, script: str, context: str) -> subprocess.CompletedProcess[str]:
-    """Run a script with fake tools, which append their calls to the file `calls`; kubectl returns the context."""
-    for tool in ("docker", "helm", "kind", "minikube", "kubectl"):
-        context_reply = f'[[ $* == "config current-context" ]] && echo {context} && exit\n' if tool == "kubectl" else ""
-        path = folder / tool
-        path.write_text(f'#!/usr/bin/env bash\n{context_reply}echo "{tool} $*" >>{folder}/calls\n')
-        path.chmod(0o755)
-    (folder / "calls").unlink(missing_ok=True)
-    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
-    result = subprocess.run([K8S / script], capture_output=True, text=True, check=False, env=environment)
-    if script == "up.sh" and (folder / "calls").exists():
-        raise AssertionError((folder / "calls").read_text())
-    return result
 
 
 def test_prometheus_uses_the_annotations_of_the_chart() -> None:
@@ -135,49 +94,3 @@ def test_load_job_matches_the_service_and_the_script() -> None:
     assert arguments[0] == f"http://{services[1]['metadata']['name']}"
     script = (K8S / "load" / "load.py").read_text("utf-8")
     assert all(f'"{option}"' in script for option in arguments if option.startswith("--"))
-
-
-@needs_skaffold
-@pytest.mark.parametrize("profile", ["", "dev", "function", "langgraph"])
-def test_skaffold_configuration_is_valid(profile: str) -> None:
-    """`skaffold diagnose` accepts each profile, and its folders, Dockerfiles and targets exist."""
-    command = ["skaffold", "diagnose", "--yaml-only", *(("--profile", profile) if profile else ())]
-    environment = {**os.environ, "KUBECONFIG": os.devnull, "SKAFFOLD_UPDATE_CHECK": "false"}
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
-    assert result.returncode == 0, result.stderr
-    for artifact in yaml.safe_load(result.stdout)["build"]["artifacts"]:
-        folder = ROOT / artifact.get("context", ".")
-        dockerfile = folder / artifact["docker"]["dockerfile"]
-        assert dockerfile.is_file()
-        target = artifact["docker"].get("target")
-        assert target is None or f"AS {target}\n" in dockerfile.read_text("utf-8")
-
-
-def test_graph_in_memory_has_one_replica() -> None:
-    """The LangGraph profile runs one replica also without `dev`, because its example keeps conversations in memory."""
-    (_, langgraph) = [
-        profile for profile in read_documents(ROOT / "skaffold.yaml")[0]["profiles"] if "answerer.spec" in str(profile)
-    ]
-    (values,) = [patch["value"] for patch in langgraph["patches"] if patch["path"].endswith("/setValues")]
-    assert values == {"answerer.spec": "langgraph.json", "replicaCount": 1}
-    assert "InMemorySaver" in (ROOT / "docs" / "examples" / "langgraph" / "main.py").read_text("utf-8")
-
-
-@needs_skaffold
-def test_skaffold_renders_the_chart(tmp_path: Path) -> None:
-    """`skaffold render` renders the chart with the built image."""
-    builds = tmp_path / "builds.json"
-    builds.write_text(json.dumps({"builds": [{"imageName": "askd", "tag": "askd:built"}]}))
-    command = ["skaffold", "render", "--build-artifacts", str(builds), "--digest-source=tag"]
-    environment = {**os.environ, "KUBECONFIG": os.devnull, "SKAFFOLD_UPDATE_CHECK": "false"}
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
-    assert result.returncode == 0, result.stderr
-    items = [item for item in yaml.safe_load_all(result.stdout) if item]
-    (deployment,) = [item for item in items if item["kind"] == "Deployment"]
-    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == "askd:built"
-
-
-def test_development_values_are_valid() -> None:
-    """The values of `skaffold dev` render one replica that reloads."""
-    rendered = render_chart(read_documents(K8S / "dev" / "values.yaml")[0])
-    assert (rendered.deployment_spec["replicas"], rendered.environment["ASKD_RELOAD"]) == (1, "true")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from askd import __version__
 from tools.chart.helm import HELM_COMMANDS, RenderedChart, run_helm_template
 from tools.chart.values_file import CHART_FOLDER
 
@@ -18,7 +19,7 @@ def parent_chart(tmp_path: Path) -> Path:
     folder = tmp_path / "site"
     (folder / "charts").mkdir(parents=True)
     shutil.copytree(CHART_FOLDER, folder / "charts" / "askd")
-    dependency = {"name": "askd", "version": "0.1.0", "repository": ""}
+    dependency = {"name": "askd", "version": __version__, "repository": ""}
     dependencies = [
         {**dependency, "condition": "askd.enabled"},
         {**dependency, "alias": "faq", "condition": "faq.enabled"},

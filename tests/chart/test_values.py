@@ -3,7 +3,9 @@
 import re
 
 import pytest
+import yaml
 
+from askd import __version__
 from tests.chart.valid_values import render_case
 from tools.chart.helm import KUBERNETES_VERSION, KubernetesObject, render_chart
 from tools.chart.values_file import CHART_FOLDER
@@ -52,7 +54,7 @@ def test_default_pod() -> None:
         ("image", "registry.example.org/team/askd:1.2"),
         ("digest", "askd@sha256:" + "0" * 64),
         ("tag and digest", "askd:1.2@sha256:" + "0" * 64),
-        ("global registry", "mirror.example.org/askd:0.1.0"),
+        ("global registry", f"mirror.example.org/askd:{__version__}"),
     ],
 )
 def test_image_reference(name: str, image: str) -> None:
@@ -222,6 +224,15 @@ def test_files_of_the_image_are_not_hidden() -> None:
     assert [mount["mountPath"] for mount in rendered.askd_container["volumeMounts"]] == ["/tmp"]
 
 
+def test_gateways_for_mcp_find_the_service() -> None:
+    """Protocol and labels of the Service are values, and the key for interrupted calls comes from a Secret."""
+    rendered = render_case("mcp")
+    service = rendered.only("Service", "askd")
+    assert service["spec"]["ports"][0]["appProtocol"] == "mcp"
+    assert service["metadata"]["labels"]["kagent.dev/mcp-service"] == "true"
+    assert rendered.environment["ASKD_MCP_SECRET"] == {"secretKeyRef": {"name": "mcp", "key": "key"}}
+
+
 def test_secrets_are_references() -> None:
     """Secrets are mounted or referenced; their values are never in the manifests."""
     rendered = render_case("every secret")
@@ -242,6 +253,26 @@ def test_cpu_target_is_absolute() -> None:
     ]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 10)
     assert set(spec["behavior"]) == {"scaleUp", "scaleDown"}
+
+
+@pytest.mark.parametrize(
+    ("name", "request_and_target"),
+    [
+        ("worker processes", ("1400m", "1400m")),
+        ("worker processes by the CPU limit", ("2100m", "2100m")),
+        ("worker processes with resources", ("500m", "1")),
+    ],
+)
+def test_worker_processes_use_a_cpu_each(name: str, request_and_target: tuple[str, str]) -> None:
+    """The default CPU request and target are 700m for each worker process; given values are kept."""
+    rendered = render_case(name)
+    if "limit" in name:
+        target = rendered.only("ScaledObject")["spec"]["triggers"][0]["metadata"]["value"]
+    else:
+        target = rendered.only("HorizontalPodAutoscaler")["spec"]["metrics"][0]["containerResource"]["target"][
+            "averageValue"
+        ]
+    assert (rendered.askd_container["resources"]["requests"]["cpu"], str(target)) == request_and_target
 
 
 def test_autoscaler_metrics_and_tolerance() -> None:
@@ -271,7 +302,7 @@ def test_saturation_query_uses_documented_metrics() -> None:
     names = set(re.findall(r"(askd_\w+?)(?:_sum|_count)?\{", query))
     reference = (CHART_FOLDER.parent / "docs" / "reference" / "metrics.md").read_text("utf-8")
     assert names == set(re.findall(r"\b(askd_\w+)", reference)) & names
-    assert len(names) == 4
+    assert {"askd_concurrency_limit", "askd_shed_total", "askd_clients_left_queue_total"} <= names
 
 
 def test_slow_start() -> None:
@@ -380,3 +411,15 @@ def test_helm_test_knows_whether_tokens_are_required(name: str, access: str) -> 
 def test_newest_kubernetes_is_the_default() -> None:
     """The tests render for the newest version that they validate against."""
     assert KUBERNETES_VERSION.startswith("1.37")
+
+
+def test_autoscaling_example() -> None:
+    """docs/examples/autoscaling scales a function between two and four replicas by its CPU."""
+    values = CHART_FOLDER.parent / "docs" / "examples" / "autoscaling" / "values.yaml"
+    objects = render_chart(yaml.safe_load(values.read_text("utf-8")))
+    (scaler,) = (item for item in objects if item["kind"] == "HorizontalPodAutoscaler")
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, 4)
+    assert scaler["spec"]["metrics"][0]["containerResource"]["target"] == {
+        "type": "AverageValue",
+        "averageValue": "200m",
+    }

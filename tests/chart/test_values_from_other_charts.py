@@ -15,7 +15,7 @@ from tools.chart.values_file import CHART_FOLDER
 
 
 def run_helm(argument: str, helm: str) -> subprocess.CompletedProcess[str]:
-    """Render the chart with an argument of conventions.py."""
+    """Render the chart with an argument of values_from_other_charts.py."""
     json_values = re.findall(r"(?:^| )([A-Za-z.]+=[{\[].*?[}\]])(?= [A-Za-z.]+=|$)", argument)
     is_json = bool(json_values) and all(_is_json(value.partition("=")[2]) for value in json_values)
     options = [part for value in json_values for part in ("--set-json", value)] if is_json else ["--set", argument]

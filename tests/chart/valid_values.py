@@ -54,15 +54,34 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
     "langgraph server": {
         "answerer": {"spec": "http://graph:2024#agent", "upstreamKey": {"existingSecret": "k", "key": "x"}}
     },
+    "worker processes": {
+        "settings": {"processes": 2, "workerMaxRequests": 1000, "workerMaxMemory": "256MiB", "killDelay": "1s"},
+        "autoscaling": {"enabled": True},
+    },
+    "worker processes by the CPU limit": {
+        "settings": {"processes": "auto"},
+        "resources": {"limits": {"cpu": "3500m"}},
+        "autoscaling": {"enabled": True, "type": "keda"},
+    },
+    "worker processes with resources": {
+        "settings": {"processes": 2},
+        "resources": {"requests": {"cpu": "500m"}},
+        "autoscaling": {"enabled": True, "cpu": {"averageValue": "1"}},
+    },
     "another askd": {"answerer": {"spec": "ask+https://other.example.org"}},
     "tokens": {"auth": {"existingSecret": "tokens"}},
     "tls": {"tls": {"existingSecret": "certificate"}},
+    "mcp": {
+        "mcp": {"existingSecret": "mcp", "key": "key"},
+        "service": {"appProtocol": "mcp", "labels": {"kagent.dev/mcp-service": "true"}},
+    },
     "redis": {"redis": {"existingSecret": "redis", "key": "address", "port": 6380}},
     "settings": {
         "auth": {"existingSecret": "tokens"},
         "settings": {
             "deterministic": True,
             "threads": 1,
+            "graph": "agent",
             "graphInputKey": "q",
             "graphOutputKey": "a",
             "graphMemory": "sqlite:/data/threads.db",
@@ -71,6 +90,8 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
             "readinessRequiresUpstream": True,
             "questionMaxLength": 1000000,
             "bodyMaxSize": 1048576,
+            "headMaxSize": "16KiB",
+            "unsentMaxSize": "64MiB",
             "deadline": 1.5,
             "streamDeadline": "1h",
             "concurrency": 8,
@@ -89,6 +110,7 @@ VALID_VALUES: Final[dict[str, dict[str, Any]]] = {
             "keepaliveTimeout": "2m",
             "connectionMaxAge": 0,
             "prefix": "/answers",
+            "formats": ["ask", "mcp"],
             "corsOrigins": ["https://example.org", "*"],
             "logLevel": "debug",
             "logFormat": "json",

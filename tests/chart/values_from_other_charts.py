@@ -5,6 +5,8 @@ Each entry is an argument of `helm template`: of `--set-json` if its value is JS
 
 from typing import Final
 
+from askd import __version__
+
 ACCEPTED: Final[list[tuple[str, str]]] = [
     ("replicaCount=3", "replicas: 3"),
     ("replicaCount=0", "replicas: 0"),
@@ -13,9 +15,9 @@ ACCEPTED: Final[list[tuple[str, str]]] = [
     ("image.tag=1.10", 'image: "askd:1.10"'),
     ("image.tag=20261130", 'image: "askd:20261130"'),
     ("image.tag=1234e56", 'image: "askd:1234e56"'),
-    ("image.repository=registry.example.org/team/askd", 'image: "registry.example.org/team/askd:0.1.0"'),
-    ("image.registry=registry.example.org", 'image: "registry.example.org/askd:0.1.0"'),
-    ("global.imageRegistry=mirror.example.org", 'image: "mirror.example.org/askd:0.1.0"'),
+    ("image.repository=registry.example.org/team/askd", f'image: "registry.example.org/team/askd:{__version__}"'),
+    ("image.registry=registry.example.org", f'image: "registry.example.org/askd:{__version__}"'),
+    ("global.imageRegistry=mirror.example.org", f'image: "mirror.example.org/askd:{__version__}"'),
     ("image.digest=sha256:" + "0" * 64, 'image: "askd@sha256:000'),
     ("image.pullPolicy=Always", "imagePullPolicy: Always"),
     ("imagePullSecrets[0].name=registry", "- name: registry"),

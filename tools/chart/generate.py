@@ -1,11 +1,13 @@
-"""Generates the chart's files from chart/values.yaml and service/askd/config/: `make chart-files`."""
+"""Generates the chart's files from chart/values.yaml and service/askd/config/: `make chart-files`.
+
+It also writes the version into all files that name it.
+"""
 
 import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,10 +18,18 @@ from tools.chart import settings_block, values_file
 from tools.chart.values_file import CHART_FOLDER, VALUES_FILE, Value
 
 OTHER_NAMES: Final = CHART_FOLDER / "files" / "other-names.yaml"
+FILES_WITH_VERSION: Final = (
+    "SECURITY.md",
+    "docs/tutorial.md",
+    "docs/how-to/deploy-on-kubernetes.md",
+    "docs/reference/cli.md",
+    "k8s/load/kustomization.yaml",
+    "k8s/plain/kustomization.yaml",
+)
+_VERSION: Final = re.compile(r"(\baskd[ :-]|\bnewTag: |\bVERSION=)\d+\.\d+\.\d+((?:a|b|rc)\d+)?")
 PLAIN_MANIFESTS: Final = CHART_FOLDER.parent / "k8s" / "plain" / "askd.yaml"
 _SETTINGS_BLOCK: Final = re.compile(r"(# BEGIN settings[^\n]*\n).*?(\n# END settings)", re.DOTALL)
 _JSON_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
-_VALUES_TABLE: Final = re.compile(r"(<!-- BEGIN values[^\n]*-->\n).*?(\n<!-- END values -->)", re.DOTALL)
 _HELM_LABELS: Final = {"app.kubernetes.io/managed-by", "helm.sh/chart"}
 
 
@@ -31,7 +41,11 @@ def updated_values() -> str:
 
 
 def values_schema(text: str) -> str:
-    """Return values.schema.json for the text of values.yaml."""
+    """Return values.schema.json for the text of values.yaml.
+
+    helm-schema makes an equal schema of the same comments, without the names of other charts; a test compares them. It
+    does not replace this function, because each change of a setting needs a new schema, also on a machine without Go.
+    """
     root = _object(values_file.parse_values(text))
     root["properties"] |= {
         "global": {
@@ -94,21 +108,6 @@ def _default(value: Value) -> Any:
     return [] if nullable or value.default is None else [value.default]
 
 
-def updated_readme(readme: str, values: str) -> str:
-    """Return the text of chart/README.md with the table of the values in the text of values.yaml."""
-    return _VALUES_TABLE.sub(
-        lambda match: match[1] + "\n".join(_table(values_file.parse_values(values))) + match[2], readme
-    )
-
-
-def _table(values: tuple[Value, ...]) -> Iterator[str]:
-    yield "| value | default | meaning |\n| --- | --- | --- |"
-    for value in values_file.leaf_values(values):
-        default = json.dumps(value.default, ensure_ascii=False)
-        default = default if len(default) <= 40 else "see values.yaml"
-        yield f"| `{value.name}` | `{default}` | {value.help.replace('|', chr(92) + '|')} |"
-
-
 def plain_manifests() -> str:
     """Return k8s/plain/askd.yaml: the chart's default objects without the labels of Helm."""
     command = [
@@ -142,22 +141,25 @@ def _without_helm_labels(value: Any) -> Any:
 
 
 def updated_chart_yaml() -> str:
-    """Return Chart.yaml with the version of the package."""
+    """Return Chart.yaml with the version of the package, also as the tag of the image."""
     text = (CHART_FOLDER / "Chart.yaml").read_text("utf-8")
+    text = re.sub(r"^( *image: .*:).*$", rf"\g<1>{__version__}", text, flags=re.MULTILINE)
     return re.sub(r"^((?:appV|v)ersion): .*$", rf"\1: {__version__}", text, flags=re.MULTILINE)
 
 
 def generated_files() -> dict[Path, str]:
-    """Return the content of each generated file except the plain manifests, which need Helm."""
+    """Return the content of each generated file except those of tools: k8s/plain (Helm) and README.md (helm-docs)."""
     values = updated_values()
-    readme = CHART_FOLDER / "README.md"
     return {
         VALUES_FILE: values,
         CHART_FOLDER / "values.schema.json": values_schema(values),
         CHART_FOLDER / "templates" / "_bounds.tpl": settings_block.bounds_template(),
         CHART_FOLDER / "templates" / "_defaults.tpl": defaults_template(values),
         CHART_FOLDER / "Chart.yaml": updated_chart_yaml(),
-        readme: updated_readme(readme.read_text("utf-8"), values),
+        **{
+            path: _VERSION.sub(rf"\g<1>{__version__}", path.read_text("utf-8"))
+            for path in (CHART_FOLDER.parent / name for name in FILES_WITH_VERSION)
+        },
     }
 
 

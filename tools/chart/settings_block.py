@@ -20,6 +20,7 @@ DERIVED_SETTINGS: Final = {
     "tls_cert": "tls.existingSecret",
     "tls_key": "tls.existingSecret",
     "redis_url": "redis.existingSecret",
+    "mcp_secret": "mcp.existingSecret",
     "upstream_api_key_file": "answerer.upstreamKey",
 }
 """Settings that the chart derives from another value, with that value."""
@@ -107,6 +108,9 @@ def field_schema(field: Field) -> dict[str, Any]:
 def _value_schema(field: Field) -> dict[str, Any]:
     if words := settings_help.choices(field):
         return {"type": "string", "enum": words}
+    if _reader_name(field) == "choices":
+        words = inspect.getclosurevars(field.metadata["read"]).nonlocals["words"]
+        return {"type": "array", "items": {"type": "string", "enum": list(words)}, "minItems": 1}
     schema = dict(_SCHEMA_BY_READER[_reader_name(field)])
     if bounds := _bounds(field.metadata["read"]):
         schema |= {"minimum": bounds[0]} | ({"maximum": bounds[1]} if bounds[1] < float("inf") else {})
