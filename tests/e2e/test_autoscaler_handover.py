@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.e2e.helm_release import CommandFailed, Release, run_command
-from tests.support.cluster_load import BASE_VALUES
+from tests.support.helm_values import BASE_VALUES
 
 pytestmark = pytest.mark.slow
 FOUR_REPLICAS = {

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.helm_release import Release
-from tests.support.cluster_load import BASE_VALUES, FAST, load
+from tests.support.cluster_load import FAST, load
+from tests.support.helm_values import BASE_VALUES
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tests.e2e.helm_release import Release, run_command
-from tests.support.cluster_load import BASE_VALUES, FAST, SLOW, STREAM
+from tests.support.cluster_load import FAST, MCP, SLOW, STREAM, load
+from tests.support.helm_values import BASE_VALUES
 
 pytestmark = pytest.mark.slow
 REPETITIONS = 10
@@ -16,6 +17,15 @@ async def test_rollouts_lose_no_request(release: Release, replicas: int) -> None
     """No fast, slow or streamed request fails in ten rollouts of one or two replicas."""
     await release.install({**BASE_VALUES, "replicaCount": replicas})
     async with release.under_load(FAST, SLOW, STREAM) as requests:
+        for _ in range(REPETITIONS):
+            await release.rolling_restart()
+    requests.assert_no_failures()
+
+
+async def test_rollouts_lose_no_tool_call(release: Release) -> None:
+    """No call of the tool by MCP fails in rollouts: each request is complete, so any replica answers it."""
+    await release.install({**BASE_VALUES, "service": {"type": "NodePort", "appProtocol": "mcp"}})
+    async with release.under_load(MCP) as requests:
         for _ in range(REPETITIONS):
             await release.rolling_restart()
     requests.assert_no_failures()
@@ -49,6 +59,25 @@ async def test_scaling_loses_no_request(release: Release) -> None:
     await release.install({**BASE_VALUES, "replicaCount": 4, "resources": resources})
     async with release.under_load(FAST, SLOW, STREAM) as requests:
         for replicas in (1, 4):
+            await release.kubectl("scale", "deployment/askd", "--replicas", str(replicas))
+            await release.wait_for_replicas(replicas)
+    requests.assert_no_failures()
+
+
+async def test_worker_processes_lose_no_request(release: Release) -> None:
+    """With two worker processes in each replica, no fast or slow request fails in rollouts and while it scales."""
+    settings = {"deadline": "20s", "processes": 2, "queueTargetDelay": "10s"}
+    resources = {"requests": {"cpu": "10m"}, "limits": {"memory": "384Mi"}}
+    await release.install({**BASE_VALUES, "settings": settings, "replicaCount": 3, "resources": resources})
+    text, connections = "you asked {}", {"keepalive_connections": 1, "new_connections": 1}
+    fast = load.RequestKind(
+        name="fast", path="/ask?q=fast", expected_text=text.format("fast"), pause=0.05, **connections
+    )
+    slow = load.RequestKind(name="slow", path="/ask?q=slow", expected_text=text.format("slow"), **connections)
+    async with release.under_load(fast, slow) as requests:
+        for _ in range(3):
+            await release.rolling_restart()
+        for replicas in (2, 3):
             await release.kubectl("scale", "deployment/askd", "--replicas", str(replicas))
             await release.wait_for_replicas(replicas)
     requests.assert_no_failures()

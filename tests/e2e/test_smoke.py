@@ -3,7 +3,8 @@
 import time
 
 from tests.e2e.helm_release import Release, run_command
-from tests.support.cluster_load import BASE_VALUES, FAST, SLOW, STREAM, ClusterLoad, load
+from tests.support.cluster_load import FAST, SLOW, STREAM, ClusterLoad, load
+from tests.support.helm_values import BASE_VALUES
 
 
 async def test_install_and_rollout(release_per_helm: Release) -> None:

@@ -1,7 +1,8 @@
-"""Load on a release in a cluster: the generator of k8s/load, and a function to serve."""
+"""Load on a release in a cluster, by the generator of k8s/load."""
 
 import asyncio
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -14,31 +15,7 @@ load: Final = importlib.util.module_from_spec(_SPEC)
 sys.modules["load"] = load
 _SPEC.loader.exec_module(load)
 
-FUNCTION_SOURCE: Final = '''
-import asyncio
-import os
-import time
 
-SECONDS = {"slow": 4.0, "stream": 2.0}
-ALLOCATED = []
-
-async def answer(q: str) -> str:
-    """Answer immediately or after a delay, or fail as the question says."""
-    await asyncio.sleep(SECONDS.get(q, 0.0))
-    if q == "crash":
-        os._exit(1)
-    if q == "hang":
-        time.sleep(600)
-    if q == "allocate":
-        while True:
-            ALLOCATED.append(bytearray(os.urandom(1 << 20)))
-    return f"you asked {q}"
-'''
-
-BASE_VALUES: Final = {
-    "answerer": {"spec": "answer.py:answer", "files": {"answer.py": FUNCTION_SOURCE}},
-    "settings": {"deadline": "10s"},
-}
 FAST: Final = load.RequestKind(
     name="fast",
     path="/ask?q=fast",
@@ -53,6 +30,22 @@ SLOW: Final = load.RequestKind(
     expected_text="you asked slow",
     keepalive_connections=8,
     new_connections=8,
+)
+_MCP_META: Final = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+_MCP_PARAMS: Final = {"name": "answer", "arguments": {"q": "fast"}, "_meta": _MCP_META}
+MCP: Final = load.RequestKind(
+    name="mcp",
+    path="/mcp",
+    accept="application/json, text/event-stream",
+    headers=("MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: answer"),
+    body=json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": _MCP_PARAMS}),
+    expected_text="you asked fast",
+    keepalive_connections=6,
+    new_connections=2,
+    pause=0.05,
 )
 STREAM: Final = load.RequestKind(
     name="stream",

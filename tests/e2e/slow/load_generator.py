@@ -9,6 +9,7 @@ Connections follow RFC 9112.
 import asyncio
 import contextlib
 import dataclasses
+import json
 import ssl
 import time
 from collections import Counter
@@ -26,6 +27,8 @@ class RequestKind:
     name: str
     query: str = "q=hello"
     accept: str = "application/json"
+    token: str = ""
+    """Bearer token; empty sends none."""
     expected_bytes: bytes = b"hello"
     """Bytes that the body must contain."""
     keepalive_connections: int = 0
@@ -96,9 +99,11 @@ class Connection:
         certificate = self._writer.get_extra_info("peercert") or {}
         return str(certificate.get("serialNumber", ""))
 
-    async def get(self, target: str, accept: str = "application/json", host: str = "localhost") -> Response:
+    async def get(self, target: str, accept: str = "application/json", *, token: str = "") -> Response:
         """Send a request and return the response. Raises OSError or EOFError if the connection is lost."""
-        self._writer.write(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\n\r\n".encode())
+        authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+        head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n{authorization}\r\n"
+        self._writer.write(head.encode())
         lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         fields = [line.partition(":") for line in lines[1:] if line]
         headers = {name.lower(): value.strip() for name, _, value in fields}
@@ -197,7 +202,7 @@ class LoadGenerator:
         try:
             async with asyncio.timeout(kind.timeout):
                 connection = connection or await Connection.open(*self._address, self._tls)
-                response = await connection.get(f"/ask?{kind.query}", kind.accept)
+                response = await connection.get(f"/ask?{kind.query}", kind.accept, token=kind.token)
             server = response.headers.get("x-served-by", "")
             reusable = not use_once and response.headers.get("connection", "").lower() != "close"
             if response.status != 200 or kind.expected_bytes not in response.body:
@@ -221,6 +226,51 @@ class LoadGenerator:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), seconds)
+
+
+class OpenLoopLoad:
+    """Sends requests at a fixed rate, each on a new connection, independent of the responses."""
+
+    def __init__(self, address: tuple[str, int], rate: float, *, query: str) -> None:
+        self.outcomes: Counter[str] = Counter()
+        """Number of requests by status, followed by the code of a problem, or by the type of an error."""
+        self.sent = 0
+        self._address = address
+        self._rate = rate
+        self._query = query
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Send no more requests."""
+        self._stop.set()
+
+    async def run(self, seconds: float = 600.0) -> float:
+        """Send requests for this time or until `stop()`, and wait for the responses. Returns the actual rate."""
+        started_at = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            while (now := time.monotonic()) < started_at + seconds and not self._stop.is_set():
+                while self.sent < (now - started_at) * self._rate:
+                    self.sent += 1
+                    group.create_task(self._send_request())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), 0.005)
+            seconds = time.monotonic() - started_at
+        return self.sent / seconds
+
+    async def _send_request(self) -> None:
+        connection = None
+        try:
+            connection = await Connection.open(*self._address)
+            response = await connection.get(f"/ask?{self._query}")
+            outcome = str(response.status)
+            if response.headers.get("content-type") == "application/problem+json":
+                outcome += f" {json.loads(response.body)['type'].rpartition('#')[2]}"
+        except (OSError, EOFError) as error:
+            outcome = type(error).__name__
+        finally:
+            if connection is not None:
+                connection.close()
+        self.outcomes[outcome] += 1
 
 
 async def connect_to_each_replica(address: tuple[str, int], servers: Sequence[str]) -> dict[str, Connection]:

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 import pytest
 import trustme
-import yaml
 
 from tests.e2e.slow.command import CommandFailed
 from tests.e2e.slow.conftest import InstallRelease
@@ -42,8 +41,9 @@ BOOKS = ROOT / "service" / "askd" / "books"
 
 def questions(count: int) -> list[str]:
     """Return this number of distinct questions: exact ones of the built-in book, similar ones, and unknown ones."""
-    entries = [entry["ask"] for path in sorted(BOOKS.glob("*.yaml")) for entry in yaml.safe_load(path.read_text())]
+    entries = [entry["ask"] for path in sorted(BOOKS.glob("*.json")) for entry in json.loads(path.read_text())]
     exact = [text for asked in entries for text in ([asked] if isinstance(asked, str) else asked)]
+    assert exact
     fuzzy = [f"please tell me {text.lower().rstrip('?')} now" for text in exact]
     unknown = [f"zyx {number}" for number in range(count)]
     return list(dict.fromkeys([*exact[: count // 2], *fuzzy, *unknown]))[:count]

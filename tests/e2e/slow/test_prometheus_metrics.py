@@ -15,7 +15,7 @@ import yaml
 from tests.e2e.slow.cluster_prometheus import SCRAPE_INTERVAL, Prometheus
 from tests.e2e.slow.command import run_command, stream_lines
 from tests.e2e.slow.conftest import InstallRelease
-from tests.e2e.slow.load_generator import FAST, Connection, LoadGenerator
+from tests.e2e.slow.load_generator import FAST, LoadGenerator, OpenLoopLoad
 from tests.e2e.slow.namespaced_release import CHART, Namespace, set_json_options
 from tests.e2e.slow.results_table import ResultsTable
 
@@ -115,36 +115,6 @@ async def saturation_query(namespace: str, name: str) -> str:
     return str(queries[0])
 
 
-class OpenLoopLoad:
-    """Sends requests at a fixed rate, each on a new connection, independent of the responses."""
-
-    def __init__(self, address: tuple[str, int], rate: float) -> None:
-        self.statuses: dict[int, int] = {}
-        self.sent = 0
-        self._address = address
-        self._rate = rate
-
-    async def run(self, seconds: float) -> float:
-        """Send requests for this time. Returns the actual rate."""
-        started_at, never = time.monotonic(), asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            while (now := time.monotonic()) < started_at + seconds:
-                while self.sent < (now - started_at) * self._rate:
-                    self.sent += 1
-                    group.create_task(self._send_request())
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(never.wait(), 0.005)
-        return self.sent / seconds
-
-    async def _send_request(self) -> None:
-        connection = await Connection.open(*self._address)
-        try:
-            response = await connection.get(f"/ask?q=hello&wait={CALL_SECONDS}")
-        finally:
-            connection.close()
-        self.statuses[response.status] = self.statuses.get(response.status, 0) + 1
-
-
 @pytest.mark.parametrize("factor", [0.5, 1.1, 10.0])
 async def test_saturation_query(install: InstallRelease, results: ResultsTable, factor: float) -> None:
     """The saturation query is within 10 % of the offered load, below, at and far above the limit."""
@@ -152,12 +122,13 @@ async def test_saturation_query(install: InstallRelease, results: ResultsTable, 
     prometheus = await Prometheus.start(release.namespace)
     query = await saturation_query(release.namespace.name, release.name)
     await prometheus.wait_for_value("count(up == 1)", 1.0)
-    load = OpenLoopLoad(await release.address(), factor * CONCURRENCY / CALL_SECONDS)
+    rate = factor * CONCURRENCY / CALL_SECONDS
+    load = OpenLoopLoad(await release.address(), rate, query=f"q=hello&wait={CALL_SECONDS}")
     running = asyncio.create_task(load.run(WINDOW + 12))
     await asyncio.wait({running}, timeout=WINDOW + 3 * SCRAPE_INTERVAL + 3)
     queried = await prometheus.query_value(query)
     offered = await running * CALL_SECONDS / CONCURRENCY
     error = queried / offered - 1
-    text = f"{queried:.2f}, offered {offered:.2f} ({error:+.0%}); {json.dumps(load.statuses)}"
+    text = f"{queried:.2f}, offered {offered:.2f} ({error:+.0%}); {json.dumps(load.outcomes)}"
     test = f"saturation query at {factor:g}× the limit"
     results.add("metrics", test, aim="± 10 %", measured=text, met=abs(error) <= 0.1)

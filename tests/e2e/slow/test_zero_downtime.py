@@ -1,5 +1,6 @@
 """Zero downtime: no fast, slow or streamed request fails while pods are replaced."""
 
+import asyncio
 import itertools
 import json
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 
 from tests.e2e.slow.conftest import InstallRelease
-from tests.e2e.slow.load_generator import FAST, LoadGenerator, RequestKind, quantile, summarise
+from tests.e2e.slow.load_generator import FAST, LoadGenerator, OpenLoopLoad, RequestKind, quantile, summarise
 from tests.e2e.slow.namespaced_release import ANSWER_FILE, Release
 from tests.e2e.slow.results_table import ResultsTable
 
@@ -42,6 +43,25 @@ async def test_rollouts(install: InstallRelease, results: ResultsTable, replicas
     add_result(
         results, f"10 rollouts, {replicas} replicas", load, f"a rollout took {min(seconds):.1f}–{max(seconds):.1f} s"
     )
+
+
+@pytest.mark.parametrize(("replicas", "rate"), [(1, 50.0), (2, 100.0)])
+async def test_rollouts_of_busy_waiting_code(
+    install: InstallRelease, results: ResultsTable, replicas: int, rate: float
+) -> None:
+    """Three rollouts under many requests that take 4 s fail none: new pods take them over as fast as they come."""
+    release = await install(replicaCount=replicas)
+    load = OpenLoopLoad(await release.address(), rate, query="q=hello&wait=4")
+    running = asyncio.create_task(load.run())
+    for _ in range(3):
+        await asyncio.wait({running}, timeout=6.0)  # until the calls in flight are as many as they become
+        await release.rolling_restart()
+    await asyncio.wait({running}, timeout=6.0)
+    load.stop()
+    await running
+    text = f"{load.outcomes.total() - load.outcomes['200']} of {load.outcomes.total()} failed; {dict(load.outcomes)}"
+    test = f"3 rollouts, {replicas} replicas, {rate:g}/s of 4 s answers"
+    results.add("zero downtime", test, aim="0 failed", measured=text, met=load.outcomes.keys() == {"200"})
 
 
 async def test_deletions(install: InstallRelease, results: ResultsTable) -> None:
