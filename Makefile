@@ -7,6 +7,7 @@ BENCH_VENV := .venv-bench
 LANGGRAPH_VENV := .venv-langgraph
 LINT_VENV := .venv-lint
 AIOHTTP := .venv-aiohttp
+FUZZ := .venv-fuzz
 CHART_VENV := .venv-chart
 CHECKOV_VENV := .venv-checkov
 BROWSER_VENV := .venv-browser
@@ -24,9 +25,10 @@ find_python = $(shell for name in $(or $(PYTHON),python3 python3.14 python3.13 p
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-aiohttp test-browser test-chart test-image test-e2e test-e2e-slow bench bench-load \
-	lint format lint-chart lint-image contract settings-page rules observe fire-alerts dashboard-picture pictures \
-	chart-files lock wheel image up down ci clean
+.PHONY: help run test test-all test-functions test-aiohttp fuzz fuzz-long test-browser test-clients test-chart test-image test-e2e test-e2e-slow bench \
+	bench-load lint format lint-chart lint-image lint-workflows audit contract settings-page rules observe fire-alerts \
+	dashboard-picture pictures site publish-site chart-files chart-package lock wheel test-wheel image image-release scan-image \
+	release-notes publisher up down ci clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 25
@@ -55,6 +57,15 @@ test-aiohttp: $(VENV)/.installed-test ## run the HTTP tests with the lowest and 
 
 # The bounds of aiohttp in pyproject.toml, \1 the lowest version, \2 further bounds: $(call aiohttp_bounds,TEXT)
 aiohttp_bounds = "$$(sed -nE 's/^ *"aiohttp>=([0-9.]+)([^"]*)".*/$(1)/p' pyproject.toml)"
+
+# Installed beside the environment, as far as there is a wheel of Atheris (Linux, and not for the newest Python).
+fuzz: $(VENV)/.installed-test ## fuzz all parsers for a minute (ARGS="--seconds 600 book_yaml mcp_body")
+	@if [ -d $(FUZZ) ] || $(BIN)/python -m pip install --quiet --target $(FUZZ) --requirement tests/fuzz/requirements.txt; then \
+		PYTHONPATH=$(FUZZ) exec $(BIN)/python -m tests.fuzz $(ARGS); \
+	else rm -rf $(FUZZ); echo "skipped: make fuzz, atheris cannot be installed"; fi
+
+fuzz-long: ## fuzz all parsers for an hour, and add useful inputs to the corpus in tests/fuzz
+	@$(MAKE) --quiet fuzz ARGS="--seconds 3600" && $(MAKE) --quiet fuzz ARGS=--merge
 
 test-browser: ## test the pages in Chromium, with axe-core for accessibility
 	@if command -v chromium chromium-browser google-chrome >/dev/null; then $(MAKE) --quiet $(BROWSER_VENV)/.installed && \
@@ -161,8 +172,8 @@ ci: ## run the checks of CI
 	.ci/run
 
 clean: ## remove what the other targets created
-	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) $(AIOHTTP) $(PICTURE_VENV) $(BROWSER_VENV) $(CHART_VENV) \
-		$(CHECKOV_VENV) build dist .*_cache .hypothesis .schemathesis
+	rm -rf $(VENV) $(BENCH_VENV) $(LANGGRAPH_VENV) $(LINT_VENV) $(AIOHTTP) $(FUZZ) $(PICTURE_VENV) $(BROWSER_VENV) $(CLIENTS_VENV) $(CHART_VENV) \
+		$(CHECKOV_VENV) $(SITE_VENV) $(CONFORMANCE) $(GO_TOOLS) build dist site .*_cache .fuzz .hypothesis .schemathesis
 	find service tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.created:
