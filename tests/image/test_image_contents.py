@@ -90,7 +90,7 @@ def test_configuration(image: str) -> None:
     assert (config["User"], config["Entrypoint"], config.get("Cmd") or []) == ("65532:65532", ["askd"], [])
     assert (config["WorkingDir"], set(config["ExposedPorts"])) == ("/answers", {"2024/tcp", "2025/tcp"})
     assert config.get("StopSignal", "SIGTERM") in {"SIGTERM", "15"}
-    assert {"HOME=/tmp", "ASKD_HOST=0.0.0.0", "ASKD_PORT=2024", "ASKD_OPS_PORT=2025"} <= set(config["Env"])
+    assert {"HOME=/tmp", "ASKD_HOST=0.0.0.0", "PORT=2024", "ASKD_OPS_PORT=2025"} <= set(config["Env"])
 
 
 def test_labels(image: str) -> None:
