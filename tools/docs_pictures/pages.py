@@ -7,7 +7,7 @@ import asyncio
 import shutil
 import statistics
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,29 @@ async def show_reference_page(page: Page, base: str) -> None:
     await form.evaluate("(form) => form.previousElementSibling.scrollIntoView()")
 
 
+async def show_conversation(page: Page, base: str) -> None:
+    """Order a meal, and pay when the graph asks how."""
+    await page.goto(base)
+    for number, text in enumerate(("soup", "bread", "pay"), 1):
+        await page.fill("#q", text)
+        await page.press("#q", "Enter")
+        await page.wait_for_selector(f"#history input[value='{number}']", state="attached")
+    await page.get_by_role("button", name="Reply").wait_for()
+
+
 @asynccontextmanager
-async def running_app() -> AsyncIterator[str]:
-    """Serve the built-in book with an empty cache; yield the URL of the home page."""
-    async with serve_in_process(Settings()) as url:
+async def running_app(answerer: str | None = None) -> AsyncIterator[str]:
+    """Serve an answerer, by default the built-in book, with an empty cache; yield the URL of the home page."""
+    async with serve_in_process(Settings(answerer=answerer)) as url:
         yield f"{url}/"
+
+
+PICTURES: dict[str, tuple[str | None, Callable[[Page, str], Awaitable[None]]]] = {
+    "home": (None, show_home_page),
+    "conversation": (str(PICTURES_FOLDER.parent / "examples" / "langgraph" / "main.py"), show_conversation),
+    "docs": (None, show_reference_page),
+}
+"""What each picture serves, and how it is brought about."""
 
 
 async def take_screenshots(browser: Browser) -> None:
@@ -80,8 +98,8 @@ async def take_screenshots(browser: Browser) -> None:
             options: dict[str, Any] = {"viewport": viewport, "color_scheme": scheme, "reduced_motion": "reduce"}
             context = await browser.new_context(**options)
             page = await context.new_page()
-            for name, show in (("home", show_home_page), ("docs", show_reference_page)):
-                async with running_app() as base:
+            for name, (answerer, show) in PICTURES.items():
+                async with running_app(answerer) as base:
                     await show(page, base)
                     await page.screenshot(
                         path=PICTURES_FOLDER / f"{name}-{width}-{scheme}.png", full_page=name == "home"
