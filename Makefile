@@ -12,6 +12,7 @@ CHART_VENV := .venv-chart
 CHECKOV_VENV := .venv-checkov
 BROWSER_VENV := .venv-browser
 PICTURE_VENV := .venv-picture
+SITE_VENV := .venv-site
 SCRIPTS := .ci/run $(wildcard k8s/*.sh)
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
@@ -141,7 +142,20 @@ dashboard-picture: $(PICTURE_VENV)/.installed ## draw docs/pictures/dashboard.pn
 pictures: $(BROWSER_VENV)/.installed ## take the screenshots in docs/pictures (needs chromium, fonts-inter, fonts-jetbrains-mono, optipng)
 	$(BROWSER_VENV)/bin/python -m tools.docs_pictures.pages
 
-chart-files: $(VENV)/.installed-test ## write the generated parts of the chart from its values and the settings (needs helm for k8s/plain)
+HELM_DOCS_OPTIONS := --chart-search-root chart --sort-values-order file --log-level warning
+
+site: $(SITE_VENV)/.installed ## build the website of the docs into site/, with the tutorial run in a terminal, and check its links
+	NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/python -m mkdocs build --strict --quiet
+	$(SITE_VENV)/bin/python -m tools.site.check_links site
+
+# One folder for each minor version. A final version becomes `latest`, to which the address without a version leads.
+publish-site: $(SITE_VENV)/.installed ## add the website of this version to the local branch gh-pages
+	PATH="$(CURDIR)/$(SITE_VENV)/bin:$$PATH" PYTHONPATH=. NO_MKDOCS_2_WARNING=1; export PATH PYTHONPATH NO_MKDOCS_2_WARNING; \
+	if [[ "$(version)" =~ [a-z] ]]; then mike deploy "$(version)"; else \
+		mike deploy --update-aliases --title "$(version)" "$$(cut -d. -f1,2 <<<'$(version)')" latest && \
+		mike set-default --allow-empty latest; fi
+
+chart-files: $(VENV)/.installed-test ## write the generated parts of the chart from its values and the settings (needs helm for k8s/plain, go)
 	$(BIN)/python -m tools.chart.generate
 
 lock: $(VENV)/.installed ## write requirements.lock with the newest versions that pyproject.toml allows
@@ -222,6 +236,12 @@ $(PICTURE_VENV)/.installed: pyproject.toml requirements.lock tools/monitoring/re
 	$(call create,$(PICTURE_VENV))
 	$(PICTURE_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[test]' \
 		--requirement tools/monitoring/requirements.txt
+	@touch $@
+
+$(SITE_VENV)/.installed: pyproject.toml requirements.lock tools/site/requirements.txt
+	$(call create,$(SITE_VENV))
+	$(SITE_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable . \
+		--requirement tools/site/requirements.txt
 	@touch $@
 
 # The LangGraph server has a separate environment, because it holds back the versions of jsonschema-rs and structlog.
