@@ -16,6 +16,12 @@ SITE_VENV := .venv-site
 SCRIPTS := .ci/run $(wildcard k8s/*.sh)
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
+# Tools in Go: the one on PATH is used, or this version is installed if go is on PATH.
+GO_TOOLS := .go-tools
+actionlint := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+ct := github.com/helm/chart-testing/v3/ct@v3.14.0
+helm-docs := github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+helm-schema := github.com/dadav/helm-schema/cmd/helm-schema@0.23.4
 # Arguments of what a target runs: `make run ARGS="serve main.py:answer"`, `make test ARGS="-k book"`.
 ARGS ?=
 # Tests run in this many processes.
@@ -73,7 +79,14 @@ test-browser: ## test the pages in Chromium, with axe-core for accessibility
 		exec $(BROWSER_VENV)/bin/python -m pytest tests/browser $(ARGS); \
 	else echo "skipped: make test-browser, chromium is not installed (Debian: apt-get install chromium)"; fi
 
-test-chart: ## test the chart, k8s/ and skaffold.yaml (needs helm; uses helm3 and skaffold if they are installed)
+test-clients: $(CLIENTS_VENV)/.installed ## test MCP and chat completions with official clients and the conformance suite (uses npm)
+	@if command -v npm >/dev/null; then mkdir -p $(CONFORMANCE) && cp tests/clients/package.json $(CONFORMANCE) && \
+		npm install --prefix $(CONFORMANCE) --silent --no-fund --no-audit; \
+	else echo "skipped: the conformance suite of MCP, npm is not installed"; fi
+	$(CLIENTS_VENV)/bin/python -m pytest -s tests/clients $(ARGS)
+
+test-chart: ## test the chart, k8s/ and skaffold.yaml (needs helm; uses helm3, skaffold and helm-schema if they are installed)
+	@$(call go_tool,helm-schema,--version >/dev/null)
 	@if command -v helm >/dev/null; then $(MAKE) --quiet $(CHART_VENV)/.installed && \
 		$(CHART_VENV)/bin/python -m pytest -q --numprocesses $(JOBS) tests/chart $(ARGS); \
 	else echo "skipped: make test-chart, helm is not installed"; fi
@@ -114,10 +127,24 @@ lint-chart: $(CHECKOV_VENV)/.installed $(CHART_VENV)/.installed ## check YAML, s
 		helm template askd chart --namespace askd --skip-tests --kube-version 1.35.0 >$(CHECKOV_VENV)/objects.yaml && \
 		$(CHECKOV_VENV)/bin/checkov --config-file tests/chart/checkov.yaml --file $(CHECKOV_VENV)/objects.yaml; \
 	else echo "skipped: helm lint and checkov, helm is not installed"; fi
+	@PATH="$(CURDIR)/$(CHART_VENV)/bin:$$PATH"; $(call go_tool,ct,lint --charts chart --lint-conf .yamllint.yaml \
+		--validate-chart-schema=false --validate-maintainers=false >$(CHART_VENV)/ct.log || { cat $(CHART_VENV)/ct.log; exit 1; })
+	@$(call go_tool,helm-docs,$(HELM_DOCS_OPTIONS) --dry-run | diff chart/README.md - || { echo "run make chart-files" >&2; exit 1; })
 
 lint-image: $(LINT_VENV)/.installed ## check the Dockerfiles and the release workflow
 	$(LINT_VENV)/bin/hadolint Dockerfile docs/examples/*/Dockerfile
+
+lint-workflows: $(LINT_VENV)/.installed ## check the workflows for mistakes and security (actionlint needs go; zizmor looks online if GH_TOKEN is set)
 	$(LINT_VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(LINT_VENV)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(LINT_VENV)/bin/zizmor --quiet $(if $(GH_TOKEN),,--offline) .
+	@$(call go_tool,actionlint,)
+
+# pip-audit exits with 1 both for a vulnerability and without data; only its messages differ.
+audit: $(LINT_VENV)/.installed ## check the versions of requirements.lock for known vulnerabilities (needs PyPI's data)
+	@if report=$$($(LINT_VENV)/bin/pip-audit --strict --progress-spinner off --disable-pip --no-deps --requirement requirements.lock 2>&1); \
+	then echo "$$report"; elif grep -qE 'not found on PyPI|ConnectionError|ServiceError' <<<"$$report"; \
+	then echo "skipped: pip-audit, the vulnerability data of PyPI is not reachable"; else echo "$$report"; exit 1; fi
 
 contract: $(VENV)/.installed-test ## at a release: record the public interface that must stay compatible
 	$(BIN)/python -m tools.contract.record_release
@@ -157,6 +184,11 @@ publish-site: $(SITE_VENV)/.installed ## add the website of this version to the 
 
 chart-files: $(VENV)/.installed-test ## write the generated parts of the chart from its values and the settings (needs helm for k8s/plain, go)
 	$(BIN)/python -m tools.chart.generate
+	@$(call go_tool,helm-docs,$(HELM_DOCS_OPTIONS))
+
+chart-package: $(VENV)/.installed-test ## package the chart in dist/ with a registry's image as its default (REGISTRY=ghcr.io/owner; needs helm)
+	@[ -n "$(REGISTRY)" ] || { echo "REGISTRY is missing: make chart-package REGISTRY=ghcr.io/owner" >&2; exit 1; }
+	$(BIN)/python -m tools.chart.package "$(REGISTRY)"
 
 lock: $(VENV)/.installed ## write requirements.lock with the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
@@ -165,16 +197,52 @@ lock: $(VENV)/.installed ## write requirements.lock with the newest versions tha
 
 wheel: $(VENV)/.installed ## build dist/askd-*.whl
 	@rm -rf dist
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
-	@ls dist/askd-*.whl
+	$(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
+	$(BIN)/uv build --quiet --no-create-gitignore --out-dir dist
+	@ls dist/askd-*
+
+# The tests come from the sdist and import askd from the wheel that was built of it.
+test-wheel: $(VENV)/.created ## run the tests with the package in dist/, as make wheel built it
+	@[ -f dist/askd-*.whl ] || { echo "no wheel in dist/: run make wheel" >&2; exit 1; }
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; set -e; \
+	tar --extract --file dist/askd-*.tar.gz --directory "$$folder" --strip-components 1; \
+	$(BIN)/python -m venv "$$folder/.venv"; wheel=$$(realpath dist/askd-*.whl); cd "$$folder"; \
+	.venv/bin/python -m pip install --quiet --constraint requirements.lock "$$wheel[test]"; \
+	.venv/bin/python -c 'import askd; print(askd.__file__)'; \
+	.venv/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
+
+release-notes: $(VENV)/.installed ## check that this commit can be released, and print its notes (TAG=v1.2.3)
+	@$(BIN)/python -m tools.release_check "$(TAG)"
+
+publisher: ## write the addresses of the repository, the registry and the website into all files, once (OWNER=name)
+	@[ -n "$(OWNER)" ] || { echo "OWNER is missing: make publisher OWNER=name" >&2; exit 1; }
+	git grep -lE '(github|ghcr)\.example' | xargs perl -pi -e 's#askd\.github\.example/#$(OWNER).github.io/#g;' \
+		-e 's#github\.example/askd/#github.com/$(OWNER)/#g; s#ghcr\.example/askd/#ghcr.io/$(OWNER)/#g; s#^OWNER=askd #OWNER=$(OWNER) #'
+
+# The version, and the build arguments of the labels of an image.
+version = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/askd/__init__.py)
+image_labels = --build-arg VERSION="$(version)" --build-arg REVISION="$$(git rev-parse HEAD)" \
+	--build-arg CREATED="$$(git log -1 --format=%cI)" --build-arg SOURCE="$$(git config --get remote.origin.url || echo unknown)"
 
 image: ## build askd, askd:pip and askd:dev with docker, labelled with this commit; askd also with the version as tag
 	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' service/askd/__init__.py); \
 	for target in dev pip runtime; do tag=askd:$$target; docker build --target $$target --tag $${tag%:runtime} \
-		--build-arg VERSION="$$version" \
-		--build-arg REVISION="$$(git rev-parse HEAD)" --build-arg CREATED="$$(git log -1 --format=%cI)" \
-		--build-arg SOURCE="$$(git config --get remote.origin.url || echo unknown)" . || exit; done; \
-	docker tag askd "askd:$$version"
+		$(image_labels) . || exit; done; docker tag askd "askd:$(version)"
+
+# The digests are written to dist/image-*.json. Only a final version becomes askd:latest, askd:pip and askd:dev.
+image-release: ## build the images for amd64 and arm64 with SBOM and provenance (REGISTRY=ghcr.io/owner PUSH=true; needs docker buildx)
+	@if docker buildx version >/dev/null 2>&1; then mkdir -p dist; set -ex; for target in runtime pip dev; do \
+		suffix=-$$target; name=$(or $(REGISTRY),local)/askd; latest=$$target; \
+		if [ $$target = runtime ]; then suffix=; latest=latest; fi; \
+		docker buildx build --target $$target --platform linux/amd64,linux/arm64 --provenance mode=max --sbom true \
+			--output type=image,push=$(or $(PUSH),false),rewrite-timestamp=true --metadata-file dist/image-$$target.json \
+			--build-arg SOURCE_DATE_EPOCH="$$(git log -1 --format=%ct)" $(image_labels) --tag "$$name:$(version)$$suffix" \
+			$(if $(shell grep -E '[a-z]' <<<'$(version)'),,--tag "$$name:$$latest") .; done; \
+	else echo "skipped: make image-release, docker buildx is not installed"; fi
+
+scan-image: ## look for known vulnerabilities in the packages of the image askd that have a fix (needs trivy and its database)
+	@if command -v trivy >/dev/null; then set -x; trivy image --scanners vuln --ignore-unfixed --severity HIGH,CRITICAL --exit-code 1 askd; \
+	else echo "skipped: make scan-image, trivy is not installed"; fi
 
 up: ## run askd and Prometheus in a local cluster, created if necessary (needs docker, kubectl, helm, kind or minikube)
 	k8s/up.sh $(ARGS)
@@ -256,6 +324,13 @@ define on_cluster
 	elif ! kubectl version >/dev/null 2>&1; then echo "skipped: make $@, kubectl reaches no cluster"; \
 	else . k8s/lib.sh && refuse_foreign && $(MAKE) --quiet $(VENV)/.installed-test && \
 		$(BIN)/python -m pytest -s $(1) --timeout 0 tests/e2e $(ARGS); fi
+endef
+
+# Run a tool in Go, or print one line if it is not installed and cannot be: $(call go_tool,NAME,ARGUMENTS)
+define go_tool
+	export PATH="$$PATH:$(CURDIR)/$(GO_TOOLS)"; \
+	if command -v $(1) >/dev/null || GOBIN="$(CURDIR)/$(GO_TOOLS)" go install $($(1)) >/dev/null 2>&1; then set -x; $(1) $(2); \
+	else echo "skipped: $(1), it is not installed: go install $($(1))"; fi
 endef
 
 # Create a virtual environment, or print one line with the reason: $(call create,FOLDER)
