@@ -10,6 +10,8 @@ AIOHTTP := .venv-aiohttp
 FUZZ := .venv-fuzz
 CHART_VENV := .venv-chart
 CHECKOV_VENV := .venv-checkov
+CLIENTS_VENV := .venv-clients
+CONFORMANCE := .conformance
 BROWSER_VENV := .venv-browser
 PICTURE_VENV := .venv-picture
 SITE_VENV := .venv-site
@@ -24,6 +26,8 @@ helm-docs := github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 helm-schema := github.com/dadav/helm-schema/cmd/helm-schema@0.23.4
 # Arguments of what a target runs: `make run ARGS="serve main.py:answer"`, `make test ARGS="-k book"`.
 ARGS ?=
+# Bytecode is written also where the environment turns it off: tests and benchmarks start many processes.
+export PYTHONDONTWRITEBYTECODE :=
 # Tests run in this many processes.
 JOBS ?= 2
 
@@ -50,10 +54,13 @@ test-all: $(VENV)/.installed-test ## run all tests that need no Docker, browser 
 	@$(MAKE) --quiet $(LANGGRAPH_VENV)/.installed || echo "skipped: tests against langgraph dev, it cannot be installed"
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m "not image" --durations 25 $(ARGS)
 
+test-functions: $(VENV)/.installed-test ## run the tests of functions (PYTHON=python3.14t for the interpreter without the global lock)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal tests/unit/answerers/function tests/integration/answerers $(ARGS)
+
 # Installed over the environment: only aiohttp and its dependencies differ from those of `make test`.
-test-aiohttp: $(VENV)/.installed-test ## run the HTTP tests with the lowest and the newest allowed aiohttp
+test-aiohttp: $(VENV)/.installed-test ## run the HTTP tests with the lowest and the newest allowed aiohttp (REQUIREMENTS=aiohttp==3.15.0)
 	@version_of() { $(BIN)/python -c 'import aiohttp; print(aiohttp.__version__)'; }; \
-	for requirement in $(call aiohttp_bounds,aiohttp==\1) $(call aiohttp_bounds,aiohttp>=\1\2); do \
+	for requirement in $(or $(REQUIREMENTS),$(call aiohttp_bounds,aiohttp==\1) $(call aiohttp_bounds,aiohttp>=\1\2)); do \
 		rm -rf $(AIOHTTP) && $(BIN)/python -m pip install --quiet --target $(AIOHTTP) "$$requirement" || exit 1; \
 		version=$$(PYTHONPATH=$(AIOHTTP) version_of); \
 		if [ "$$version" = "$$(version_of)" ]; then echo "$$requirement is $$version, which make test uses"; continue; fi; \
@@ -88,7 +95,7 @@ test-clients: $(CLIENTS_VENV)/.installed ## test MCP and chat completions with o
 test-chart: ## test the chart, k8s/ and skaffold.yaml (needs helm; uses helm3, skaffold and helm-schema if they are installed)
 	@$(call go_tool,helm-schema,--version >/dev/null)
 	@if command -v helm >/dev/null; then $(MAKE) --quiet $(CHART_VENV)/.installed && \
-		$(CHART_VENV)/bin/python -m pytest -q --numprocesses $(JOBS) tests/chart $(ARGS); \
+		PATH="$$PATH:$(CURDIR)/$(GO_TOOLS)" $(CHART_VENV)/bin/python -m pytest -q --numprocesses $(JOBS) tests/chart $(ARGS); \
 	else echo "skipped: make test-chart, helm is not installed"; fi
 
 test-image: $(VENV)/.installed-test ## build the image and test it (needs docker)
@@ -119,7 +126,7 @@ format: $(VENV)/.installed-test ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lint-chart: $(CHECKOV_VENV)/.installed $(CHART_VENV)/.installed ## check YAML, shell scripts and the chart (needs helm, shellcheck)
+lint-chart: $(CHECKOV_VENV)/.installed $(CHART_VENV)/.installed ## check YAML, shell scripts and the chart (needs helm, shellcheck, go)
 	$(CHART_VENV)/bin/yamllint --strict .
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(SCRIPTS); \
 	else echo "skipped: shellcheck, it is not installed (Debian: apt-get install shellcheck)"; fi
@@ -131,7 +138,7 @@ lint-chart: $(CHECKOV_VENV)/.installed $(CHART_VENV)/.installed ## check YAML, s
 		--validate-chart-schema=false --validate-maintainers=false >$(CHART_VENV)/ct.log || { cat $(CHART_VENV)/ct.log; exit 1; })
 	@$(call go_tool,helm-docs,$(HELM_DOCS_OPTIONS) --dry-run | diff chart/README.md - || { echo "run make chart-files" >&2; exit 1; })
 
-lint-image: $(LINT_VENV)/.installed ## check the Dockerfiles and the release workflow
+lint-image: $(LINT_VENV)/.installed ## check the Dockerfiles
 	$(LINT_VENV)/bin/hadolint Dockerfile docs/examples/*/Dockerfile
 
 lint-workflows: $(LINT_VENV)/.installed ## check the workflows for mistakes and security (actionlint needs go; zizmor looks online if GH_TOKEN is set)
@@ -195,7 +202,7 @@ lock: $(VENV)/.installed ## write requirements.lock with the newest versions tha
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-emit-index-url \
 		--no-annotate --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
-wheel: $(VENV)/.installed ## build dist/askd-*.whl
+wheel: $(VENV)/.installed ## build dist/askd-*.tar.gz, and dist/askd-*.whl from it
 	@rm -rf dist
 	$(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
 	$(BIN)/uv build --quiet --no-create-gitignore --out-dir dist
@@ -225,7 +232,6 @@ image_labels = --build-arg VERSION="$(version)" --build-arg REVISION="$$(git rev
 	--build-arg CREATED="$$(git log -1 --format=%cI)" --build-arg SOURCE="$$(git config --get remote.origin.url || echo unknown)"
 
 image: ## build askd, askd:pip and askd:dev with docker, labelled with this commit; askd also with the version as tag
-	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' service/askd/__init__.py); \
 	for target in dev pip runtime; do tag=askd:$$target; docker build --target $$target --tag $${tag%:runtime} \
 		$(image_labels) . || exit; done; docker tag askd "askd:$(version)"
 
@@ -292,6 +298,12 @@ $(CHART_VENV)/.installed: pyproject.toml requirements.lock tests/chart/requireme
 $(CHECKOV_VENV)/.installed: tests/chart/requirements-checkov.txt
 	$(call create,$(CHECKOV_VENV))
 	$(CHECKOV_VENV)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+$(CLIENTS_VENV)/.installed: pyproject.toml requirements.lock tests/clients/requirements.txt
+	$(call create,$(CLIENTS_VENV))
+	$(CLIENTS_VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable . langgraph
+	$(CLIENTS_VENV)/bin/python -m pip install --quiet --requirement tests/clients/requirements.txt
 	@touch $@
 
 $(BROWSER_VENV)/.installed: pyproject.toml requirements.lock tests/browser/requirements.txt
