@@ -1,9 +1,13 @@
-"""Compares a question with an entry's question, and rates how likely the entry answers it.
+"""Compares a client's question with a question of the book, and rates how likely its entry answers it.
 
-The measure is asymmetric (A. Tversky, "Features of similarity", 1977): words of the question that the entry lacks
-count fully, words that only the entry has count a little. Words are weighted by their inverse document frequency.
-Words that only the answer or another question of the entry has count in part. A question of several clauses is also
-compared by each clause, with less weight for the others, because people tell what happened before they ask.
+A book is a list of entries; each has an answer and one or more questions. A term is the stem of a word. A
+conversational term ("please", "how") frames the question, and a light term ("use") says little about its subject.
+
+The measure is asymmetric (A. Tversky, "Features of similarity", 1977): a term that only the client's question has
+lowers the similarity by its full weight, one that only the book's question has by 0.3 of its weight. The weight is the
+inverse document frequency. A term in the answer or in another question of the entry lowers it less. A question of
+several clauses is also compared by each clause, with less weight for the others, because people tell what happened
+before they ask.
 
 The score is a logistic function of the similarity and of its lead over the second-best entry. Its constants are
 rounded results of a logistic regression over 650 labelled questions to nine books. Weights by the frequency of words
@@ -22,24 +26,26 @@ from askd.answerers.book.text_analysis import BEGINNING_LENGTH, Analysis
 from askd.answerers.book.typos import count_max_typos, count_typos
 
 MIN_SCORES: Final = {"exact": math.inf, "strict": 0.85, "normal": 0.75, "eager": 0.5}
-"""Minimum score of an answer by the setting `book_match`. The normal one was chosen by leaving out one of nine books in
-turn: the lowest with a precision of 0.93 and at most 5 % of the questions out of scope answered. Semantic search shares
-it: of 40 questions out of scope of four books it answers one, and rejecting that needs 0.9, which lowers the recall
-from 0.81 to 0.73."""
+"""Minimum score of an answer by the setting `book_match`. No score is enough for `exact`: then only equal questions are
+answered. The value of `normal` is the lowest with a precision of 0.93 and at most 5 % of the out-of-scope questions
+answered, chosen by leaving out one of nine books in turn. Semantic search uses the same values. With 0.75 it answers
+one of 40 out-of-scope questions to four books; 0.9 would avoid that, but lower the recall from 0.81 to 0.73."""
 _SYNONYM_CREDIT: Final = 0.8
 _TYPO_CREDITS: Final = (1.0, 0.9, 0.8)
 """Credit of a word by its number of typos."""
 _NEGATED_CREDIT: Final = 0.9
-"""Credit of "unsupported" for "supported"; the prefix counts as a negation."""
+"""Credit of "unsupported" for "supported": the same subject. `contradiction` then compares the negations."""
 _PREFIX_CREDIT: Final = 0.6
 """Credit of a word that begins like another, for inflections and compounds that the stemmer does not know."""
 _MIN_PREFIX_SHARE: Final = 0.7
+"""Minimum share of the longer word that both have in common from their beginning."""
 LIGHT_WORD_FACTOR: Final = 0.6
 """Weight of a word that says little about the subject, relative to others."""
 _CONVERSATIONAL_FACTOR: Final = 0.15
 """Weight of a conversational word that the book does not know, relative to that of other unknown words."""
 _UNKNOWN_DETAIL_FACTOR: Final = 0.4
-"""The same for numbers and words that say little; a number that differs from the entry's is a contradiction anyway."""
+"""Weight of an unknown number or light word, relative to that of other unknown words. A number that differs from the
+entry's is a contradiction anyway."""
 _OTHER_CLAUSE_FACTOR: Final = 0.35
 """Weight of the words of the other clauses when one clause of a question is compared."""
 _MAX_CLAUSES: Final = 6
@@ -52,13 +58,15 @@ ANSWER_CREDIT: Final = 0.5
 OTHER_QUESTION_CREDIT: Final = 0.85
 """Credit of a word that only another question of the same entry has."""
 _EQUAL_TERMS_BONUS: Final = 0.3
-"""Added if neither question has a word of weight that the other lacks."""
+"""Added if both questions have equal terms, see `Comparison.has_equal_terms`."""
 _EQUAL_CLAUSE_BONUS: Final = 0.2
-"""The same for one clause of the question."""
+"""Added if one clause of the client's question has equal terms."""
 _MAX_EQUAL_WEIGHT: Final = 0.2
-"""Maximum weight of the words that only the entry's question has if both are to count as equal."""
+"""Weight of the terms that only the book's question has, from which on two questions do not have equal terms."""
 _OTHER_QUESTION_EVIDENCE: Final = 0.5
+"""Share of the weight that counts as evidence if a term is in another question of the same entry."""
 _EVIDENCE_SHARE: Final = 0.6
+"""Similarity that full evidence adds."""
 _FULL_EVIDENCE: Final = 2.0
 """Matched weight that counts as full evidence: two words that only one entry has."""
 
@@ -92,12 +100,14 @@ class AskedTerm(NamedTuple):
     word: str
     """The word of the question whose stem the term is."""
     max_typos: int
-    """Maximum number of typos, 0 if the book has the term."""
+    """Maximum number of typos; 0 if the book has the term, or if it is conversational."""
     beginning: str
     """The first five characters; empty if the term has fewer."""
     variants: Mapping[str, tuple[float, str]]
-    """Other terms with nearly the same meaning: the credit for each, and the side that has a negating prefix."""
+    """Other terms for the same subject (synonyms, negated and joined words): the credit for each, and which side has a
+    negating prefix, "asked", "entry" or ""."""
     synonyms: frozenset[str]
+    """Those of the variants that are synonyms, for which the book is searched too."""
 
 
 class AskedQuestion(NamedTuple):
@@ -106,23 +116,26 @@ class AskedQuestion(NamedTuple):
     analysis: Analysis
     terms: list[AskedTerm]
     total_weight: float
+    """Sum of the missing weights of the terms."""
     clause_factors: list[list[float]]
     """For each clause, a factor of each term: 1 within the clause, less outside; empty for a single clause."""
 
 
 _TermParts: TypeAlias = tuple[float, float, float]
-"""Weight of a term that matches, that is missing, and that only the answer or another question of the entry has."""
+"""Weight of a term: matched, missing, and elsewhere (in the answer or in another question of the entry)."""
 
 
 class Comparison(NamedTuple):
     """Result of comparing a question with one of the book."""
 
     similarity: float
-    """0 to about 2.5: 1 for the share of equal words and 0.6 for their number; the rest are bonuses, see `compare`."""
+    """0 to about 2.5: up to 1.85 for the shares (`_compute_share`), up to 0.6 for the weight that matches (evidence),
+    and a bonus of 0.3 or 0.2 if all terms, or those of one clause, match."""
     matches: list[TermMatch]
     """The terms that both questions have."""
     has_equal_terms: bool
-    """Whether neither question has a term that the other lacks."""
+    """Whether each term of the client's question matches, except conversational ones, and hardly any weight of the
+    book's question is unmatched."""
 
 
 def prepare_question(
@@ -176,7 +189,7 @@ def compare(
     question: AskedQuestion,
     candidate: Analysis,
     weights: Mapping[str, float],
-    get_context_credit: Callable[[str], float],
+    get_credit_elsewhere: Callable[[str], float],
 ) -> Comparison:
     """Compare a question with one of the book.
 
@@ -184,7 +197,8 @@ def compare(
         question: The question of the client.
         candidate: The question of the book.
         weights: Weight of each term of the candidate, 0 to 1.
-        get_context_credit: Returns the credit for a term that only the rest of the entry has, 0 to 1.
+        get_credit_elsewhere: Returns OTHER_QUESTION_CREDIT or ANSWER_CREDIT for a term that only the rest of the entry
+            has, otherwise 0.
     """
     matches: list[TermMatch] = []
     parts: list[_TermParts] = []
@@ -195,7 +209,7 @@ def compare(
         match, credit = _match_term(term, candidate, weights)
         if match:
             matches.append(match)
-            rest = 1 - credit
+            rest = 1 - credit  # a match with a credit of 0.8 counts as 0.8 matched and 0.2 missing, on both sides
             evidence += credit * max([weights.get(entry_term, 0.0) for entry_term in match.entry])
             for entry_term in match.entry:
                 rest_weight = rest * weights.get(entry_term, 0.0)
@@ -206,7 +220,7 @@ def compare(
             parts.append((0.0, term.missing_weight, 0.0))
         else:
             has_equal_terms = False
-            credit = get_context_credit(term.term)
+            credit = get_credit_elsewhere(term.term)
             parts.append((0.0, (1 - credit) * term.missing_weight, credit * term.missing_weight))
             if credit == OTHER_QUESTION_CREDIT:
                 evidence += _OTHER_QUESTION_EVIDENCE * term.weight
@@ -227,19 +241,24 @@ def compare(
 def _compute_share(
     parts: Sequence[_TermParts], entry_only_weight: float, factors: Sequence[float] | None = None
 ) -> float:
-    """Return the share of the weight that matches, and that of the weight which only the context has."""
-    matched = missing = context = 0.0
-    for part, factor in zip(parts, factors or itertools.repeat(1.0), strict=False):
-        matched += factor * part[0]
-        missing += factor * part[1]
-        context += factor * part[2]
-    total = matched + missing + context
+    """Return the share of the weight that matches, plus the share that is elsewhere in the entry.
+
+    The sum may exceed 1, because the first share leaves out what is elsewhere.
+    """
+    matched = missing = elsewhere = 0.0
+    for (term_matched, term_missing, term_elsewhere), factor in zip(
+        parts, factors or itertools.repeat(1.0), strict=False
+    ):
+        matched += factor * term_matched
+        missing += factor * term_missing
+        elsewhere += factor * term_elsewhere
+    total = matched + missing + elsewhere
     share = matched / (matched + missing + _ENTRY_ONLY_WEIGHT * entry_only_weight) if matched else 0.0
-    return share + (context / total if context else 0.0)
+    return share + (elsewhere / total if elsewhere else 0.0)
 
 
 def _has_equal_clause(terms: Sequence[AskedTerm], factors: Sequence[float], asked_matches: Container[str]) -> bool:
-    """Return whether the entry's question has a term of the clause, and all that do not just frame the question."""
+    """Return whether at least one term of the clause matches, and each that is not conversational does."""
     inside = [term for term, factor in zip(terms, factors, strict=True) if factor == 1]
     found = [term.term in asked_matches for term in inside]
     return any(found) and all(is_found or term.is_conversational for term, is_found in zip(inside, found, strict=True))
@@ -257,9 +276,11 @@ def _match_term(asked: AskedTerm, candidate: Analysis, weights: Mapping[str, flo
         return TermMatch(asked.term, (term,), side), credit
     if asked.max_typos:
         for term in candidate.terms:
-            if term[0] not in asked.term[:2]:  # saves most of the comparisons; the first letter is rarely wrong
+            if (
+                term[0] not in asked.term[:2]
+            ):  # saves most comparisons; a first letter may be missing or swapped, but is rarely wrong
                 continue
-            word = candidate.words.get(term, term)  # stems of a word and of its misspelling may differ by more
+            word = candidate.words.get(term, term)  # one typo can change several letters of the stem
             limit = min(asked.max_typos, count_max_typos(word))
             typos = min(count_typos(asked.term, term, limit), count_typos(asked.word, word, limit))
             if typos <= limit:

@@ -210,7 +210,7 @@ class SearchIndex:
             candidate, weights = self._get_candidate(number, field, language)
             if analysis.has_only_stop_words and not _are_nearly_equal(analysis, candidate):
                 continue
-            comparison = compare(question, candidate, weights, functools.partial(self._get_context_credit, number))
+            comparison = compare(question, candidate, weights, functools.partial(self._get_credit_elsewhere, number))
             yield Match(number, language, *comparison)
 
     def _get_weight(self, field: str, term: str, language: Language) -> float:
@@ -289,7 +289,7 @@ class SearchIndex:
             candidate = self._candidate_cache[number] = analysis, weights
         return candidate
 
-    def _get_context_credit(self, number: int, term: str) -> float:
+    def _get_credit_elsewhere(self, number: int, term: str) -> float:
         """Return the credit for a term, a stem or a pair of characters, that begins a word elsewhere in the entry."""
         entry = self._store.get_entry_number(number)
         context = self._context_cache.get(entry)

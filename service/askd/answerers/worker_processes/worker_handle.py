@@ -41,16 +41,16 @@ from askd.models import ProgressCallback, ProgressMessage, ReleaseCallback
 
 _PROGRAM: Final = "from askd.process.worker_process import main; main()"
 _LAST_EVENTS_TIMEOUT: Final = 1.0
-"""Seconds to wait for what a process sent before it ended."""
+"""Maximum seconds between the end of the socket and the end of the process, whichever comes first."""
 _ORPHANS_DELAY: Final = 0.2
-"""Seconds after which killed processes that a worker had started have ended."""
+"""Seconds to wait until processes that were killed with their worker can be reaped."""
 _PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
 
 _log = structlog.get_logger("askd.workers")
 
 
 class WorkerProcess(asyncio.Protocol):
-    """A worker process. Create it with `start`, then await `load`.
+    """A worker process. Await `start()`, then `load()`; the other methods need a started process.
 
     Args:
         number: Number of its place in the pool, from 1.
@@ -60,11 +60,11 @@ class WorkerProcess(asyncio.Protocol):
     def __init__(self, number: int, on_free: "Callable[[WorkerProcess], None]") -> None:
         self.number = number
         self.calls = 0
-        """Calls that it has got."""
+        """Number of calls that were begun."""
         self.request_id = ""
         """Request id of its latest call."""
         self.is_busy = False
-        """Whether it has a call, or is about to get one; the call may have ended for its client."""
+        """Set by the pool before `begin()`; reset when the process has ended the call, even if the client has left."""
         self.is_stopping = False
         """Whether it gets no more calls."""
         self.max_calls: float = math.inf
@@ -78,7 +78,8 @@ class WorkerProcess(asyncio.Protocol):
         self.metrics: list[MetricFamily] = []
         """The latest metrics of its code."""
         self.held_permits: list[ReleaseCallback] = []
-        """Permits of calls that have ended for their clients; released when this worker, or its successor, is free."""
+        """Permits of the concurrency limit whose clients have left. The pool releases them when this worker, or its
+        successor, is free."""
         self.readiness = Readiness(ok=True, detail="")
         """The latest result of the `ready` hook."""
         loop = asyncio.get_running_loop()
@@ -128,14 +129,14 @@ class WorkerProcess(asyncio.Protocol):
         return self.loaded
 
     def begin(self, call: Call, receive: Callable[[Delta | Ending], object]) -> None:
-        """Start a call; `receive` gets its events, the last one is an Ending."""
+        """Start a call; `receive` gets its events, the last one is an Ending. Until then it identifies the call."""
         self._receive = receive
         self.calls += 1
         self.request_id = call.id
         self.send(call)
 
     def is_running(self, receive: Callable[[Delta | Ending], object]) -> bool:
-        """Return whether the call that was begun with `receive` has not ended."""
+        """Return whether `receive`, the object given to `begin()`, still gets events of its call."""
         return self._receive is receive
 
     def send(self, message: messages.Request) -> None:
@@ -170,7 +171,10 @@ class WorkerProcess(asyncio.Protocol):
             os.killpg(self.pid, signal.SIGKILL)
 
     async def stop(self, timeout: float | None = None) -> None:
-        """Let the process run the `shutdown` hook and end. Kill it after `timeout` seconds, or if cancelled."""
+        """Let an idle process run the `shutdown` hook and end; kill it after `timeout` seconds, or if cancelled.
+
+        A busy process is killed immediately: callers that can wait do so until it is free.
+        """
         self.is_stopping = True
         try:
             if not self.is_busy and not self.exit_reason:
@@ -181,15 +185,15 @@ class WorkerProcess(asyncio.Protocol):
         await asyncio.wait({self.exited})
 
     async def check_readiness(self) -> None:
-        """Update `readiness`; returns when the worker has replied."""
+        """Update `readiness`. Returns when the worker has replied or ended; then the last value stays."""
         await self._ask(messages.CheckReadiness(), Readiness)
 
     async def collect_metrics(self) -> None:
-        """Update `metrics`; returns when the worker has replied."""
+        """Update `metrics`. Returns when the worker has replied or ended; then the last value stays."""
         await self._ask(CollectMetrics(), Metrics)
 
     def log_fields(self) -> dict[str, object]:
-        """Return its number, and the id of the request whose call it has not ended, for log lines."""
+        """Return its number, and the id of its current request if there is one, for log lines."""
         return {"worker": self.number, **({"request_id": self.request_id} if self.is_busy else {})}
 
     def resident_bytes(self) -> int | None:
@@ -218,7 +222,7 @@ class WorkerProcess(asyncio.Protocol):
             self.kill("it sent an invalid message")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Kill a process that has closed its socket, unless it is ending. asyncio calls it."""
+        """Kill the process unless it ends within a second after it closed its socket. asyncio calls it."""
         self.is_stopping = True
         self._disconnected.set_result(None)
         asyncio.get_running_loop().call_later(_LAST_EVENTS_TIMEOUT, self.kill, "it closed its connection to the server")
@@ -271,7 +275,7 @@ class WorkerProcess(asyncio.Protocol):
             self._kill_timer.cancel()
         if not self._load_result.done():
             self._load_result.set_exception(WorkerDied(reason))
-            self._load_result.exception()  # read here, because the load may have been cancelled
+            self._load_result.exception()  # mark it as retrieved: nobody awaits a cancelled load
         report = _read_crash_report(crash_report)
         if report:
             _log.error("worker_crash_report", **self.log_fields(), pid=self.pid, exception=report)
@@ -281,7 +285,10 @@ class WorkerProcess(asyncio.Protocol):
         self.exited.set_result(None)
 
     def _kill_group(self) -> None:
-        """Kill and reap what the ended process had started: as process 1 of a container, the server inherits it."""
+        """Kill the processes that the ended worker had started, and reap them if the server has inherited them.
+
+        It does so as process 1 of a container.
+        """
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
             asyncio.get_running_loop().call_later(_ORPHANS_DELAY, _reap_group, self.pid)
@@ -298,7 +305,7 @@ def _reap_group(group: int) -> None:
 
 
 def _read_crash_report(descriptor: int) -> str:
-    """Return what `faulthandler` wrote; empty if the process did not crash."""
+    """Return the stacks that `faulthandler` wrote in the worker at a crash or before it was killed; empty without."""
     os.set_blocking(descriptor, False)
     try:
         return os.read(descriptor, 1 << 16).decode("utf-8", "replace").strip()
@@ -312,6 +319,6 @@ def _forward_log_lines(data: bytes) -> None:
     for line in data.splitlines():
         fields = msgspec.json.decode(line)
         event, level = fields.pop("event", ""), fields.pop("level", "info")
-        fields.pop("timestamp", None)
+        fields.pop("timestamp", None)  # the server adds its own
         log = structlog.get_logger("askd")
         getattr(log, level, log.info)(event, **fields)

@@ -45,27 +45,31 @@ class ToolCall:
         self._signer = signer
         self._question_name = served.answerer.contract.question.name
         self._thread: Any = ""
-        """Thread of the call, not validated; empty if it has none."""
+        """Id of the conversation in which an interrupted call continues, not validated; empty if it cannot."""
         self._has_temporary_thread = False
-        self._resumed_message = ""
-        """What the graph has asked for, if the call is a reply to it."""
+        self._prompt = ""
+        """What the graph has asked the user, if the call is a reply to it."""
         self._progress = 0
         token, accept = self._params.meta.progress_token, request.http.headers.get(hdrs.ACCEPT, "")
         self.streams = token is not UNSET and served.answerer.supports_streaming and quality(accept, STREAM) > 0
         """Whether the response is a stream with progress."""
 
     def parse(self) -> AskRequest | dict[str, Any]:
-        """Return the question, or the result if the user has not replied to an interrupt. Raises Problem."""
+        """Return the request to the answerer, or at once the result of a reply to an interrupt. Raises Problem.
+
+        The result is the prompt again if there is no reply yet, and an error if the user declined.
+        """
         arguments = request_values.parse_json_object(bytes(self._params.arguments))
         if self._params.request_state is not UNSET:
             action, reply = self._resume(self._params.request_state)
             if not action:
-                return self._input_required(self._resumed_message)
+                return self._input_required(self._prompt)
             if action != "accept":
-                return _error_result(f"The user did not reply ({action}) to: {self._resumed_message}")
-            arguments.pop("q", None)
+                return _error_result(f"The user did not reply ({action}) to: {self._prompt}")
+            arguments.pop("q", None)  # in every format another name of the question
             arguments |= {self._question_name: reply, "thread": self._thread}
         elif self._served.answerer.supports_temporary_threads and not self._served.ask.pipeline.deterministic:
+            # So that an interrupted call can be continued. Answers of deterministic code do not depend on a thread.
             self._has_temporary_thread = "thread" not in arguments
             self._thread = arguments.setdefault("thread", f"mcp-{uuid4()}")
         parser, headers, context = self._served.ask.question_parser, self._request.http.headers, self._request.context
@@ -86,7 +90,7 @@ class ToolCall:
                 "`requestState` is not valid, or more than an hour old. Call the tool again without it.",
             )
         self._thread, self._has_temporary_thread = state.thread, state.thread_is_temporary
-        self._resumed_message = state.message
+        self._prompt = state.message
         return mcp_interrupts.parse_reply(self._params.input_responses)
 
     def result_of(self, answer: Answer) -> dict[str, Any]:
@@ -95,13 +99,17 @@ class ToolCall:
         return {"content": [{"type": "text", "text": answer.text}], "structuredContent": structured}
 
     def result_of_problem(self, error: Problem) -> dict[str, Any] | None:
-        """Return the result with a problem, or None if the problem is not about this call of the tool."""
+        """Return the result that tells the model about a problem, or None if it must be an error of JSON-RPC instead.
+
+        Those are errors of the protocol, of the server, and of too much load.
+        """
         if isinstance(error, Interrupted):
             return self._interrupted_result(error)
         if isinstance(error, McpError) or not isinstance(error, _TOOL_PROBLEMS) or error.status in _RETRYABLE_STATUSES:
             return None
-        if isinstance(error, BadQuestion) and self._resumed_message and self._params.meta.can_elicit:
-            return self._input_required(self._resumed_message)
+        if isinstance(error, BadQuestion) and self._prompt and self._params.meta.can_elicit:
+            return self._input_required(self._prompt)
+        # Problems name the question as `q`; the schema of the tool has its name in the code.
         text = describe_problem(error).replace("'q'", repr(self._question_name))
         is_failure = isinstance(error, AnswererFailed)
         return _error_result(f"{text} Request id: {self._request.context.request_id}." if is_failure else text)
@@ -124,9 +132,10 @@ class ToolCall:
         return encode_event(self._request.encode_result(result))
 
     def _interrupted_result(self, error: Interrupted) -> dict[str, Any]:
-        """Return a request for input if the client can show one, otherwise a text that tells the model to ask the user.
+        """Return a request for input, or a text that tells the model to ask the user.
 
-        Without a thread the call cannot be continued, which is an error.
+        A request for input (elicitation) needs a client of the revision 2026-07-28 that can show forms. If the call
+        cannot be continued, the result is an error.
         """
         message = mcp_interrupts.interrupt_message(error)
         if not self._thread:
