@@ -86,7 +86,7 @@ class ServedApp:
             await asyncio.sleep(0)
         for _ in range(_ITERATIONS):
             await asyncio.sleep(0)
-            if not connection.is_busy and not connection.received_bytes and not connection.has_batched_response:
+            if not connection.is_busy and not connection.received_bytes and not connection.has_deferred_response:
                 break
         connection.connection_lost(None)
         for _ in range(4):

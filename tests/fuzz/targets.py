@@ -13,7 +13,7 @@ from aiohttp import http
 from multidict import CIMultiDict
 
 from askd.answerers.book.formats import BookFormatError
-from askd.answerers.book.formats.book_files import get_reader
+from askd.answerers.book.formats.book_file_discovery import get_reader
 from askd.answerers.graph.auth import _parse_cookies
 from askd.api import cache_headers, rendering, request_values
 from askd.api.question_parser import effective_timeout

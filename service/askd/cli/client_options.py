@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askd.cli.settings_command import print_to_stderr
+from askd.cli.command_with_settings import print_to_stderr
 from askd.config import fields
 
 if TYPE_CHECKING:

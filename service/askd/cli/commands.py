@@ -17,7 +17,7 @@ from click.core import ParameterSource
 
 from askd import reload
 from askd.cli import client_options, settings_help
-from askd.cli.settings_command import (
+from askd.cli.command_with_settings import (
     DEVELOPMENT_ENV_FILE,
     EnvironmentVariables,
     SettingsCommand,
@@ -354,7 +354,7 @@ def _init(*, folder: str, image: str, chart: str | None) -> int:
 
 
 def _book_command() -> click.Command:
-    from askd.cli.book_command import command
+    from askd.cli.book_test_command import command
 
     return command
 

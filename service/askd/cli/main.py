@@ -14,8 +14,8 @@ from click.shell_completion import CompletionItem
 
 from askd import __version__, reload
 from askd.cli import settings_help
+from askd.cli.command_with_settings import IMPLICIT_SERVE_KEY, print_to_stderr
 from askd.cli.commands import COMMANDS
-from askd.cli.settings_command import IMPLICIT_SERVE_KEY, print_to_stderr
 from askd.config.environment import flag_name
 from askd.errors import StartupError
 

@@ -14,11 +14,11 @@ from askd.httpserver import responses
 from askd.httpserver.aiohttp_bridge import AiohttpBridge
 from askd.httpserver.client_address import canonical_address
 from askd.httpserver.connections import CloseReason
+from askd.httpserver.deferred_writes import MAX_DEFERRED_RESPONSE_BYTES
 from askd.httpserver.early_transport import EarlyTransport
 from askd.httpserver.request_parser import REQUEST_OVERHEAD, IncomingRequest, RequestHead, RequestParser, RequestQueue
 from askd.httpserver.responses import StaticResponse
 from askd.httpserver.sockets import reset_on_close
-from askd.httpserver.write_batch import MAX_BATCHED_RESPONSE_BYTES
 
 if TYPE_CHECKING:
     from askd.httpserver.server import HttpServer, PendingResponse
@@ -36,7 +36,7 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_bridge", "_close_reason", "_has_input_ended", "_ignores_requests", "_is_body_paused", "_is_lingering",
         "_is_reading_paused", "_last_write_size", "_parser", "_pending", "_queue", "_request", "_server", "arrived_at",
-        "close_after_response_reason", "deadline", "expires_at", "flushed_bytes", "has_batched_response",
+        "close_after_response_reason", "deadline", "expires_at", "flushed_bytes", "has_deferred_response",
         "has_received_request", "idle_since", "is_writing_paused", "peer_address", "stalled_since", "transport",
         "unsent_bytes", "written_bytes",
     )  # fmt: skip
@@ -53,7 +53,7 @@ class HttpConnection(asyncio.Protocol):
         self._pending: PendingResponse | None = None  # the response to it, if the fast path produces it
         self.arrived_at = 0.0  # of the first byte of the current request
         self.deadline: float | None = None
-        self.has_batched_response = self.has_received_request = self.is_writing_paused = False
+        self.has_deferred_response = self.has_received_request = self.is_writing_paused = False
         self._is_reading_paused = self._is_body_paused = self._is_lingering = False
         self._ignores_requests = self._has_input_ended = False  # the first is set after the last request
         self._close_reason = self.close_after_response_reason = cast("CloseReason | None", None)
@@ -279,12 +279,12 @@ class HttpConnection(asyncio.Protocol):
         if transport is None:
             return
         self.deadline = self.idle_since = None
-        if closes or self.has_batched_response or len(response) > MAX_BATCHED_RESPONSE_BYTES:
+        if closes or self.has_deferred_response or len(response) > MAX_DEFERRED_RESPONSE_BYTES:
             self._flush()
             self._write(transport, response)
         else:
             self.written_bytes += len(response)
-            self._server.write_batch.add(self, response)
+            self._server.deferred_writes.add(self, response)
         if closes:
             self.close_after_response()
             self.close(lingers=self._parser.has_failed)
@@ -334,8 +334,8 @@ class HttpConnection(asyncio.Protocol):
         self._close_reason = self._close_reason or reason
 
     def _flush(self) -> None:
-        if self.has_batched_response:
-            self._server.write_batch.flush()
+        if self.has_deferred_response:
+            self._server.deferred_writes.flush()
 
     def close(self, *, lingers: bool = False) -> None:
         """Close the connection when all bytes are sent.

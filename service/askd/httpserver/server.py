@@ -11,9 +11,9 @@ from aiohttp import web
 from askd.errors import Problem
 from askd.httpserver.acceptor import Acceptor, total_queue_length
 from askd.httpserver.connections import CloseReason, ConnectionManager, PeriodicSweep
+from askd.httpserver.deferred_writes import DeferredWrites
 from askd.httpserver.protocol import HttpConnection
 from askd.httpserver.request_parser import DEFAULT_MAX_HEAD_SIZE, HeadCache, RequestHead
-from askd.httpserver.write_batch import WriteBatch
 
 KEEPALIVE_DISABLED: Final = 86_400.0 * 365
 """Keep-alive time-out of aiohttp in seconds. The sweep closes idle connections; aiohttp does not see most requests."""
@@ -102,7 +102,7 @@ class HttpServer:
     async def start(self) -> None:
         """Start the app."""
         loop = asyncio.get_running_loop()
-        self.write_batch = WriteBatch(loop)
+        self.deferred_writes = DeferredWrites(loop)
         self._periodic_sweep = PeriodicSweep(loop, self.sweep)
         self._periodic_sweep.start()
         await self._runner.setup()

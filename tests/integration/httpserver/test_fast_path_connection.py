@@ -227,7 +227,7 @@ async def test_response_is_written_before_its_connection_closes(start_server: St
         await client.read_response()
         (connection,) = server.server_connections()
         connection.data_received(get_request("/ask?q=hello"))
-        assert connection.has_batched_response
+        assert connection.has_deferred_response
         if method == "close_with_reason":
             connection.close_with_reason(CloseReason.IDLE)
         else:

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 import structlog
 
-from askd.answerers.book.formats.book_files import take_book_snapshot
+from askd.answerers.book.formats.book_file_discovery import take_book_snapshot
 from askd.answerers.book.question_similarity import MIN_SCORES
 from askd.answerers.book.semantic_search import SentenceModel, get_vector_cache
 from askd.answerers.book.snapshot import BookSnapshot

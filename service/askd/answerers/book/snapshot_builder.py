@@ -16,7 +16,7 @@ from threading import Event
 from typing import Final
 
 from askd.answerers.book.formats import BookFormatError, Entry
-from askd.answerers.book.formats.book_files import (
+from askd.answerers.book.formats.book_file_discovery import (
     get_reader,
     list_book_files,
     looks_like_book,

@@ -14,9 +14,9 @@ from askd.answerers.graph import introspection, results
 from askd.answerers.graph.auth import GraphAuth, load_auth
 from askd.answerers.graph.default_executor import GraphExecutor, graph_pool_var
 from askd.answerers.graph.loader import ContextHolder, FactoryArguments, GraphLoader
-from askd.answerers.graph.parameters import RESERVED_NAMES, create_parameters, parse_parameters
 from askd.answerers.graph.persistence import GraphMemory, MemoryOpener
 from askd.answerers.graph.project import Project
+from askd.answerers.graph.schema_parameters import RESERVED_NAMES, create_parameters, parse_parameters
 from askd.answerers.graph.threads import GraphThreads, RunnableConfig
 from askd.answerers.graph_stream import StreamedNodes, TokenStream
 from askd.answerers.user_code.thread_pool import ThreadPool

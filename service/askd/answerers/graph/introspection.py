@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, Final
 
-from askd.answerers.graph.parameters import SchemaField, configurable_fields, create_parameters, schema_fields
+from askd.answerers.graph.schema_parameters import SchemaField, configurable_fields, create_parameters, schema_fields
 from askd.answerers.graph_state import MESSAGES_KEY
 from askd.errors import LoadError
 

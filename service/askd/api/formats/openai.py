@@ -13,7 +13,7 @@ from aiohttp import web
 
 from askd.api import rendering
 from askd.api.formats.named_handler import NamedHandler, describe_problem, find_by_name, read_json
-from askd.api.formats.openai_messages import ChatRequest, parse_chat_request
+from askd.api.formats.openai_request import ChatRequest, parse_chat_request
 from askd.api.streaming import AnswerEvent
 from askd.context import RequestContext, get_request_context
 from askd.errors import NotFound, Problem

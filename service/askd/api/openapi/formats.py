@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from askd.api.formats.mcp_messages import McpMessage
-from askd.api.formats.openai_messages import ChatCompletionRequest
+from askd.api.formats.openai_request import ChatCompletionRequest
 from askd.api.openapi import components
 from askd.config import Settings
 

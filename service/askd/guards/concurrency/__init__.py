@@ -31,7 +31,7 @@ process, and docs/explanation/overload.md shows the resulting traces.
 
 from askd.guards.concurrency.adaptive import sample_loop_lag
 from askd.guards.concurrency.limiter import ConcurrencyLimiter
-from askd.guards.concurrency.permits import Permit
-from askd.guards.concurrency.statistics import ConcurrencyLimiterStatistics, jittered_retry_after
+from askd.guards.concurrency.limiter_statistics import ConcurrencyLimiterStatistics
+from askd.guards.concurrency.permits import Permit, jittered_retry_after
 
 __all__ = ["ConcurrencyLimiter", "ConcurrencyLimiterStatistics", "Permit", "jittered_retry_after", "sample_loop_lag"]

@@ -8,8 +8,8 @@ from typing import Final, Literal
 from askd.guards.concurrency.adaptive import DEFAULT_MAX_LIMIT, AdaptiveLimit
 from askd.guards.concurrency.codel import CoDel, ShedReason
 from askd.guards.concurrency.cpu_wait import thread_cpu_wait
+from askd.guards.concurrency.limiter_statistics import ConcurrencyLimiterStatistics
 from askd.guards.concurrency.permits import Permit, Slots
-from askd.guards.concurrency.statistics import ConcurrencyLimiterStatistics
 
 MAX_ARRIVAL_GAP: Final = 0.001
 """If two requests arrive within this many seconds, the loop is assumed to have only accepted requests in between."""

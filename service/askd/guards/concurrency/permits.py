@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
+import random
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
 from askd.errors import Overloaded
 from askd.guards.concurrency.codel import CoDel
-from askd.guards.concurrency.statistics import jittered_retry_after
 
 IMMEDIATE_RELEASE_SECONDS: Final = 0.001
 """Seconds of calls per loop iteration after which slots are released only at the end of the iteration."""
@@ -290,3 +290,11 @@ class Slots:
         self._run_seconds_in_iteration = 0.0
         count, self.pending_releases = self.pending_releases, 0
         self.release(count, self.clock())
+
+
+def jittered_retry_after(draw: Callable[[], float] = random.random) -> int:
+    """Return 1, 2 or 3 seconds at random, so that shed clients do not all retry at the same time.
+
+    `draw` returns random numbers in [0, 1).
+    """
+    return 1 + int(3 * draw())

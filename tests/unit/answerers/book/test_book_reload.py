@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from askd.answerers.book import snapshot_builder
 from askd.answerers.book.answerer import BookAnswerer, ReloadOutcome
-from askd.answerers.book.formats import book_files
+from askd.answerers.book.formats import book_file_discovery
 from askd.errors import LoadError
 from askd.models import Question
 
@@ -208,7 +208,7 @@ async def test_reload_frees_the_old_snapshot(write: Write, load: Load) -> None:
 def test_change_during_the_load_is_detected(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that change during the load raise FilesChanged, whether the result is valid or not."""
     folder = write("a.yaml", yaml_book("one"))
-    original = book_files.read_book_file
+    original = book_file_discovery.read_book_file
     for name, content in (("b.yaml", "- {ask: b, answer: c}"), ("a.yaml", "- {ask: a")):
 
         def read(path: Path, name: str = name, content: str = content) -> bytes:
@@ -235,7 +235,7 @@ async def test_initial_load_gives_up_on_changing_files(write: Write, monkeypatch
 async def test_cancelled_load_stops(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cancelling the load stops the thread that reads the files."""
     read_started, read_allowed = threading.Event(), threading.Event()
-    original = book_files.read_book_file
+    original = book_file_discovery.read_book_file
 
     def read(path: Path) -> bytes:
         read_started.set()

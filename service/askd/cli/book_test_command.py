@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from askd.cli.settings_command import to_setting_text
+from askd.cli.command_with_settings import to_setting_text
 from askd.cli.settings_help import CONTEXT_SETTINGS
 from askd.config import Settings
 from askd.errors import LoadError

@@ -1,6 +1,6 @@
-"""Write batch: delays small responses until all data received in this loop iteration has been processed.
+"""Deferred writes: small responses wait until all data received in this loop iteration has been processed.
 
-A system call after each response evicts the processor's caches and wakes up the clients one by one. With batched
+A system call after each response evicts the processor's caches and wakes up the clients one by one. With deferred
 writes, a cache hit is a tenth cheaper, and a refusal at ten times the capacity (between calls of the answerer) a third
 (measured).
 """
@@ -10,22 +10,22 @@ from typing import Final, Protocol
 
 import structlog
 
-MAX_BATCHED_RESPONSE_BYTES: Final = 4096
-"""Largest response in bytes that is batched. Larger responses are limited by how fast the client reads."""
+MAX_DEFERRED_RESPONSE_BYTES: Final = 4096
+"""Largest response in bytes that is deferred. Larger responses are limited by how fast the client reads."""
 
 _log = structlog.get_logger("askd.connection")
 
 
 class ResponseSender(Protocol):
-    """A connection with a response in the write batch."""
+    """A connection with a deferred response."""
 
-    has_batched_response: bool
-    """Whether a response is in the batch (at most one per connection)."""
+    has_deferred_response: bool
+    """Whether a response waits to be written (at most one per connection)."""
     transport: asyncio.Transport | None
     """None if the connection is lost; its response is then dropped."""
 
 
-class WriteBatch:
+class DeferredWrites:
     """Responses of all connections of one event loop that are written together."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -38,14 +38,14 @@ class WriteBatch:
         if not self._flush_scheduled:
             self._flush_scheduled = True
             self._loop.call_soon(self._run_scheduled_flush)
-        sender.has_batched_response = True
+        sender.has_deferred_response = True
         self._responses.append((sender, response))
 
     def flush(self) -> None:
         """Write all responses now, for example because another write must follow them."""
         responses, self._responses = self._responses, []
         for sender, response in responses:
-            sender.has_batched_response = False
+            sender.has_deferred_response = False
             try:
                 if sender.transport is not None:
                     sender.transport.write(response)

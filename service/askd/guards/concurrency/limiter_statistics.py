@@ -1,7 +1,4 @@
-"""Statistics of the concurrency limiter, and the Retry-After value for shed requests."""
-
-import random
-from collections.abc import Callable
+"""Statistics of the concurrency limiter."""
 
 import msgspec
 
@@ -34,11 +31,3 @@ class ConcurrencyLimiterStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that got a slot and started the answerer."""
     queue_delay_seconds: float
     """Total queue delay of the started requests, from arrival to the start of the answerer."""
-
-
-def jittered_retry_after(draw: Callable[[], float] = random.random) -> int:
-    """Return 1, 2 or 3 seconds at random, so that shed clients do not all retry at the same time.
-
-    `draw` returns random numbers in [0, 1).
-    """
-    return 1 + int(3 * draw())

@@ -1,36 +1,36 @@
-"""Write batch: responses of one loop iteration are written together, and before anything that follows them."""
+"""Deferred writes: responses of one loop iteration are written together, and before anything that follows them."""
 
 import asyncio
 
-from askd.httpserver.write_batch import WriteBatch
+from askd.httpserver.deferred_writes import DeferredWrites
 from tests.support.app_fixtures import Log
 from tests.support.fake_transport import FakeTransport
 
 
 class FakeSender:
-    """A connection as the write batch sees it."""
+    """A connection as `DeferredWrites` sees it."""
 
     def __init__(self, transport: asyncio.Transport | None) -> None:
         self.transport = transport
-        self.has_batched_response = False
+        self.has_deferred_response = False
 
 
 async def test_responses_are_written_at_the_end_of_the_iteration_in_order() -> None:
     """Responses are written before callbacks that were scheduled later; those of lost connections are dropped."""
     loop = asyncio.get_running_loop()
     written: list[bytes] = []
-    batch = WriteBatch(loop)
+    writes = DeferredWrites(loop)
     first, lost, last = (FakeSender(FakeTransport(written)) for _ in range(3))
     for sender in (first, lost, last):
-        batch.add(sender, b"%d" % id(sender))
+        writes.add(sender, b"%d" % id(sender))
     lost.transport = None
-    assert (written, first.has_batched_response) == ([], True)
+    assert (written, first.has_deferred_response) == ([], True)
     written_at_next_callback = loop.create_future()
     loop.call_soon(lambda: written_at_next_callback.set_result(list(written)))
     assert await written_at_next_callback == [b"%d" % id(first), b"%d" % id(last)]
-    assert not first.has_batched_response
-    batch.add(last, b"again")
-    batch.flush()
+    assert not first.has_deferred_response
+    writes.add(last, b"again")
+    writes.flush()
     assert written[-1] == b"again"
 
 
@@ -45,9 +45,9 @@ class ClosedTransport(FakeTransport):
 async def test_write_error_does_not_affect_other_connections(log: Log) -> None:
     """The error is logged, and the remaining responses are written."""
     written: list[bytes] = []
-    batch = WriteBatch(asyncio.get_running_loop())
+    writes = DeferredWrites(asyncio.get_running_loop())
     for sender in (FakeSender(ClosedTransport()), FakeSender(FakeTransport(written))):
-        batch.add(sender, b"answer")
-    batch.flush()
+        writes.add(sender, b"answer")
+    writes.flush()
     assert written == [b"answer"]
     assert len(log.lines("response_write_failed")) == 1
