@@ -32,7 +32,7 @@ from askd.errors import AskdError, LoadError
 from askd.file_watcher import Snapshot
 from askd.models import ProgressCallback, ProgressMessage
 
-_RULES_VERSION: Final = b"askd book 4"
+_RULES_VERSION: Final = b"askd book 5"
 """Part of the book's version. Increase the number if normalization, terms, thresholds or ranking change."""
 _MAX_NAMED_DUPLICATES: Final = 20
 _MAX_NAMED_FILES: Final = 10

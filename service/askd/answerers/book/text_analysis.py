@@ -205,7 +205,13 @@ def analyze(normalized: str, language: Language) -> Analysis:
     return Analysis(
         terms=terms,
         beginnings={term[:BEGINNING_LENGTH]: term for term in terms if len(term) >= BEGINNING_LENGTH},
-        joined=dict(zip(joined_stems, itertools.pairwise(stems), strict=True)),
+        joined={
+            # With the stem of the first word too: "setting up" is "setup".
+            **{
+                stem + word: pair for stem, word, pair in zip(stems, words[1:], itertools.pairwise(stems), strict=False)
+            },
+            **dict(zip(joined_stems, itertools.pairwise(stems), strict=True)),
+        },
         has_only_stop_words=not content,
         clauses=clauses if len(clauses) > 1 else [],
         words={stems[position]: words[position] for position in content},

@@ -145,6 +145,8 @@ async def test_version_depends_on_the_minimum_score(write: Write, load: Load) ->
         ("Which certificates have expired?", "certficate expired"),
         ("How do I join the Wi-Fi?", "join wifi"),
         ("How do I join the wifi?", "join Wi-Fi"),
+        ("How do I set up the printer?", "setting up the printer"),
+        ("Printer setup", "setting up the printer"),
         ("Can I skip pre-flight checks?", "skip preflight checks"),
         ("Can I use two monitors?", "use 2 monitors"),
         ("How do I delete my account?", "remove my account"),
