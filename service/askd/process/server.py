@@ -1,6 +1,18 @@
-"""Server process: it opens the listeners, loads the answerer, handles signals, and shuts down gracefully."""
+"""Server process: it opens the listeners, loads the answerer, handles signals, and shuts down gracefully.
+
+The graceful shutdown has six steps. Each is logged when it ends; steps 2 and 4 to 6 have a time limit.
+
+1. `fail_readiness`: the readiness probe returns 503; the liveness probe still returns 200.
+2. `drain_delay`: keep serving, with `Connection: close`, until load balancers have noticed.
+3. `stop_listening`: serve the connections in the accept queue, then close the listeners.
+4. `finish_requests`: wait for requests in flight, at most ASKD_DRAIN_TIMEOUT. Those that still run then are interrupted
+   and get a 503, or an `error` event in a stream. aiohttp's own cleanup would close their connections without one.
+5. `close_answerer`: close the remaining connections, stop background tasks and run the answerer's shutdown hook.
+6. `flush_telemetry`: send the remaining traces and write the remaining log lines.
+"""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -8,7 +20,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, Literal, get_args
 
 import structlog
 import uvloop
@@ -27,13 +39,13 @@ from askd.app import (
     create_server,
 )
 from askd.config import Settings
-from askd.errors import LoadError
+from askd.errors import LoadError, Unavailable
 from askd.httpserver import sockets
 from askd.httpserver.descriptors import RESERVED_DESCRIPTORS, bounded_by_descriptors, raise_descriptor_limit
 from askd.httpserver.tls import CertificateReloader
 from askd.lifespan import run_in_background
-from askd.process import shutdown
 from askd.process.ops_server import OpsServer
+from askd.process.shutdown import INTERRUPT_GRACE_PERIOD, flush_telemetry, join_threads
 from askd.process.startup import describe_answerers, format_banner, open_configured_listeners
 from askd.telemetry import log_config, tracing
 from askd.telemetry.log_stream import log_stream
@@ -43,6 +55,13 @@ EXIT_START_FAILED: Final = 2
 """Exit code if the answerer cannot be loaded."""
 FORCED_EXIT_FLUSH_TIMEOUT: Final = 0.1
 """Seconds to flush the log after a second signal."""
+IDLE_LINGER: Final = 0.1
+"""Seconds for which idle connections stay open once no request is in flight: requests may be on their way."""
+
+StepName = Literal[
+    "fail_readiness", "drain_delay", "stop_listening", "finish_requests", "close_answerer", "flush_telemetry"
+]
+_STEP_NAMES: Final = get_args(StepName)
 
 _log = structlog.get_logger("askd")
 
@@ -73,7 +92,7 @@ def serve(server: "Server") -> int:
     """Run a server until it has shut down. Returns the exit code, even if a thread of the user's code hangs."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         exit_code = runner.run(server.serve())
-        if remaining := shutdown.join_threads(server.thread_join_timeout):
+        if remaining := join_threads(server.thread_join_timeout):
             _log.warning("threads_still_running", threads=remaining)
             log_stream.close(server.thread_join_timeout)
             os._exit(exit_code)
@@ -106,26 +125,16 @@ class Server:
             if listeners.ops
             else None
         )
-        self._server = create_server(app, shutdown_timeout=shutdown.INTERRUPT_GRACE_PERIOD)
+        self._server = create_server(app, shutdown_timeout=INTERRUPT_GRACE_PERIOD)
         self.thread_join_timeout = settings.flush_timeout
         """Seconds to wait for threads of the user's code at the end."""
         self._tls = _create_tls(settings, app)
         self._stop_event = asyncio.Event()
         self._stop_signal = signal.SIGTERM
         """The signal that set `_stop_event`."""
-        self._shutdown = shutdown.GracefulShutdown(
-            self._server,
-            app[INSTRUMENTATION],
-            app[REQUEST_TRACER],
-            limits=shutdown.ShutdownLimits(
-                drain_delay=settings.drain_delay,
-                finish_requests=max(settings.effective_drain_timeout(each.answerer.kind) for each in app[ANSWERERS]),
-                close_answerer=settings.shutdown_timeout,
-                flush_telemetry=settings.flush_timeout,
-            ),
-            stop_probes=self._stop_probes,
-            log_level="debug" if log_stream.is_terminal else "info",
-        )
+        self._drain_timeout = max(settings.effective_drain_timeout(each.answerer.kind) for each in app[ANSWERERS])
+        self._step_level: Literal["debug", "info"] = "debug" if log_stream.is_terminal else "info"
+        """Log level of the shutdown steps: debug if nobody needs to follow them."""
         self._final_event = "stopped"
 
     async def serve(self) -> int:
@@ -135,23 +144,14 @@ class Server:
         gc.enable()
         self._install_signal_handlers()
         self._watchdog.start(asyncio.get_running_loop())
-        self._start_ops_server()
+        if self._ops_server:  # answers probes from the start
+            self._ops_server.start()
         await self._server.start()
         await self._start_listening()
         exit_code = await self._run_until_stopped(started)
-        await self._shutdown.finish()
+        await self._finish_shutdown()
         _log.info(self._final_event, exit_code=exit_code)
         return exit_code
-
-    def _stop_probes(self) -> None:
-        self._watchdog.stop()
-        if self._ops_server:
-            self._ops_server.stop()
-
-    def _start_ops_server(self) -> None:
-        """Answer probes from the start if they have a separate port."""
-        if self._ops_server:
-            self._ops_server.start()
 
     async def _start_listening(self) -> None:
         """Accept connections while the answerer is being loaded."""
@@ -172,7 +172,7 @@ class Server:
         if load.done():
             error = load.exception()
             if not self._should_keep_serving(error):
-                self._shutdown.log_level = "debug"  # a failed start, not a shutdown
+                self._step_level = "debug"  # a failed start, not a shutdown
                 return EXIT_START_FAILED
             self._announce()
             if error is None:
@@ -180,7 +180,7 @@ class Server:
                 for fields in self._answerer_fields():
                     self._log_start("ready", **fields, duration_ms=duration_ms)
         await stop
-        await self._start_draining(self._stop_signal)
+        await self._start_draining()
         return 0
 
     def _announce(self) -> None:
@@ -211,8 +211,47 @@ class Server:
             log_load_failure(load_error)
         return load_error is None
 
-    async def _start_draining(self, stop_signal: signal.Signals) -> None:
-        await self._shutdown.begin(stop_signal)
+    async def _start_draining(self) -> None:
+        """Run steps 1 and 2. SIGINT skips the drain delay: no load balancer is involved."""
+        with shutdown_step("fail_readiness", level=self._step_level):
+            self._server.connections.drain()  # /readyz returns 503, and responses say `Connection: close`
+        delay = 0.0 if self._stop_signal is signal.SIGINT else self._settings.drain_delay
+        in_flight = self._app[INSTRUMENTATION].in_flight
+        _log.info("draining", signal=self._stop_signal.name, delay_seconds=delay, in_flight=in_flight)
+        with shutdown_step("drain_delay", delay, level=self._step_level):
+            await asyncio.sleep(delay)
+
+    async def _finish_shutdown(self) -> None:
+        """Run steps 3 to 6."""
+        settings, level = self._settings, self._step_level
+        with shutdown_step("stop_listening", level=level):
+            self._server.stop_listening()
+        with shutdown_step("finish_requests", self._drain_timeout, level=level):
+            await self._finish_requests()
+        with shutdown_step("close_answerer", settings.shutdown_timeout, level=level):
+            await self._server.close()
+        with shutdown_step("flush_telemetry", settings.flush_timeout, level=level):
+            self._watchdog.stop()
+            if self._ops_server:
+                self._ops_server.stop()
+            await flush_telemetry(self._app[REQUEST_TRACER], settings.flush_timeout)
+
+    async def _finish_requests(self) -> None:
+        """Wait for requests in flight, and interrupt those that remain after the drain timeout."""
+        instrumentation, loop = self._app[INSTRUMENTATION], asyncio.get_running_loop()
+        deadline = loop.time() + self._drain_timeout
+        await asyncio.sleep(0)  # lets requests begin that have arrived already
+        is_idle = await instrumentation.wait_until_idle(self._drain_timeout)
+        if is_idle and self._server.connections.all():
+            await asyncio.sleep(IDLE_LINGER)
+            is_idle = await instrumentation.wait_until_idle(max(deadline - loop.time(), 0.0))
+        if is_idle:
+            return
+        _log.warning("drain_timeout", requests=instrumentation.in_flight, timeout_seconds=self._drain_timeout)
+        self._server.cancel_requests(
+            Unavailable("The server is shutting down and could not finish this answer. Send the request again.")
+        )
+        await instrumentation.wait_until_idle(INTERRUPT_GRACE_PERIOD)
 
     def _install_signal_handlers(self) -> None:
         loop = asyncio.get_running_loop()
@@ -249,6 +288,30 @@ class Server:
         scheme = "http" if self._tls is None else "https"
         urls = {"url": _listener_url(self._listeners[0], scheme) + self._settings.prefix}
         return urls | ({"ops_url": _listener_url(self._ops_server.listeners[0])} if self._ops_server else {})
+
+
+@contextlib.contextmanager
+def shutdown_step(name: StepName, bound: float = 0.0, *, level: Literal["debug", "info"]) -> Iterator[None]:
+    """Log `shutdown_step` when the block ends.
+
+    Args:
+        name: The step.
+        bound: Its configured time limit in seconds; 0 if the step does not wait. It is only logged: the block keeps
+            to it, and may take INTERRUPT_GRACE_PERIOD more for interrupted requests.
+        level: Log level.
+    """
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        log = _log.debug if level == "debug" else _log.info
+        log(
+            "shutdown_step",
+            step=_STEP_NAMES.index(name) + 1,
+            name=name,
+            bound_ms=round(bound * 1000, 1),
+            duration_ms=round((time.monotonic() - started) * 1000, 1),
+        )
 
 
 def log_load_failure(error: BaseException) -> None:

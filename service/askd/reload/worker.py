@@ -121,7 +121,7 @@ class Worker(Server):
         self._changed_at = bootstrap.changed_at
         self._channel = _adopt_socket(bootstrap.channel_fd)
         self._final_event = "worker_stopped"
-        self._shutdown.log_level = "debug"
+        self._step_level = "debug"
 
     def _install_signal_handlers(self) -> None:
         """Ignore SIGINT: a terminal sends Ctrl-C to both processes, and the supervisor sends SIGTERM then."""
@@ -176,7 +176,7 @@ class Worker(Server):
         in_processes = (folder for served in self._app[ANSWERERS] for folder in served.answerer.code_folders)
         return sorted({*loaded_code_folders(), *in_processes})
 
-    async def _start_draining(self, stop_signal: signal.Signals) -> None:
+    async def _start_draining(self) -> None:
         """Stop accepting at once, and leave the connections that wait to the next worker, which shares the sockets."""
         self._server.stop_listening(accept_waiting=False)
         self._server.connections.drain()

@@ -2,11 +2,9 @@
 
 import asyncio
 import threading
-from unittest import mock
 
-from askd.api.instrumentation import Instrumentation
-from askd.httpserver.server import HttpServer
-from askd.process import shutdown
+from askd.process.server import shutdown_step
+from askd.process.shutdown import run_in_daemon_thread
 from tests.support.log_capture import LogCapture
 
 
@@ -18,8 +16,8 @@ async def test_blocking_work_is_abandoned_at_its_time_limit() -> None:
         threads.append(threading.current_thread())
         gate.wait()
 
-    assert await shutdown.run_in_daemon_thread(lambda: None, 5.0)
-    assert not await shutdown.run_in_daemon_thread(hang, 0.01)
+    assert await run_in_daemon_thread(lambda: None, 5.0)
+    assert not await run_in_daemon_thread(hang, 0.01)
     assert [thread.daemon for thread in threads] == [True]
     gate.set()
     await asyncio.to_thread(threads[0].join)
@@ -27,16 +25,8 @@ async def test_blocking_work_is_abandoned_at_its_time_limit() -> None:
 
 def test_step_is_logged_when_it_ends() -> None:
     """The line of a step has its number, its name, its time limit and its duration."""
-    graceful_shutdown = shutdown.GracefulShutdown(
-        mock.create_autospec(HttpServer),
-        mock.create_autospec(Instrumentation),
-        None,
-        limits=shutdown.ShutdownLimits(1.0, 2.5, 1.0, 1.0),
-        stop_probes=lambda: None,
-        log_level="info",
-    )
     with LogCapture() as log:
-        with graceful_shutdown.step("finish_requests", 2.5):
+        with shutdown_step("finish_requests", 2.5, level="info"):
             assert not log.lines("shutdown_step")
         (line,) = log.lines("shutdown_step")
     assert (line["level"], line["step"], line["name"], line["bound_ms"]) == ("info", 4, "finish_requests", 2500)
