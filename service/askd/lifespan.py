@@ -9,7 +9,7 @@ import structlog
 from askd.api.served_answerers import GuardedAnswerer
 from askd.guards.concurrency import sample_loop_lag
 from askd.guards.health import Health, call_ready_hook, poll_ready_hook, run_heartbeat
-from askd.models import Answerer, ProgressMessage
+from askd.models import ProgressMessage
 from askd.telemetry import load_progress
 from askd.telemetry.metrics import Metrics
 
@@ -58,7 +58,14 @@ class AnswererLifespan:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=self._close_timeout)
-        await asyncio.gather(*(self._close_answerer(served.pipeline.answerer) for served in self._answerers))
+        closing = [asyncio.create_task(served.pipeline.answerer.close()) for served in self._answerers]
+        _, overdue = await asyncio.wait(closing, timeout=self._close_timeout)
+        for task in closing:
+            if task in overdue:  # not waited for: its code may suppress the cancellation
+                task.cancel()
+                _log.warning("answerer_close_timeout", timeout_seconds=self._close_timeout)
+            elif error := task.exception():
+                _log.error("answerer_close_failed", exc_info=error)
         self._heartbeat_task.cancel()  # last: the liveness probe must succeed while the answerers close
 
     def _on_heartbeat(self, lag: float) -> None:
@@ -93,16 +100,6 @@ class AnswererLifespan:
     async def _watch_readiness(self, served: GuardedAnswerer) -> None:
         await asyncio.wait({self._load_task})
         await poll_ready_hook(served.health, served.answerer.ready)
-
-    async def _close_answerer(self, answerer: Answerer) -> None:
-        """Close the answerer. Returns in time even if its code suppresses the cancellation."""
-        closing = asyncio.create_task(answerer.close())
-        done, _ = await asyncio.wait({closing}, timeout=self._close_timeout)
-        if not done:
-            closing.cancel()
-            _log.warning("answerer_close_timeout", timeout_seconds=self._close_timeout)
-        elif error := closing.exception():
-            _log.error("answerer_close_failed", exc_info=error)
 
 
 async def run_in_background(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
