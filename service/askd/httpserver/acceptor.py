@@ -9,8 +9,10 @@ accepted.
 """
 
 import asyncio
+import contextlib
 import errno
 import math
+import os
 import socket
 import ssl
 import struct
@@ -20,7 +22,6 @@ from typing import Any, Final
 
 import structlog
 
-from askd.httpserver.descriptors import SpareDescriptors
 from askd.httpserver.early_transport import EarlyTransport
 from askd.httpserver.protocol import HttpConnection
 
@@ -240,6 +241,38 @@ class Acceptor:
             if isinstance(connection.transport, EarlyTransport):
                 connection.connection_lost(None)
             sock.close()
+
+
+class SpareDescriptors:
+    """Descriptors that are kept open, and given up when all others are used.
+
+    Args:
+        size: Number of descriptors.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._descriptors: list[int] = []
+        self.refill()
+
+    def refill(self) -> None:
+        """Take as many descriptors as are missing, if the process has them."""
+        with contextlib.suppress(OSError):
+            while len(self._descriptors) < self._size:
+                self._descriptors.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+    def release(self) -> bool:
+        """Close one descriptor. Returns False if none is left."""
+        if not self._descriptors:
+            return False
+        os.close(self._descriptors.pop())
+        return True
+
+    def close(self) -> None:
+        """Close all descriptors."""
+        self._size = 0
+        while self.release():
+            pass
 
 
 def total_queue_length(acceptors: Iterable[Acceptor]) -> int:

@@ -1,7 +1,6 @@
 """File descriptors: the limit of the process, and the connections that it allows."""
 
 import contextlib
-import os
 import resource
 from typing import Final
 
@@ -27,35 +26,3 @@ def descriptor_limit() -> int | None:
     """Return the number of files that the process may open, or None without a limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if soft == resource.RLIM_INFINITY else soft
-
-
-class SpareDescriptors:
-    """Descriptors that are kept open, and given up when all others are used.
-
-    Args:
-        size: Number of descriptors.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._descriptors: list[int] = []
-        self.refill()
-
-    def refill(self) -> None:
-        """Take as many descriptors as are missing, if the process has them."""
-        with contextlib.suppress(OSError):
-            while len(self._descriptors) < self._size:
-                self._descriptors.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-
-    def release(self) -> bool:
-        """Close one descriptor. Returns False if none is left."""
-        if not self._descriptors:
-            return False
-        os.close(self._descriptors.pop())
-        return True
-
-    def close(self) -> None:
-        """Close all descriptors."""
-        self._size = 0
-        while self.release():
-            pass

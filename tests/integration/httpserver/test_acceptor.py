@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import itertools
+import os
 import socket
 import ssl
 import time
@@ -280,3 +281,18 @@ async def test_spare_descriptors_keep_a_listener_reachable(start_server: StartSe
     assert received.startswith(b"HTTP/1.1 200 ")
     client.close()
     assert (server.http_server.accept_pauses, log.lines("accept_paused")) == (0, [])
+
+
+def test_reserve_gives_up_its_descriptors() -> None:
+    """When the process lacks descriptors, those of the reserve can be used; later they are taken again."""
+    reserve = acceptor.SpareDescriptors(2)
+    with all_descriptors_used() as opened:
+        assert [reserve.release() for _ in range(3)] == [True, True, False]
+        opened += [os.open(os.devnull, os.O_RDONLY) for _ in range(2)]
+        reserve.refill()  # there is none
+        assert not reserve.release()
+    reserve.refill()
+    assert [reserve.release() for _ in range(3)] == [True, True, False]
+    reserve.refill()
+    reserve.close()
+    assert not reserve.release()

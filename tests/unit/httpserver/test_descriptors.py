@@ -1,12 +1,10 @@
-"""The limit of file descriptors, and the descriptors that are kept for the ops port."""
+"""The limit of file descriptors."""
 
-import os
 import resource
 
 import pytest
 
-from askd.httpserver.descriptors import SpareDescriptors, bounded_by_descriptors, raise_descriptor_limit
-from tests.support.descriptors import all_descriptors_used
+from askd.httpserver.descriptors import bounded_by_descriptors, raise_descriptor_limit
 
 
 @pytest.mark.parametrize(("soft", "expected"), [(20_000, 1000), (1024, 896), (100, 1), (resource.RLIM_INFINITY, 1000)])
@@ -23,18 +21,3 @@ def test_limit_of_open_files_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "setrlimit", lambda _limit, pair: limits.append(pair))
     raise_descriptor_limit()
     assert limits == [(4096, 4096)]
-
-
-def test_reserve_gives_up_its_descriptors() -> None:
-    """When the process lacks descriptors, those of the reserve can be used; later they are taken again."""
-    reserve = SpareDescriptors(2)
-    with all_descriptors_used() as opened:
-        assert [reserve.release() for _ in range(3)] == [True, True, False]
-        opened += [os.open(os.devnull, os.O_RDONLY) for _ in range(2)]
-        reserve.refill()  # there is none
-        assert not reserve.release()
-    reserve.refill()
-    assert [reserve.release() for _ in range(3)] == [True, True, False]
-    reserve.refill()
-    reserve.close()
-    assert not reserve.release()
