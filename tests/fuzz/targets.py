@@ -20,6 +20,7 @@ from askd.api.question_parser import effective_timeout
 from askd.context import escape_path
 from askd.errors import Problem
 from askd.guards.tokens import TokenFileError, read_tokens
+from askd.httpserver.aiohttp_bridge import encode_head
 from askd.httpserver.client_address import ClientAddressResolver, rate_limit_key
 from askd.httpserver.negotiation import accepts_gzip, negotiate_representation, prefers_html
 from askd.httpserver.request_parser import IncomingRequest, RequestHead, RequestParser, RequestQueue
@@ -52,14 +53,14 @@ def _parse_requests(data: bytes, size: int) -> list[tuple[RequestHead | None, by
 def request_head(data: bytes) -> None:
     """Requests do not depend on segments, and aiohttp understands each head as the same one (request smuggling)."""
     whole, split = _parse_requests(data, len(data) or 1), _parse_requests(data, 7)
-    keys = [[(head and head.encode(), body, status) for head, body, status in run] for run in (whole, split)]
+    keys = [[(head and encode_head(head), body, status) for head, body, status in run] for run in (whole, split)]
     if not {414, 431, 501} & {status for *_, status in (*whole, *split)}:  # the segments decide which limit is found
         assert keys[0] == keys[1]
     for head, *_ in whole:
         if head is None:
             continue
         parser = http.HttpRequestParser(None, _LOOP, 1 << 16, max_line_size=1 << 16, max_field_size=1 << 16)
-        messages, _, rest = parser.feed_data(head.encode())
+        messages, _, rest = parser.feed_data(encode_head(head))
         assert len(messages) == 1
         assert not rest
         message = messages[0][0]

@@ -50,7 +50,7 @@ class AiohttpBridge(asyncio.Transport):
         self._response_is_complete = self.has_begun_response = False
         self._task = self.interruption = None
         if request.head is not None:
-            self._handler.data_received(request.head.encode())
+            self._handler.data_received(encode_head(request.head))
             self.feed_body()
 
     def feed_body(self) -> None:
@@ -170,6 +170,14 @@ class AiohttpBridge(asyncio.Transport):
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return aiohttp's handler."""
         return self._handler
+
+
+def encode_head(head: RequestHead) -> bytes:
+    """Return the head as bytes for aiohttp."""
+    target = "*" if head.method == "CONNECT" else head.target  # aiohttp cannot route the authority of CONNECT
+    method = "OPTIONS" if head.method == "CONNECT" else head.method
+    lines = [f"{method} {target} HTTP/{head.version}", *(f"{name}: {value}" for name, value in head.headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
 
 
 def bridge_of(request: web.BaseRequest) -> AiohttpBridge | None:

@@ -91,14 +91,6 @@ class RequestHead:
         self.fast_path_key: tuple[Any, ...] | None = None
         """What decides about the response of the fast path; empty if aiohttp responds, None if it is not known yet."""
 
-    def encode(self) -> bytes:
-        """Return the head as bytes."""
-        target = "*" if self.method == "CONNECT" else self.target  # aiohttp cannot route the authority of CONNECT
-        method = "OPTIONS" if self.method == "CONNECT" else self.method
-        lines = [f"{method} {target} HTTP/{self.version}"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
-
 
 class IncomingRequest:
     """A request while it is received and handled.
