@@ -1,6 +1,5 @@
 """Concurrency limiter: admits requests, sheds load, and reports statistics."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final, Literal
@@ -47,7 +46,7 @@ class ConcurrencyLimiter:
         self._adaptive_limit = AdaptiveLimit(max_concurrency or DEFAULT_MAX_LIMIT) if concurrency == "auto" else None
         self._codel = CoDel(queue_size, target_delay)
         self._clock, self._cpu_time, self._cpu_wait = clock, cpu_time, cpu_wait
-        self._slots = Slots(self._configured_limit(max_concurrency), self._codel, clock, call_soon or _call_soon)
+        self._slots = Slots(self._configured_limit(max_concurrency), self._codel, clock, call_soon)
         self._admitted = self._shed_queue_full = self._shed_overloaded = 0
         self._saturated = False
         self._last_arrival = clock()
@@ -213,7 +212,3 @@ class ConcurrencyLimiter:
         if self._concurrency == "auto":
             return self._adaptive_limit.limit if self._adaptive_limit else 1
         return min(self._concurrency, max_concurrency or self._concurrency)
-
-
-def _call_soon(callback: Callable[[], None]) -> object:
-    return asyncio.get_running_loop().call_soon(callback)

@@ -160,7 +160,8 @@ class Permit:
 class Slots:
     """A resizable number of slots and their wait queue. Only permits and the limiter change it.
 
-    The counters may be read from any thread. `call_soon` schedules a function for the next loop iteration.
+    The counters may be read from any thread. `call_soon` schedules a function for the next loop iteration. None uses
+    the running loop.
     """
 
     __slots__ = (
@@ -170,7 +171,11 @@ class Slots:
     )  # fmt: skip
 
     def __init__(
-        self, limit: int, codel: CoDel, clock: Callable[[], float], call_soon: Callable[[Callable[[], None]], object]
+        self,
+        limit: int,
+        codel: CoDel,
+        clock: Callable[[], float],
+        call_soon: Callable[[Callable[[], None]], object] | None,
     ) -> None:
         self.clock = clock
         self._call_soon = call_soon
@@ -233,7 +238,8 @@ class Slots:
         # From here on released slots would let one iteration run calls without end, and the sockets starve.
         self.pending_releases += 1
         if self.pending_releases == 1:
-            self._call_soon(self._release_pending)
+            call_soon = self._call_soon or asyncio.get_running_loop().call_soon
+            call_soon(self._release_pending)
 
     def release(self, count: int, now: float) -> None:
         """Free slots, and grant them to waiting permits."""
