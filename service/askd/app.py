@@ -43,7 +43,7 @@ from askd.httpserver.router import Router
 from askd.httpserver.server import FastPathHandler, HttpServer
 from askd.lifespan import AnswererLifespan, run_in_background
 from askd.models import Answerer
-from askd.pipeline import Pipeline, PipelineDependencies
+from askd.pipeline import Pipeline
 from askd.redis_backend.cache import RedisCache
 from askd.redis_backend.client import BatchingRedisClient
 from askd.redis_backend.connection import RedisConnection
@@ -279,7 +279,7 @@ def _create_guarded_answerer(
 ) -> GuardedAnswerer:
     answerer, is_only = named.answerers[name], len(named.answerers) == 1
     answerer_metrics = metrics.create_answerer_metrics(ask_path("" if is_only else name))
-    dependencies = PipelineDependencies(
+    pipeline = Pipeline(
         answerer,
         cache=AnswerCache(settings.cache_size // len(named.answerers), ttl=settings.cache_ttl),
         single_flight=SingleFlight(),
@@ -291,9 +291,9 @@ def _create_guarded_answerer(
         ),
         shared_cache=RedisCache(redis, answerer="" if is_only else name) if redis else None,
         record_outcome=answerer_metrics.record_outcome,
+        deterministic=settings.deterministic,
         max_deadline=settings.effective_deadline(answerer.kind),
     )
-    pipeline = Pipeline(dependencies, deterministic=settings.deterministic)
     return GuardedAnswerer(name, pipeline, health.answerers[name], answerer_metrics)
 
 

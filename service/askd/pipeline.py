@@ -37,52 +37,6 @@ OutcomeRecorder = Callable[[str, float], None]
 """Called with the outcome of one call of the answerer (one of `ANSWERER_OUTCOMES` in telemetry) and its seconds."""
 
 
-class PipelineDependencies:
-    """The answerer and its guards.
-
-    Args:
-        answerer: Answers the questions.
-        cache: Answers of this replica.
-        single_flight: Calls in flight that other requests may join.
-        limiter: Bounds the calls in flight.
-        record_outcome: Called once for each call of the answerer.
-        shared_cache: Answers of all replicas. None without Redis.
-        max_deadline: The server's own limit for an answer, in seconds from the arrival of the request.
-    """
-
-    def __init__(
-        self,
-        answerer: Answerer,
-        *,
-        cache: AnswerCache,
-        single_flight: SingleFlight[Answer],
-        limiter: ConcurrencyLimiter,
-        record_outcome: OutcomeRecorder,
-        shared_cache: RedisCache | None = None,
-        max_deadline: float = math.inf,
-    ) -> None:
-        self.answerer = answerer
-        self.cache = cache
-        self.single_flight = single_flight
-        self.limiter = limiter
-        self.shared_cache = shared_cache
-        self.record_outcome = record_outcome
-        self.max_deadline = max_deadline
-        self.deadline_timers = DeadlineTimers()
-        self.pending_keys: set[CacheKey] = set()
-        """Keys of admitted requests that have not started their call yet.
-
-        Later requests with the same key wait for it.
-        """
-
-    def admit(self, received_at: float) -> Permit:
-        """Return a permit for a request that arrived at `received_at` (`time.monotonic`). Raises Overloaded."""
-        permit = self.limiter.admit(received_at)
-        if permit is None:
-            raise Overloaded(jittered_retry_after())
-        return permit
-
-
 class Execution:
     """One question on its way through the pipeline. A context manager: it releases its permit, if it holds one."""
 
@@ -91,20 +45,18 @@ class Execution:
         "cache_hit",
         "cache_key",
         "cacheable",
-        "dependencies",
         "immediate",
         "leader_id",
         "miss_reason",
         "permit",
+        "pipeline",
         "question",
         "shared_call_permit",
         "stored",
     )
 
-    def __init__(
-        self, dependencies: PipelineDependencies, question: Question, cache_directives: CacheDirectives
-    ) -> None:
-        self.dependencies = dependencies
+    def __init__(self, pipeline: "Pipeline", question: Question, cache_directives: CacheDirectives) -> None:
+        self.pipeline = pipeline
         self.question = question
         self.cache_directives = cache_directives
         self.immediate: Answer | None = None
@@ -132,7 +84,7 @@ class Execution:
         if self.permit is not None:
             self.permit.release()
             if self.cache_key is not None:  # the shared call was never started
-                self.dependencies.pending_keys.discard(self.cache_key)
+                self.pipeline.pending_keys.discard(self.cache_key)
 
     async def answer(self) -> Answer:
         """Call the answerer, or wait for a call in flight for the same question.
@@ -147,10 +99,10 @@ class Execution:
         if self.cache_hit is not None:
             raise self.cache_hit.make_no_answer_error()
         question = self.question
-        with DeadlineScope(question, self.dependencies.deadline_timers):
+        with DeadlineScope(question, self.pipeline.deadline_timers):
             if self.cache_key is None:
                 return await self._get_from_redis_or_call(question, self.permit)
-            answer, _ = await self.dependencies.single_flight.do(
+            answer, _ = await self.pipeline.single_flight.do(
                 self.cache_key,
                 self._start_shared_call,
                 request_id=question.id,
@@ -175,7 +127,7 @@ class Execution:
         started_at = await self._acquire_permit(question, self._ensure_permit())
         try:
             # Without aclosing, a generator would run until it is garbage-collected, although the client has left.
-            async with aclosing(self.dependencies.answerer.stream(question)) as events:  # type: ignore[type-var] # generators have aclose
+            async with aclosing(self.pipeline.answerer.stream(question)) as events:  # type: ignore[type-var] # generators have aclose
                 async for event in events:
                     yield event
                     answer = event if isinstance(event, Answer) else answer
@@ -185,7 +137,7 @@ class Execution:
             self._record_error(question, error, started_at)
             raise
         question.stages.answerer = seconds = perf_counter() - started_at
-        self.dependencies.record_outcome("answered", seconds)
+        self.pipeline.record_outcome("answered", seconds)
         if self.cache_key is not None:
             self._store(answer)
 
@@ -195,10 +147,10 @@ class Execution:
         Its deadline is the server's and not that of this request, because requests that join later have later
         deadlines. Single flight cancels the call when its last waiter leaves.
         """
-        self.dependencies.pending_keys.discard(self.cache_key or ("", "", ""))
+        self.pipeline.pending_keys.discard(self.cache_key or ("", "", ""))
         # The call owns the permit from here on: this client may leave while others still wait for the answer.
         self.shared_call_permit, self.permit = self._ensure_permit(), None
-        max_deadline = self.dependencies.max_deadline
+        max_deadline = self.pipeline.max_deadline
         deadline = None if max_deadline == math.inf else self.question.received_at + max_deadline
         return self._get_from_redis_or_call(
             msgspec.structs.replace(self.question, deadline=deadline), self.shared_call_permit
@@ -211,7 +163,7 @@ class Execution:
 
     def _ensure_permit(self) -> Permit:
         """Return the permit; get one for a request that meant to join a call which has ended. Raises Overloaded."""
-        self.permit = self.permit or self.dependencies.admit(self.question.received_at)
+        self.permit = self.permit or self.pipeline.admit(self.question.received_at)
         return self.permit
 
     async def _get_from_redis_or_call(self, question: Question, permit: Permit | None) -> Answer:
@@ -220,12 +172,12 @@ class Execution:
             return shared_answer
         started_at = await self._acquire_permit(question, permit or self._ensure_permit())
         try:
-            answer = await self.dependencies.answerer.answer(question)
+            answer = await self.pipeline.answerer.answer(question)
         except BaseException as error:
             self._record_error(question, error, started_at)
             raise
         question.stages.answerer = seconds = perf_counter() - started_at
-        self.dependencies.record_outcome("answered", seconds)
+        self.pipeline.record_outcome("answered", seconds)
         if self.cache_key is not None:
             self._store(answer)
         return answer
@@ -250,14 +202,14 @@ class Execution:
         """
         question.stages.answerer = seconds = perf_counter() - started_at
         failed = _is_failure(error)
-        self.dependencies.record_outcome("failed" if failed else _classify_outcome(error), seconds)
+        self.pipeline.record_outcome("failed" if failed else _classify_outcome(error), seconds)
         if failed:
             raise AnswererFailed from error
         if isinstance(error, NoAnswer):
             self._store(error)
 
     async def _get_from_redis(self) -> Answer | None:
-        shared_cache, key, cache = self.dependencies.shared_cache, self.cache_key, self.dependencies.cache
+        shared_cache, key, cache = self.pipeline.shared_cache, self.cache_key, self.pipeline.cache
         if shared_cache is None or key is None or self.cache_directives.no_cache:
             return None
         answer = await shared_cache.get(key)
@@ -267,9 +219,9 @@ class Execution:
         return answer
 
     def _store(self, result: Answer | NoAnswer) -> None:
-        key, cache, shared_cache = self.cache_key, self.dependencies.cache, self.dependencies.shared_cache
+        key, cache, shared_cache = self.cache_key, self.pipeline.cache, self.pipeline.shared_cache
         # If a reload changed the version during the call, the answer belongs to neither version.
-        if key is None or self.cache_directives.no_store or self.dependencies.answerer.version != key[0]:
+        if key is None or self.cache_directives.no_store or self.pipeline.answerer.version != key[0]:
             return
         if isinstance(result, NoAnswer):
             self.stored = cache.put_no_answer(key, result)
@@ -282,27 +234,56 @@ class Execution:
 class Pipeline:
     """Passes questions through the guards to one answerer.
 
-    `deterministic` overrides `Answerer.deterministic`; None keeps it.
+    Args:
+        answerer: Answers the questions.
+        cache: Answers of this replica.
+        single_flight: Calls in flight that other requests may join.
+        limiter: Bounds the calls in flight.
+        record_outcome: Called once for each call of the answerer.
+        deterministic: Overrides `Answerer.deterministic`; None keeps it.
+        shared_cache: Answers of all replicas. None without Redis.
+        max_deadline: The server's own limit for an answer, in seconds from the arrival of the request.
     """
 
-    def __init__(self, dependencies: PipelineDependencies, *, deterministic: bool | None) -> None:
-        self.dependencies = dependencies
-        self.answerer = dependencies.answerer
-        self.cache = dependencies.cache
-        self.single_flight = dependencies.single_flight
-        self.limiter = dependencies.limiter
-        self.admit = dependencies.admit
+    def __init__(
+        self,
+        answerer: Answerer,
+        *,
+        cache: AnswerCache,
+        single_flight: SingleFlight[Answer],
+        limiter: ConcurrencyLimiter,
+        record_outcome: OutcomeRecorder,
+        deterministic: bool | None,
+        shared_cache: RedisCache | None = None,
+        max_deadline: float = math.inf,
+    ) -> None:
+        self.answerer = answerer
+        self.cache = cache
+        self.single_flight = single_flight
+        self.limiter = limiter
+        self.shared_cache = shared_cache
+        self.record_outcome = record_outcome
+        self.max_deadline = max_deadline
+        self.deadline_timers = DeadlineTimers()
+        self.pending_keys: set[CacheKey] = set()
+        """Keys of admitted requests that have not started their call yet.
+
+        Later requests with the same key wait for it.
+        """
         self._deterministic = deterministic
-        self._has_immediate_answers = type(self.answerer).try_immediate is not Answerer.try_immediate
+        self._has_immediate_answers = type(answerer).try_immediate is not Answerer.try_immediate
+
+    def admit(self, received_at: float) -> Permit:
+        """Return a permit for a request that arrived at `received_at` (`time.monotonic`). Raises Overloaded."""
+        permit = self.limiter.admit(received_at)
+        if permit is None:
+            raise Overloaded(jittered_retry_after())
+        return permit
 
     @property
     def deterministic(self) -> bool:
         """Whether answers may be cached and have an ETag: the setting, or else the declaration of the answerer."""
         return self.answerer.deterministic if self._deterministic is None else self._deterministic
-
-    def is_cacheable(self, question: Question) -> bool:
-        """Whether the answer may be reused. False in a conversation, because its history affects the answer."""
-        return self.deterministic and question.thread_id is None and not question.history
 
     @property
     def can_admit_before_parsing(self) -> bool:
@@ -323,8 +304,9 @@ class Pipeline:
             Overloaded: The request was shed.
             NotCached: The request has `only-if-cached`, and the answer is not cached.
         """
-        execution = Execution(self.dependencies, question, cache_directives)
-        execution.cacheable = self.is_cacheable(question)
+        execution = Execution(self, question, cache_directives)
+        # Not in a conversation, because its history affects the answer.
+        execution.cacheable = self.deterministic and question.thread_id is None and not question.history
         # Immediate answers are not cached: they cost no more than the lookup of a cached answer.
         if self._has_immediate_answers:
             execution.immediate = self.answerer.try_immediate(question)
@@ -337,9 +319,9 @@ class Pipeline:
         if cache_directives.only_if_cached:
             raise NotCached
         # Before the first await, so that each request of a burst sees the ones before it in the length of the queue.
-        execution.permit = permit or self.dependencies.admit(question.received_at)
+        execution.permit = permit or self.admit(question.received_at)
         if execution.cache_key is not None:
-            self.dependencies.pending_keys.add(execution.cache_key)
+            self.pending_keys.add(execution.cache_key)
         return execution
 
     def _look_up_or_join(self, execution: "Execution") -> bool:
@@ -353,9 +335,7 @@ class Pipeline:
             execution.cache_hit, execution.immediate = lookup, lookup.answer
             return False
         execution.miss_reason = lookup
-        return not directives.only_if_cached and (
-            key in self.dependencies.pending_keys or self.single_flight.is_in_flight(key)
-        )
+        return not directives.only_if_cached and (key in self.pending_keys or self.single_flight.is_in_flight(key))
 
     def make_cache_key(self, question: Question) -> CacheKey:
         """Return the cache key.

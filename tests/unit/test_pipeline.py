@@ -15,7 +15,7 @@ from askd.guards.cache import NO_DIRECTIVES, AnswerCache, CacheDirectives
 from askd.guards.concurrency import ConcurrencyLimiter
 from askd.guards.single_flight import SingleFlight
 from askd.models import Answer, Answerer, Question
-from askd.pipeline import Pipeline, PipelineDependencies
+from askd.pipeline import Pipeline
 from tests.support.fakes import ScriptedAnswerer, UppercaseAnswerer, wait_until
 
 
@@ -35,14 +35,14 @@ class PipelineClient:
         self.cache = AnswerCache(cache_capacity)
         self.limiter = ConcurrencyLimiter(concurrency, queue_size=queue_size, target_delay=0.1, max_concurrency=None)
         self.recorded: list[tuple[str, float]] = []
-        dependencies = PipelineDependencies(
+        self.pipeline = Pipeline(
             answerer,
             cache=self.cache,
             single_flight=SingleFlight(),
             limiter=self.limiter,
             record_outcome=lambda outcome, seconds: self.recorded.append((outcome, seconds)),
+            deterministic=deterministic,
         )
-        self.pipeline = Pipeline(dependencies, deterministic=deterministic)
 
     @property
     def outcomes(self) -> list[str]:
@@ -354,7 +354,7 @@ async def test_timer_starts_close_to_the_deadline(monkeypatch: pytest.MonkeyPatc
     started_at = monotonic()
     task = asyncio.create_task(client.ask("wait", timeout=0.2))
     await answerer.wait_started.wait()
-    timers = client.pipeline.dependencies.deadline_timers
+    timers = client.pipeline.deadline_timers
     assert len(timers._scopes) == 1
     assert (await client.ask("abc", timeout=60.0)).text == "ABC"
     assert len(timers._scopes) == 1
@@ -371,7 +371,7 @@ async def test_cancellation_at_the_deadline() -> None:
     client = PipelineClient(answerer)
     task = asyncio.create_task(client.ask("wait", timeout=60.0))
     await answerer.wait_started.wait()
-    (scope,) = client.pipeline.dependencies.deadline_timers._scopes
+    (scope,) = client.pipeline.deadline_timers._scopes
     scope._expire()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -127,7 +127,7 @@ def render_answer(
         response = RenderedResponse(200, response_headers, body)
     else:
         body = encode_answer_body(answer, representation)
-        tag = etag(body, execution.dependencies.answerer.version)
+        tag = etag(body, execution.pipeline.answerer.version)
         response_headers |= {"Cache-Control": "no-cache", "ETag": tag, **cache_status_headers(execution)}
         condition = headers.get(hdrs.IF_NONE_MATCH)
         if condition is not None and safe_method and etag_matches(condition, tag):

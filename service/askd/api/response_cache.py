@@ -86,7 +86,7 @@ class ResponseCache:
             self._total_bytes = len(data)
         self.entries[key] = CachedResponse(
             make_response_template(data),
-            execution.dependencies.answerer.version,
+            execution.pipeline.answerer.version,
             execution.question.text,
             status,
             answer_cache_entry,
