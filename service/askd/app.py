@@ -126,7 +126,7 @@ def create_app(
     client_resolver = ClientAddressResolver(settings.trusted_proxies)
     admission = AdmissionControl(tokens=tokens, rate_limiter=rate_limiter)
     middleware = RequestMiddleware(instrumentation, problem_renderer, admission, client_resolver=client_resolver)
-    stream_responder = StreamResponder(problem_renderer, finalize_response=instrumentation.finalize_response)
+    stream_responder = StreamResponder(instrumentation, problem_renderer)
     connections = ConnectionManager(connection_limits(settings), drain_state=health.drain_state)
     large_answers = LargeAnswers(settings.unsent_max_size, lambda: connections.is_releasing_memory)
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from time import monotonic
 from typing import Any, Final, NamedTuple, Protocol
@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from aiohttp import HttpVersion11, web
 
 from askd.api import rendering
+from askd.api.instrumentation import Instrumentation
 from askd.api.problems import ProblemRenderer, to_problem
 from askd.context import request_context_var
 from askd.errors import DeadlineExceeded, Problem
@@ -29,7 +30,6 @@ STREAM_HEADERS: Final = {
 
 AnswerEvent = str | Answer
 """A delta, or the complete answer."""
-FinalizeResponse = Callable[[web.Request, web.StreamResponse], None]
 
 
 class StreamTimeouts(NamedTuple):
@@ -56,12 +56,15 @@ async def with_heartbeats(
         TimeoutError: The next event, or the end of the stream, is overdue.
     """
     queue: asyncio.Queue[AnswerEvent | _EndOfStream] = asyncio.Queue()
-    demand = asyncio.Semaphore(0)
-    producer = asyncio.create_task(_produce(events, queue, demand))
+    producer = asyncio.create_task(_produce(events, queue))
     try:
         deadline = timeouts.next_event_deadline()
         while True:
-            event = await _get_within(min(timeouts.heartbeat_interval, deadline - monotonic()), queue)
+            event: AnswerEvent | _EndOfStream | None = None
+            seconds = min(timeouts.heartbeat_interval, deadline - monotonic())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(seconds, 0.0)):
+                    event = await queue.get()
             if isinstance(event, _EndOfStream):
                 if event.error is not None:
                     raise event.error
@@ -71,7 +74,7 @@ async def with_heartbeats(
             yield event
             if event is not None:
                 deadline = timeouts.next_event_deadline()
-                demand.release()
+                queue.task_done()
     finally:
         if not producer.done():
             producer.cancel()
@@ -84,28 +87,16 @@ class _EndOfStream(NamedTuple):
     error: Exception | None = None
 
 
-async def _produce(
-    events: AsyncIterator[AnswerEvent], queue: "asyncio.Queue[AnswerEvent | _EndOfStream]", demand: asyncio.Semaphore
-) -> None:
+async def _produce(events: AsyncIterator[AnswerEvent], queue: "asyncio.Queue[AnswerEvent | _EndOfStream]") -> None:
     """Queue the events one by one: the answerer continues only after the previous event was sent (backpressure)."""
     try:
         async with aclosing(events):  # type: ignore[type-var] # a generator
             async for event in events:
                 queue.put_nowait(event)
-                await demand.acquire()
+                await queue.join()
         queue.put_nowait(_EndOfStream())
     except Exception as error:
         queue.put_nowait(_EndOfStream(error))
-
-
-async def _get_within(
-    seconds: float, queue: "asyncio.Queue[AnswerEvent | _EndOfStream]"
-) -> AnswerEvent | _EndOfStream | None:
-    """Return the next item, or None if the queue is still empty after `seconds`."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(max(seconds, 0.0)):
-            return await queue.get()
-    return None
 
 
 class EventEncoder(Protocol):
@@ -138,20 +129,20 @@ class StreamResponder:
     """Streams answers to clients.
 
     Args:
+        instrumentation: Adds the headers that every response carries.
         problem_renderer: Renders failures after the response has started.
-        finalize_response: Adds the headers that every response carries.
         heartbeat_interval: Seconds without an event after which a comment is sent.
     """
 
     def __init__(
         self,
+        instrumentation: Instrumentation,
         problem_renderer: ProblemRenderer,
         *,
-        finalize_response: FinalizeResponse,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
     ) -> None:
         self._problem_renderer = problem_renderer
-        self._finalize_response = finalize_response
+        self._instrumentation = instrumentation
         self._heartbeat_interval = heartbeat_interval
 
     async def respond(
@@ -176,7 +167,7 @@ class StreamResponder:
                 raise deadline_exceeded(timeouts, question) from None
             if request.method == "HEAD":  # has called the code, so that it gets the status of GET
                 return response
-            self._finalize_response(request, response)
+            self._instrumentation.finalize_response(request, response)
             await response.prepare(request)
             try:
                 await response.write(first_chunk)
