@@ -23,7 +23,7 @@ from askd.api.admission import AdmissionControl
 from askd.api.instrumentation import CLIENT_CLOSED_REQUEST, Instrumentation
 from askd.api.large_answers import LARGE_ANSWER, LargeAnswers, is_large
 from askd.api.problems import ProblemRenderer, to_problem
-from askd.api.question_parser import TIMEOUT_HEADERS, AskRequest, Headers, QuestionParser
+from askd.api.question_parser import TIMEOUT_HEADERS, AskRequest, QuestionParser
 from askd.api.response_cache import CachedResponse, ResponseCache
 from askd.api.response_serializer import ResponseSerializer
 from askd.api.streaming import AskEventEncoder, EventEncoder, StreamResponder
@@ -193,14 +193,11 @@ class Ask:
         execution = self.begin(request, ask_request)
         if options.representation is Representation.STREAM:
             return await self.stream(request, execution, AskEventEncoder(), event_timeout=options.event_timeout)
-        rendered = await self.answer(
-            context,
-            execution,
-            options.representation,
-            request.headers,
-            safe_method=request.method != "POST",
-        )
-        return rendered.to_aiohttp()
+        answer = await self.wait_for_answer(context, execution)
+        safe_method = request.method != "POST"
+        return rendering.render_answer(
+            execution, answer, options.representation, request.headers, safe_method=safe_method
+        ).to_aiohttp()
 
     def begin(self, request: web.Request, ask_request: AskRequest) -> Execution:
         """Begin the execution of a request that aiohttp handles. Raises Overloaded, NotCached."""
@@ -215,19 +212,6 @@ class Ask:
         """Stream the answer; `event_timeout` is the maximum number of seconds between two events."""
         with execution:
             return await self._stream_responder.respond(request, execution, encoder, event_timeout=event_timeout)
-
-    async def answer(
-        self,
-        context: RequestContext,
-        execution: Execution,
-        representation: Representation,
-        headers: Headers,
-        *,
-        safe_method: bool,
-    ) -> RenderedResponse:
-        """Wait for the answer, and render it. Raises a Problem, or what rendering raises."""
-        answer = await self.wait_for_answer(context, execution)
-        return rendering.render_answer(execution, answer, representation, headers, safe_method=safe_method)
 
     async def wait_for_answer(self, context: RequestContext, execution: Execution) -> Answer:
         """Return the answer. Raises a Problem."""
