@@ -239,7 +239,8 @@ class GraphAnswerer(Answerer):
         return {**fields, self._question_key: self._question_parameter.parse_question(question.text)}
 
     async def _extract_answer(self, run: GraphRun, state: Any, question: Question) -> Answer:
-        results.raise_if_interrupted(state, question)
+        if values := graph_state.get_interrupts(state):
+            raise results.interrupted_error(values, question)
         if self._has_breakpoints:
             results.raise_if_at_breakpoint(await run.graph.aget_state(run.config))
         return results.answer_from_state(state, question, self._answer_key, field_keys=self._answer_fields)

@@ -68,13 +68,6 @@ def bad_reply_problem(error: Exception, values: Sequence[Any]) -> BadQuestion | 
     return problem
 
 
-def raise_if_interrupted(state: Any, question: Question) -> None:
-    """Raise Interrupted if the state contains interrupts: with their value, or a list of several values."""
-    values = graph_state.get_interrupts(state)
-    if values:
-        raise _interrupted_error(values, question)
-
-
 def raise_if_at_breakpoint(snapshot: Any) -> None:
     """Raise Interrupted if the graph stopped at a breakpoint that it was compiled with."""
     if snapshot.next:
@@ -96,7 +89,7 @@ def raise_graph_problem(error: BaseException, question: Question) -> None:
     if "GraphInterrupt" in names:
         interrupts = error.args[0] if error.args and isinstance(error.args[0], list | tuple) else error.args
         values = [graph_state.get_field(interrupt, "value", interrupt) for interrupt in interrupts]
-        raise _interrupted_error(values, question) from None
+        raise interrupted_error(values, question) from None
     raise_as_problem(error)
 
 
@@ -114,7 +107,8 @@ def _encode_hook(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def _interrupted_error(values: list[Any], question: Question) -> Interrupted:
+def interrupted_error(values: Sequence[Any], question: Question) -> Interrupted:
+    """Return the error for the interrupts of a run; it contains their value, or a list of several values."""
     hint = (
         "Send the reply as a question in the same thread."
         if question.thread_id is not None
