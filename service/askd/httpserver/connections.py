@@ -5,7 +5,6 @@ performs no I/O: a connection is any object that implements `ManagedConnection`,
 are injected. It is not thread-safe, except for `statistics`.
 """
 
-import asyncio
 import enum
 import random
 import time
@@ -25,8 +24,6 @@ MAX_AGE_JITTER: Final = 0.1
 """Relative jitter of the maximum age, so that connections opened together are not all closed together."""
 SWEEP_BATCH_SIZE: Final = 5000
 """Connections checked per sweep. Limits a sweep to a few milliseconds; the next sweep continues with the rest."""
-SWEEP_INTERVAL: Final = 0.25
-"""Seconds between two sweeps. A connection may be closed this much too late."""
 SMALL_REQUEST: Final = 4096
 """Bytes up to which a request does not count: refusing it would free little."""
 IDLE_SCAN_INTERVAL: Final = 0.05
@@ -336,36 +333,3 @@ class ConnectionManager:
         self._evicted[connection] = reason
         connection.close_with_reason(reason)
         return True
-
-
-class PeriodicSweep:
-    """Calls `callback` every `SWEEP_INTERVAL` seconds between `start` and `stop`."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-        self._loop = loop
-        self._callback = callback
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        """Schedule the first call."""
-        self._timer = self._loop.call_later(SWEEP_INTERVAL, self._tick)
-
-    def stop(self) -> None:
-        """Cancel all further calls."""
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-
-    def _tick(self) -> None:
-        """Run the callback two loop iterations later.
-
-        After a stall of the loop, requests may be waiting unread in the sockets, and a loop may run due timers before
-        it polls its sockets. After two iterations they have been read, so that active clients are not timed out.
-        """
-        self.start()
-        self._loop.call_soon(self._loop.call_soon, self._run)
-
-    def _run(self) -> None:
-        # `stop` may have been called since `_tick`.
-        if self._timer:
-            self._callback()

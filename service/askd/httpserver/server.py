@@ -10,7 +10,7 @@ from aiohttp import web
 
 from askd.errors import Problem
 from askd.httpserver.acceptor import Acceptor, total_queue_length
-from askd.httpserver.connections import CloseReason, ConnectionManager, PeriodicSweep
+from askd.httpserver.connections import CloseReason, ConnectionManager
 from askd.httpserver.deferred_writes import DeferredWrites
 from askd.httpserver.protocol import HttpConnection
 from askd.httpserver.request_parser import DEFAULT_MAX_HEAD_SIZE, HeadCache, RequestHead
@@ -19,6 +19,8 @@ KEEPALIVE_DISABLED: Final = 86_400.0 * 365
 """Keep-alive time-out of aiohttp in seconds. The sweep closes idle connections; aiohttp does not see most requests."""
 MAX_PENDING_EVICTIONS: Final = 32
 """Evicted connections that are not closed yet with which accepting waits, so that their descriptors are free first."""
+SWEEP_INTERVAL: Final = 0.25
+"""Seconds between two sweeps. A connection may be closed this much too late."""
 HALF_CLOSE_WINDOW: Final = 0.1
 """Seconds after a request in which the end of the client's input does not mean that the client has left."""
 
@@ -101,10 +103,9 @@ class HttpServer:
 
     async def start(self) -> None:
         """Start the app."""
-        loop = asyncio.get_running_loop()
-        self.deferred_writes = DeferredWrites(loop)
-        self._periodic_sweep = PeriodicSweep(loop, self.sweep)
-        self._periodic_sweep.start()
+        self._loop = asyncio.get_running_loop()
+        self.deferred_writes = DeferredWrites(self._loop)
+        self._sweep_timer = self._loop.call_later(SWEEP_INTERVAL, self._schedule_sweep)
         await self._runner.setup()
 
     def listen(
@@ -151,6 +152,15 @@ class HttpServer:
         """How often a listener has paused because descriptors or memory had run out. Safe to call from any thread."""
         return sum(acceptor.pauses for acceptor in self._acceptors)
 
+    def _schedule_sweep(self) -> None:
+        """Sweep two loop iterations later, and again after the interval.
+
+        After a stall of the loop, requests may be waiting unread in the sockets, and a loop may run due timers before
+        it polls its sockets. After two iterations they have been read, so that active clients are not timed out.
+        """
+        self._sweep_timer = self._loop.call_later(SWEEP_INTERVAL, self._schedule_sweep)
+        self._loop.call_soon(self._loop.call_soon, self.sweep)
+
     def sweep(self) -> None:
         """Close the connections that have exceeded a limit."""
         for callback in self._on_sweep:
@@ -177,7 +187,7 @@ class HttpServer:
             if isinstance(connection, HttpConnection) and not connection.is_busy:
                 connection.close()
         await self._runner.cleanup()
-        self._periodic_sweep.stop()
+        self._sweep_timer.cancel()
         for connection in self.connections.all():
             connection.close_with_reason(CloseReason.DRAIN)
         await asyncio.sleep(0)  # lets the event loop close the transports
