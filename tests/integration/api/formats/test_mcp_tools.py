@@ -291,10 +291,10 @@ async def test_parent_of_the_trace_is_in_the_body(aiohttp_client: Any) -> None:
 
 async def test_each_answerer_is_a_tool_and_a_model(serve: ServeApp, tmp_path: Path, aiohttp_client: Any) -> None:
     """Several answerers are several tools and models, the default one first; names that become equal get a number."""
-    (tmp_path / "main.py").write_text(
+    (tmp_path / "two_tools.py").write_text(
         "def one(text): return 'one'\ndef two(text): return 'two'\n__all__ = ['one', 'two']\n"
     )
-    app = create_app(Settings.load({"answerer": f"{tmp_path}/main.py:*"}, {}))
+    app = create_app(Settings.load({"answerer": f"{tmp_path}/two_tools.py:*"}, {}))
     client = await aiohttp_client(AskdTestServer(app))
     await app[LOAD_TASK]
     _, body, _ = await post(client, request_body("tools/list"))
