@@ -125,6 +125,8 @@ async def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
     await setup.exit_code
+    # A worker that ended later would signal this process while the event loop is closing.
+    await setup.wait_until(lambda: not setup.supervisor._workers)
     setup.close()
     os.close(fifo)
 
