@@ -50,7 +50,7 @@ def test_references_resolve() -> None:
         assert target
 
 
-@hypothesis_settings(max_examples=20, deadline=None)
+@hypothesis_settings(max_examples=20)
 @given(name=st.text(min_size=1).filter(lambda text: "/" not in text and "~" not in text))
 def test_any_definition_name(name: str) -> None:
     """A definition gets a component name that OpenAPI allows."""

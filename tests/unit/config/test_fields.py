@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askd.config import fields
@@ -102,14 +102,12 @@ def test_boolean_rejects(text: str) -> None:
         fields.boolean(text)
 
 
-@settings(deadline=None)  # a busy machine would exceed any deadline
 @given(st.integers(0, 10**7))
 def test_plain_numbers_are_seconds_and_bytes(number: int) -> None:
     """Numbers without a unit are seconds or bytes, exactly."""
     assert fields.duration()(str(number)) == fields.size()(str(number)) == number
 
 
-@settings(deadline=None)  # a busy machine would exceed any deadline
 @given(st.text())
 @pytest.mark.parametrize(
     "read", [fields.duration(), fields.size(), fields.integer(0, 9), fields.boolean, fields.choice("a")]

@@ -3,7 +3,6 @@
 import dataclasses
 import re
 
-import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -191,7 +190,6 @@ def test_port_of_the_manifest_is_used() -> None:
     assert Settings.load({}, INJECTED | {"ASKD_PORT": "8080", "ASKD_OPS_PORT": "9090"}).port == 8080
 
 
-@hypothesis.settings(deadline=None)  # a busy machine would exceed any deadline
 @given(st.from_regex(r"[A-Z][A-Z0-9_]{0,20}", fullmatch=True), st.integers(1, 65535))
 def test_service_links_of_any_askd_service_are_ignored(service: str, port: int) -> None:
     """The seven variables of a Service called askd-<anything> cause no warning."""
@@ -237,7 +235,6 @@ def test_secrets_are_hidden() -> None:
     assert str(caught.value).startswith("--pin=***")
 
 
-@hypothesis.settings(deadline=None)  # a busy machine would exceed any deadline
 @given(st.dictionaries(st.sampled_from([field.name for field in FIELDS]), st.text(max_size=30)))
 def test_any_text_loads_or_is_reported(flags: dict[str, str]) -> None:
     """For any option values, loading succeeds or raises one line with a hint for each error."""

@@ -128,7 +128,7 @@ class CacheModel(RuleBasedStateMachine):
         self.evicted += self.clock.now - stored_at < lifetime
 
 
-CacheModel.TestCase.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
+CacheModel.TestCase.settings = settings(max_examples=80, stateful_step_count=60)
 TestCacheModel = CacheModel.TestCase
 
 

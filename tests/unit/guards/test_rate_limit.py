@@ -24,7 +24,7 @@ def make_limiter(
     return LocalRateLimiter(Rate(requests, seconds), burst, max_clients=max_clients, clock=clock), clock
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(RATES, BURSTS, INTERVALS)
 def test_no_window_exceeds_burst_and_rate(rate: Rate, burst: int | None, intervals: list[float]) -> None:
     """Between any two requests, no more are allowed than the burst and the rate for that time."""
@@ -41,7 +41,7 @@ def test_no_window_exceeds_burst_and_rate(rate: Rate, burst: int | None, interva
             assert last - first + 1 <= limit + 1e-3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(RATES, BURSTS, st.lists(st.floats(1, 5), min_size=1, max_size=120), st.integers(0, 3))
 def test_client_within_its_rate_is_never_rejected(
     rate: Rate, burst: int | None, intervals: list[float], other_clients: int
@@ -56,7 +56,7 @@ def test_client_within_its_rate_is_never_rejected(
         assert limiter.try_acquire("a").allowed
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(RATES, st.integers(1, 50), st.integers(1, 5))
 def test_reported_values_hold(rate: Rate, burst: int, requests: int) -> None:
     """`remaining` requests are allowed and no more; after `retry_after` one is, after `reset` a whole burst."""
@@ -124,7 +124,7 @@ def test_idle_clients_are_removed_by_requests_of_another() -> None:
     assert limiter.statistics().clients == 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 4), st.lists(st.tuples(st.integers(0, 11), st.floats(0, 0.5)), min_size=1, max_size=300))
 def test_eviction_does_not_raise_the_limit(burst: int, requests: list[tuple[int, float]]) -> None:
     """With more clients than the table holds, each is allowed no more than with an unbounded table."""

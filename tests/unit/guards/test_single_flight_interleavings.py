@@ -170,5 +170,5 @@ class Interleavings(RuleBasedStateMachine):
         self.loop.close_checked()
 
 
-Interleavings.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+Interleavings.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
 TestInterleavings = Interleavings.TestCase

@@ -43,7 +43,7 @@ def test_text_without_a_certificate_is_rejected(text: str) -> None:
         read_validity(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(truncated=st.integers(0, 200), flipped=st.integers(0, 150), bits=st.integers(0, 255))
 def test_damaged_certificate_raises_value_error(truncated: int, flipped: int, bits: int) -> None:
     """Whatever bytes are changed, the validity is read or a ValueError reports the damage."""

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askd.httpserver import port_owner
@@ -92,7 +92,6 @@ def test_real_proc_finds_this_process() -> None:
     assert str(owner).endswith(f"(pid {os.getpid()})")
 
 
-@settings(deadline=None)  # a busy machine may be slow
 @given(st.ip_addresses())
 def test_addresses_are_parsed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     """Any address that the kernel prints is parsed; an IPv4-mapped one becomes IPv4."""

@@ -4,7 +4,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askd.answerers.book.formats import Entry, FormatReader, json_file, markdown_file, table_file, yaml_file
@@ -46,7 +46,6 @@ TEXT = st.one_of(
 ENTRY = st.fixed_dictionaries({"ask": st.one_of(TEXT, st.lists(TEXT, max_size=3)), "answer": TEXT})
 
 
-@settings(deadline=None)
 @given(st.lists(ENTRY, max_size=20), st.sampled_from([None, 1]), st.integers(1, 200))
 def test_json_slices_yield_all_entries(book: list[object], indent: int | None, size: int) -> None:
     """Any slice size yields the same entries, even if strings look like the end of an entry."""
@@ -157,7 +156,6 @@ JSON_VALUE = st.recursive(
 SHAPED_ENTRY = st.fixed_dictionaries({"question": TEXT, "answer": TEXT, "id": JSON_VALUE})
 
 
-@settings(deadline=None)
 @given(st.lists(SHAPED_ENTRY, min_size=1, max_size=20), st.integers(1, 200))
 def test_json_slices_of_other_shapes(book: list[dict[str, str]], size: int) -> None:
     """Entries with other keys and extra fields are also independent of the size of the slices."""

@@ -208,7 +208,7 @@ def test_closed_loop() -> None:
     assert (job.result, job.error) == (0, None)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(["run", "cancel", "release"]), st.integers(0, 9)), max_size=40))
 def test_any_interleaving(steps: list[tuple[str, int]]) -> None:
     """In any order of steps the number of threads is limited, no call is lost, and all counts end at 0."""
