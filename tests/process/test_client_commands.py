@@ -1,6 +1,7 @@
 """`askd ask` and `askd explain` as processes: over TLS, with errors of the server, and on a terminal."""
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -53,6 +54,7 @@ class DelayingProxy:
     def __init__(self, port: int, before_first: Callable[[], Awaitable[object]]) -> None:
         self._port = port
         self._before_first = before_first
+        self._forwarding: set[asyncio.Task[None] | None] = set()
         self.delays: list[float] = []
         """Seconds of delay, one for each connection."""
 
@@ -63,8 +65,10 @@ class DelayingProxy:
     async def __aexit__(self, *_error: object) -> None:
         self._server.close()
         await self._server.wait_closed()
+        await asyncio.gather(*filter(None, self._forwarding))  # Python 3.11 does not wait for them
 
     async def _forward(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        self._forwarding.add(asyncio.current_task())
         server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
         to_server.write(await client.read(1 << 16))
         started = time.monotonic()
@@ -74,8 +78,9 @@ class DelayingProxy:
 
     @staticmethod
     async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 16):
-            writer.write(data)
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
         writer.close()
 
 
