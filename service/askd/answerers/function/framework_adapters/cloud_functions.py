@@ -6,13 +6,14 @@ are the query, the body and the keys of the event, so that the function finds th
 """
 
 import base64
+import functools
 import inspect
 import json
 import sys
 import types
 from collections.abc import Callable, Mapping
 from inspect import Parameter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from askd.answerers.function.framework_adapters.adapted_function import (
     AdaptedFunction,
@@ -47,6 +48,8 @@ _REQUEST_ATTRIBUTES: Final = frozenset(
 )
 """Attributes by which a function shows that its parameter is a request rather than text."""
 _UNTYPED: Final = (Parameter.empty, Any, dict, "dict", "Dict", "dict[str, Any]", "Dict[str, Any]", dict[str, Any])
+_Call: TypeAlias = Callable[[Any, dict[str, Any], Question], Any]
+"""Calls a function with the parameters of a question, in the way of its framework."""
 
 
 class Event(dict[str, Any]):
@@ -54,7 +57,7 @@ class Event(dict[str, Any]):
 
     def __init__(self, parameters: Mapping[str, Any], question: Question) -> None:
         self.body = question.text.encode()
-        self.query = {name: _query_text(value) for name, value in parameters.items()}
+        self.query = _query(parameters)
         self.headers = {name.lower(): value for name, value in question.headers.items()}
         self.method, self.path = _method(question), "/ask"
         http = {"method": self.method, "path": self.path, "sourceIp": question.client}
@@ -76,11 +79,17 @@ class Event(dict[str, Any]):
         )
 
 
+class Context(dict[str, Any]):
+    """The context of a Knative function: a mapping whose items are also attributes, or None if they are missing."""
+
+    __getattr__ = dict.get
+
+
 class Request:
     """A request with the attributes of Flask's and Azure's, for functions that do not import Flask."""
 
     def __init__(self, parameters: Mapping[str, Any], question: Question) -> None:
-        self.args = self.params = self.values = {name: _query_text(value) for name, value in parameters.items()}
+        self.args = self.params = self.values = _query(parameters)
         self.form: dict[str, str] = {}
         self.json = dict(parameters)
         self.data = json.dumps(parameters).encode()
@@ -102,13 +111,18 @@ class Request:
         return self.data
 
 
+def _headers_without_content(question: Question) -> dict[str, str]:
+    return {name: text for name, text in question.headers.items() if not name.lower().startswith("content-")}
+
+
 def _method(question: Question) -> str:
     """Return the method of the request: only those with a body have a content type."""
     return "POST" if "Content-Type" in question.headers else "GET"
 
 
-def _query_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _query(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters as text, as in a query or a form."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
 
 
 def adapt_to_function(value: object) -> AdaptedFunction | None:
@@ -123,12 +137,11 @@ def adapt_to_function(value: object) -> AdaptedFunction | None:
     if _is_event_handler(value, first, with_context=with_context):
         return _adapt_event_handler(value, with_context=with_context)
     if not rest and _takes_request(value, first):
-        adapted = _call_with_flask if "flask" in sys.modules else _call_with_request
-        return _adapt_handler(
-            value, adapted, f"a function of an HTTP request: `{first.name}` has the parameters as JSON and query"
-        )
+        note = f"a function of an HTTP request: `{first.name}` has the parameters as JSON and query"
+        return _adapt_handler(value, _request_call(value), note)
     if not rest and first.name == "context" and "request" in _attribute_names(value):
-        return _adapt_handler(value, _call_with_context, "a Knative function: `context.request` has the parameters")
+        call = functools.partial(_call_with_context, _request_call(value))
+        return _adapt_handler(value, call, "a Knative function: `context.request` has the parameters")
     return None
 
 
@@ -139,6 +152,12 @@ def _is_event_handler(value: Any, first: Parameter, *, with_context: bool) -> bo
         return False
     is_openwhisk = getattr(value, "__name__", "") == "main" or "get" in _attribute_names(value)
     return first.name in _EVENT_NAMES or (first.name in _OPENWHISK_NAMES and is_openwhisk)
+
+
+def _request_call(value: object) -> _Call:
+    """Return the call with a request of Flask if the code has imported it; Flask does not await coroutines."""
+    use_flask = "flask" in sys.modules and not inspect.iscoroutinefunction(value)
+    return _call_with_flask if use_flask else _call_with_request
 
 
 def _takes_request(value: object, first: Parameter) -> bool:
@@ -186,7 +205,7 @@ def _create_context(function: Any, question: Question) -> Any:
     )
 
 
-def _adapt_handler(value: Any, adapted: Callable[[Any, dict[str, Any], Question], Any], note: str) -> AdaptedFunction:
+def _adapt_handler(value: Any, adapted: _Call, note: str) -> AdaptedFunction:
     parameters = [
         Parameter("event", Parameter.POSITIONAL_OR_KEYWORD, annotation=dict),
         Parameter("question", Parameter.KEYWORD_ONLY, annotation=Question),
@@ -209,18 +228,20 @@ def _call_with_request(function: Any, parameters: dict[str, Any], question: Ques
     return function(Request(parameters, question))
 
 
-def _call_with_context(function: Any, parameters: dict[str, Any], question: Question) -> Any:
-    return function(types.SimpleNamespace(request=Request(parameters, question), cloud_event=None))
+def _call_with_context(call: _Call, function: Any, parameters: dict[str, Any], question: Question) -> Any:
+    return call(lambda request: function(Context(request=request)), parameters, question)
 
 
 def _call_with_flask(function: Any, parameters: dict[str, Any], question: Question) -> Any:
     """Call the function in a request context of Flask, because it may use `jsonify`, `abort` or `flask.request`."""
     import flask  # noqa: PLC0415 the user's code has imported it
 
-    query = {name: _query_text(value) for name, value in parameters.items()}
-    headers = {name: text for name, text in question.headers.items() if not name.lower().startswith("content-")}
     with flask.Flask("askd").test_request_context(
-        "/ask", method=_method(question), query_string=query, json=parameters, headers=headers
+        "/ask",
+        method=_method(question),
+        query_string=_query(parameters),
+        json=parameters,
+        headers=_headers_without_content(question),
     ) as context:
         result = function(context.request)
         return result if result is None else context.app.make_response(result)

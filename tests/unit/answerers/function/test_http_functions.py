@@ -1,0 +1,87 @@
+"""Functions of an HTTP request get the request of Flask; a small fake stands for it.
+
+The fake of Flask has the requests and responses of Werkzeug, as Flask has.
+"""
+
+import sys
+import types
+
+import pytest
+
+from askd.answerers.function import FunctionAnswerer
+from askd.models import Answer, Question
+from tests.support.user_function_fixtures import LoadFunction
+
+FRAMEWORKS = {
+    "flask": """
+import contextlib
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request, Response
+app = None
+class Flask:
+    def __init__(self, name):
+        self.app = self
+    @contextlib.contextmanager
+    def test_request_context(self, path, **options):
+        global app
+        app, self.request = self, Request(EnvironBuilder(path, **options).get_environ())
+        yield self
+        app = None
+    def make_response(self, result):
+        if isinstance(result, Response):
+            return result
+        body, *rest = result if isinstance(result, tuple) else (result,)
+        names = ["headers"] if rest and isinstance(rest[0], dict) else ["status", "headers"]
+        return Response(body, **dict(zip(names, rest)))
+def make_response(result):
+    return app.make_response(result)
+""",
+}
+
+
+@pytest.fixture(autouse=True)
+def frameworks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install a small fake of Flask."""
+    for name in FRAMEWORKS:
+        module = types.ModuleType(name)
+        module.__path__ = []
+        monkeypatch.setitem(sys.modules, name, module)
+        parent, _, child = name.rpartition(".")
+        if parent in sys.modules:
+            monkeypatch.setattr(sys.modules[parent], child, module, raising=False)
+    for name, source in FRAMEWORKS.items():
+        exec(source, vars(sys.modules[name]))
+
+
+def create_question(function: FunctionAnswerer, headers: dict[str, str] | None = None) -> Question:
+    parameters = function.parse_parameters({"name": "Ada"}, from_strings=False)
+    return Question(text="hi", parameters=parameters, headers=headers or {})
+
+
+async def ask(function: FunctionAnswerer, headers: dict[str, str] | None = None) -> Answer:
+    """Return the answer to a question with the parameter `name`."""
+    return await function.answer(create_question(function, headers))
+
+
+@pytest.mark.parametrize("with_flask", [True, False], ids=["Flask", "no Flask"])
+async def test_knative_context(load: LoadFunction, monkeypatch: pytest.MonkeyPatch, *, with_flask: bool) -> None:
+    """The context of a Knative function is a mapping whose items are attributes; it has the request of Flask."""
+    if not with_flask:
+        monkeypatch.delitem(sys.modules, "flask")
+    function = await load(
+        """
+        def answer(context):
+            assert list(context.keys()) == ["request"] and context["request"] is context.request
+            assert context.cloud_event is None
+            return f"{context.request.args['name']} {type(context.request).__module__}", 200
+        """
+    )
+    name, module = (await ask(function)).text.split()
+    assert (name, module.partition(".")[0]) == ("Ada", "werkzeug" if with_flask else "askd")
+
+
+@pytest.mark.parametrize("parameter", ["request", "context"])
+async def test_async_function_beside_flask(load: LoadFunction, parameter: str) -> None:
+    """An async function gets a plain request, because Flask does not await it."""
+    request = "context.request" if parameter == "context" else parameter
+    assert await ask(await load(f"async def answer({parameter}): return {request}.args['name']")) == Answer("Ada")
