@@ -53,6 +53,10 @@ def frameworks(monkeypatch: pytest.MonkeyPatch) -> None:
         exec(source, vars(sys.modules[name]))
 
 
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+JSON = {"Content-Type": "application/json"}
+
+
 def create_question(function: FunctionAnswerer, headers: dict[str, str] | None = None) -> Question:
     parameters = function.parse_parameters({"name": "Ada"}, from_strings=False)
     return Question(text="hi", parameters=parameters, headers=headers or {})
@@ -61,6 +65,49 @@ def create_question(function: FunctionAnswerer, headers: dict[str, str] | None =
 async def ask(function: FunctionAnswerer, headers: dict[str, str] | None = None) -> Answer:
     """Return the answer to a question with the parameter `name`."""
     return await function.answer(create_question(function, headers))
+
+
+@pytest.mark.parametrize(
+    ("headers", "content_type", "is_json"),
+    [
+        ({}, "application/json", True),
+        (JSON, "application/json", True),
+        ({"Content-Type": "Application/x-www-form-urlencoded; charset=utf-8"}, FORM["Content-Type"], False),
+    ],
+    ids=["GET", "JSON", "form"],
+)
+@pytest.mark.parametrize("with_flask", [True, False], ids=["Flask", "no Flask"])
+async def test_form(
+    load: LoadFunction,
+    monkeypatch: pytest.MonkeyPatch,
+    headers: dict[str, str],
+    content_type: str,
+    *,
+    is_json: bool,
+    with_flask: bool,
+) -> None:
+    """The parameters are a form and JSON in every request; a form keeps its content type."""
+    if not with_flask:
+        monkeypatch.delitem(sys.modules, "flask")
+    function = await load(
+        """
+        import json
+        def answer(request):
+            return json.dumps({
+                "places": [request.form.get("name"), request.args["name"], request.values["name"]],
+                "json": [request.get_json(silent=True), request.json],
+                "data": [request.get_data(as_text=True), request.data.decode()],
+                "type": [request.mimetype, request.is_json],
+            })
+        """
+    )
+    values = {"name": "Ada"}
+    assert (await ask(function, headers)).value == {
+        "places": ["Ada"] * 3,
+        "json": [values] * 2,
+        "data": ['{"name": "Ada"}'] * 2,
+        "type": [content_type, is_json],
+    }
 
 
 @pytest.mark.parametrize("with_flask", [True, False], ids=["Flask", "no Flask"])
@@ -73,7 +120,7 @@ async def test_knative_context(load: LoadFunction, monkeypatch: pytest.MonkeyPat
         def answer(context):
             assert list(context.keys()) == ["request"] and context["request"] is context.request
             assert context.cloud_event is None
-            return f"{context.request.args['name']} {type(context.request).__module__}", 200
+            return f"{context.request.form['name']} {type(context.request).__module__}", 200
         """
     )
     name, module = (await ask(function)).text.split()

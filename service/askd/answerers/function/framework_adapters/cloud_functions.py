@@ -47,6 +47,7 @@ _REQUEST_ATTRIBUTES: Final = frozenset(
     }
 )
 """Attributes by which a function shows that its parameter is a request rather than text."""
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _UNTYPED: Final = (Parameter.empty, Any, dict, "dict", "Dict", "dict[str, Any]", "Dict[str, Any]", dict[str, Any])
 _Call: TypeAlias = Callable[[Any, dict[str, Any], Question], Any]
 """Calls a function with the parameters of a question, in the way of its framework."""
@@ -89,14 +90,14 @@ class Request:
     """A request with the attributes of Flask's and Azure's, for functions that do not import Flask."""
 
     def __init__(self, parameters: Mapping[str, Any], question: Question) -> None:
-        self.args = self.params = self.values = _query(parameters)
-        self.form: dict[str, str] = {}
+        self.args = self.form = self.params = self.values = _query(parameters)
         self.json = dict(parameters)
         self.data = json.dumps(parameters).encode()
         self.headers = question.headers
         self.method, self.path, self.url = _method(question), "/ask", "/ask"
-        self.content_type = self.mimetype = "application/json"
-        self.is_json = True
+        self.content_type = _content_type(question)
+        self.mimetype = self.content_type.partition(";")[0].lower()
+        self.is_json = self.mimetype == "application/json"
 
     def get_json(self, **_: Any) -> dict[str, Any]:
         """Return the parameters."""
@@ -118,6 +119,12 @@ def _headers_without_content(question: Question) -> dict[str, str]:
 def _method(question: Question) -> str:
     """Return the method of the request: only those with a body have a content type."""
     return "POST" if "Content-Type" in question.headers else "GET"
+
+
+def _content_type(question: Question) -> str:
+    """Return the content type of a form, and JSON's for all other requests."""
+    content_type = question.headers.get("Content-Type", "")
+    return content_type if content_type.lower().startswith(_FORM_TYPE) else "application/json"
 
 
 def _query(parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -240,10 +247,16 @@ def _call_with_flask(function: Any, parameters: dict[str, Any], question: Questi
         "/ask",
         method=_method(question),
         query_string=_query(parameters),
-        json=parameters,
+        data=json.dumps(parameters),
+        content_type=_content_type(question),
         headers=_headers_without_content(question),
     ) as context:
-        result = function(context.request)
+        # Set, not parsed: the parameters are a form and JSON at once, whatever the content type is.
+        request = context.request
+        request.form = request.values = request.parameter_storage_class(_query(parameters))
+        request.files = request.parameter_storage_class()
+        request.get_json = lambda *_, **__: parameters
+        result = function(request)
         return result if result is None else context.app.make_response(result)
 
 
