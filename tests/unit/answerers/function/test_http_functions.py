@@ -1,10 +1,11 @@
-"""Functions of an HTTP request get the request of Flask; a small fake stands for it.
+"""Functions of an HTTP request get the request of Flask; small fakes stand for the frameworks.
 
 The fake of Flask has the requests and responses of Werkzeug, as Flask has.
 """
 
 import sys
 import types
+from typing import Any
 
 import pytest
 
@@ -36,12 +37,25 @@ class Flask:
 def make_response(result):
     return app.make_response(result)
 """,
+    "functions_framework._function_registry": "REGISTRY_MAP = {}",
+    "functions_framework": """
+import functools
+from functions_framework._function_registry import REGISTRY_MAP
+def http(function, kind="http"):
+    REGISTRY_MAP[function.__name__] = kind
+    @functools.wraps(function)
+    def wrapper(*args):
+        return function(*args)
+    return wrapper
+def cloud_event(function):
+    return http(function, "cloudevent")
+""",
 }
 
 
 @pytest.fixture(autouse=True)
 def frameworks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install a small fake of Flask."""
+    """Install small fakes of Flask and functions-framework."""
     for name in FRAMEWORKS:
         module = types.ModuleType(name)
         module.__path__ = []
@@ -65,6 +79,43 @@ def create_question(function: FunctionAnswerer, headers: dict[str, str] | None =
 async def ask(function: FunctionAnswerer, headers: dict[str, str] | None = None) -> Answer:
     """Return the answer to a question with the parameter `name`."""
     return await function.answer(create_question(function, headers))
+
+
+DECORATED = {
+    "text": "return 'Ada'",
+    "tuple": "return 'Ada', 200, {'X-A': 'b'}",
+    "response": "return flask.Response('Ada')",
+    "response of the app": "return flask.make_response('Ada')",
+    "generator": "return (part for part in 'Ada')",
+    "generator and headers": "return (part for part in 'Ada'), {'X-A': 'b'}",
+    "request": "return message.args['name']",
+}
+
+
+@pytest.mark.parametrize("code", DECORATED.values(), ids=DECORATED.keys())
+@pytest.mark.parametrize(
+    "start",
+    ["@functions_framework.http\ndef answer(message)", "def answer(message: flask.Request)"],
+    ids=["decorator", "annotation"],
+)
+async def test_function_of_flask(load: LoadFunction, start: str, code: str) -> None:
+    """A decorated or annotated function is called in a request context, whatever its body uses."""
+    function = await load(f"import flask, functions_framework\n{start}: {code}")
+    assert await ask(function) == Answer("Ada")
+
+
+async def test_undecorated_function_with_a_registered_name(load: LoadFunction) -> None:
+    """A function gets text although another module has registered a function of that name."""
+    registry: Any = sys.modules["functions_framework._function_registry"]
+    registry.REGISTRY_MAP["answer"] = "http"
+    function = await load("def answer(text): return text.upper()")
+    assert await function.answer(Question(text="hi")) == Answer("HI")
+
+
+async def test_function_of_a_cloud_event(load: LoadFunction) -> None:
+    """A function of a CloudEvent is not a function of a request."""
+    function = await load("import functions_framework\n@functions_framework.cloud_event\ndef answer(text): return text")
+    assert function.notes() == []
 
 
 @pytest.mark.parametrize(

@@ -141,11 +141,11 @@ def adapt_to_function(value: object) -> AdaptedFunction | None:
     with_context = bool(rest) and rest[0].name.lstrip("_") in _CONTEXT_NAMES
     if rest and not with_context:
         return None
+    if not rest and (call := _find_request_call(value, first)):
+        note = f"a function of an HTTP request: `{first.name}` has the parameters as JSON and query"
+        return _adapt_handler(value, call, note)
     if _is_event_handler(value, first, with_context=with_context):
         return _adapt_event_handler(value, with_context=with_context)
-    if not rest and _takes_request(value, first):
-        note = f"a function of an HTTP request: `{first.name}` has the parameters as JSON and query"
-        return _adapt_handler(value, _request_call(value), note)
     if not rest and first.name == "context" and "request" in _attribute_names(value):
         call = functools.partial(_call_with_context, _request_call(value))
         return _adapt_handler(value, call, "a Knative function: `context.request` has the parameters")
@@ -159,6 +159,16 @@ def _is_event_handler(value: Any, first: Parameter, *, with_context: bool) -> bo
         return False
     is_openwhisk = getattr(value, "__name__", "") == "main" or "get" in _attribute_names(value)
     return first.name in _EVENT_NAMES or (first.name in _OPENWHISK_NAMES and is_openwhisk)
+
+
+def _find_request_call(value: object, first: Parameter) -> _Call | None:
+    """Return the way to call a function of a request, or None if it is not one."""
+    registry = sys.modules.get("functions_framework._function_registry")
+    name = getattr(value, "__name__", "")
+    # The registry has only names, also those of other modules' functions; but a decorated function has `__wrapped__`.
+    if registry and hasattr(value, "__wrapped__") and registry.REGISTRY_MAP.get(name) == "http":
+        return _request_call(value)
+    return _request_call(value) if _takes_request(value, first) else None
 
 
 def _request_call(value: object) -> _Call:
