@@ -1,4 +1,4 @@
-"""Functions of an HTTP request get the request of Flask; small fakes stand for the frameworks.
+"""Functions of an HTTP request get the request of Flask or Starlette; small fakes stand for the frameworks.
 
 The fake of Flask has the requests and responses of Werkzeug, as Flask has.
 """
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from askd.answerers.function import FunctionAnswerer
+from askd.errors import Refused
 from askd.models import Answer, Question
 from tests.support.user_function_fixtures import LoadFunction
 
@@ -37,7 +38,27 @@ class Flask:
 def make_response(result):
     return app.make_response(result)
 """,
-    "functions_framework._function_registry": "REGISTRY_MAP = {}",
+    "starlette": "",
+    "starlette.requests": """
+import json, urllib.parse
+class Request:
+    def __init__(self, scope, receive):
+        self.receive, self.method = receive, scope["method"]
+        self.query_params = dict(urllib.parse.parse_qsl(scope["query_string"].decode()))
+        self.headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+    async def json(self):
+        message = await self.receive()
+        return json.loads(message["body"])
+""",
+    "starlette.responses": """
+class PlainTextResponse:
+    def __init__(self, text, status_code=200):
+        self.body, self.status_code = text.encode(), status_code
+class StreamingResponse:
+    def __init__(self, parts, status_code=200):
+        self.body_iterator, self.status_code = parts, status_code
+""",
+    "functions_framework._function_registry": "REGISTRY_MAP, ASGI_FUNCTIONS = {}, set()",
     "functions_framework": """
 import functools
 from functions_framework._function_registry import REGISTRY_MAP
@@ -50,12 +71,23 @@ def http(function, kind="http"):
 def cloud_event(function):
     return http(function, "cloudevent")
 """,
+    "functions_framework.aio": """
+import functools
+from functions_framework._function_registry import ASGI_FUNCTIONS, REGISTRY_MAP
+def http(function):
+    REGISTRY_MAP[function.__name__] = "http"
+    ASGI_FUNCTIONS.add(function.__name__)
+    @functools.wraps(function)
+    async def wrapper(*args):
+        return await function(*args)
+    return wrapper
+""",
 }
 
 
 @pytest.fixture(autouse=True)
 def frameworks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install small fakes of Flask and functions-framework."""
+    """Install small fakes of Flask, Starlette and functions-framework."""
     for name in FRAMEWORKS:
         module = types.ModuleType(name)
         module.__path__ = []
@@ -180,6 +212,43 @@ async def test_knative_context(load: LoadFunction, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("parameter", ["request", "context"])
 async def test_async_function_beside_flask(load: LoadFunction, parameter: str) -> None:
-    """An async function gets a plain request, because Flask does not await it."""
+    """An async function without the decorator of `aio` gets a plain request, because Flask does not await it."""
     request = "context.request" if parameter == "context" else parameter
     assert await ask(await load(f"async def answer({parameter}): return {request}.args['name']")) == Answer("Ada")
+
+
+ASYNC = {
+    "query": "return request.query_params['name']",
+    "JSON": "return (await request.json())['name'], 200",
+    "headers": "return 'Ada' if request.headers == {'content-type': 'application/json', 'x-a': '\\xff'} else ''",
+    "response": "return PlainTextResponse('Ada')",
+    "streaming response": "return StreamingResponse(parts(b'Ada'))",
+}
+ASYNC_START = """
+import functions_framework.aio
+from starlette.responses import PlainTextResponse, StreamingResponse
+async def parts(data):
+    for byte in data:
+        yield bytes([byte])
+@functions_framework.aio.http
+async def answer(request): """
+
+
+@pytest.mark.parametrize("code", ASYNC.values(), ids=ASYNC.keys())
+async def test_function_of_starlette(load: LoadFunction, code: str) -> None:
+    """A function decorated with `aio.http` gets a request of Starlette, although Flask is loaded too."""
+    assert await ask(await load(ASYNC_START + code), {**FORM, "X-A": "\udcff"}) == Answer("Ada")
+
+
+async def test_stream_of_starlette(load: LoadFunction) -> None:
+    """The parts of a StreamingResponse are deltas; a part may end within a character."""
+    function = await load(ASYNC_START + "return StreamingResponse(parts('aé'.encode()))")
+    assert [delta async for delta in function.stream(create_question(function))] == ["a", "é", Answer("aé")]
+
+
+@pytest.mark.parametrize("response", ["PlainTextResponse('no', 409)", "StreamingResponse(parts(b'no'), 409)"])
+async def test_error_status_of_starlette(load: LoadFunction, response: str) -> None:
+    """A 4xx of a response reaches the client."""
+    with pytest.raises(Refused) as caught:
+        await ask(await load(f"{ASYNC_START}return {response}"))
+    assert caught.value.status == 409

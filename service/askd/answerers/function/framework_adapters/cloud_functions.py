@@ -1,17 +1,19 @@
 """Functions of cloud platforms: event handlers and functions of an HTTP request.
 
 Event handlers, `(event, context)`, are those of AWS Lambda, OpenFaaS and OpenWhisk. Functions of a request are those of
-functions-framework, Knative and Azure, which use the request of Flask or one like it. The parameters of the question
-are the query, the body and the keys of the event, so that the function finds them where it looks.
+functions-framework, Knative and Azure, which use the request of Flask or Starlette, or one like it. The parameters of
+the question are the query, the body and the keys of the event, so that the function finds them where it looks.
 """
 
 import base64
+import codecs
 import functools
 import inspect
 import json
 import sys
 import types
-from collections.abc import Callable, Mapping
+import urllib.parse
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from inspect import Parameter
 from typing import Any, Final, TypeAlias
 
@@ -167,7 +169,7 @@ def _find_request_call(value: object, first: Parameter) -> _Call | None:
     name = getattr(value, "__name__", "")
     # The registry has only names, also those of other modules' functions; but a decorated function has `__wrapped__`.
     if registry and hasattr(value, "__wrapped__") and registry.REGISTRY_MAP.get(name) == "http":
-        return _request_call(value)
+        return _call_with_starlette if name in getattr(registry, "ASGI_FUNCTIONS", ()) else _request_call(value)
     return _request_call(value) if _takes_request(value, first) else None
 
 
@@ -270,6 +272,24 @@ def _call_with_flask(function: Any, parameters: dict[str, Any], question: Questi
         return result if result is None else context.app.make_response(result)
 
 
+def _call_with_starlette(function: Any, parameters: dict[str, Any], question: Question) -> Any:
+    from starlette.requests import Request as StarletteRequest  # noqa: PLC0415 functions_framework.aio has imported it
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": json.dumps(parameters).encode()}
+
+    headers = {**_headers_without_content(question), "content-type": "application/json"}
+    scope = {
+        "type": "http",
+        "method": _method(question),
+        "path": "/ask",
+        "query_string": urllib.parse.urlencode(_query(parameters)).encode(),
+        "headers": [(name.lower().encode(), text.encode(errors="surrogateescape")) for name, text in headers.items()],
+        "client": (question.client, 0),
+    }
+    return function(StarletteRequest(scope, receive))
+
+
 def _to_result(result: Any) -> Any:
     """Return the body of a response in any of the platforms' forms. Raises Refused for an error status."""
     status: Any = 200
@@ -280,6 +300,8 @@ def _to_result(result: Any) -> Any:
         body, status = result["body"], int(result.get("statusCode", result.get("status", 200)))
         if result.get("isBase64Encoded"):
             body = base64.b64decode(body)
+    elif hasattr(result, "body_iterator") and result.status_code < 400:
+        return _decode_parts(result.body_iterator)
     elif hasattr(result, "status_code"):
         get_body = getattr(result, "get_data", None) or getattr(result, "get_body", None)
         body, status = get_body() if get_body else getattr(result, "body", ""), result.status_code
@@ -296,6 +318,13 @@ _RESPONSE_KEYS: Final = frozenset(
     {"statusCode", "status", "body", "headers", "multiValueHeaders", "isBase64Encoded", "cookies"}
 )
 """Keys of API Gateway's response, and of the responses of OpenFaaS and OpenWhisk."""
+
+
+async def _decode_parts(parts: AsyncIterable[str | bytes]) -> AsyncIterator[str]:
+    """Yield the parts of a StreamingResponse as text; a character may begin in one part and end in the next."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    async for part in parts:
+        yield part if isinstance(part, str) else decoder.decode(part)
 
 
 def _decode_body(body: Any) -> Any:
