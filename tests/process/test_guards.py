@@ -78,7 +78,8 @@ async def test_identical_questions_share_one_call(start: StartAskd, tmp_path: Pa
     assert {response.text for response in responses} == {'{"answer":"late"}'}
     assert sum("collapsed" in response.headers["Cache-Status"] for response in responses) == 9
     cached = await process.get("/ask?q=x")
-    assert (cached.headers["Cache-Status"], cached.headers["Age"]) == ("askd; hit", "0")
+    assert cached.headers["Cache-Status"] == "askd; hit"
+    assert cached.headers["Age"].isdecimal()
     assert len(process.events("asked")) == 1
 
 
