@@ -91,7 +91,7 @@ def is_constrained(annotation: Any) -> bool:
 
 
 def parameter_type(annotation: Any, default: Any) -> Any:
-    """Return the type to validate against. Without an annotation that is the default's type, or any type.
+    """Return the type to validate against. Without an annotation that is the type of a default other than None, or any.
 
     Raises:
         TypeError: The type of the default is not one that a request can carry.
@@ -104,10 +104,8 @@ def parameter_type(annotation: Any, default: Any) -> Any:
 
 
 def _infer_type(default: Any) -> Any:
-    if default is inspect.Parameter.empty:
+    if default is inspect.Parameter.empty or default is None:
         return Any
-    if default is None:
-        return str | None
     if type(default) in _INFERRED_TYPES or isinstance(default, enum.Enum):
         return type(default)
     raise TypeError(type(default))

@@ -120,6 +120,24 @@ async def test_required(load: LoadFunction, ask: AskFunction) -> None:
     assert caught.value.extensions == {"parameter": "count"}
 
 
+async def test_default_none_without_annotation(load: LoadFunction) -> None:
+    """None says nothing about the type: JSON values are unchanged, and a text of a query stays a text."""
+    function = await load("def answer(text, x=None): return text")
+    for value in (1, 1.5, True, None, "1", [1], {"a": 1}):
+        assert function.parse_parameters({"x": value}, from_strings=False) == {"x": value}
+    assert function.parse_parameters({"x": ["1"]}, from_strings=True) == {"x": "1"}
+    assert function.parse_parameters({}, from_strings=False) == {"x": None}
+    (entry,) = function.contract.parameters
+    assert (entry.schema, entry.required) == ({"default": None}, False)
+
+
+async def test_parameters_of_a_library_function(load: LoadFunction) -> None:
+    """Parameters of `json.dumps` take the values that it takes."""
+    function = await load("from json import dumps as answer")
+    parameters = function.parse_parameters({"indent": 1, "separators": [",", "="]}, from_strings=False)
+    assert (parameters["indent"], parameters["separators"]) == (1, [",", "="])
+
+
 async def test_item_of_list(load: LoadFunction) -> None:
     """The error for an invalid list item has its index."""
     function = await load("def answer(text, n: list[int] = ()): return repr(n)")
