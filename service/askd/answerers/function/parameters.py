@@ -164,7 +164,7 @@ class ModelParameter:
 
     def _read_field(self, name: str, strings: list[str]) -> Any:
         if self.fields:
-            return _read_strings(strings, self.fields[name].schema)
+            return _read_strings(strings, self.fields[name].schema, path=f".{name}")
         return strings[0] if len(strings) == 1 else strings
 
 
@@ -222,18 +222,18 @@ def _unknown_parameter_message(name: str, known: Sequence[str]) -> str:
     return f"`{name[:_MAX_NAME_LENGTH]}` is not a parameter: {hint}"
 
 
-def _read_strings(strings: list[str], schema: Mapping[str, Any]) -> Any:
-    """Return the value that a query or a form has for a parameter. Raises InvalidValue."""
+def _read_strings(strings: list[str], schema: Mapping[str, Any], *, path: str = "") -> Any:
+    """Return the value that a query or a form has for a parameter, or for its field `path`. Raises InvalidValue."""
     if has_type(schema, "array") and not (len(strings) == 1 and strings[0].startswith("[")):
         return strings
     if len(strings) != 1:
-        raise InvalidValue([Fault("", f"is given {len(strings)} times: give it once")])
+        raise InvalidValue([Fault(path, f"is given {len(strings)} times: give it once")])
     text = strings[0]
     if text.startswith(("{", "[")) and (has_type(schema, "object") or has_type(schema, "array")):
         try:
             return msgspec.json.decode(text)
         except msgspec.DecodeError as error:
-            raise InvalidValue([Fault("", f"invalid JSON: {error}")]) from None
+            raise InvalidValue([Fault(path, f"invalid JSON: {error}")]) from None
     return text
 
 

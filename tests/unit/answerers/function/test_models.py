@@ -194,6 +194,22 @@ async def test_constraint_of_the_text(load: LoadFunction) -> None:
     assert errors(function, {"text": "abcd"})[0][0] == "text"
 
 
+async def test_repeated_field_of_a_query(load: LoadFunction) -> None:
+    """The error for a field that is sent several times names the field rather than the model."""
+    code = """
+        import dataclasses
+        @dataclasses.dataclass
+        class Order:
+            text: str
+            count: int = 1
+        def answer(order: Order): return order.text
+    """
+    with pytest.raises(BadQuestion) as caught:
+        (await load(code)).parse_parameters({"text": ["x"], "count": ["1", "2", "3"]}, from_strings=True)
+    assert caught.value.extensions == {"parameter": "count"}
+    assert caught.value.detail == "`count` is given 3 times: give it once."
+
+
 async def test_validator_of_the_model(load: LoadFunction) -> None:
     """A ValueError of the user's validator is a fault with its text."""
     code = """
