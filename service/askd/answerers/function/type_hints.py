@@ -6,7 +6,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import AsyncIterable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final, Union
 
 from askd.answerers.function.converters import create_converter, has_type
@@ -98,9 +98,31 @@ def parameter_type(annotation: Any, default: Any) -> Any:
     """
     if is_untyped(annotation):
         return _infer_type(default)
+    annotation = _supported_type(annotation)
     if default is not None:
         return annotation
     return annotation | None if isinstance(annotation, type) else Union[annotation, None]  # noqa: UP007 an annotation may be any object
+
+
+def _supported_type(annotation: Any) -> Any:
+    """Return a list type for an iterable, and a union without the members that a request cannot carry."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is Iterable or origin is Iterable:
+        return list[arguments[0]] if arguments else list  # type: ignore[valid-type] # the type is only known at run time
+    if origin is Annotated:
+        return Annotated[(_supported_type(arguments[0]), *annotation.__metadata__)]
+    if origin not in {Union, types.UnionType}:
+        return annotation
+    members = [member for member in map(_supported_type, arguments) if _is_supported(member)]
+    return Union[tuple(members)] if any(member is not types.NoneType for member in members) else annotation  # noqa: UP007 as above
+
+
+def _is_supported(annotation: Any) -> bool:
+    try:
+        create_converter(annotation)
+    except TypeError:
+        return False
+    return True
 
 
 def _infer_type(default: Any) -> Any:

@@ -257,6 +257,8 @@ async def test_annotation_missing_at_run_time(load: LoadFunction, ask: AskFuncti
 KEPT_DEFAULTS = {
     "no type": "x=object()",
     "own class": "x: Exception = None",
+    "own classes": "x: Exception | type | None = None",
+    "iterable of an own class": "x: 'typing.Iterable[Exception] | None' = None",
     "function": "x=len",
     "path": "x: pathlib.Path = pathlib.Path('/etc/passwd')",
     "missing at run time": "x: 'Nowhere' = 1",
@@ -266,11 +268,42 @@ KEPT_DEFAULTS = {
 @pytest.mark.parametrize("parameter", KEPT_DEFAULTS.values(), ids=KEPT_DEFAULTS.keys())
 async def test_parameter_keeps_its_default(load: LoadFunction, parameter: str) -> None:
     """An optional parameter that a request cannot set keeps its default, which is noted."""
-    function = await load(f"import pathlib\ndef answer(text, {parameter}): return text")
+    function = await load(f"import pathlib, typing\ndef answer(text, {parameter}): return text")
     assert function.contract.parameters == []
     assert function.notes() == ["`x` keeps its default: a request cannot carry its type"]
     with pytest.raises(BadQuestion, match="`x` is not a parameter"):
         function.parse_parameters({"x": ["1"]}, from_strings=True)
+
+
+SUPPORTED_MEMBERS = {
+    "own class or text": ("x: Locale | str | None = None", ["de"], "de"),
+    "own class or numbers": ("x: Locale | list[int] = Locale()", ["1", "2"], [1, 2]),
+    "quoted": ("x: 'Locale | int' = 1", ["2"], 2),
+    "annotated": ("x: Annotated[Locale | int, 'a number'] = 1", ["2"], 2),
+    "constraint": ("x: Locale | Annotated[int, pydantic.Field(gt=0)] | None = None", ["2"], 2),
+    "required": ("x: Locale | str", ["de"], "de"),
+    "iterable": ("x: Iterable[str] = ()", ["a", "b"], ["a", "b"]),
+    "iterable or None": ("x: Iterable[int] | None = None", ["1", "2"], [1, 2]),
+    "iterable without type": ("x: Iterable = ()", ["a"], ["a"]),
+    "typing": ("x: typing.Optional[typing.Iterable[str]] = None", ["a"], ["a"]),
+    "collection": ("x: Collection[str] | None = None", ["a", "b"], ["a", "b"]),
+}
+
+
+@pytest.mark.parametrize(("parameter", "strings", "value"), SUPPORTED_MEMBERS.values(), ids=SUPPORTED_MEMBERS.keys())
+async def test_supported_part_of_a_type(load: LoadFunction, parameter: str, strings: list[str], value: Any) -> None:
+    """A request sets an iterable as a list, and a union as one of the members that it can carry."""
+    code = f"""
+        import typing
+        import pydantic
+        from collections.abc import Collection, Iterable
+        from typing import Annotated
+        class Locale: ...
+        def answer(text, {parameter}): return text
+    """
+    function = await load(code)
+    assert function.parse_parameters({"x": strings}, from_strings=True) == {"x": value}
+    assert function.notes() == []
 
 
 async def test_parameter_named_q_gets_the_question(load: LoadFunction, ask: AskFunction) -> None:
