@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -10,7 +11,10 @@ from askd.answerers.user_code.hooks import HOOK_NAMES
 ANSWER_METHODS: Final = ("__call__", "answer", "predict")
 """Methods of an object that answer, in this order."""
 _FACTORY_PARAMETERS: Final = frozenset({"config", "runtime"})
-_NON_GRAPH_ANNOTATIONS: Final = frozenset({"str", "dict", "Question", "None"})
+_FACTORY_NAME: Final = re.compile(
+    r"(graph|agent|workflow|factory|make|create|build|get)|(make|create|build|get)_.*|.*_(graph|agent|workflow|factory)"
+)
+_NON_GRAPH_ANNOTATIONS: Final = frozenset({"str", "bytes", "int", "float", "bool", "list", "dict", "Question", "None"})
 """Annotations of `config` or of the return value that rule out a graph factory."""
 AcceptsQuestion = Callable[[object], bool]
 """Returns whether a question can be passed to a callable that is no class."""
@@ -73,9 +77,23 @@ def is_graph_factory(value: object) -> bool:
     )
 
 
+def is_unlikely_factory(name: str, value: object) -> bool:
+    """Return whether a function takes no argument, and neither its name nor its annotation promises a graph.
+
+    Such a function is only called if the user names it, because it may do anything, such as delete files.
+    """
+    try:
+        signature = inspect.signature(value)  # type: ignore[arg-type] # an object that is not callable is a TypeError
+    except Exception:  # also what proxies such as flask.request raise outside of a request
+        return False
+    if inspect.isclass(value) or signature.parameters or _FACTORY_NAME.fullmatch(name):
+        return False
+    return signature.return_annotation is signature.empty or _rules_out_graph(signature.return_annotation)
+
+
 def _rules_out_graph(annotation: Any) -> bool:
     name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    return name in _NON_GRAPH_ANNOTATIONS
+    return name.partition("[")[0] in _NON_GRAPH_ANNOTATIONS
 
 
 def is_chain(value: object) -> bool:

@@ -21,7 +21,12 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from askd.answerers.user_code import exceptions
-from askd.answerers.user_code.candidates import AcceptsQuestion, accepts_anything, find_candidates
+from askd.answerers.user_code.candidates import (
+    AcceptsQuestion,
+    accepts_anything,
+    find_candidates,
+    is_unlikely_factory,
+)
 from askd.errors import LoadError
 
 _RELATIVE_IMPORT: Final = re.compile(r"^[ \t]*from[ \t]+\.", re.MULTILINE)
@@ -83,9 +88,11 @@ class ModuleAnswerers(NamedTuple):
 def list_answerers(location: str, accepts_question: AcceptsQuestion = accepts_anything) -> ModuleAnswerers:
     """Import a file or module, and return the objects in it that can answer. Raises LoadError if there are none."""
     module = _import(location)
-    names = find_candidates(vars(module), module.__name__, accepts_question)
+    members = vars(module)
+    candidates = find_candidates(members, module.__name__, accepts_question)
+    names = [name for name in candidates if not is_unlikely_factory(name, members[name])]
     if not names:
-        raise LoadError(f"no function in {location} can answer: write `def answer(text: str) -> str`")
+        raise LoadError(_no_answerer_message(location, candidates))
     return ModuleAnswerers(names, _preferred_name(names, location))
 
 
@@ -187,6 +194,17 @@ def _module_import_error_message(error: BaseException, name: str) -> str:
         spec = importlib.util.find_spec(top)
     root = _source_root(top, Path(spec.origin)) if spec and spec.origin else Path.cwd()
     return exceptions.import_error_message(error, subject=name, root=root)
+
+
+def _no_answerer_message(location: str, functions: Sequence[str]) -> str:
+    """Return why no object can answer; `functions` take no argument."""
+    if functions:
+        name = functions[0]
+        return (
+            f"no function in {location} can answer: {name} takes no argument. Add one for the text, as in "
+            f"`def {name}(text: str) -> str`, or name {location}:{name} if it returns a graph"
+        )
+    return f"no function in {location} can answer: write `def answer(text: str) -> str`"
 
 
 def _choose_candidate(module: ModuleType, location: str, accepts_question: AcceptsQuestion) -> str:

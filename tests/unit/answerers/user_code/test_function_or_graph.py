@@ -1,5 +1,6 @@
 """UserCodeAnswerer: the import decides if the code is a function or a graph."""
 
+import re
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from askd.answerers.registry import create_answerer
+from askd.answerers.registry import create_answerer, create_answerers
 from askd.answerers.user_code.answerer import UserCodeAnswerer
 from askd.config import Settings
 from askd.errors import LoadError
@@ -118,12 +119,44 @@ async def test_settings_reach_the_graph(loaded: Any) -> None:
 
 
 async def test_a_function_without_a_parameter(folder: Path, loaded: Any) -> None:
-    """The error for a factory that returns no graph shows how to write a function."""
+    """The error for a named factory that returns no graph shows how to write a function."""
     (folder / "main.py").write_text("def answer(): return 'Hi'\n")
     with pytest.raises(
         LoadError, match=r"main.py:answer returned str.* or make it a function, `def answer\(text: str\) -> str`"
     ):
-        await loaded("main.py")
+        await loaded("main.py:answer")
+
+
+@pytest.mark.parametrize("result", ["", " -> None", " -> int", " -> 'list[str]'"])
+async def test_a_function_without_a_parameter_is_not_called(folder: Path, result: str) -> None:
+    """Without a name in the spec, a function that takes nothing is not called: it may do anything."""
+    (folder / "main.py").write_text(f"def cleanup(){result}: open('called', 'w')\n")
+    message = (
+        "no function in main.py can answer: cleanup takes no argument. Add one for the text, as in "
+        "`def cleanup(text: str) -> str`, or name main.py:cleanup if it returns a graph"
+    )
+    answerer = create_answerer(Settings(answerer="main.py"))
+    with pytest.raises(LoadError, match=re.escape(message)):
+        await answerer.load(lambda line: None)
+    await answerer.close()
+    with pytest.raises(LoadError, match="cleanup"):
+        await create_answerers(Settings(answerer="main.py:*")).answerers[""].load(lambda line: None)
+    assert not (folder / "called").exists()
+
+
+@pytest.mark.parametrize("name", ["graph", "create_it", "build_it", "get_it", "my_factory"])
+async def test_only_factory_in_a_file(folder: Path, loaded: Any, name: str) -> None:
+    """The only function in a file is called if its name says that it is a factory."""
+    (folder / "factory.py").write_text(
+        f"from shop import builder as _builder\ndef {name}(): return _builder.compile()\n"
+    )
+    assert (await loaded("factory.py")).kind == "graph"
+
+
+async def test_annotated_factory(folder: Path, loaded: Any) -> None:
+    """So is one with another name that is annotated to return an object."""
+    (folder / "factory.py").write_text("from shop import builder as _b\ndef shop() -> object: return _b.compile()\n")
+    assert (await loaded("factory.py")).kind == "graph"
 
 
 @pytest.mark.parametrize(
