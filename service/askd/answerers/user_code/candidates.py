@@ -16,6 +16,10 @@ _FACTORY_NAME: Final = re.compile(
 )
 _NON_GRAPH_ANNOTATIONS: Final = frozenset({"str", "bytes", "int", "float", "bool", "list", "dict", "Question", "None"})
 """Annotations of `config` or of the return value that rule out a graph factory."""
+_WEB_APPS: Final = frozenset(
+    {("flask", "Flask"), ("quart", "Quart"), ("starlette", "Starlette"), ("fastapi", "FastAPI")}
+)
+"""Package and name of the classes of web applications."""
 AcceptsQuestion = Callable[[object], bool]
 """Returns whether a question can be passed to a callable that is no class."""
 
@@ -89,6 +93,14 @@ def is_unlikely_factory(name: str, value: object) -> bool:
     if inspect.isclass(value) or signature.parameters or _FACTORY_NAME.fullmatch(name):
         return False
     return signature.return_annotation is signature.empty or _rules_out_graph(signature.return_annotation)
+
+
+def find_web_app(members: Mapping[str, Any]) -> str | None:
+    """Return the name of a web application of a known framework; None if there is none. Imports no framework."""
+    for name, value in members.items():
+        if any((str(base.__module__).partition(".")[0], base.__name__) in _WEB_APPS for base in type(value).__mro__):
+            return name
+    return None
 
 
 def _rules_out_graph(annotation: Any) -> bool:

@@ -15,7 +15,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -25,6 +25,7 @@ from askd.answerers.user_code.candidates import (
     AcceptsQuestion,
     accepts_anything,
     find_candidates,
+    find_web_app,
     is_unlikely_factory,
 )
 from askd.errors import LoadError
@@ -92,7 +93,7 @@ def list_answerers(location: str, accepts_question: AcceptsQuestion = accepts_an
     candidates = find_candidates(members, module.__name__, accepts_question)
     names = [name for name in candidates if not is_unlikely_factory(name, members[name])]
     if not names:
-        raise LoadError(_no_answerer_message(location, candidates))
+        raise LoadError(_no_answerer_message(members, location, candidates))
     return ModuleAnswerers(names, _preferred_name(names, location))
 
 
@@ -196,8 +197,10 @@ def _module_import_error_message(error: BaseException, name: str) -> str:
     return exceptions.import_error_message(error, subject=name, root=root)
 
 
-def _no_answerer_message(location: str, functions: Sequence[str]) -> str:
+def _no_answerer_message(members: Mapping[str, Any], location: str, functions: Sequence[str]) -> str:
     """Return why no object can answer; `functions` take no argument."""
+    if app := find_web_app(members):
+        return _web_app_message(location, app)
     if functions:
         name = functions[0]
         return (
@@ -207,12 +210,25 @@ def _no_answerer_message(location: str, functions: Sequence[str]) -> str:
     return f"no function in {location} can answer: write `def answer(text: str) -> str`"
 
 
+def _web_app_message(location: str, app: str) -> str:
+    return (
+        f"{location} is a web application, `{app}`, which an ASGI or WSGI server serves: to serve one of its "
+        f"functions with askd, name it, as in {location}:FUNCTION"
+    )
+
+
 def _choose_candidate(module: ModuleType, location: str, accepts_question: AcceptsQuestion) -> str:
     """Return the only object that can answer, or the one that is named `answer` or like the file."""
     names, preferred = list_answerers(location, accepts_question)
-    if preferred or len(names) == 1:
-        return preferred or names[0]
+    if preferred:
+        return preferred
     members = vars(module)
+    # The functions of a web application are its handlers, such as the one for errors.
+    has_functions = any(inspect.isroutine(members[name]) for name in names)
+    if has_functions and "main" not in names and (app := find_web_app(members)):
+        raise LoadError(_web_app_message(location, app))
+    if len(names) == 1:
+        return names[0]
     choices = ", ".join(f"{location}:{name}{_describe_parameters(members[name])}" for name in names[:_MAX_LISTED_NAMES])
     more = ", …" if len(names) > _MAX_LISTED_NAMES else ""
     raise LoadError(

@@ -124,6 +124,38 @@ def test_helpers_do_not_count(write: WriteFile, code: str) -> None:
     assert (value() if isinstance(value, type) else value)("hi") == "right"
 
 
+OBJECT_LIBRARY = """
+    class Flask:
+        def __call__(self, environ, start_response): ...
+    Flask.__module__ = "flask.app"
+"""
+WEB_APPS = {
+    "error handler": "def not_found(e): ...",
+    "several handlers": "def item(id): ...\ndef not_found(e): ...",
+    "handlers without arguments": "def index(): ...",
+    "nothing else": "",
+}
+
+
+@pytest.mark.parametrize("code", WEB_APPS.values(), ids=WEB_APPS.keys())
+def test_web_application(write: WriteFile, code: str) -> None:
+    """The handlers of a web application are not served unless they are named."""
+    write("lib.py", OBJECT_LIBRARY)
+    write("app.py", f"from lib import Flask\napp = Flask()\n{code}")
+    assert error_message("app.py") == (
+        "app.py is a web application, `app`, which an ASGI or WSGI server serves: to serve one of its functions with "
+        "askd, name it, as in app.py:FUNCTION"
+    )
+
+
+@pytest.mark.parametrize("name", ["answer", "main", "app_file", "ApP_FiLe"])
+def test_function_beside_a_web_application(write: WriteFile, name: str) -> None:
+    """A function with one of the usual names is served although there is a web application."""
+    write("lib.py", OBJECT_LIBRARY)
+    write("app_file.py", f"from lib import Flask\napp = Flask()\ndef {name}(text): return 'right'")
+    assert resolve_target("app_file.py", accepts_question).value("hi") == "right"
+
+
 def test_file_with_several_candidates(write: WriteFile) -> None:
     """If several objects can answer, the error lists their specs and what they take."""
     write("main.py", "def ask(text, lang): ...\ndef reply(text): ...\ndef now(): ...")
