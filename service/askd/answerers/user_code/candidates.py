@@ -36,7 +36,7 @@ def find_candidates(members: Mapping[str, Any], module: str, accepts_question: A
     passed to count only if there is nothing else: they may be graph factories.
     """
     public = {name: value for name, value in members.items() if not name.startswith("_") and name not in HOOK_NAMES}
-    if graphs := [name for name, value in public.items() if _is_standalone_graph(value)]:
+    if graphs := [name for name, value in public.items() if is_standalone_graph(value)]:
         return graphs
     callables = {name: value for name, value in public.items() if _is_own_callable(value, module)}
     usable = [name for name, value in callables.items() if inspect.isclass(value) or accepts_question(value)]
@@ -113,7 +113,8 @@ def is_chain(value: object) -> bool:
     return is_graph(value) and _has_methods(value, "abatch") and not _has_methods(value, "aget_state")
 
 
-def _is_standalone_graph(value: object) -> bool:
+def is_standalone_graph(value: object) -> bool:
+    """Return whether the object is a graph, which has state, rather than a chat model or a chain."""
     return is_graph(value) and not is_chain(value)
 
 

@@ -26,6 +26,7 @@ from askd.answerers.user_code.candidates import (
     accepts_anything,
     find_candidates,
     find_web_app,
+    is_standalone_graph,
     is_unlikely_factory,
 )
 from askd.errors import LoadError
@@ -92,9 +93,14 @@ def list_answerers(location: str, accepts_question: AcceptsQuestion = accepts_an
     members = vars(module)
     candidates = find_candidates(members, module.__name__, accepts_question)
     names = [name for name in candidates if not is_unlikely_factory(name, members[name])]
+    preferred = _preferred_name(names, location)
+    if not preferred and not any(is_standalone_graph(members[name]) for name in names):
+        preferred = _find_named_object(members, location, accepts_question)
+        if preferred and preferred not in names:
+            names.append(preferred)
     if not names:
         raise LoadError(_no_answerer_message(members, location, candidates))
-    return ModuleAnswerers(names, _preferred_name(names, location))
+    return ModuleAnswerers(names, preferred)
 
 
 def _import(location: str) -> ModuleType:
@@ -197,6 +203,18 @@ def _module_import_error_message(error: BaseException, name: str) -> str:
     return exceptions.import_error_message(error, subject=name, root=root)
 
 
+def _find_named_object(members: Mapping[str, Any], location: str, accepts_question: AcceptsQuestion) -> str | None:
+    """Return the name of an object of any class, such as a DSPy module, that is named `answer` or like the file.
+
+    Unlike those of functions, names must be equal: `Answer` may be an alias of a type.
+    """
+    for name in ("answer", _module_stem(location)):
+        value = members.get(name)
+        if not (value is None or inspect.isclass(value) or inspect.isroutine(value)) and accepts_question(value):
+            return name
+    return None
+
+
 def _no_answerer_message(members: Mapping[str, Any], location: str, functions: Sequence[str]) -> str:
     """Return why no object can answer; `functions` take no argument."""
     if app := find_web_app(members):
@@ -238,12 +256,15 @@ def _choose_candidate(module: ModuleType, location: str, accepts_question: Accep
 
 
 def _preferred_name(names: Sequence[str], location: str) -> str | None:
-    stem = _plain_name(location.removesuffix(".py").rpartition("/")[2].rpartition(".")[2])
-    for preferred in ("answer", stem):
+    for preferred in ("answer", _plain_name(_module_stem(location))):
         similar = [name for name in names if _plain_name(name) == preferred]
         if len(similar) == 1:
             return similar[0]
     return None
+
+
+def _module_stem(location: str) -> str:
+    return location.removesuffix(".py").rpartition("/")[2].rpartition(".")[2]
 
 
 def _plain_name(name: str) -> str:

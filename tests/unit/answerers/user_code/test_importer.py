@@ -124,11 +124,41 @@ def test_helpers_do_not_count(write: WriteFile, code: str) -> None:
     assert (value() if isinstance(value, type) else value)("hi") == "right"
 
 
+NAMED_OBJECTS = {
+    "named answer": "answer = Module()",
+    "named like the file": "main = Module()",
+    "not callable": "answer = Engine()",
+    "beside a helper": "main = Module()\ndef helper(text): return 'wrong'",
+    "beside something else": "answer = 'none'\nmain = Module()",
+    "beside a web application": "from lib import Flask\nmain = Module()\napp = Flask()\ndef not_found(e): ...",
+}
 OBJECT_LIBRARY = """
+    class Module:
+        def __call__(self, text): return "right"
+    class Engine:
+        def answer(self, text): return "right"
     class Flask:
         def __call__(self, environ, start_response): ...
     Flask.__module__ = "flask.app"
 """
+
+
+@pytest.mark.parametrize("code", NAMED_OBJECTS.values(), ids=NAMED_OBJECTS.keys())
+def test_named_object(write: WriteFile, code: str) -> None:
+    """An object of another module's class is found if it is named `answer` or like the file."""
+    write("lib.py", OBJECT_LIBRARY)
+    write("main.py", f"from lib import Engine, Module\nmodel = Module()\n{code}")
+    value = resolve_target("main.py", accepts_question).value
+    assert (value if callable(value) else value.answer)("hi") == "right"
+
+
+@pytest.mark.parametrize("code", ["Answer = list[str]", "answer = 5", "from json import dumps as answer"])
+def test_other_objects_named_answer(write: WriteFile, code: str) -> None:
+    """Type aliases, data and imported functions are not taken for the object that answers."""
+    write("main.py", f"{code}\ndef ask(text): return 'right'")
+    assert resolve_target("main.py", accepts_question).value("hi") == "right"
+
+
 WEB_APPS = {
     "error handler": "def not_found(e): ...",
     "several handlers": "def item(id): ...\ndef not_found(e): ...",
