@@ -137,8 +137,8 @@ async def test_calls_are_cancelled_before_and_after_their_start(start_workers: S
         import asyncio, logging
 
         async def answer(q):
-            if q == "wait":
-                open("begun", "w").close()
+            if q != "next":
+                open(q, "w").close()
                 await asyncio.Event().wait()
             return q
         """,
@@ -146,9 +146,9 @@ async def test_calls_are_cancelled_before_and_after_their_start(start_workers: S
     )
     released: list[int] = []
     detach_permit_var.set(lambda: partial(released.append, 1))
-    for waits in (False, True):
-        call = asyncio.create_task(ask(workers, "wait"))
-        await (eventually(Path("begun").exists) if waits else asyncio.sleep(0))
+    for question in ("cancelled before", "cancelled after"):
+        call = asyncio.create_task(ask(workers, question))
+        await (eventually(Path(question).exists) if question == "cancelled after" else asyncio.sleep(0))
         call.cancel()
         await asyncio.wait({call})
         assert call.cancelled()
