@@ -25,6 +25,20 @@ async def test_saved_code_is_served(start: StartAskd, tmp_path: Path) -> None:
     assert await process.stop() == 0
 
 
+async def test_code_of_equal_size_saved_in_the_same_second(
+    start: StartAskd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python would take the bytecode of the code before for that of such code; it is served all the same."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    process = await start_with_reload(start, tmp_path)
+    saved_at = (tmp_path / "main.py").stat().st_mtime_ns
+    (tmp_path / "new").write_text(code_answering("new"))
+    os.utime(tmp_path / "new", ns=(saved_at, saved_at))
+    (tmp_path / "new").replace(tmp_path / "main.py")
+    await process.wait_for_event("code_reloaded")
+    assert (await ask_answer(process)).startswith("new ")
+
+
 async def test_request_during_a_reload_waits_for_the_new_code(
     start: StartAskd, tmp_path: Path, gate: NamedPipeGate
 ) -> None:

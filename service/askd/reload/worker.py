@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -110,6 +111,9 @@ class Worker(Server):
 
     def __init__(self, settings: Settings, answerer: Answerer | None) -> None:
         bootstrap = _bootstrap()
+        # Bytecode is taken for current if the source has the same size and the same second of its last change, so code
+        # that is saved twice in a second might not be seen.
+        sys.dont_write_bytecode = True
         ops_fds = bootstrap.ops_listener_fds
         listeners = Listeners(
             [_adopt_socket(fd) for fd in bootstrap.listener_fds],

@@ -9,6 +9,8 @@ def interpreter_command(program: str) -> list[str]:
     The path is part of the command, because a worker must import the same modules, wherever it is started.
     """
     options = ["-I"] if sys.flags.isolated else []
+    if sys.dont_write_bytecode:
+        options.append("-B")
     if sys.flags.optimize:
         options.append("-" + "O" * sys.flags.optimize)
     options += [f"-W{option}" for option in sys.warnoptions]
