@@ -5,12 +5,17 @@ import tempfile
 from collections.abc import Generator
 from typing import Final
 
-import hypothesis
 import pytest
 
+try:
+    import hypothesis
+except ModuleNotFoundError:  # the tests with other clients need no properties
+    pass
+else:
+    hypothesis.settings.register_profile("askd", hypothesis.settings(), deadline=None)
+    hypothesis.settings.load_profile("askd")
+
 pytest.register_assert_rewrite("tests.support")
-hypothesis.settings.register_profile("askd", hypothesis.settings(), deadline=None)
-hypothesis.settings.load_profile("askd")
 
 
 TEMPORARY_FOLDERS: Final = f"{tempfile.gettempdir()}/pytest-of-"
