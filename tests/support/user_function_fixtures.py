@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from askd.answerers.function import FunctionAnswerer
+from askd.answerers.function import FunctionAnswerer, accepts_question
+from askd.answerers.user_code.importer import resolve_target
+from askd.errors import LoadError
 from askd.models import Answer, Question
 
 
@@ -93,3 +95,12 @@ def ask() -> AskFunction:
         return await function.answer(Question(text=text, parameters=values))
 
     return ask
+
+
+def error_message(spec: str) -> str:
+    """Return the LoadError for a spec, which contains no frames of askd or importlib."""
+    with pytest.raises(LoadError) as caught:
+        resolve_target(spec, accepts_question)
+    assert "askd/answerers" not in str(caught.value)
+    assert "importlib" not in str(caught.value)
+    return str(caught.value)
